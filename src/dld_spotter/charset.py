@@ -1,0 +1,77 @@
+"""Characters and their indices.
+
+The index space is shared by every decoder: 0 is padding and, for CTC, the blank; 1 ends a sequence; 2 starts one
+(never predicted); the characters follow. Sharing one space lets attention and CTC logits be compared and distilled
+with the same code.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from dld_spotter.errors import ConfigError
+
+PADDING = BLANK = 0
+END = 1
+START = 2
+SPECIAL = 3
+PRINTABLE_ASCII = "".join(chr(code) for code in range(33, 127))
+
+
+@dataclass(frozen=True)
+class Charset:
+    """The characters a recogniser can write.
+
+    Args:
+        characters: the distinct characters in index order.
+        fold_case: map text to lower case before it is encoded; the characters must then hold no upper case.
+    """
+
+    characters: str
+    fold_case: bool = False
+    _index: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        repeated = sorted({char for char in self.characters if self.characters.count(char) > 1})
+        if not self.characters or repeated:
+            raise ConfigError(f"charset.characters must be distinct and not empty, found repeated {repeated}; remove the repeats")
+        if self.fold_case and self.characters != self.characters.lower():
+            raise ConfigError("charset.characters holds upper case although charset.fold_case=true; give lower case only")
+        object.__setattr__(self, "_index", {char: SPECIAL + i for i, char in enumerate(self.characters)})
+
+    def __len__(self) -> int:
+        """Number of classes, the three special ones included."""
+        return SPECIAL + len(self.characters)
+
+    def normalize(self, text: str) -> str:
+        """Bring text to the form that is encoded: NFC, and lower case where the charset folds case."""
+        text = unicodedata.normalize("NFC", text)
+        return text.lower() if self.fold_case else text
+
+    def unknown(self, text: str) -> list[str]:
+        """List the characters of ``text`` that cannot be written, in order, with repeats."""
+        return [char for char in self.normalize(text) if char not in self._index]
+
+    def encode(self, texts: Sequence[str], length: int) -> Tensor:
+        """Encode texts as ``(N, length)`` int64: characters, one END, then padding; longer texts are cut.
+
+        Characters outside the charset are left out; ask :meth:`unknown` first where that matters.
+        """
+        labels = torch.full((len(texts), length), PADDING, dtype=torch.int64)
+        for row, text in enumerate(texts):
+            indices = [self._index[char] for char in self.normalize(text) if char in self._index][: length - 1]
+            labels[row, : len(indices) + 1] = torch.tensor([*indices, END])
+        return labels
+
+    def decode(self, indices: Iterable[int]) -> str:
+        """Turn class indices into text, up to the first END; padding and START are left out."""
+        characters = []
+        for index in indices:
+            if index == END:
+                break
+            if index >= SPECIAL:
+                characters.append(self.characters[index - SPECIAL])
+        return "".join(characters)

@@ -1,0 +1,17 @@
+"""Exceptions whose message is one sentence for the user: what is wrong, where, and the remedy."""
+
+
+class SpotterError(Exception):
+    """Base of every error that this package raises on purpose; entry points print it without a traceback."""
+
+
+class ConfigError(SpotterError):
+    """A configuration key has a value that cannot be used, or two keys contradict each other."""
+
+
+class DataError(SpotterError):
+    """A file of a data set is missing, damaged or malformed."""
+
+
+class CheckpointError(SpotterError):
+    """A checkpoint is missing, damaged, or does not fit the model it is loaded into."""

@@ -1,0 +1,202 @@
+"""The typed values that flow from file to trade-off curve.
+
+Coordinates are pixels, x to the right and y down, with the centre of the first pixel at (0.5, 0.5), so that a change
+of resolution multiplies a coordinate and nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TextInstances:
+    """The words of one image.
+
+    Args:
+        polygons: per word ``(P, 2)`` float32 pixels, P even and at least 4, clockwise from the text's top left: the
+            first half is the upper side in reading direction, the second half the lower side going back.
+        transcriptions: per word its text; empty where it is unknown.
+        ignore: ``(N,)`` bool, True for don't-care words.
+    """
+
+    polygons: tuple[np.ndarray, ...]
+    transcriptions: tuple[str, ...]
+    ignore: np.ndarray
+
+    def __post_init__(self) -> None:
+        if not len(self.polygons) == len(self.transcriptions) == len(self.ignore):
+            raise ValueError(
+                f"polygons, transcriptions and ignore must be equally many, found {len(self.polygons)}, "
+                f"{len(self.transcriptions)} and {len(self.ignore)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.polygons)
+
+    @classmethod
+    def of(cls, polygons: Sequence[np.ndarray], transcriptions: Sequence[str], ignore: Sequence[bool] | None = None) -> Self:
+        """Build from plain sequences; without ``ignore`` every word counts."""
+        flags = np.zeros(len(polygons), bool) if ignore is None else np.asarray(ignore, bool)
+        return cls(tuple(np.asarray(p, np.float32).reshape(-1, 2) for p in polygons), tuple(transcriptions), flags)
+
+    def scaled(self, x: float, y: float) -> "TextInstances":
+        """Multiply every coordinate, as a change of resolution does."""
+        factor = np.array([x, y], np.float32)
+        return replace(self, polygons=tuple(p * factor for p in self.polygons))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a data set with its words: ``image`` is ``(H, W, 3)`` uint8 RGB, ``name`` identifies it."""
+
+    image: np.ndarray
+    instances: TextInstances
+    name: str
+
+
+class Movable:
+    """A dataclass of tensors that moves to a device as a whole, nested ones included."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """Return a copy on ``device``."""
+        return replace(self, **{f.name: _move(getattr(self, f.name), device, non_blocking) for f in fields(self)})
+
+
+def _move(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
+    if isinstance(value, Tensor | Movable):
+        return value.to(device, non_blocking=non_blocking)
+    if isinstance(value, dict):
+        return {key: _move(item, device, non_blocking) for key, item in value.items()}
+    if isinstance(value, tuple) and value and (isinstance(value[0], Tensor) or is_dataclass(value[0])):
+        return tuple(_move(item, device, non_blocking) if isinstance(item, Tensor | Movable) else item for item in value)
+    return value
+
+
+@dataclass(frozen=True)
+class DetectionTargets(Movable):
+    """What a text map should show, at half of the view's resolution.
+
+    Args:
+        text: ``(B, H/2, W/2)`` float32, 1 inside a shrunk word.
+        care: the same shape, 0 where an ignored word makes the answer unknown.
+        border: the same shape in 0..1, 1 on a word's outline, falling to 0 at the shrink distance (threshold map).
+        border_care: the same shape, 1 where ``border`` is defined.
+    """
+
+    text: Tensor
+    care: Tensor
+    border: Tensor
+    border_care: Tensor
+
+
+@dataclass(frozen=True)
+class View(Movable):
+    """A batch of images at one scale.
+
+    Args:
+        images: ``(B, 3, H, W)`` uint8 RGB, each image at the top left, padded with zeros to the model's stride.
+        sizes: ``(B, 2)`` int64, height and width of each image without its padding.
+        factors: ``(B, 2)`` float32, (x, y) factors from reference pixels to this view's pixels.
+        targets: detection targets of this view, where the loader makes them.
+    """
+
+    images: Tensor
+    sizes: Tensor
+    factors: Tensor
+    targets: DetectionTargets | None = None
+
+    def select(self, index: Tensor) -> "View":
+        """Keep the images at ``index`` ``(M,)`` int64."""
+        targets = self.targets and DetectionTargets(**{f.name: getattr(self.targets, f.name)[index] for f in fields(self.targets)})
+        return View(self.images[index], self.sizes[index], self.factors[index], targets)
+
+
+@dataclass(frozen=True)
+class SpottingBatch(Movable):
+    """Images with their words in several resolutions.
+
+    Args:
+        names: per image its name.
+        views: scale -> view; 1.0 is the reference.
+        thumbnails: ``(B, 3, S, S)`` uint8 RGB, the whole image squeezed to one small size, for the selector.
+        instances: per image its words in reference pixels, for scoring.
+        sides: ``(N, 2, K, 2)`` float32 reference pixels, upper and lower side of every word that is read in training,
+            both in reading direction.
+        image_index: ``(N,)`` int64, the image each of these words lies in.
+        labels: ``(N, L)`` int64, see :meth:`dld_spotter.charset.Charset.encode`.
+        original_sizes: ``(B, 2)`` int64, height and width of each image file.
+    """
+
+    names: tuple[str, ...]
+    views: dict[float, View]
+    thumbnails: Tensor
+    instances: tuple[TextInstances, ...]
+    sides: Tensor
+    image_index: Tensor
+    labels: Tensor
+    original_sizes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word that was read: polygon ``(P, 2)`` float32 clockwise from the text's top left, text, score in 0..1."""
+
+    polygon: np.ndarray
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Recognition(Movable):
+    """What the recognition branch computes for N words, in the order it computes it.
+
+    Args:
+        roi: ``(N, C, h, w)`` strip of features of each word.
+        context: ``(N, w, C)`` hidden states of the sequence encoder.
+        logits: ``(N, L, V)`` attention decoder, one step per character.
+        ctc_logits: ``(N, w, V)`` auxiliary CTC head.
+    """
+
+    roi: Tensor
+    context: Tensor
+    logits: Tensor
+    ctc_logits: Tensor
+
+
+@dataclass(frozen=True)
+class DetectionMaps(Movable):
+    """Text-map logits ``(B, H/2, W/2)`` and threshold logits of the same shape (differentiable binarisation)."""
+
+    text: Tensor
+    threshold: Tensor
+
+
+@dataclass(frozen=True)
+class SpotterOutput(Movable):
+    """What a spotter computes in training: detection maps, and recognition on given words."""
+
+    detection: DetectionMaps
+    recognition: Recognition
+
+
+@dataclass(frozen=True)
+class ScaleChoice(Movable):
+    """A selector's decision for B images over K scales.
+
+    Args:
+        logits: ``(B, K)`` preferences.
+        one_hot: ``(B, K)`` the decision; in training it carries the gradient of a soft decision (straight-through).
+        index: ``(B,)`` int64, the scale chosen.
+    """
+
+    logits: Tensor
+    one_hot: Tensor
+    index: Tensor
