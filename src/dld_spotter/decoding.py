@@ -1,0 +1,100 @@
+"""From log-probabilities to character sequences, for whole batches of words at once."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dld_spotter.charset import BLANK, END, PADDING, START
+
+State = tuple[Tensor, ...]
+"""What a decoder carries from step to step; every tensor's second dimension runs over the words."""
+Step = Callable[[Tensor, State, Tensor], tuple[Tensor, State]]
+"""``(tokens (M,), state, word (M,)) -> (log-probabilities (M, V), state)``; ``word`` tells which word a row belongs to."""
+
+
+def greedy_search(step: Step, state: State, words: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Take the likeliest character at every step, until every word has ended or ``length`` is reached.
+
+    Returns:
+        labels ``(words, L)`` int64 padded after END, and the mean log-probability per character ``(words,)``, END included.
+    """
+    tokens = torch.full((words,), START, dtype=torch.int64, device=device)
+    rows = torch.arange(words, device=device)
+    ended = torch.zeros(words, dtype=torch.bool, device=device)
+    total = torch.zeros(words, device=device)
+    steps = torch.zeros(words, device=device)
+    labels = []
+    for _ in range(length):
+        log_probabilities, state = step(tokens, state, rows)
+        best, tokens = log_probabilities.max(dim=-1)
+        tokens = torch.where(ended, PADDING, tokens)
+        total = total + torch.where(ended, 0.0, best)
+        steps = steps + (~ended).float()
+        labels.append(tokens)
+        ended = ended | (tokens == END)
+        if bool(ended.all()):
+            break
+    stacked = torch.stack(labels, dim=1) if labels else tokens.new_zeros(words, 0)
+    return stacked, total / steps.clamp(min=1)
+
+
+def beam_search(step: Step, state: State, words: int, length: int, beams: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Keep the ``beams`` likeliest sequences of every word (sums of log-probabilities, END included).
+
+    Args:
+        step: the decoder's step.
+        state: its state before the first step, one row per word.
+        words: number of words.
+        length: most characters, END included.
+        beams: sequences kept per word.
+        device: where to compute.
+
+    Returns:
+        labels ``(words, beams, L)`` int64 padded after END, likeliest first, and their log-probabilities
+        ``(words, beams)``; -inf marks a beam that does not exist (fewer sequences than beams).
+    """
+    rows = torch.arange(words, device=device).repeat_interleave(beams)
+    state = tuple(tensor.repeat_interleave(beams, dim=1) for tensor in state)
+    tokens = torch.full((words * beams,), START, dtype=torch.int64, device=device)
+    scores = torch.full((words, beams), float("-inf"), device=device)
+    scores[:, 0] = 0.0
+    ended = torch.zeros(words, beams, dtype=torch.bool, device=device)
+    labels = torch.zeros(words, beams, 0, dtype=torch.int64, device=device)
+    for _ in range(length):
+        log_probabilities, state = step(tokens, state, rows)
+        classes = log_probabilities.shape[-1]
+        stay = torch.full((classes,), float("-inf"), device=device)
+        stay[PADDING] = 0.0
+        moves = torch.where(ended[..., None], stay, log_probabilities.float().view(words, beams, classes))
+        scores, flat = (scores[..., None] + moves).view(words, -1).topk(beams, dim=1)
+        parent, token = flat // classes, flat % classes
+        labels = torch.cat([labels.gather(1, parent[..., None].expand(-1, -1, labels.shape[-1])), token[..., None]], dim=2)
+        ended = ended.gather(1, parent) | (token == END)
+        origin = (torch.arange(words, device=device)[:, None] * beams + parent).view(-1)
+        state = tuple(tensor[:, origin] for tensor in state)
+        tokens = token.view(-1)
+        if bool(ended.all()):
+            break
+    return labels, scores
+
+
+def ctc_greedy(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Best path of CTC: repeats merged, blanks removed.
+
+    Args:
+        logits: ``(N, T, V)``.
+
+    Returns:
+        labels ``(N, T)`` int64, packed to the left and padded, and the mean log-probability ``(N,)`` of the columns that
+        write a character (of all columns where none does).
+    """
+    log_probabilities = F.log_softmax(logits.float(), dim=-1)
+    best, path = log_probabilities.max(dim=-1)
+    previous = F.pad(path[:, :-1], (1, 0), value=BLANK)
+    keep = (path != BLANK) & (path != previous)
+    order = keep.long().argsort(dim=1, descending=True, stable=True)
+    labels = torch.where(keep, path, PADDING).gather(1, order)
+    counted = torch.where(keep.any(dim=1, keepdim=True), keep, True)
+    return labels, (best * counted).sum(1) / counted.sum(1).clamp(min=1)

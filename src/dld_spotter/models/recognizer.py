@@ -1,0 +1,171 @@
+"""Reading words from strips: convolutions, BiLSTM, attention decoder, CTC as auxiliary head.
+
+The strip joins two sources: features of the pyramid, as in the paper, and the view's own pixels along the same grid. Pixels cost
+per word, not per image, and keep strokes apart that a stride-4 map of a small view has already merged.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dld_spotter.charset import PADDING, START
+from dld_spotter.decoding import State, beam_search, ctc_greedy, greedy_search
+from dld_spotter.errors import ConfigError
+from dld_spotter.models.neck import conv_block
+from dld_spotter.models.roi import sample_strips
+from dld_spotter.structures import Recognition
+
+
+class StripEncoder(nn.Module):
+    """From a view and its words to RoI features ``(N, C, 8, 32)`` and their context ``(N, 32, 2 * hidden)``.
+
+    Args:
+        inputs: channels of the pyramid.
+        channels: channels C of the RoI features.
+        widths: channels of the three convolutions that fold the rows into one.
+        hidden: hidden size per direction of the BiLSTM.
+        layers: BiLSTM layers.
+        size: rows and columns of the RoI features.
+    """
+
+    def __init__(
+        self, inputs: int, channels: int, widths: Sequence[int], hidden: int, layers: int = 1, size: tuple[int, int] = (8, 32)
+    ) -> None:
+        super().__init__()
+        self.size = tuple(size)
+        if self.size[0] != 8 or len(widths) != 3:
+            raise ConfigError(f"recognizer.size must have 8 rows and recognizer.widths 3 numbers, found {tuple(size)} and {list(widths)}")
+        self.pixels = nn.Sequential(conv_block(3, channels // 2, stride=2), conv_block(channels // 2, channels, stride=2))
+        self.features = nn.Sequential(nn.Conv2d(inputs, channels, 1, bias=False), nn.BatchNorm2d(channels))
+        first, second, third = widths
+        self.fold = nn.Sequential(
+            conv_block(channels, first, stride=(2, 1)), conv_block(first, second, stride=(2, 1)), conv_block(second, third, kernel=(2, 3))
+        )
+        self.sequence = nn.LSTM(third, hidden, layers, batch_first=True, bidirectional=True)
+        self.outputs = 2 * hidden
+
+    def forward(
+        self, images: Tensor, pyramid: Sequence[Tensor], strides: Sequence[int], sides: Tensor, image_index: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Encode N words of normalised ``images`` ``(B, 3, H, W)``; ``sides`` are pixels of these images."""
+        rows, columns = self.size
+        mip = [images, F.avg_pool2d(images, 2), F.avg_pool2d(images, 4)]
+        pixels = sample_strips(mip, (1, 2, 4), sides, image_index, (4 * rows, 4 * columns))
+        features = sample_strips(pyramid, strides, sides, image_index, self.size)
+        roi = F.relu(self.pixels(pixels) + self.features(features))
+        columns_first = self.fold(roi).squeeze(2).transpose(1, 2)
+        context, _ = self.sequence(columns_first)
+        return roi, context
+
+
+class AttentionDecoder(nn.Module):
+    """LSTM over the characters so far, attention over the columns (Luong et al., arXiv 1508.04025).
+
+    The recurrence does not read the attended context, so all steps of training run as one LSTM call and one matrix product.
+
+    Args:
+        inputs: channels of the context.
+        hidden: size of the LSTM.
+        classes: size of the charset.
+        columns: columns of the context.
+    """
+
+    def __init__(self, inputs: int, hidden: int, classes: int, columns: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(classes, hidden)
+        self.recurrent = nn.LSTM(hidden, hidden, batch_first=True)
+        self.position = nn.Parameter(torch.randn(columns, hidden) * 0.02)
+        self.key = nn.Linear(inputs, hidden)
+        self.value = nn.Linear(inputs, hidden)
+        self.output = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, classes))
+        self.scale = 1 / math.sqrt(hidden)
+
+    def attend(self, queries: Tensor, context: Tensor) -> Tensor:
+        """Map queries ``(N, L, hidden)`` and context ``(N, T, C)`` to logits ``(N, L, V)``."""
+        keys = self.key(context) + self.position
+        weights = (queries @ keys.transpose(1, 2) * self.scale).softmax(dim=-1)
+        return self.output(torch.cat([queries, weights @ self.value(context)], dim=-1))
+
+    def forward(self, context: Tensor, labels: Tensor) -> Tensor:
+        """Teacher forcing: logits ``(N, L, V)`` of ``labels`` ``(N, L)`` given the characters before each."""
+        previous = F.pad(labels[:, :-1], (1, 0), value=START)
+        queries, _ = self.recurrent(self.embed(previous))
+        return self.attend(queries, context)
+
+    def start(self, words: int, device: torch.device) -> State:
+        """State before the first character."""
+        zeros = torch.zeros(1, words, self.recurrent.hidden_size, device=device)
+        return zeros, zeros
+
+    def step(self, context: Tensor, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """One character further: log-probabilities ``(M, V)`` and the next state."""
+        queries, state = self.recurrent(self.embed(tokens)[:, None], state)
+        return F.log_softmax(self.attend(queries, context)[:, 0].float(), dim=-1), state
+
+
+class Recognizer(nn.Module):
+    """Strip encoder with an attention decoder and a CTC head over the same context.
+
+    Args:
+        encoder: the strip encoder.
+        classes: size of the charset.
+        hidden: size of the attention decoder.
+        max_length: most characters of a word.
+        decoder: which head :meth:`read` trusts, ``attention`` or ``ctc``.
+    """
+
+    def __init__(self, encoder: StripEncoder, classes: int, hidden: int, max_length: int = 25, decoder: str = "attention") -> None:
+        super().__init__()
+        if decoder not in ("attention", "ctc"):
+            raise ConfigError(f"recognizer.decoder must be attention or ctc, found {decoder}")
+        self.encoder = encoder
+        self.attention = AttentionDecoder(encoder.outputs, hidden, classes, encoder.size[1])
+        self.ctc = nn.Linear(encoder.outputs, classes)
+        self.max_length = max_length
+        self.decoder = decoder
+
+    def forward(
+        self,
+        images: Tensor,
+        pyramid: Sequence[Tensor],
+        strides: Sequence[int],
+        sides: Tensor,
+        image_index: Tensor,
+        labels: Tensor,
+    ) -> Recognition:
+        """Recognise words whose text is given (teacher forcing)."""
+        roi, context = self.encoder(images, pyramid, strides, sides, image_index)
+        return Recognition(roi, context, self.attention(context, labels), self.ctc(context))
+
+    def read(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Read N words: labels ``(N, L)`` and a score in 0..1 ``(N,)``, the geometric mean of the characters' probabilities."""
+        if self.decoder == "ctc":
+            labels, log_probability = ctc_greedy(self.ctc(context))
+        else:
+            labels, log_probability = greedy_search(
+                lambda tokens, state, rows: self.attention.step(context[rows], tokens, state),
+                self.attention.start(len(context), context.device),
+                len(context),
+                self.max_length + 1,
+                context.device,
+            )
+        return labels, log_probability.exp()
+
+    def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Likeliest ``count`` sequences of every word, see :func:`dld_spotter.decoding.beam_search`."""
+        return beam_search(
+            lambda tokens, state, rows: self.attention.step(context[rows], tokens, state),
+            self.attention.start(len(context), context.device),
+            len(context),
+            self.max_length + 1,
+            count,
+            context.device,
+        )
+
+
+def pad_labels(labels: Tensor, length: int) -> Tensor:
+    """Pad labels ``(..., L)`` with PADDING to ``length``, so that sequences of several searches can be stacked."""
+    return F.pad(labels, (0, length - labels.shape[-1]), value=PADDING)

@@ -1,0 +1,75 @@
+"""Straightened strips of words, sampled along a word's two long sides.
+
+One bilinear lookup per cell (`grid_sample`) serves quadrilaterals and curved words alike, is differentiable, and exports.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def strip_grid(sides: Tensor, height: int, width: int) -> Tensor:
+    """Lay ``height`` x ``width`` cell centres between the sides.
+
+    Args:
+        sides: ``(N, 2, K, 2)`` pixels, upper and lower side in reading direction.
+        height: rows.
+        width: columns.
+
+    Returns:
+        ``(N, height, width, 2)`` pixels (x, y).
+    """
+    words, _, points, _ = sides.shape
+    position = (torch.arange(width, device=sides.device, dtype=sides.dtype) + 0.5) / width * (points - 1)
+    left = position.floor().long().clamp(max=points - 2)
+    weight = (position - left).view(1, 1, width, 1)
+    along = sides[:, :, left] * (1 - weight) + sides[:, :, left + 1] * weight
+    down = ((torch.arange(height, device=sides.device, dtype=sides.dtype) + 0.5) / height).view(1, height, 1, 1)
+    return along[:, 0].view(words, 1, width, 2) * (1 - down) + along[:, 1].view(words, 1, width, 2) * down
+
+
+def word_heights(sides: Tensor) -> Tensor:
+    """Mean distance ``(N,)`` in pixels between the two sides ``(N, 2, K, 2)``."""
+    return (sides[:, 0] - sides[:, 1]).norm(dim=-1).mean(dim=-1)
+
+
+def sample_strips(maps: Sequence[Tensor], strides: Sequence[int], sides: Tensor, image_index: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cut a strip of every word out of the pyramid level whose resolution suits it.
+
+    A word comes from the finest level unless that has more than 1.4 times the strip's rows on it, so that large words
+    are not undersampled.
+
+    Args:
+        maps: ``(B, C, H / s, W / s)`` per level, finest first.
+        strides: the levels' strides s.
+        sides: ``(N, 2, K, 2)`` pixels of the view.
+        image_index: ``(N,)`` int64, the image of each word.
+        size: rows and columns of a strip.
+
+    Returns:
+        ``(N, C, rows, columns)``.
+    """
+    rows, columns = size
+    batch, channels = maps[0].shape[:2]
+    words = sides.shape[0]
+    if words == 0:
+        return maps[0].new_zeros(0, channels, rows, columns)
+    # Lookups are batched per image: word n goes to place slot[n] among the words of its image.
+    member = image_index[:, None] == torch.arange(batch, device=sides.device)
+    slot = member.long().cumsum(0).gather(1, image_index[:, None])[:, 0] - 1
+    slots = words if batch == 1 else int(slot.max()) + 1
+    level = torch.log2(word_heights(sides) / (rows * strides[0])).round().clamp(0, len(maps) - 1)
+    grid = strip_grid(sides, rows, columns)
+    strips = None
+    for i, (level_map, stride) in enumerate(zip(maps, strides, strict=True)):
+        extent = grid.new_tensor([level_map.shape[-1] * stride, level_map.shape[-2] * stride])
+        packed = grid.new_zeros(batch, slots, rows, columns, 2)
+        packed[image_index, slot] = grid / extent * 2 - 1
+        sampled = F.grid_sample(
+            level_map, packed.view(batch, slots * rows, columns, 2).to(level_map.dtype), padding_mode="border", align_corners=False
+        )
+        taken = sampled.view(batch, channels, slots, rows, columns).permute(0, 2, 1, 3, 4)[image_index, slot]
+        strips = taken if strips is None else torch.where((level == i).view(-1, 1, 1, 1), taken, strips)
+    return strips

@@ -1,0 +1,156 @@
+"""The spotter contract, and its first family: text map, straightened strips, attention reading."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dld_spotter.charset import Charset
+from dld_spotter.models.backbone import STRIDES, Backbone
+from dld_spotter.models.detector import TextMapDecoder, TextMapHead
+from dld_spotter.models.neck import FeaturePyramid
+from dld_spotter.models.recognizer import Recognizer, StripEncoder
+from dld_spotter.structures import DetectionMaps, Recognition, SpotterOutput, View, Word
+
+PIXEL_MEAN = (0.485, 0.456, 0.406)
+PIXEL_STD = (0.229, 0.224, 0.225)
+
+
+class Spotter(nn.Module, ABC):
+    """What a spotter family must be able to do; everything else is built on these methods.
+
+    Attributes:
+        charset: the characters it writes.
+        stride: heights and widths of its inputs are multiples of this.
+    """
+
+    charset: Charset
+    stride: int
+
+    @abstractmethod
+    def forward(self, view: View, sides: Tensor, image_index: Tensor, labels: Tensor) -> SpotterOutput:
+        """Detect in a view and recognise given words in it.
+
+        Args:
+            view: B images.
+            sides: ``(N, 2, K, 2)`` reference pixels; the view's factors bring them into the view.
+            image_index: ``(N,)`` int64.
+            labels: ``(N, L)`` int64, for teacher forcing.
+        """
+
+    @abstractmethod
+    def spot(self, view: View) -> list[list[Word]]:
+        """Find and read the words of B images; polygons in reference pixels."""
+
+    @abstractmethod
+    def detect(self, images: Tensor) -> tuple[Tensor, list[Tensor], DetectionMaps]:
+        """Everything that costs per pixel: normalised images, feature pyramid and maps of uint8 images ``(B, 3, H, W)``."""
+
+    @abstractmethod
+    def recognize(self, images: Tensor, pyramid: list[Tensor], sides: Tensor, image_index: Tensor, labels: Tensor) -> Recognition:
+        """Everything that costs per word; ``sides`` in pixels of the images."""
+
+    @abstractmethod
+    def force(self, context: Tensor, labels: Tensor) -> Tensor:
+        """Logits ``(N, L, V)`` of other label sequences ``(N, L)`` for words already encoded as ``context``."""
+
+    @abstractmethod
+    def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Likeliest label sequences ``(N, count, L)`` and log-probabilities ``(N, count)`` of encoded words."""
+
+
+class TextMapSpotter(Spotter):
+    """Backbone, FPN, text-map detector and strip recogniser.
+
+    Args:
+        charset: the characters to write.
+        backbone: the backbone.
+        channels: channels of the pyramid and of the RoI features.
+        head_channels: channels of the detection head's hidden layer.
+        widths: channels of the recogniser's three folding convolutions.
+        hidden: hidden size of the BiLSTM per direction and of the attention decoder.
+        layers: BiLSTM layers.
+        max_length: most characters of a word.
+        decoder: head that :meth:`spot` reads with, ``attention`` or ``ctc``.
+        strip: rows and columns of the RoI features.
+        postprocess: text map to words.
+        min_score: words read with less confidence (detection score times reading score) are dropped.
+    """
+
+    def __init__(
+        self,
+        charset: Charset,
+        backbone: Backbone,
+        channels: int,
+        head_channels: int,
+        widths: Sequence[int],
+        hidden: int,
+        postprocess: TextMapDecoder,
+        layers: int = 1,
+        max_length: int = 25,
+        decoder: str = "attention",
+        strip: Sequence[int] = (8, 32),
+        min_score: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.charset = charset
+        self.stride = STRIDES[-1]
+        self.backbone = backbone
+        self.neck = FeaturePyramid(backbone.channels, channels)
+        self.head = TextMapHead(channels, head_channels)
+        encoder = StripEncoder(channels, channels, widths, hidden, layers, (strip[0], strip[1]))
+        self.recognizer = Recognizer(encoder, len(charset), hidden, max_length, decoder)
+        self.postprocess = postprocess
+        self.min_score = min_score
+        self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
+
+    def detect(self, images: Tensor) -> tuple[Tensor, list[Tensor], DetectionMaps]:
+        """See :meth:`Spotter.detect`; three pyramid levels at strides 4, 8 and 16."""
+        normalized = (images.float() - self.mean) / self.std
+        pyramid = self.neck(self.backbone(normalized))
+        return normalized, pyramid, self.head(pyramid[0])
+
+    def recognize(self, images: Tensor, pyramid: list[Tensor], sides: Tensor, image_index: Tensor, labels: Tensor) -> Recognition:
+        """See :meth:`Spotter.recognize`."""
+        return self.recognizer(images, pyramid, STRIDES[: len(pyramid)], sides, image_index, labels)
+
+    def forward(self, view: View, sides: Tensor, image_index: Tensor, labels: Tensor) -> SpotterOutput:
+        """See :meth:`Spotter.forward`."""
+        images, pyramid, maps = self.detect(view.images)
+        sides = sides * view.factors[image_index][:, None, None, :]
+        return SpotterOutput(maps, self.recognize(images, pyramid, sides, image_index, labels))
+
+    def force(self, context: Tensor, labels: Tensor) -> Tensor:
+        """See :meth:`Spotter.force`."""
+        return self.recognizer.attention(context, labels)
+
+    def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """See :meth:`Spotter.beams`."""
+        return self.recognizer.beams(context, count)
+
+    @torch.inference_mode()
+    def spot(self, view: View) -> list[list[Word]]:
+        """See :meth:`Spotter.spot`."""
+        images, pyramid, maps = self.detect(view.images)
+        probabilities = maps.text.float().sigmoid().cpu().numpy()
+        sizes = view.sizes.tolist()
+        found = [self.postprocess(probability, *size) for probability, size in zip(probabilities, sizes, strict=True)]
+        counts = [len(scores) for _, scores in found]
+        device = images.device
+        sides = torch.from_numpy(np.concatenate([sides for sides, _ in found])).to(device)
+        image_index = torch.repeat_interleave(torch.arange(len(counts), device=device), torch.tensor(counts, device=device))
+        words: list[list[Word]] = [[] for _ in counts]
+        if not len(sides):
+            return words
+        _, context = self.recognizer.encoder(images, pyramid, STRIDES[: len(pyramid)], sides, image_index)
+        labels, scores = self.recognizer.read(context)
+        sides = (sides / view.factors[image_index][:, None, None, :]).cpu().numpy()
+        scores = scores.float().cpu().numpy() * np.concatenate([scores for _, scores in found])
+        for i, indices, side, score in zip(image_index.tolist(), labels.tolist(), sides, scores, strict=True):
+            text = self.charset.decode(indices)
+            if text and score >= self.min_score:
+                words[i].append(Word(np.concatenate([side[0], side[1, ::-1]]), text, float(score)))
+        return words
