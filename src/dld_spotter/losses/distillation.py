@@ -1,0 +1,173 @@
+"""Sequential knowledge distillation (DLD, section 3.3) and its token-level alternative.
+
+Every term compares teacher and student on the same words and returns a scalar.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dld_spotter.charset import PADDING
+from dld_spotter.errors import ConfigError
+from dld_spotter.models.spotter import Spotter
+from dld_spotter.structures import Recognition
+
+
+def squared_difference(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference over every element (L_roi and L_con of the paper)."""
+    return F.mse_loss(student.float(), teacher.float())
+
+
+def path_log_probability(logits: Tensor, paths: Tensor) -> Tensor:
+    """Log-probability of label paths: the sum over their characters, END included.
+
+    Args:
+        logits: ``(..., L, V)``.
+        paths: ``(..., L)`` int64, padded after END.
+
+    Returns:
+        ``(...)``.
+    """
+    log_probabilities = logits.float().log_softmax(-1).gather(-1, paths[..., None])[..., 0]
+    return (log_probabilities * (paths != PADDING)).sum(-1)
+
+
+def sequence_loss(log_probabilities: Tensor) -> Tensor:
+    """``-log sum_k p(path_k)`` averaged over words, from path log-probabilities ``(N, K)`` (L_seq of the paper)."""
+    return -log_probabilities.logsumexp(dim=1).mean()
+
+
+def token_kl(student: Tensor, teacher: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:
+    """``KL(teacher || student)`` of softened characters, averaged over the steps (Hinton et al., arXiv 1503.02531).
+
+    Without the factor ``temperature**2``, as the paper's authors define it.
+
+    Args:
+        student: ``(N, L, V)`` logits.
+        teacher: the same shape.
+        temperature: both logits are divided by it.
+        mask: ``(N, L)`` bool, steps that count; all where it is absent.
+    """
+    target = (teacher.float() / temperature).log_softmax(-1)
+    predicted = (student.float() / temperature).log_softmax(-1)
+    divergence = F.kl_div(predicted, target, reduction="none", log_target=True).sum(-1)
+    return divergence.mean() if mask is None else (divergence * mask).sum() / mask.sum().clamp(min=1)
+
+
+class DistillationTerm(nn.Module, ABC):
+    """One comparison of teacher and student on the same N words."""
+
+    @abstractmethod
+    def forward(
+        self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
+    ) -> dict[str, Tensor]:
+        """Compare.
+
+        Args:
+            student: the student's recognition, with gradient.
+            teacher: the teacher's, without.
+            labels: ``(N, L)`` int64, the characters both were forced through.
+            spotters: student and teacher themselves, for terms that decode.
+
+        Returns:
+            scalars by name.
+        """
+
+
+class RoIFeatures(DistillationTerm):
+    """L_roi: mean squared difference of the RoI features."""
+
+    def forward(
+        self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
+    ) -> dict[str, Tensor]:
+        """See :class:`DistillationTerm`."""
+        return {"roi": squared_difference(student.roi, teacher.roi)}
+
+
+class Context(DistillationTerm):
+    """L_con: mean squared difference of the sequence encoder's hidden states."""
+
+    def forward(
+        self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
+    ) -> dict[str, Tensor]:
+        """See :class:`DistillationTerm`."""
+        return {"context": squared_difference(student.context, teacher.context)}
+
+
+class SequenceBeams(DistillationTerm):
+    """L_seq: the student gives probability to the teacher's likeliest sequences.
+
+    Args:
+        beams: sequences K kept per word (paper: 3).
+        per_character: divide by the mean length of the sequences, so that the term has the scale of a cross-entropy.
+    """
+
+    def __init__(self, beams: int = 3, per_character: bool = True) -> None:
+        super().__init__()
+        if beams < 1:
+            raise ConfigError(f"distillation beams must be at least 1, found {beams}")
+        self.beams = beams
+        self.per_character = per_character
+
+    def forward(
+        self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
+    ) -> dict[str, Tensor]:
+        """See :class:`DistillationTerm`."""
+        with torch.no_grad():
+            paths, scores = spotters[1].beams(teacher.context, self.beams)
+        words, beams, length = paths.shape
+        logits = spotters[0].force(student.context.repeat_interleave(beams, dim=0), paths.view(words * beams, length))
+        log_probabilities = path_log_probability(logits.view(words, beams, length, -1), paths)
+        # A beam that does not exist (fewer sequences than beams) takes no part.
+        loss = sequence_loss(log_probabilities.masked_fill(scores.isinf(), float("-inf")))
+        return {"sequence": loss / (paths[:, 0] != PADDING).sum(1).float().mean() if self.per_character else loss}
+
+
+class TokenKL(DistillationTerm):
+    """Character-level distillation with a temperature, on the attention decoder and on CTC.
+
+    Args:
+        temperature: T; both logits are divided by it and the loss is scaled by T**2, so that T changes what is matched
+            and not how strongly (Hinton et al., section 2).
+        ctc: weight of the same term on the CTC columns.
+    """
+
+    def __init__(self, temperature: float = 2.0, ctc: float = 0.0) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise ConfigError(f"distillation.temperature must be above 0, found {temperature}")
+        self.temperature = temperature
+        self.ctc = ctc
+
+    def forward(
+        self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
+    ) -> dict[str, Tensor]:
+        """See :class:`DistillationTerm`."""
+        loss = token_kl(student.logits, teacher.logits, self.temperature, labels != PADDING)
+        if self.ctc:
+            loss = loss + self.ctc * token_kl(student.ctc_logits, teacher.ctc_logits, self.temperature)
+        return {"token": loss * self.temperature**2}
+
+
+class Distillation(nn.Module):
+    """The terms of one run, together.
+
+    Args:
+        terms: by any name; none for the control row that trains without distillation.
+    """
+
+    def __init__(self, terms: dict[str, DistillationTerm]) -> None:
+        super().__init__()
+        self.terms = nn.ModuleDict({name: term for name, term in terms.items() if term is not None})
+
+    def forward(
+        self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
+    ) -> dict[str, Tensor]:
+        """Compare; no word gives no term."""
+        found: dict[str, Tensor] = {}
+        if len(labels):
+            for term in self.terms.values():
+                found |= term(student, teacher, labels, spotters)
+        return found

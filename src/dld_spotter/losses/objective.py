@@ -1,0 +1,30 @@
+"""The weighted sum of named loss terms."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from dld_spotter.errors import ConfigError
+
+
+class Objective(nn.Module):
+    """Weigh every term by its name; a term without a weight, or a weight that no term can have, is an error.
+
+    Args:
+        weights: term -> weight.
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        super().__init__()
+        self.weights = {name: float(weight) for name, weight in weights.items()}
+
+    def forward(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Sum the weighted terms, each a scalar.
+
+        Raises:
+            ConfigError: a term has no weight.
+        """
+        unknown = sorted(set(terms) - set(self.weights))
+        if unknown:
+            raise ConfigError(f"objective.weights has no weight for {', '.join(unknown)}; add it, 0 switches a term off")
+        return sum(self.weights[name] * term for name, term in terms.items() if self.weights[name])
