@@ -15,9 +15,14 @@ from dld_spotter.models.spotter import Spotter
 from dld_spotter.structures import Recognition
 
 
+def single(values: Tensor) -> Tensor:
+    """Half precision to single; what is finer stays."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def squared_difference(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference over every element (L_roi and L_con of the paper)."""
-    return F.mse_loss(student.float(), teacher.float())
+    return F.mse_loss(single(student), single(teacher))
 
 
 def path_log_probability(logits: Tensor, paths: Tensor) -> Tensor:
@@ -30,7 +35,7 @@ def path_log_probability(logits: Tensor, paths: Tensor) -> Tensor:
     Returns:
         ``(...)``.
     """
-    log_probabilities = logits.float().log_softmax(-1).gather(-1, paths[..., None])[..., 0]
+    log_probabilities = single(logits).log_softmax(-1).gather(-1, paths[..., None])[..., 0]
     return (log_probabilities * (paths != PADDING)).sum(-1)
 
 
@@ -50,8 +55,8 @@ def token_kl(student: Tensor, teacher: Tensor, temperature: float, mask: Tensor 
         temperature: both logits are divided by it.
         mask: ``(N, L)`` bool, steps that count; all where it is absent.
     """
-    target = (teacher.float() / temperature).log_softmax(-1)
-    predicted = (student.float() / temperature).log_softmax(-1)
+    target = (single(teacher) / temperature).log_softmax(-1)
+    predicted = (single(student) / temperature).log_softmax(-1)
     divergence = F.kl_div(predicted, target, reduction="none", log_target=True).sum(-1)
     return divergence.mean() if mask is None else (divergence * mask).sum() / mask.sum().clamp(min=1)
 

@@ -1,0 +1,100 @@
+"""What reading an image at a resolution costs.
+
+GFLOP are 1e9 floating-point operations, a multiply-add counted as 2 (the paper's G are multiply-adds over 2**30). Counted
+by PyTorch's flop counter on the meta device, where LSTMs count too. Bilinear lookups and element-wise operations count 0.
+"""
+
+from abc import ABC, abstractmethod
+from copy import deepcopy
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from dld_spotter.models.selector import Selector
+from dld_spotter.models.spotter import Spotter
+
+GIGA = 1e9
+
+
+def pad_to(size: int, stride: int) -> int:
+    """Round a size up to a multiple of the stride."""
+    return -(-size // stride) * stride
+
+
+class CostModel(ABC):
+    """Cost of one image at one resolution, in a unit of its own; relative cost divides by the cost at scale 1.0."""
+
+    @abstractmethod
+    def cost(self, height: int, width: int, words: float = 0.0) -> float:
+        """Cost of reading an image of ``height`` x ``width`` pixels with so many words."""
+
+    def relative(self, sizes: Tensor, scales: tuple[float, ...], words: Tensor | None = None) -> Tensor:
+        """Costs ``(B, K)`` of images with reference ``sizes`` ``(B, 2)`` at every scale, over their cost at 1.0.
+
+        Args:
+            sizes: height and width in pixels.
+            scales: the scales.
+            words: ``(B,)`` words per image; none where absent.
+        """
+        counts = [0] * len(sizes) if words is None else words.tolist()
+        rows = []
+        for (height, width), count in zip(sizes.tolist(), counts, strict=True):
+            full = self.cost(height, width, count)
+            rows.append([self.cost(max(1, round(height * s)), max(1, round(width * s)), count) / full for s in scales])
+        return torch.tensor(rows, dtype=torch.float32, device=sizes.device).view(len(sizes), len(scales))
+
+
+class AreaCost(CostModel):
+    """Number of pixels, in millions."""
+
+    def cost(self, height: int, width: int, words: float = 0.0) -> float:
+        """See :meth:`CostModel.cost`."""
+        return height * width / 1e6
+
+
+class FlopCost(CostModel):
+    """GFLOP of a spotter, counted on its own modules for the real, padded size, plus what reading each word costs.
+
+    Args:
+        spotter: the spotter; it is not changed.
+    """
+
+    def __init__(self, spotter: Spotter) -> None:
+        self.spotter = deepcopy(spotter).to("meta").eval()
+        self.dense = lru_cache(maxsize=4096)(self._dense)
+        self.per_word = self._per_word()
+
+    def cost(self, height: int, width: int, words: float = 0.0) -> float:
+        """GFLOP of an image."""
+        stride = self.spotter.stride
+        return self.dense(pad_to(height, stride), pad_to(width, stride)) + words * self.per_word
+
+    def _dense(self, height: int, width: int) -> float:
+        images = torch.zeros(1, 3, height, width, dtype=torch.uint8, device="meta")
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.spotter.detect(images)
+        return counter.get_total_flops() / GIGA
+
+    def _per_word(self) -> float:
+        """Encoder and CTC head once, the attention decoder for a word of 6 characters: 7 steps."""
+        images = torch.zeros(1, 3, 64, 64, dtype=torch.uint8, device="meta")
+        sides = torch.zeros(1, 2, 8, 2, device="meta")
+        index = torch.zeros(1, dtype=torch.int64, device="meta")
+        labels = torch.zeros(1, 7, dtype=torch.int64, device="meta")
+        with torch.no_grad():
+            images, pyramid, _ = self.spotter.detect(images)
+            with FlopCounterMode(display=False) as counter:
+                self.spotter.recognize(images, pyramid, sides, index, labels)
+        return counter.get_total_flops() / GIGA
+
+
+def selector_gflops(selector: Selector, thumbnail: int) -> float:
+    """GFLOP that one decision costs on a thumbnail of ``thumbnail`` x ``thumbnail`` pixels."""
+    if not any(True for _ in selector.parameters()):
+        return 0.0
+    copy: nn.Module = deepcopy(selector).to("meta").eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        copy(torch.zeros(1, 3, thumbnail, thumbnail, dtype=torch.uint8, device="meta"), torch.ones(1, 2, device="meta"))
+    return counter.get_total_flops() / GIGA

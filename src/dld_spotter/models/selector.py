@@ -1,0 +1,132 @@
+"""Resolution selectors: from a thumbnail to one scale per image."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dld_spotter.errors import ConfigError
+from dld_spotter.models.neck import conv_block
+from dld_spotter.structures import ScaleChoice
+
+
+class Selector(nn.Module, ABC):
+    """Chooses one of K scales per image, for each of its cost weights.
+
+    Attributes:
+        scales: the candidate scales, ascending.
+        gammas: the cost weights it can decide for, ascending.
+        trainable: whether it learns.
+    """
+
+    def __init__(self, scales: Sequence[float], gammas: Sequence[float], trainable: bool) -> None:
+        super().__init__()
+        if not scales or list(scales) != sorted(set(scales)):
+            raise ConfigError(f"scales must be ascending and distinct, found {list(scales)}")
+        if not gammas or list(gammas) != sorted(set(gammas)):
+            raise ConfigError(f"selector gammas must be ascending and distinct, found {list(gammas)}")
+        self.scales = tuple(float(scale) for scale in scales)
+        self.gammas = tuple(float(gamma) for gamma in gammas)
+        self.trainable = trainable
+
+    @abstractmethod
+    def forward(self, thumbnails: Tensor, sizes: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
+        """Decide for every cost weight.
+
+        Args:
+            thumbnails: ``(B, 3, S, S)`` uint8.
+            sizes: ``(B, 2)`` height and width of the reference images, which the squeezed thumbnail does not show.
+            temperature: Gumbel temperature in training; outside training the decision is deterministic.
+
+        Returns:
+            one choice per cost weight.
+        """
+
+
+class FixedScale(Selector):
+    """Baseline: the same scale for every image.
+
+    Args:
+        scales: candidate scales.
+        gammas: cost weights; the choice ignores them.
+        scale: the scale to choose.
+    """
+
+    def __init__(self, scales: Sequence[float], gammas: Sequence[float], scale: float) -> None:
+        super().__init__(scales, gammas, trainable=False)
+        if float(scale) not in self.scales:
+            raise ConfigError(f"selector.scale={scale} is not among scales={list(self.scales)}; choose one of them")
+        self.index = self.scales.index(float(scale))
+
+    def forward(self, thumbnails: Tensor, sizes: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
+        """See :meth:`Selector.forward`."""
+        index = torch.full((len(thumbnails),), self.index, device=thumbnails.device)
+        one_hot = F.one_hot(index, len(self.scales)).float()
+        return [ScaleChoice(one_hot, one_hot, index) for _ in self.gammas]
+
+
+class RandomScale(Selector):
+    """Baseline: every image at a random scale, drawn anew in training, repeatable by seed and image outside it.
+
+    Args:
+        scales: candidate scales.
+        gammas: cost weights; the choice ignores them.
+        seed: seed of the draws outside training.
+    """
+
+    def __init__(self, scales: Sequence[float], gammas: Sequence[float], seed: int = 0) -> None:
+        super().__init__(scales, gammas, trainable=False)
+        self.seed = seed
+
+    def forward(self, thumbnails: Tensor, sizes: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
+        """See :meth:`Selector.forward`."""
+        if self.training:
+            index = torch.randint(len(self.scales), (len(thumbnails),), device=thumbnails.device)
+        else:
+            mass = thumbnails.flatten(1).long().sum(1).tolist()
+            draws = [torch.Generator().manual_seed(self.seed + value) for value in mass]
+            index = torch.cat([torch.randint(len(self.scales), (1,), generator=g) for g in draws]).to(thumbnails.device)
+        one_hot = F.one_hot(index, len(self.scales)).float()
+        return [ScaleChoice(one_hot, one_hot, index) for _ in self.gammas]
+
+
+class GumbelSelector(Selector):
+    """The paper's selector: logits per scale, straight-through Gumbel-softmax in training (DLD, section 3.2).
+
+    One small network on a thumbnail of fixed size, with one head per cost weight: the student's passes over all scales,
+    which are the cost of its training, serve every head.
+
+    Args:
+        scales: candidate scales.
+        gammas: cost weights, one head each.
+        channels: channels of the four convolutions, each with stride 2.
+        hidden: size of the layer before the heads.
+    """
+
+    def __init__(
+        self, scales: Sequence[float], gammas: Sequence[float], channels: Sequence[int] = (16, 32, 64, 96), hidden: int = 128
+    ) -> None:
+        super().__init__(scales, gammas, trainable=True)
+        widths = [3, *channels]
+        self.body = nn.Sequential(*(conv_block(a, b, stride=2) for a, b in zip(widths[:-1], widths[1:], strict=True)))
+        self.hidden = nn.Sequential(nn.Linear(2 * widths[-1] + 2, hidden), nn.ReLU(inplace=True))
+        self.heads = nn.Linear(hidden, len(self.gammas) * len(self.scales))
+
+    def logits(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
+        """Preferences ``(B, G, K)`` of each head."""
+        features = self.body(thumbnails.float() / 127.5 - 1)
+        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3)), torch.log2(sizes.float() / 640)], dim=1)
+        return self.heads(self.hidden(pooled)).view(-1, len(self.gammas), len(self.scales))
+
+    def forward(self, thumbnails: Tensor, sizes: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
+        """See :meth:`Selector.forward`."""
+        choices = []
+        for logits in self.logits(thumbnails, sizes).float().unbind(1):
+            if self.training:
+                one_hot = F.gumbel_softmax(logits, tau=temperature, hard=True)
+            else:
+                one_hot = F.one_hot(logits.argmax(1), len(self.scales)).float()
+            choices.append(ScaleChoice(logits, one_hot, one_hot.argmax(1)))
+        return choices
