@@ -1,0 +1,133 @@
+"""From samples to a batch of aligned views."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from dld_spotter.charset import Charset
+from dld_spotter.data.geometry import polygons_to_sides, word_heights
+from dld_spotter.data.targets import TextRegions, detection_targets
+from dld_spotter.data.views import ReferenceSize, make_thumbnails, make_view
+from dld_spotter.errors import ConfigError
+from dld_spotter.structures import Sample, SpottingBatch, TextInstances, View
+
+
+@dataclass(frozen=True)
+class Collate:
+    """Builds a :class:`~dld_spotter.structures.SpottingBatch` from samples.
+
+    Words that are ignored, have no text, hold a character outside the charset or are too low are not read in training;
+    they stay in ``instances`` and, where they count, in the detection targets.
+
+    Args:
+        charset: encodes the transcriptions.
+        scales: the views' scales; 1.0 is the reference.
+        reference: size of the reference view; None for the size of the file.
+        stride: views are padded to a multiple of it.
+        thumbnail: side of the thumbnails in pixels.
+        max_length: characters that are encoded per word; labels are one longer, for the END.
+        points: points per side of a word.
+        min_height: height in pixels below which a word is don't-care in a view, and not read if in all of them.
+        with_targets: draw detection targets.
+        draw_one: make only one view per batch, at a scale drawn at random.
+        jitter: move the corners of the words that are read by up to this fraction of their height.
+        max_words: words read per image at most, drawn at random; None for all.
+        seed: of everything drawn, together with the images' names unless a generator is handed over.
+    """
+
+    charset: Charset
+    scales: tuple[float, ...] = (1.0,)
+    reference: ReferenceSize | None = None
+    stride: int = 32
+    thumbnail: int = 128
+    max_length: int = 32
+    points: int = 8
+    min_height: float = 4.0
+    with_targets: bool = True
+    draw_one: bool = False
+    jitter: float = 0.0
+    max_words: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        if not self.scales or min(self.scales) <= 0:
+            raise ConfigError(
+                f"data.scales must be positive and at least one, found {list(self.scales)}; give for example [1.0]"
+            )
+        if self.stride < 1 or self.stride % 2:
+            raise ConfigError(
+                f"data.stride must be even and positive, found {self.stride}; use the stride of the model, such as 32"
+            )
+
+    def __call__(self, samples: Sequence[Sample], rng: np.random.Generator | None = None) -> SpottingBatch:
+        """Build a batch of at least one sample."""
+        if rng is None:
+            rng = np.random.default_rng([self.seed, *(zlib.crc32(sample.name.encode()) for sample in samples)])
+        original_sizes = torch.tensor([sample.image.shape[:2] for sample in samples])
+        samples = [self.reference.apply(sample) if self.reference else sample for sample in samples]
+        images = [sample.image for sample in samples]
+        scales = (float(rng.choice(self.scales)),) if self.draw_one else self.scales
+        views = {scale: make_view(images, scale, self.stride) for scale in scales}
+        if self.with_targets:
+            regions = [TextRegions.of(sample.instances) for sample in samples]
+            views = {
+                scale: replace(view, targets=detection_targets(view, regions, self.min_height)) for scale, view in views.items()
+            }
+        instances = tuple(sample.instances for sample in samples)
+        sides, image_index, texts = self._words_to_read(instances, views[max(scales)], rng)
+        return SpottingBatch(
+            names=tuple(sample.name for sample in samples),
+            views=views,
+            thumbnails=make_thumbnails(images, self.thumbnail),
+            instances=instances,
+            sides=torch.from_numpy(sides),
+            image_index=torch.from_numpy(image_index),
+            labels=self.charset.encode(texts, self.max_length + 1),
+            original_sizes=original_sizes,
+        )
+
+    def _words_to_read(
+        self, instances: Sequence[TextInstances], largest: View, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """Choose the words that are read: their sides, their images and their texts."""
+        sides = polygons_to_sides([polygon for words in instances for polygon in words.polygons], self.points)
+        image_index = np.repeat(np.arange(len(instances)), [len(words) for words in instances])
+        texts = [text for words in instances for text in words.transcriptions]
+        heights = word_heights(sides)
+        visible = heights * largest.factors.prod(1).sqrt().numpy()[image_index] >= self.min_height
+        wanted = [not ignored for words in instances for ignored in words.ignore]
+        readable = [bool(text.strip()) and not self.charset.unknown(text) for text in texts]
+        chosen = np.flatnonzero(visible & np.array(wanted, bool) & np.array(readable, bool))
+        if self.max_words is not None:
+            chosen = _at_most(self.max_words, chosen, image_index, rng)
+        sides = sides[chosen]
+        if self.jitter:
+            sides = jittered(sides, self.jitter, rng)
+        return sides, image_index[chosen], [texts[word] for word in chosen]
+
+
+def jittered(sides: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
+    """Move words ``(N, 2, K, 2)`` as errors of a detector do.
+
+    Every corner moves on its own, and the margin above and below grows or shrinks, each by up to ``amount`` heights.
+    """
+    words, _, points, _ = sides.shape
+    height = word_heights(sides)[:, None, None, None]
+    start, end = rng.uniform(-amount, amount, (2, words, 2, 1, 2)) * height
+    along = np.linspace(0, 1, points)[:, None]
+    margin = rng.uniform(-amount, amount, (words, 1, 1)) * (sides[:, 0] - sides[:, 1])
+    moved = sides + start + along * (end - start) + np.stack([margin, -margin], axis=1)
+    return moved.astype(np.float32)
+
+
+def _at_most(count: int, words: np.ndarray, image_index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Keep ``count`` random words of each image, in their order."""
+    shuffled = rng.permutation(words)
+    shuffled = shuffled[np.argsort(image_index[shuffled], kind="stable")]
+    owners = image_index[shuffled]
+    rank = np.arange(len(owners)) - np.searchsorted(owners, owners)
+    return np.sort(shuffled[rank < count])

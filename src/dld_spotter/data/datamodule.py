@@ -1,0 +1,132 @@
+"""Loaders of multi-resolution batches for training and evaluation."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import cv2
+import lightning
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from dld_spotter.data.collate import Collate
+from dld_spotter.data.dataset import TextDataset, report_damage
+from dld_spotter.errors import ConfigError
+from dld_spotter.structures import Sample, SpottingBatch
+
+Draw = tuple[int, Sample]
+
+
+class SpottingDataModule(lightning.LightningDataModule):
+    """Serves text data sets as :class:`~dld_spotter.structures.SpottingBatch`.
+
+    What a training batch holds depends on the seed, the pass and its place in the pass alone: not on the number of
+    workers, nor on whether the run was resumed.
+
+    Args:
+        train: shuffled anew in every pass; incomplete last batches are dropped.
+        validation: served in order; None if there is none.
+        test: served in order; None if there is none.
+        collate: builds the batches of evaluation.
+        train_collate: builds the batches of training, jitter included; None for the same as in evaluation.
+        batch_size: images per training batch.
+        eval_batch_size: images per evaluation batch; None for ``batch_size``.
+        workers: loader processes; 0 loads in the main process.
+        seed: of the order and of everything drawn at random.
+    """
+
+    def __init__(
+        self,
+        train: TextDataset | None,
+        validation: TextDataset | None,
+        test: TextDataset | None,
+        collate: Collate,
+        train_collate: Collate | None = None,
+        batch_size: int = 8,
+        eval_batch_size: int | None = None,
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.train, self.validation, self.test = train, validation, test
+        self.collate, self.train_collate = collate, train_collate or collate
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
+        self.workers, self.seed = workers, seed
+
+    def train_dataloader(self) -> DataLoader:
+        """Return the shuffled training batches; ``set_epoch`` of its sampler chooses the pass."""
+        dataset = _required(self.train, "train")
+        if len(dataset) < self.batch_size:
+            raise ConfigError(
+                f"data.batch_size={self.batch_size} is more than the {len(dataset)} training images; lower data.batch_size"
+            )
+        replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        sampler = PassSampler(dataset, replicas, rank, shuffle=True, seed=self.seed, drop_last=replicas > 1)
+        collate = partial(_collate_draws, self.train_collate, self.seed)
+        return self._loader(DrawnDataset(dataset), collate, self.batch_size, sampler=sampler, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader:
+        """Return the validation batches, in order."""
+        return self._loader(_required(self.validation, "validation"), self.collate, self.eval_batch_size)
+
+    def test_dataloader(self) -> DataLoader:
+        """Return the test batches, in order."""
+        return self._loader(_required(self.test, "test"), self.collate, self.eval_batch_size)
+
+    def teardown(self, stage: str) -> None:
+        """Report damaged files, once for the whole run."""
+        report_damage([self.train, self.validation, self.test])
+
+    def _loader(
+        self, dataset: TextDataset, collate: "Collate | partial[SpottingBatch]", batch_size: int, **options: object
+    ) -> DataLoader:
+        return DataLoader(
+            dataset,
+            batch_size,
+            collate_fn=collate,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            worker_init_fn=_single_threaded,
+            pin_memory=torch.cuda.is_available(),
+            **options,
+        )
+
+
+class PassSampler(DistributedSampler):
+    """Numbers instead of indices: ``e * len(dataset) + i`` in pass e, so that whatever is random differs by pass."""
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.epoch * len(self.dataset)
+        return (first + index for index in super().__iter__())
+
+
+class DrawnDataset(Dataset[Draw]):
+    """Serves each sample of a data set with its number, see :class:`PassSampler`."""
+
+    def __init__(self, dataset: TextDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, number: int) -> Draw:
+        endless = getattr(self.dataset, "endless", False)
+        return number, self.dataset[number if endless else number % len(self.dataset)]
+
+
+def _collate_draws(collate: Collate, seed: int, draws: Sequence[Draw]) -> SpottingBatch:
+    """Collate with a generator that depends on the seed and the samples' numbers only."""
+    numbers, samples = zip(*draws, strict=True)
+    return collate(samples, np.random.default_rng([seed, *numbers]))
+
+
+def _required(dataset: TextDataset | None, name: str) -> TextDataset:
+    if dataset is None:
+        raise ConfigError(f"data.{name} is not set, but this run needs it; name a data set there")
+    return dataset
+
+
+def _single_threaded(worker: int) -> None:
+    """Keep OpenCV and torch from starting threads in each of many workers."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

@@ -1,0 +1,123 @@
+"""What a data set is, how its images are read, and what happens to damaged files."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch.utils.data import Dataset
+
+from dld_spotter.errors import DataError
+from dld_spotter.structures import Sample
+
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class TextDataset(Protocol):
+    """Images with their words, by index.
+
+    A data set with a true attribute ``endless`` also takes indices beyond its length and gives something new there
+    (rendered scenes, random transforms): pass e over the data asks for ``e * len(dataset) + i``.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+class FileDataset(Dataset[Sample], ABC):
+    """A data set of files, where an entry that cannot be read is counted and replaced by the next one that can.
+
+    Whoever must count every image once goes by ``Sample.name``: a replacement keeps its own name.
+
+    Args:
+        length: number of entries.
+        strict: raise at the first damaged entry instead.
+    """
+
+    def __init__(self, length: int, strict: bool = False) -> None:
+        self.strict = strict
+        self._damaged = torch.zeros(length, dtype=torch.bool).share_memory_()  # seen by every loader worker
+
+    @abstractmethod
+    def load(self, index: int) -> Sample:
+        """Read one entry; raises :class:`~dld_spotter.errors.DataError` if its files are missing or damaged."""
+
+    def __len__(self) -> int:
+        return len(self._damaged)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} of a data set with {len(self)} entries")
+        for candidate in [*range(index, len(self)), *range(index)]:
+            try:
+                if not self._damaged[candidate]:
+                    return self.load(candidate)
+            except DataError:
+                if self.strict:
+                    raise
+                self._damaged[candidate] = True
+        raise DataError(f"none of the {len(self)} entries can be read: {self.damage_report(1)}")
+
+    @property
+    def damaged(self) -> list[int]:
+        """Indices of the entries found damaged so far, by any worker."""
+        return self._damaged.nonzero().flatten().tolist()
+
+    def damage_report(self, examples: int = 3) -> str:
+        """Tell how many entries were skipped and why the first ones were; empty if there was none."""
+        reasons = []
+        for index in self.damaged[:examples]:
+            try:
+                self.load(index)
+            except DataError as error:
+                reasons.append(str(error))
+        return f"{len(self.damaged)} of {len(self)} entries were damaged and skipped: {'; '.join(reasons)}" if reasons else ""
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read any image file that Pillow knows as ``(H, W, 3)`` uint8 RGB, upright, without alpha (on white).
+
+    Raises:
+        DataError: the file is missing, truncated or no image.
+    """
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            return np.asarray(_to_rgb(image))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; restore the image or remove its annotation") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read as an image ({error}); replace or remove it") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel
+        values = np.asarray(image).astype(np.float32)
+        if values.size and values.max() > 255:
+            values = values / 257
+        return Image.fromarray(values.clip(0, 255).round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def existing_folder(root: str | Path | None, key: str = "data.root") -> Path:
+    """Return ``root`` as a path; raises :class:`~dld_spotter.errors.DataError` if there is no such folder."""
+    if root is None or not Path(root).is_dir():
+        raise DataError(f"{key}={root} is not a folder; set {key} to the folder of the data set")
+    return Path(root)
+
+
+def report_damage(datasets: Sequence[TextDataset | None]) -> None:
+    """Log once for each data set of files how many entries were skipped, if any."""
+    for dataset in datasets:
+        report = dataset.damage_report() if isinstance(dataset, FileDataset) else ""
+        if report:
+            logger.warning("%s: %s", type(dataset).__name__, report)

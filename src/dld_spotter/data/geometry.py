@@ -1,0 +1,56 @@
+"""Polygons and their two sides."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def polygons_to_sides(polygons: Sequence[np.ndarray], points: int = 8) -> np.ndarray:
+    """Describe words by their upper and lower side, both in reading direction.
+
+    Args:
+        polygons: N polygons ``(P, 2)`` as in :class:`~dld_spotter.structures.TextInstances`; P may differ.
+        points: number of points K per side, evenly spaced by arc length, both ends included.
+
+    Returns:
+        ``(N, 2, K, 2)`` float32.
+    """
+    sides = np.zeros((len(polygons), 2, points, 2), np.float32)
+    lengths = np.array([len(polygon) for polygon in polygons], int)
+    for length in np.unique(lengths):
+        words = np.flatnonzero(lengths == length)
+        stacked = np.stack([polygons[word] for word in words])
+        upper, lower = stacked[:, : length // 2], stacked[:, : length // 2 - 1 : -1]
+        sides[words, 0] = _resample(upper, points)
+        sides[words, 1] = _resample(lower, points)
+    return sides
+
+
+def polygon_to_sides(polygon: np.ndarray, points: int = 8) -> np.ndarray:
+    """Describe one word ``(P, 2)`` by its sides ``(2, K, 2)``, see :func:`polygons_to_sides`."""
+    return polygons_to_sides([polygon], points)[0]
+
+
+def sides_to_polygon(sides: np.ndarray) -> np.ndarray:
+    """Join sides ``(2, K, 2)`` to a polygon ``(2K, 2)``, clockwise from the text's top left."""
+    return np.concatenate([sides[0], sides[1, ::-1]])
+
+
+def word_heights(sides: np.ndarray) -> np.ndarray:
+    """Measure words ``(N, 2, K, 2)``: the mean distance between their sides, ``(N,)`` in pixels."""
+    return np.linalg.norm(sides[:, 0] - sides[:, 1], axis=-1).mean(-1)
+
+
+def _resample(lines: np.ndarray, points: int) -> np.ndarray:
+    """Resample polylines ``(N, Q, 2)`` to ``(N, points, 2)``, evenly by arc length."""
+    lines = lines.astype(np.float64)
+    steps = np.linalg.norm(np.diff(lines, axis=1), axis=-1)
+    travelled = np.concatenate([np.zeros((len(lines), 1)), steps.cumsum(1)], axis=1)
+    wanted = travelled[:, -1:] * np.linspace(0, 1, points)
+    last = lines.shape[1] - 2
+    segment = np.clip((travelled[:, None, :] <= wanted[:, :, None]).sum(-1) - 1, 0, last)
+    start, step = np.take_along_axis(travelled, segment, 1), np.take_along_axis(steps, segment, 1)
+    share = np.divide(wanted - start, step, out=np.zeros_like(wanted), where=step > 0)[..., None]
+    first = np.take_along_axis(lines, segment[..., None], 1)
+    second = np.take_along_axis(lines, segment[..., None] + 1, 1)
+    return first + share * (second - first)

@@ -1,0 +1,37 @@
+"""ICDAR2015 Incidental Scene Text, and every data set in its form."""
+
+from pathlib import Path
+
+from dld_spotter.data.readers.paired import PairedDataset, read_quads
+from dld_spotter.errors import ConfigError
+from dld_spotter.structures import TextInstances
+
+IGNORED = "###"
+PLAIN = ("images", "gts")
+OFFICIAL = {
+    "train": [("ch4_training_images", "ch4_training_localization_transcription_gt")],
+    "test": [("ch4_test_images", "Challenge4_Test_Task4_GT"), ("ch4_test_images", "Challenge4_Test_Task1_GT")],
+}
+
+
+class ICDAR2015(PairedDataset):
+    """Words as quadrilaterals, one ``x1,y1,x2,y2,x3,y3,x4,y4,text`` a line; ``###`` marks don't-care words.
+
+    Args:
+        root: holds ``images/`` and ``gts/``, or the official archives unpacked, or ``train/`` and ``test/`` folders of these.
+        split: ``train`` or ``test``; None where ``root`` holds one split only.
+        strict: raise at the first damaged entry instead of skipping it.
+    """
+
+    def __init__(self, root: str | Path | None, split: str | None = None, strict: bool = False) -> None:
+        if split is not None and split not in OFFICIAL:
+            raise ConfigError(f"data.split={split} is unknown; use {', '.join(OFFICIAL)} or null")
+        official = [pair for name, pairs in OFFICIAL.items() if split in (None, name) for pair in pairs]
+        inside = [] if split is None else [(f"{split}/{images}", f"{split}/{truths}") for images, truths in [PLAIN, *official]]
+        super().__init__(root, [*inside, *official, PLAIN], strict)
+
+    def parse(self, path: Path) -> TextInstances:
+        """Read a ground-truth file."""
+        quads, texts = read_quads(path)
+        ignore = [text == IGNORED for text in texts]
+        return TextInstances.of(quads, ["" if text == IGNORED else text for text in texts], ignore)

@@ -1,0 +1,82 @@
+"""One image in several resolutions, all aligned with the reference."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from dld_spotter.errors import ConfigError
+from dld_spotter.structures import Sample, View
+
+
+@dataclass(frozen=True)
+class ReferenceSize:
+    """The rule that turns the size of a file into the size of the reference view.
+
+    Args:
+        short: the short side in pixels; None leaves the image as it is, apart from ``long``.
+        long: the long side never exceeds this; None for no limit.
+    """
+
+    short: int | None = None
+    long: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("short", self.short), ("long", self.long)):
+            if value is not None and value < 1:
+                raise ConfigError(f"reference.{name} must be at least 1 pixel, found {value}; raise it or set it to null")
+
+    def __call__(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width of the reference, at least 1."""
+        factor = 1.0 if self.short is None else self.short / min(height, width)
+        if self.long is not None:
+            factor = min(factor, self.long / max(height, width))
+        return scaled_size(height, width, factor)
+
+    def apply(self, sample: Sample) -> Sample:
+        """Resize a sample, its polygons included, to the reference."""
+        height, width = sample.image.shape[:2]
+        new_height, new_width = self(height, width)
+        if (new_height, new_width) == (height, width):
+            return sample
+        instances = sample.instances.scaled(new_width / width, new_height / height)
+        return Sample(resize(sample.image, new_height, new_width), instances, sample.name)
+
+
+def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
+    """Round a scaled size to whole pixels, at least 1."""
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize ``(H, W, 3)``: averaging over areas when it shrinks, linear when it grows.
+
+    Both keep the corners of the image in place, so that coordinates are multiplied by the ratio of sizes.
+    """
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def make_view(images: Sequence[np.ndarray], scale: float, stride: int = 32) -> View:
+    """Bring reference images ``(H, W, 3)`` to one scale, padded with zeros to a common multiple of ``stride``.
+
+    The pixels of a batch lie in channels-last order.
+    """
+    sizes = [scaled_size(*image.shape[:2], scale) for image in images]
+    height, width = (-(-max(side) // stride) * stride for side in zip(*sizes, strict=True))
+    canvas = np.zeros((len(images), height, width, 3), np.uint8)
+    for row, image, (h, w) in zip(canvas, images, sizes, strict=True):
+        row[:h, :w] = resize(image, h, w)
+    factors = [(w / image.shape[1], h / image.shape[0]) for image, (h, w) in zip(images, sizes, strict=True)]
+    return View(torch.from_numpy(canvas).permute(0, 3, 1, 2), torch.tensor(sizes), torch.tensor(factors, dtype=torch.float32))
+
+
+def make_thumbnails(images: Sequence[np.ndarray], size: int = 128) -> Tensor:
+    """Squeeze whole images ``(H, W, 3)`` to ``(B, 3, size, size)`` uint8."""
+    thumbnails = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
+    return torch.from_numpy(thumbnails).permute(0, 3, 1, 2)
