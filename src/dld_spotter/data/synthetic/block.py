@@ -1,0 +1,124 @@
+"""Blocks of text: lines of words in one font and size, before they are put on a surface."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dld_spotter.data.synthetic.fonts import FontBook, FontFace
+from dld_spotter.data.synthetic.glyphs import Ink, draw_word
+from dld_spotter.data.synthetic.surface import Box
+from dld_spotter.data.synthetic.words import WordSource
+
+EM_PER_HEIGHT = 1.25  # em size of a word whose capitals, with the box's margin, are one unit high
+DRAWS = 4  # words tried for a place before it is given up
+
+
+@dataclass(frozen=True)
+class LaidWord:
+    """A drawn word and the place of its pen's start in block coordinates."""
+
+    text: str
+    ink: Ink
+    x: float
+    y: float
+
+    @property
+    def box(self) -> Box:
+        """Rectangle of the word in block coordinates."""
+        left, top, right, bottom = self.ink.box
+        return left + self.x, top + self.y, right + self.x, bottom + self.y
+
+    def moved(self, x: float, y: float) -> "LaidWord":
+        """Return the word at a place shifted by ``(x, y)``."""
+        return LaidWord(self.text, self.ink, self.x + x, self.y + y)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Words laid out around the origin; ``em`` is their size in pixels and ``box`` encloses them all."""
+
+    words: tuple[LaidWord, ...]
+    em: float
+
+    @property
+    def box(self) -> Box:
+        """Rectangle around all words."""
+        edges = np.array([word.box for word in self.words])
+        return (*edges[:, :2].min(axis=0).tolist(), *edges[:, 2:].max(axis=0).tolist())
+
+
+class Typesetter:
+    """Draws words from a source and sets them in lines, with fonts from a book."""
+
+    def __init__(self, words: WordSource, fonts: FontBook) -> None:
+        self.words = words
+        self.fonts = fonts
+
+    def word(self, rng: np.random.Generator, em: float, limit: float, smallest: float) -> Block | None:
+        """Set one word of at most ``limit`` pixels; a longer one is shrunk as far as ``smallest`` pixels per em.
+
+        Returns:
+            A block of one word, or None where none of a few words fits.
+        """
+        preferred = self.fonts.draw(rng)
+        for _ in range(DRAWS):
+            text = self.words.draw(rng)
+            path = self.fonts.covering(text, preferred, rng).path
+            ink = draw_word(text, path, em)
+            if ink is None:
+                continue
+            fit = limit / (ink.box[2] - ink.box[0])
+            if fit < 1 and fit * em >= smallest:
+                em *= fit
+                ink = draw_word(text, path, em)
+            if ink is not None and ink.box[2] - ink.box[0] <= 1.02 * limit:
+                left, top, right, bottom = ink.box
+                return Block((LaidWord(text, ink, -(left + right) / 2, -(top + bottom) / 2),), em)
+        return None
+
+    def block(self, rng: np.random.Generator, em: float, limit: float, smallest: float, lines: list[int]) -> Block | None:
+        """Set several lines; a line ends early where the next word would pass ``limit`` pixels.
+
+        Args:
+            rng: source of randomness.
+            em: pixels per em.
+            limit: largest width in pixels.
+            smallest: least pixels per em that a too long first word is shrunk to.
+            lines: wanted number of words in each line.
+        """
+        first = self.word(rng, em, limit, smallest)
+        if first is None or lines == [1]:
+            return first
+        em, face = first.em, self.fonts.draw(rng)
+        space, leading = em * rng.uniform(0.25, 0.6) + 2, em * rng.uniform(1.15, 1.7)
+        rows = [row for count in lines if (row := self._line(rng, em, face, limit, count, space))]
+        return Block(_stack(rows, leading, float(rng.choice((0.0, 0.5, 1.0)))), em) if rows else first
+
+    def _line(
+        self, rng: np.random.Generator, em: float, face: FontFace, limit: float, count: int, space: float
+    ) -> list[LaidWord]:
+        row: list[LaidWord] = []
+        x = 0.0
+        for _ in range(count):
+            text = self.words.draw(rng)
+            ink = draw_word(text, self.fonts.covering(text, face, rng).path, em)
+            if ink is None or x + ink.box[2] - ink.box[0] > limit:
+                continue
+            row.append(LaidWord(text, ink, x - ink.box[0], 0.0))
+            x += ink.box[2] - ink.box[0] + space
+        return row
+
+
+def _stack(rows: list[list[LaidWord]], leading: float, alignment: float) -> tuple[LaidWord, ...]:
+    """Put lines under each other without overlap, ``alignment`` 0 left to 1 right, centred on the origin."""
+    widths = [row[-1].box[2] for row in rows]
+    baseline, bottom = 0.0, -np.inf
+    placed: list[LaidWord] = []
+    for row, width in zip(rows, widths, strict=True):
+        top = min(word.box[1] for word in row)
+        baseline = max(baseline, bottom + 1 - top)
+        placed += [word.moved(alignment * (max(widths) - width), baseline) for word in row]
+        bottom = max(word.box[3] for word in row) + baseline
+        baseline += leading
+    left, upper, right, lower = Block(tuple(placed), 0.0).box
+    return tuple(word.moved(-(left + right) / 2, -(upper + lower) / 2) for word in placed)

@@ -1,0 +1,32 @@
+"""Rendered scenes as a data set."""
+
+from torch.utils.data import Dataset
+
+from dld_spotter.data.synthetic.scene import SceneRenderer
+from dld_spotter.errors import ConfigError
+from dld_spotter.structures import Sample
+
+
+class SyntheticScenes(Dataset[Sample]):
+    """A run of rendered images.
+
+    Args:
+        renderer: what renders them.
+        length: number of images; a large one makes the set practically endless, since nothing is kept.
+        offset: index of the first image, so that one seed can serve disjoint sets.
+    """
+
+    def __init__(self, renderer: SceneRenderer, length: int, offset: int = 0) -> None:
+        if length < 0 or offset < 0:
+            raise ConfigError(f"length and offset of a synthetic set must be at least 0, found {length} and {offset}")
+        self.renderer = renderer
+        self.length = length
+        self.offset = offset
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self.length:
+            raise IndexError(f"index {index} lies outside a synthetic set of {self.length} images")
+        return self.renderer.render(self.offset + index)

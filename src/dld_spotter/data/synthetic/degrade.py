@@ -1,0 +1,82 @@
+"""What a camera does to a scene: blur, noise, exposure, compression."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+
+NOISE_SIDE = 1024
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """Degrades images, never so far that the smallest words are wiped out.
+
+    Args:
+        blur_probability: share of images with Gaussian or motion blur.
+        blur: largest blur, as the standard deviation relative to the height of the smallest word.
+        noise_probability: share of images with sensor noise.
+        noise: largest standard deviation of the noise, in grey levels.
+        exposure_probability: share of images with changed contrast, brightness and gamma.
+        jpeg_probability: share of images that pass through JPEG.
+        jpeg_quality: lowest and highest quality.
+    """
+
+    blur_probability: float = 0.4
+    blur: float = 0.06
+    noise_probability: float = 0.5
+    noise: float = 14.0
+    exposure_probability: float = 0.5
+    jpeg_probability: float = 0.5
+    jpeg_quality: tuple[int, int] = (40, 95)
+
+    def apply(self, rng: np.random.Generator, image: np.ndarray, text_height: float) -> np.ndarray:
+        """Degrade ``image`` ``(H, W, 3)`` uint8 whose smallest word is ``text_height`` pixels high."""
+        if rng.random() < self.blur_probability:
+            sigma = min(rng.uniform(0.2, 1.0) * self.blur * text_height, 3.0)
+            image = _motion_blur(rng, image, 3.5 * sigma) if rng.random() < 0.3 else cv2.GaussianBlur(image, (0, 0), sigma)
+        if rng.random() < self.exposure_probability:
+            image = cv2.LUT(image, _exposure(rng))
+        if rng.random() < self.noise_probability:
+            image = _add_noise(rng, image, rng.uniform(0, self.noise))
+        if rng.random() < self.jpeg_probability:
+            quality = int(rng.integers(self.jpeg_quality[0], self.jpeg_quality[1] + 1))
+            image = cv2.imdecode(cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))[1], cv2.IMREAD_COLOR)
+        return image
+
+
+def _motion_blur(rng: np.random.Generator, image: np.ndarray, length: float) -> np.ndarray:
+    side = 2 * int(np.ceil(length / 2)) + 1
+    kernel = np.zeros((side, side), np.float32)
+    middle, angle = side // 2, rng.uniform(0, np.pi)
+    reach = np.array([np.cos(angle), np.sin(angle)]) * length / 2
+    start, end = np.rint(256 * (middle - reach)).astype(int), np.rint(256 * (middle + reach)).astype(int)
+    cv2.line(kernel, tuple(map(int, start)), tuple(map(int, end)), 1.0, 1, cv2.LINE_AA, 8)
+    kernel[middle, middle] = max(kernel[middle, middle], 1.0)
+    return cv2.filter2D(image, -1, kernel / kernel.sum())
+
+
+def _exposure(rng: np.random.Generator) -> np.ndarray:
+    levels = np.linspace(0, 1, 256) ** rng.uniform(0.7, 1.4)
+    return np.clip(255 * (rng.uniform(0.65, 1.2) * (levels - 0.5) + 0.5) + rng.uniform(-25, 25), 0, 255).astype(np.uint8)
+
+
+@cache
+def _noise_tile() -> np.ndarray:
+    """Make a tile of standard normal noise once, ``(NOISE_SIDE, NOISE_SIDE, 3)`` int8 in units of 1/32."""
+    noise = np.random.default_rng(0).normal(0, 32, (NOISE_SIDE, NOISE_SIDE, 3))
+    return np.clip(noise, -127, 127).astype(np.int8)
+
+
+def _add_noise(rng: np.random.Generator, image: np.ndarray, sigma: float) -> np.ndarray:
+    """Add the noise tile from a random place on, repeated where the image is larger than it."""
+    height, width = image.shape[:2]
+    tile = _noise_tile()
+    top, left = int(rng.integers(NOISE_SIDE)), int(rng.integers(NOISE_SIDE))
+    bottom, right = max(NOISE_SIDE - top, 0), max(NOISE_SIDE - left, 0)
+    noise = tile[top : top + height, left : left + width]
+    missing = (max(height - bottom, 0), max(width - right, 0))
+    if any(missing):
+        noise = cv2.copyMakeBorder(noise, 0, missing[0], 0, missing[1], cv2.BORDER_WRAP)
+    return cv2.addWeighted(image, 1.0, noise, sigma / 32, 0.0, dtype=cv2.CV_8U)

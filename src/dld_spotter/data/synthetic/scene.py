@@ -1,0 +1,68 @@
+"""The scene renderer: words, layout, background, paint and camera put together."""
+
+import numpy as np
+
+from dld_spotter.data.synthetic.background import Backgrounds
+from dld_spotter.data.synthetic.block import Typesetter
+from dld_spotter.data.synthetic.degrade import Degradation
+from dld_spotter.data.synthetic.fonts import FontBook
+from dld_spotter.data.synthetic.layout import Arrangement, Layout, SceneLayout
+from dld_spotter.data.synthetic.paint import paint_block
+from dld_spotter.data.synthetic.words import WordSource
+from dld_spotter.structures import Sample, TextInstances
+
+
+class SceneRenderer:
+    """Renders images with words; the same seed and index give the same image in every process.
+
+    Args:
+        seed: one seed is one endless data set.
+        layout: sizes and arrangement of text; scenes of 512 x 512 pixels where None.
+        words: source of words.
+        fonts: source of fonts.
+        backgrounds: source of backgrounds.
+        degradation: camera.
+        min_legible_height: words whose box is lower than this many pixels are marked ``ignore``.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        layout: Layout | None = None,
+        words: WordSource | None = None,
+        fonts: FontBook | None = None,
+        backgrounds: Backgrounds | None = None,
+        degradation: Degradation | None = None,
+        min_legible_height: float = 8.0,
+    ) -> None:
+        self.seed = seed
+        self.layout = layout or SceneLayout()
+        self.typesetter = Typesetter(words or WordSource(), fonts or FontBook())
+        self.backgrounds = backgrounds or Backgrounds()
+        self.degradation = degradation or Degradation()
+        self.min_legible_height = min_legible_height
+
+    def render(self, index: int) -> Sample:
+        """Render image ``index``; its name tells regime, seed and index."""
+        rng = np.random.default_rng((self.seed, index))
+        scene = self.layout.arrange(rng, self.typesetter)
+        image = self.backgrounds.draw(rng, scene.height, scene.width)
+        for placed in scene.blocks:
+            paint_block(rng, image, placed)
+        polygons, heights = _outline_words(scene)
+        image = self.degradation.apply(rng, image, min((h for h in heights if h >= self.min_legible_height), default=32.0))
+        texts = [word.text for placed in scene.blocks for word in placed.block.words]
+        ignore = [height < self.min_legible_height for height in heights]
+        return Sample(image, TextInstances.of(polygons, texts, ignore), f"{scene.regime}_{self.seed}_{index}")
+
+
+def _outline_words(scene: Arrangement) -> tuple[list[np.ndarray], list[float]]:
+    """Map every word's box to image pixels; return polygons ``(P, 2)`` and the heights of the words in pixels."""
+    polygons, heights = [], []
+    for placed in scene.blocks:
+        for word in placed.block.words:
+            polygon = placed.surface.outline(word.box)
+            half = len(polygon) // 2
+            polygons.append(polygon)
+            heights.append(float(np.linalg.norm(polygon[:half] - polygon[: half - 1 : -1], axis=1).mean()))
+    return polygons, heights
