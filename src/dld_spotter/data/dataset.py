@@ -89,7 +89,7 @@ def read_image(path: str | Path) -> np.ndarray:
     try:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
-            return np.asarray(_to_rgb(image))
+            return np.array(_to_rgb(image))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; restore the image or remove its annotation") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
