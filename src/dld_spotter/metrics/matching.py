@@ -1,0 +1,172 @@
+"""Pairs the words of one image with its predictions and counts them, under any protocol."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+import shapely
+
+from dld_spotter.errors import ConfigError
+from dld_spotter.metrics.lexicons import WordList
+from dld_spotter.metrics.protocols import Protocol, Task, check_task, dictionary_form, find_protocol
+from dld_spotter.structures import TextInstances, Word
+
+
+class ImageCounts(NamedTuple):
+    """Matched words, predictions that count, and true words that count."""
+
+    matched: int = 0
+    predicted: int = 0
+    true: int = 0
+
+
+@dataclass(frozen=True)
+class Hmean:
+    """Precision, recall and their harmonic mean, each 0 where there is nothing to divide by, as in the scripts."""
+
+    precision: float
+    recall: float
+    hmean: float
+
+    @classmethod
+    def of(cls, counts: Iterable[ImageCounts]) -> Self:
+        """Summarise the counts of many images: counts are summed first, so large images weigh more."""
+        matched, predicted, true = np.sum([ImageCounts(), *counts], axis=0).tolist()
+        precision = matched / predicted if predicted else 0.0
+        recall = matched / true if true else 0.0
+        hmean = 2 * precision * recall / (precision + recall) if matched else 0.0
+        return cls(precision, recall, hmean)
+
+
+@dataclass(frozen=True)
+class ImageMatch:
+    """Everything that was decided about one image with G true words and D predictions.
+
+    Args:
+        iou: ``(G, D)`` intersection over union.
+        ignored_truth: ``(G,)`` bool, don't-care regions.
+        ignored_words: ``(D,)`` bool, predictions that lie in one.
+        pairs: ``(M, 2)`` int, (true word, prediction) in the order they were taken.
+        correct: ``(M,)`` bool, whether the pair counts as a match in this task.
+        truths: per true word the text that was compared.
+        words: the predictions that were compared, after the lexicon.
+    """
+
+    iou: np.ndarray
+    ignored_truth: np.ndarray
+    ignored_words: np.ndarray
+    pairs: np.ndarray
+    correct: np.ndarray
+    truths: tuple[str, ...]
+    words: tuple[Word, ...]
+
+    @property
+    def counts(self) -> ImageCounts:
+        """The counts that enter precision and recall."""
+        return ImageCounts(int(self.correct.sum()), int((~self.ignored_words).sum()), int((~self.ignored_truth).sum()))
+
+
+def score_image(
+    truth: TextInstances,
+    words: Sequence[Word],
+    protocol: str | Protocol = "rrc",
+    task: Task = "end_to_end",
+    iou: float = 0.5,
+    lexicon: WordList | None = None,
+) -> ImageCounts:
+    """Count the matches of one image; see :func:`match_image`."""
+    return match_image(truth, words, protocol, task, iou, lexicon).counts
+
+
+def match_image(
+    truth: TextInstances,
+    words: Sequence[Word],
+    protocol: str | Protocol = "rrc",
+    task: Task = "end_to_end",
+    iou: float = 0.5,
+    lexicon: WordList | None = None,
+) -> ImageMatch:
+    """Match the predictions of one image to its true words by the rules in :mod:`dld_spotter.metrics.protocols`.
+
+    Args:
+        truth: the image's words.
+        words: predictions, in the order in which they compete.
+        protocol: a protocol or its name.
+        task: what counts as a match.
+        iou: a pair needs more than this, 0 to below 1.
+        lexicon: words to which the predictions are corrected first.
+
+    Raises:
+        ConfigError: unknown protocol or task, or ``iou`` out of range.
+    """
+    protocol, task = find_protocol(protocol), check_task(task)
+    if not 0 <= iou < 1:
+        raise ConfigError(f"iou={iou} must be at least 0 and below 1, such as 0.5")
+    words = tuple(lexicon.apply(words) if lexicon else words)
+    truths, ignored_truth = _comparable(truth, task)
+
+    regions = [protocol.corners(polygon) for polygon in (*truth.polygons, *(word.polygon for word in words))]
+    overlap, areas = _overlap(regions, len(truth))
+    true_areas, word_areas = areas[: len(truth)], areas[len(truth) :]
+    inside = np.divide(overlap, word_areas, out=np.zeros_like(overlap), where=word_areas > 0)
+    ignored_words = (inside[ignored_truth] > protocol.area_threshold(iou)).any(0)
+    union = true_areas[:, None] + word_areas - overlap
+    ious = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+
+    pairs = _first_come((ious > iou) & ~ignored_truth[:, None] & ~ignored_words)
+    correct = [task == "detection" or protocol.same_text(truths[t], words[w].text, task) for t, w in pairs]
+    return ImageMatch(ious, ignored_truth, ignored_words, pairs, np.array(correct, bool), truths, words)
+
+
+def _comparable(truth: TextInstances, task: Task) -> tuple[tuple[str, ...], np.ndarray]:
+    """Texts to compare with, and which true words are don't-care regions in this task."""
+    if task != "word_spotting":
+        return truth.transcriptions, truth.ignore
+    forms = [dictionary_form(text) for text in truth.transcriptions]
+    no_word = np.array([form is None for form in forms], bool)
+    return tuple(form or text for form, text in zip(forms, truth.transcriptions, strict=True)), truth.ignore | no_word
+
+
+def _first_come(candidates: np.ndarray) -> np.ndarray:
+    """Pair row after row with its first free column; ``candidates`` ``(G, D)`` bool -> ``(M, 2)`` int."""
+    pairs: list[tuple[int, int]] = []
+    rows: set[int] = set()
+    columns: set[int] = set()
+    for row, column in np.argwhere(candidates).tolist():
+        if row not in rows and column not in columns:
+            rows.add(row)
+            columns.add(column)
+            pairs.append((row, column))
+    return np.array(pairs, int).reshape(-1, 2)
+
+
+def _overlap(regions: Sequence[np.ndarray], split: int) -> tuple[np.ndarray, np.ndarray]:
+    """Intersections of the first ``split`` polygons with the others ``(G, D)``, and the areas of all, square pixels.
+
+    A polygon that crosses itself covers what the even-odd rule says, while its area is the plain shoelace sum: so does
+    the clipping library of the scripts. Fewer than three points make an empty region.
+    """
+    overlap = np.zeros((split, len(regions) - split))
+    if not regions:
+        return overlap, np.zeros(0)
+    lengths = np.array([max(len(region), 3) for region in regions])
+    points = np.concatenate([region if len(region) >= 3 else np.zeros((3, 2)) for region in regions]).astype(float)
+    owner = np.repeat(np.arange(len(regions)), lengths)
+    following = np.arange(1, len(points) + 1)
+    starts = np.cumsum(lengths) - lengths
+    following[starts + lengths - 1] = starts
+    # Relative to each polygon's first point, so that far from the origin no digits are lost.
+    x, y = (points - points[starts][owner]).T
+    areas = np.abs(np.bincount(owner, x * y[following] - x[following] * y)) / 2
+
+    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+    touching = ((low[:split, None] < high[None, split:]) & (high[:split, None] > low[None, split:])).all(-1)
+    rows, columns = np.nonzero(touching)
+    if len(rows):
+        shapes = shapely.polygons(shapely.linearrings(points, indices=owner))
+        crossing = ~shapely.is_valid(shapes)
+        # The closing zero-width buffer drops lines and points that repairing leaves behind.
+        shapes[crossing] = shapely.buffer(shapely.make_valid(shapes[crossing]), 0)
+        overlap[rows, columns] = shapely.area(shapely.intersection(shapes[rows], shapes[columns + split]))
+    return overlap, areas

@@ -1,0 +1,79 @@
+"""Hmean over batches and devices; the counting itself is :func:`dld_spotter.metrics.matching.score_image`."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from dld_spotter.errors import ConfigError
+from dld_spotter.metrics.lexicons import Lexicon
+from dld_spotter.metrics.matching import score_image
+from dld_spotter.metrics.protocols import Task, find_protocol
+from dld_spotter.structures import TextInstances, Word
+
+
+class SpottingHmean(Metric):
+    """Precision, recall and Hmean of predicted words; the subclasses name the task.
+
+    The states are sums of counts over images, so any split into batches or ranks gives the same figures.
+
+    Args:
+        protocol: name of the rules, see :mod:`dld_spotter.metrics.protocols`.
+        iou: a pair needs more than this.
+        lexicon: words to which predictions are corrected first.
+    """
+
+    task: ClassVar[Task]
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    counts: Tensor
+
+    def __init__(self, protocol: str = "rrc", iou: float = 0.5, lexicon: Lexicon | None = None) -> None:
+        super().__init__()
+        self.protocol = find_protocol(protocol)
+        self.iou = iou
+        self.lexicon = lexicon
+        self.add_state("counts", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(
+        self, preds: Sequence[Sequence[Word]], target: Sequence[TextInstances], names: Sequence[str] | None = None
+    ) -> None:
+        """Count a batch: per image its predicted words, its true words and, for a strong lexicon, its name."""
+        if names is None:
+            if self.lexicon and not self.lexicon.shared:
+                raise ConfigError("a lexicon with one list per image needs names; give update(preds, target, names)")
+            names = [""] * len(target)
+        for words, truth, name in zip(preds, target, names, strict=True):
+            lexicon = self.lexicon and self.lexicon.of(name)
+            counts = score_image(truth, words, self.protocol, self.task, self.iou, lexicon)
+            self.counts += torch.tensor(counts, device=self.counts.device)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Scalars ``precision``, ``recall`` and ``hmean``, 0 where there is nothing to divide by."""
+        matched, predicted, true = self.counts.double()
+        return {
+            "precision": matched / predicted.clamp(min=1),
+            "recall": matched / true.clamp(min=1),
+            "hmean": 2 * matched / (predicted + true).clamp(min=1),
+        }
+
+
+class DetectionHmean(SpottingHmean):
+    """Words that were found, whatever was read."""
+
+    task = "detection"
+
+
+class EndToEndHmean(SpottingHmean):
+    """Words that were found and read."""
+
+    task = "end_to_end"
+
+
+class WordSpottingHmean(SpottingHmean):
+    """Dictionary words that were found and read; all other words are don't-care regions."""
+
+    task = "word_spotting"
