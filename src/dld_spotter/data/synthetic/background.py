@@ -18,19 +18,23 @@ class Backgrounds:
     Args:
         folder: folder of pictures without text, searched with its subfolders; only drawn backgrounds where None.
         picture_probability: share of pictures where there is a folder.
+        patchwork_probability: share of drawn backgrounds made of several surfaces.
         clutter_probability: share of drawn backgrounds that get lines, boxes, ellipses and scribbles on top.
     """
 
     def __init__(
-        self, folder: str | Path | None = None, picture_probability: float = 0.7, clutter_probability: float = 0.5
+        self,
+        folder: str | Path | None = None,
+        picture_probability: float = 0.7,
+        patchwork_probability: float = 0.4,
+        clutter_probability: float = 0.5,
     ) -> None:
-        if not (0 <= picture_probability <= 1 and 0 <= clutter_probability <= 1):
-            raise ConfigError(
-                f"background probabilities must lie in 0..1, found {picture_probability} for pictures "
-                f"and {clutter_probability} for clutter; correct them"
-            )
+        chances = (picture_probability, patchwork_probability, clutter_probability)
+        if not all(0 <= chance <= 1 for chance in chances):
+            raise ConfigError(f"backgrounds.*_probability must lie in 0..1, found {chances}")
         self.pictures = () if folder is None else _find_pictures(Path(folder))
         self.picture_probability = picture_probability
+        self.patchwork_probability = patchwork_probability
         self.clutter_probability = clutter_probability
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -39,6 +43,8 @@ class Backgrounds:
             picture = _read_picture(self.pictures[int(rng.integers(len(self.pictures)))])
             return _random_crop(rng, picture, height, width)
         image = _surface(rng, height, width)
+        if rng.random() < self.patchwork_probability:
+            _add_patches(rng, image)
         if rng.random() < self.clutter_probability:
             _add_clutter(rng, image)
         return image
@@ -80,7 +86,7 @@ def _random_crop(rng: np.random.Generator, picture: np.ndarray, height: int, wid
 def random_colour(rng: np.random.Generator) -> np.ndarray:
     """Draw a colour ``(3,)`` float64 in 0..255, often a muted one."""
     colour = rng.uniform(0, 255, 3)
-    return colour + (colour.mean() - colour) * rng.uniform(0, 1)
+    return colour + (colour.mean() - colour) * rng.random() ** 0.5
 
 
 def _surface(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -104,6 +110,17 @@ def _surface(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         palette += np.sin(np.linspace(0, np.pi * rng.integers(1, 4), 256))[:, None] * rng.normal(0, 30, 3)
     lut = np.clip(palette, 0, 255).astype(np.uint8)[None]
     return cv2.LUT(cv2.merge([weight] * 3), lut)
+
+
+def _add_patches(rng: np.random.Generator, image: np.ndarray) -> None:
+    """Lay further surfaces over parts of the image, like walls, floor, windows and doors."""
+    height, width = image.shape[:2]
+    for _ in range(int(rng.integers(1, 5))):
+        y0, y1 = sorted(rng.integers(0, height + 1, 2).tolist())
+        x0, x1 = sorted(rng.integers(0, width + 1, 2).tolist())
+        x0, x1 = (0, width) if rng.random() < 0.3 else (x0, x1)
+        if y1 - y0 >= 16 and x1 - x0 >= 16:
+            image[y0:y1, x0:x1] = _surface(rng, y1 - y0, x1 - x0)
 
 
 def _ramp(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

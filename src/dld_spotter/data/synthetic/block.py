@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dld_spotter.data.synthetic.fonts import FontBook, FontFace
-from dld_spotter.data.synthetic.glyphs import Ink, draw_word
+from dld_spotter.data.synthetic.glyphs import Ink, set_word
 from dld_spotter.data.synthetic.surface import Box
 from dld_spotter.data.synthetic.words import WordSource
 
@@ -43,8 +43,8 @@ class Block:
     @property
     def box(self) -> Box:
         """Rectangle around all words."""
-        edges = np.array([word.box for word in self.words])
-        return (*edges[:, :2].min(axis=0).tolist(), *edges[:, 2:].max(axis=0).tolist())
+        lefts, tops, rights, bottoms = zip(*(word.box for word in self.words), strict=True)
+        return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 class Typesetter:
@@ -60,53 +60,58 @@ class Typesetter:
         Returns:
             A block of one word, or None where none of a few words fits.
         """
-        preferred = self.fonts.draw(rng)
+        preferred, tracking = self.fonts.draw(rng), _draw_tracking(rng)
         for _ in range(DRAWS):
             text = self.words.draw(rng)
             path = self.fonts.covering(text, preferred, rng).path
-            ink = draw_word(text, path, em)
+            ink = set_word(text, path, em, tracking)
             if ink is None:
                 continue
-            fit = limit / (ink.box[2] - ink.box[0])
-            if fit < 1 and fit * em >= smallest:
-                em *= fit
-                ink = draw_word(text, path, em)
-            if ink is not None and ink.box[2] - ink.box[0] <= 1.02 * limit:
+            if ink.width > limit and em * limit / ink.width >= smallest:
+                em *= limit / ink.width
+                ink = set_word(text, path, em, tracking)
+            if ink is not None and ink.width <= 1.02 * limit:
                 left, top, right, bottom = ink.box
                 return Block((LaidWord(text, ink, -(left + right) / 2, -(top + bottom) / 2),), em)
         return None
 
     def block(self, rng: np.random.Generator, em: float, limit: float, smallest: float, lines: list[int]) -> Block | None:
-        """Set several lines; a line ends early where the next word would pass ``limit`` pixels.
+        """Set several lines in one font; a word that would pass ``limit`` pixels is left out.
 
         Args:
             rng: source of randomness.
             em: pixels per em.
             limit: largest width in pixels.
-            smallest: least pixels per em that a too long first word is shrunk to.
+            smallest: least pixels per em that a word alone is shrunk to.
             lines: wanted number of words in each line.
         """
-        first = self.word(rng, em, limit, smallest)
-        if first is None or lines == [1]:
-            return first
-        em, face = first.em, self.fonts.draw(rng)
-        space, leading = em * rng.uniform(0.25, 0.6) + 2, em * rng.uniform(1.15, 1.7)
-        rows = [row for count in lines if (row := self._line(rng, em, face, limit, count, space))]
-        return Block(_stack(rows, leading, float(rng.choice((0.0, 0.5, 1.0)))), em) if rows else first
+        if lines == [1]:
+            return self.word(rng, em, limit, smallest)
+        face, tracking = self.fonts.draw(rng), _draw_tracking(rng)
+        space, leading = em * (rng.uniform(0.25, 0.6) + 2 * max(tracking, 0.0)) + 2, em * rng.uniform(1.15, 1.7)
+        rows = [row for count in lines if (row := self._line(rng, em, face, tracking, limit, count, space))]
+        if not rows:
+            return self.word(rng, em, limit, smallest)
+        return Block(_stack(rows, leading, float(rng.choice((0.0, 0.5, 1.0)))), em)
 
     def _line(
-        self, rng: np.random.Generator, em: float, face: FontFace, limit: float, count: int, space: float
+        self, rng: np.random.Generator, em: float, face: FontFace, tracking: float, limit: float, count: int, space: float
     ) -> list[LaidWord]:
         row: list[LaidWord] = []
         x = 0.0
         for _ in range(count):
             text = self.words.draw(rng)
-            ink = draw_word(text, self.fonts.covering(text, face, rng).path, em)
-            if ink is None or x + ink.box[2] - ink.box[0] > limit:
+            ink = set_word(text, self.fonts.covering(text, face, rng).path, em, tracking)
+            if ink is None or x + ink.width > limit:
                 continue
             row.append(LaidWord(text, ink, x - ink.box[0], 0.0))
-            x += ink.box[2] - ink.box[0] + space
+            x += ink.width + space
         return row
+
+
+def _draw_tracking(rng: np.random.Generator) -> float:
+    """Draw extra space between characters in em; mostly none."""
+    return max(rng.uniform(-0.9, 0.25), 0.0) + (0.0 if rng.random() < 0.8 else rng.uniform(-0.04, 0.04))
 
 
 def _stack(rows: list[list[LaidWord]], leading: float, alignment: float) -> tuple[LaidWord, ...]:

@@ -18,6 +18,7 @@ class Degradation:
         blur: largest blur, as the standard deviation relative to the height of the smallest word.
         noise_probability: share of images with sensor noise.
         noise: largest standard deviation of the noise, in grey levels.
+        shading_probability: share of images with uneven light.
         exposure_probability: share of images with changed contrast, brightness and gamma.
         jpeg_probability: share of images that pass through JPEG.
         jpeg_quality: lowest and highest quality.
@@ -27,12 +28,15 @@ class Degradation:
     blur: float = 0.06
     noise_probability: float = 0.5
     noise: float = 14.0
+    shading_probability: float = 0.25
     exposure_probability: float = 0.5
     jpeg_probability: float = 0.5
     jpeg_quality: tuple[int, int] = (40, 95)
 
     def apply(self, rng: np.random.Generator, image: np.ndarray, text_height: float) -> np.ndarray:
         """Degrade ``image`` ``(H, W, 3)`` uint8 whose smallest word is ``text_height`` pixels high."""
+        if rng.random() < self.shading_probability:
+            image = _shade(rng, image)
         if rng.random() < self.blur_probability:
             sigma = min(rng.uniform(0.2, 1.0) * self.blur * text_height, 3.0)
             image = _motion_blur(rng, image, 3.5 * sigma) if rng.random() < 0.3 else cv2.GaussianBlur(image, (0, 0), sigma)
@@ -44,6 +48,13 @@ class Degradation:
             quality = int(rng.integers(self.jpeg_quality[0], self.jpeg_quality[1] + 1))
             image = cv2.imdecode(cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))[1], cv2.IMREAD_COLOR)
         return image
+
+
+def _shade(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Darken parts of the image smoothly, down to 45 %."""
+    corners = rng.integers(115, 256, (3, 3), np.uint8)
+    light = cv2.resize(corners, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return cv2.multiply(image, cv2.merge([light] * 3), scale=1 / 255)
 
 
 def _motion_blur(rng: np.random.Generator, image: np.ndarray, length: float) -> np.ndarray:

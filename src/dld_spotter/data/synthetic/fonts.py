@@ -14,9 +14,10 @@ from PIL import ImageFont
 
 from dld_spotter.errors import DataError
 
-# Sizes a font is loaded at, in pixels per em; a word is drawn at the next larger one and shrunk by at most 16 %.
-SIZES = tuple(sorted({round(6 * 1.16**step) for step in range(25)}))
+# Sizes a font is loaded at, in pixels per em; a word is set at the next larger one and shrunk by at most a quarter.
+SIZES = tuple(round(6 * 1.25**step) for step in range(16))
 
+MISNAMED = {"cmti10.ttf": "$"}  # draws a pound sign
 NUMBERED = re.compile(r"(?!uni)[A-Za-z_.]*\d+")  # glyph names that say nothing, such as glyph00036
 
 
@@ -54,7 +55,11 @@ def _read_face(path: Path) -> FontFace | None:
             names = font.getBestCmap() or {}
     except (OSError, TTLibError) as error:
         raise DataError(f"font {path} cannot be read ({error}); remove or replace the file") from error
-    face = FontFace(str(path), frozenset(chr(code) for code, name in names.items() if _is_glyph_of(name, chr(code))))
+    face = FontFace(
+        str(path),
+        frozenset(chr(code) for code, name in names.items() if _is_glyph_of(name, chr(code)))
+        - frozenset(MISNAMED.get(path.name, "")),
+    )
     alphanumeric = string.ascii_letters + string.digits
     distinct = len({names.get(ord(char)) for char in alphanumeric}) == len(alphanumeric)
     return face if distinct and face.draws(alphanumeric) else None

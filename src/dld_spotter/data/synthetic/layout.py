@@ -1,5 +1,6 @@
 """Where text goes in an image: scenes of one regime of text size, or images packed with words."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +13,7 @@ from dld_spotter.data.synthetic.surface import Arc, Box, Plane, Surface
 from dld_spotter.errors import ConfigError
 
 CELL = 4  # pixels per cell of the occupancy grid
+ROW_PER_HEIGHT = 1.5  # room that a row of turned words takes, relative to its height
 PLACES = 24  # random places tried for a block
 
 
@@ -28,6 +30,13 @@ class Regime:
     heights: tuple[float, float]
     words: tuple[int, int]
     probability: float
+
+    def __post_init__(self) -> None:
+        ordered = 0 < self.heights[0] <= self.heights[1] and 0 <= self.words[0] <= self.words[1]
+        if not ordered or self.probability < 0:
+            raise ConfigError(
+                f"a regime needs heights above 0, words and a probability of at least 0, each range in order, found {self}"
+            )
 
 
 REGIMES = {
@@ -88,6 +97,7 @@ class SceneLayout:
         height: pixels, or a range that each image draws from.
         width: the same across.
         regimes: name -> regime.
+        probabilities: name -> relative frequency in place of the regimes' own; those not named are not drawn.
         rotation: largest angle in degrees; most text is nearly level.
         curved_probability: share of one-line blocks that run along an arc.
         board_probability: share of blocks that stand on a sign of their own.
@@ -98,16 +108,20 @@ class SceneLayout:
         height: int | tuple[int, int] = 512,
         width: int | tuple[int, int] = 512,
         regimes: Mapping[str, Regime] = REGIMES,
+        probabilities: Mapping[str, float] | None = None,
         rotation: float = 45.0,
         curved_probability: float = 0.07,
         board_probability: float = 0.4,
     ) -> None:
         self.height, self.width = _check_size("height", height), _check_size("width", width)
-        self.regimes = {name: regime for name, regime in regimes.items() if regime.probability > 0}
-        if not self.regimes:
-            raise ConfigError("layout.regimes must name at least one regime of positive probability, found none")
-        weights = np.array([regime.probability for regime in self.regimes.values()])
-        self._thresholds = np.cumsum(weights) / weights.sum()
+        chances = {name: regime.probability for name, regime in regimes.items()} if probabilities is None else probabilities
+        if not set(chances) <= set(regimes) or min(chances.values(), default=0) < 0 or sum(chances.values()) <= 0:
+            raise ConfigError(
+                f"layout.probabilities must map some of {sorted(regimes)} to frequencies of at least 0, not all 0, found {chances}"
+            )
+        self.regimes = {name: regimes[name] for name, chance in chances.items() if chance > 0}
+        weights = np.array([chances[name] for name in self.regimes])
+        self._thresholds = (np.cumsum(weights)[:-1] / weights.sum()).tolist()
         self.rotation = np.deg2rad(rotation)
         self.curved_probability = curved_probability
         self.board_probability = board_probability
@@ -115,9 +129,7 @@ class SceneLayout:
     def arrange(self, rng: np.random.Generator, typesetter: Typesetter) -> Arrangement:
         """Arrange one scene."""
         height, width = _draw_size(rng, self.height), _draw_size(rng, self.width)
-        name = list(self.regimes)[
-            min(int(np.searchsorted(self._thresholds, rng.random(), side="right")), len(self.regimes) - 1)
-        ]
+        name = list(self.regimes)[bisect_right(self._thresholds, rng.random())]
         regime = self.regimes[name]
         wanted = int(rng.integers(regime.words[0], regime.words[1] + 1))
         occupancy = Occupancy(height, width)
@@ -241,7 +253,9 @@ class DenseLayout:
         blocks: list[PlacedBlock] = []
         top = 0.0
         while len(blocks) < self.words:
-            height = _log_uniform(rng, *self.heights)
+            height = min(_log_uniform(rng, *self.heights), (self.size - top) / ROW_PER_HEIGHT)
+            if height < self.heights[0]:
+                break
             row, bottom = self._fill_row(rng, typesetter, EM_PER_HEIGHT * height, top, self.words - len(blocks))
             if bottom > self.size or not row:
                 break
@@ -255,7 +269,7 @@ class DenseLayout:
         row: list[PlacedBlock] = []
         left, bottom = rng.uniform(0, 4), top
         smallest = EM_PER_HEIGHT * self.heights[0]
-        while len(row) < most:
+        while len(row) < most and self.size - left > 1.5 * em:
             block = typesetter.word(rng, em * rng.uniform(0.85, 1.0), 0.97 * (self.size - left), smallest)
             if block is None:
                 break

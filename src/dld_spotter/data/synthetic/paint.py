@@ -89,13 +89,14 @@ def _contrasting(rng: np.random.Generator, colour: np.ndarray, contrast: float) 
 
 def _paint_word(image: np.ndarray, surface: Surface, word: LaidWord, style: Style) -> None:
     ink = word.ink
-    offset = word.x - ink.scale * ink.origin[0], word.y - ink.scale * ink.origin[1]
-    height, width = ink.mask.shape
+    mask = ink.draw()
+    offset = word.x + ink.corner[0], word.y + ink.corner[1]
+    height, width = mask.shape
     extent = surface.outline((*offset, offset[0] + ink.scale * width, offset[1] + ink.scale * height))
     x, y, width, height = window = _window(image, extent, 0)
     if width <= 0 or height <= 0:
         return
-    alpha = surface.warp(ink.mask, ink.scale, offset, window)
+    alpha = surface.warp(mask, ink.scale, offset, window)
     region = image[y : y + height, x : x + width]
     if style.shadow is not None:
         shift = np.array([[1, 0, style.offset[0]], [0, 1, style.offset[1]]], np.float32)

@@ -1,5 +1,6 @@
 """Surfaces that text is written on: a plane in perspective or an arc, mapped to image pixels."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,10 +56,9 @@ class Plane:
             stretch: horizontal scale.
             tilt: relative foreshortening per surface unit, along x and along y.
         """
-        cos, sin = np.cos(angle), np.sin(angle)
-        rotation = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-        perspective = np.array([[stretch, shear, 0.0], [0.0, 1.0, 0.0], [*tilt, 1.0]])
-        return cls(rotation @ perspective)
+        cos, sin = math.cos(angle), math.sin(angle)
+        rows = [stretch * cos, shear * cos - sin, 0.0], [stretch * sin, shear * sin + cos, 0.0], [*tilt, 1.0]
+        return cls(np.array(rows))
 
     def outline(self, box: Box) -> np.ndarray:
         """Map a rectangle to its four corners."""

@@ -1,6 +1,7 @@
 """Where the words of rendered scenes come from."""
 
 import string
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -70,11 +71,11 @@ class WordSource:
         self.words = read_words(Path(word_list) if word_list else BUILT_IN_WORDS)
         self._members = frozenset(self.charset)
         self._kinds = tuple(mix)
-        self._thresholds = np.cumsum(list(mix.values())) / sum(mix.values())
+        self._thresholds = (np.cumsum(list(mix.values()))[:-1] / sum(mix.values())).tolist()
 
     def draw(self, rng: np.random.Generator) -> str:
         """Draw one word of 1 to ``max_length`` characters, all of them in the charset."""
-        kind = self._kinds[int((rng.random() >= self._thresholds[:-1]).sum())]
+        kind = self._kinds[bisect_right(self._thresholds, rng.random())]
         make: dict[str, Callable[[np.random.Generator], str]] = {
             "word": self._word,
             "number": _number,
@@ -87,6 +88,8 @@ class WordSource:
         return self._fit(make[kind](rng)) or self._random(rng)
 
     def _fit(self, text: str) -> str:
+        if self._members.issuperset(text):
+            return text[: self.max_length]
         return "".join(fitting for char in text if (fitting := self._fit_character(char)))[: self.max_length]
 
     def _fit_character(self, char: str) -> str:
