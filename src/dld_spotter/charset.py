@@ -37,7 +37,9 @@ class Charset:
     def __post_init__(self) -> None:
         repeated = sorted({char for char in self.characters if self.characters.count(char) > 1})
         if not self.characters or repeated:
-            raise ConfigError(f"charset.characters must be distinct and not empty, found repeated {repeated}; remove the repeats")
+            raise ConfigError(
+                f"charset.characters must be distinct and not empty, found repeated {repeated}; remove the repeats"
+            )
         if self.fold_case and self.characters != self.characters.lower():
             raise ConfigError("charset.characters holds upper case although charset.fold_case=true; give lower case only")
         object.__setattr__(self, "_index", {char: SPECIAL + i for i, char in enumerate(self.characters)})

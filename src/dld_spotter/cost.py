@@ -47,11 +47,18 @@ class CostModel(ABC):
 
 
 class AreaCost(CostModel):
-    """Number of pixels, in millions."""
+    """Millions of pixels, padding included.
+
+    Args:
+        spotter: its stride decides the padding.
+    """
+
+    def __init__(self, spotter: Spotter) -> None:
+        self.stride = spotter.stride
 
     def cost(self, height: int, width: int, words: float = 0.0) -> float:
         """See :meth:`CostModel.cost`."""
-        return height * width / 1e6
+        return pad_to(height, self.stride) * pad_to(width, self.stride) / 1e6
 
 
 class FlopCost(CostModel):

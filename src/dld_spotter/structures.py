@@ -112,7 +112,9 @@ class View(Movable):
 
     def select(self, index: Tensor) -> "View":
         """Keep the images at ``index`` ``(M,)`` int64."""
-        targets = self.targets and DetectionTargets(**{f.name: getattr(self.targets, f.name)[index] for f in fields(self.targets)})
+        targets = self.targets and DetectionTargets(
+            **{f.name: getattr(self.targets, f.name)[index] for f in fields(self.targets)}
+        )
         return View(self.images[index], self.sizes[index], self.factors[index], targets)
 
 
@@ -169,6 +171,15 @@ class Recognition(Movable):
     context: Tensor
     logits: Tensor
     ctc_logits: Tensor
+
+    def select(self, index: Tensor) -> "Recognition":
+        """Keep the words at ``index`` ``(M,)`` int64, in that order."""
+        return Recognition(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    @classmethod
+    def concat(cls, parts: Sequence["Recognition"]) -> "Recognition":
+        """Put the words of several passes behind each other."""
+        return cls(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,17 @@ class Backbone(nn.Module):
         stages = [f"stage{i}" for i in range(1, 5)]
         if pretrained is not None:
             if settings:
-                raise ConfigError(f"backbone.settings must be empty beside backbone.pretrained={pretrained}; remove one of the two")
+                raise ConfigError(
+                    f"backbone.settings must be empty beside backbone.pretrained={pretrained}; remove one of the two"
+                )
             self.body = AutoBackbone.from_pretrained(pretrained, out_features=stages)
         else:
             try:
                 config = AutoConfig.for_model(name, **settings, out_features=stages)
             except ValueError as error:
-                raise ConfigError(f"backbone.name={name} is not a model type of transformers that has a backbone: {error}") from error
+                raise ConfigError(
+                    f"backbone.name={name} is not a model type of transformers that has a backbone: {error}"
+                ) from error
             self.body = AutoBackbone.from_config(config)
         self.channels: list[int] = list(self.body.channels)
 

@@ -1,6 +1,7 @@
 """Text-map detector with differentiable binarisation (DB, arXiv 1911.08947)."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -74,7 +75,7 @@ class TextMapDecoder:
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         contours = sorted(contours, key=len, reverse=True)[: 2 * self.max_words]
         scores = np.array([_mean_inside(probability, contour) for contour in contours], np.float32)
-        kept = [i for i in np.flatnonzero(scores >= self.min_score)][: self.max_words]
+        kept = np.flatnonzero(scores >= self.min_score)[: self.max_words]
         # A contour runs through cell centres: half a cell around it belongs to the word.
         regions = [_solid(contours[i][:, 0].astype(np.float64) + 0.5) for i in kept]
         regions = shapely.buffer(np.array(regions, dtype=object), 0.5, join_style="mitre") if regions else np.empty(0, object)
@@ -84,7 +85,9 @@ class TextMapDecoder:
         if not found:
             return np.zeros((0, 2, self.points, 2), np.float32), np.zeros(0, np.float32)
         limit = np.array([width, height], np.float32)
-        return np.stack([side for side, _ in found]).clip(0, limit).astype(np.float32), np.array([s for _, s in found], np.float32)
+        return np.stack([side for side, _ in found]).clip(0, limit).astype(np.float32), np.array(
+            [s for _, s in found], np.float32
+        )
 
     def offsets(self, regions: np.ndarray) -> np.ndarray:
         """Distance by which each shrunk region is grown back, exact for rectangles.
@@ -140,7 +143,7 @@ def _area(points: np.ndarray) -> float:
 def _envelope(outline: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest y of an outline ``(P, 2)`` near each position ``along`` ``(K,)``."""
     closed = np.concatenate([outline, outline[:1]])
-    dense = np.concatenate([np.linspace(a, b, 24, endpoint=False) for a, b in zip(closed[:-1], closed[1:], strict=True)])
+    dense = np.concatenate([np.linspace(a, b, 24, endpoint=False) for a, b in pairwise(closed)])
     half = (along[1] - along[0]) / 2
     upper, lower = np.empty(len(along)), np.empty(len(along))
     for k, position in enumerate(along):

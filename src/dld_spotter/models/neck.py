@@ -6,11 +6,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def conv_block(inputs: int, outputs: int, kernel: int | tuple[int, int] = 3, stride: int | tuple[int, int] = 1) -> nn.Sequential:
+def conv_block(
+    inputs: int, outputs: int, kernel: int | tuple[int, int] = 3, stride: int | tuple[int, int] = 1
+) -> nn.Sequential:
     """Build convolution, batch normalisation and ReLU, padded so that stride 1 keeps the size of odd kernels."""
     kernels = (kernel, kernel) if isinstance(kernel, int) else kernel
     padding = tuple((k - 1) // 2 for k in kernels)
-    return nn.Sequential(nn.Conv2d(inputs, outputs, kernels, stride, padding, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernels, stride, padding, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
 
 
 class FeaturePyramid(nn.Module):

@@ -1,7 +1,7 @@
 """Reading words from strips: convolutions, BiLSTM, attention decoder, CTC as auxiliary head.
 
-The strip joins two sources: features of the pyramid, as in the paper, and the view's own pixels along the same grid. Pixels cost
-per word, not per image, and keep strokes apart that a stride-4 map of a small view has already merged.
+The strip joins two sources: features of the pyramid, as in the paper, and the view's own pixels along the same grid.
+Pixels cost per word, not per image, and keep strokes apart that a stride-4 map of a small view has already merged.
 """
 
 import math
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_spotter.charset import PADDING, START
+from dld_spotter.charset import START
 from dld_spotter.decoding import State, beam_search, ctc_greedy, greedy_search
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.neck import conv_block
@@ -37,12 +37,16 @@ class StripEncoder(nn.Module):
         super().__init__()
         self.size = tuple(size)
         if self.size[0] != 8 or len(widths) != 3:
-            raise ConfigError(f"recognizer.size must have 8 rows and recognizer.widths 3 numbers, found {tuple(size)} and {list(widths)}")
+            raise ConfigError(
+                f"recognizer.size must have 8 rows and recognizer.widths 3 numbers, found {tuple(size)} and {list(widths)}"
+            )
         self.pixels = nn.Sequential(conv_block(3, channels // 2, stride=2), conv_block(channels // 2, channels, stride=2))
         self.features = nn.Sequential(nn.Conv2d(inputs, channels, 1, bias=False), nn.BatchNorm2d(channels))
         first, second, third = widths
         self.fold = nn.Sequential(
-            conv_block(channels, first, stride=(2, 1)), conv_block(first, second, stride=(2, 1)), conv_block(second, third, kernel=(2, 3))
+            conv_block(channels, first, stride=(2, 1)),
+            conv_block(first, second, stride=(2, 1)),
+            conv_block(second, third, kernel=(2, 3)),
         )
         self.sequence = nn.LSTM(third, hidden, layers, batch_first=True, bidirectional=True)
         self.outputs = 2 * hidden
@@ -117,7 +121,9 @@ class Recognizer(nn.Module):
         decoder: which head :meth:`read` trusts, ``attention`` or ``ctc``.
     """
 
-    def __init__(self, encoder: StripEncoder, classes: int, hidden: int, max_length: int = 25, decoder: str = "attention") -> None:
+    def __init__(
+        self, encoder: StripEncoder, classes: int, hidden: int, max_length: int = 25, decoder: str = "attention"
+    ) -> None:
         super().__init__()
         if decoder not in ("attention", "ctc"):
             raise ConfigError(f"recognizer.decoder must be attention or ctc, found {decoder}")
@@ -164,8 +170,3 @@ class Recognizer(nn.Module):
             count,
             context.device,
         )
-
-
-def pad_labels(labels: Tensor, length: int) -> Tensor:
-    """Pad labels ``(..., L)`` with PADDING to ``length``, so that sequences of several searches can be stacked."""
-    return F.pad(labels, (0, length - labels.shape[-1]), value=PADDING)

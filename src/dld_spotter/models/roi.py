@@ -35,7 +35,9 @@ def word_heights(sides: Tensor) -> Tensor:
     return (sides[:, 0] - sides[:, 1]).norm(dim=-1).mean(dim=-1)
 
 
-def sample_strips(maps: Sequence[Tensor], strides: Sequence[int], sides: Tensor, image_index: Tensor, size: tuple[int, int]) -> Tensor:
+def sample_strips(
+    maps: Sequence[Tensor], strides: Sequence[int], sides: Tensor, image_index: Tensor, size: tuple[int, int]
+) -> Tensor:
     """Cut a strip of every word out of the pyramid level whose resolution suits it.
 
     A word comes from the finest level unless that has more than 1.4 times the strip's rows on it, so that large words
@@ -68,7 +70,10 @@ def sample_strips(maps: Sequence[Tensor], strides: Sequence[int], sides: Tensor,
         packed = grid.new_zeros(batch, slots, rows, columns, 2)
         packed[image_index, slot] = grid / extent * 2 - 1
         sampled = F.grid_sample(
-            level_map, packed.view(batch, slots * rows, columns, 2).to(level_map.dtype), padding_mode="border", align_corners=False
+            level_map,
+            packed.view(batch, slots * rows, columns, 2).to(level_map.dtype),
+            padding_mode="border",
+            align_corners=False,
         )
         taken = sampled.view(batch, channels, slots, rows, columns).permute(0, 2, 1, 3, 4)[image_index, slot]
         strips = taken if strips is None else torch.where((level == i).view(-1, 1, 1, 1), taken, strips)

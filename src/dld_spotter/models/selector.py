@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -17,18 +18,22 @@ class Selector(nn.Module, ABC):
 
     Attributes:
         scales: the candidate scales, ascending.
-        gammas: the cost weights it can decide for, ascending.
+        factors: what the run's cost weight is multiplied by, one decision each.
+        gammas: the cost weights it decides for, ascending.
         trainable: whether it learns.
     """
 
-    def __init__(self, scales: Sequence[float], gammas: Sequence[float], trainable: bool) -> None:
+    def __init__(self, scales: Sequence[float], gamma: float, factors: Sequence[float], trainable: bool) -> None:
         super().__init__()
         if not scales or list(scales) != sorted(set(scales)):
             raise ConfigError(f"scales must be ascending and distinct, found {list(scales)}")
-        if not gammas or list(gammas) != sorted(set(gammas)):
-            raise ConfigError(f"selector gammas must be ascending and distinct, found {list(gammas)}")
+        if not factors or list(factors) != sorted(set(factors)) or min(factors) < 0:
+            raise ConfigError(f"selector.factors must be ascending, distinct and at least 0, found {list(factors)}")
+        if gamma < 0:
+            raise ConfigError(f"the cost weight objective.weights.cost must be at least 0, found {gamma}")
         self.scales = tuple(float(scale) for scale in scales)
-        self.gammas = tuple(float(gamma) for gamma in gammas)
+        self.factors = tuple(float(factor) for factor in factors)
+        self.gammas = tuple(round(gamma * factor, 9) for factor in self.factors)
         self.trainable = trainable
 
     @abstractmethod
@@ -50,12 +55,13 @@ class FixedScale(Selector):
 
     Args:
         scales: candidate scales.
-        gammas: cost weights; the choice ignores them.
+        gamma: the run's cost weight; the choice ignores it.
+        factors: its multiples.
         scale: the scale to choose.
     """
 
-    def __init__(self, scales: Sequence[float], gammas: Sequence[float], scale: float) -> None:
-        super().__init__(scales, gammas, trainable=False)
+    def __init__(self, scales: Sequence[float], gamma: float, factors: Sequence[float], scale: float) -> None:
+        super().__init__(scales, gamma, factors, trainable=False)
         if float(scale) not in self.scales:
             raise ConfigError(f"selector.scale={scale} is not among scales={list(self.scales)}; choose one of them")
         self.index = self.scales.index(float(scale))
@@ -72,12 +78,13 @@ class RandomScale(Selector):
 
     Args:
         scales: candidate scales.
-        gammas: cost weights; the choice ignores them.
+        gamma: the run's cost weight; the choice ignores it.
+        factors: its multiples.
         seed: seed of the draws outside training.
     """
 
-    def __init__(self, scales: Sequence[float], gammas: Sequence[float], seed: int = 0) -> None:
-        super().__init__(scales, gammas, trainable=False)
+    def __init__(self, scales: Sequence[float], gamma: float, factors: Sequence[float], seed: int = 0) -> None:
+        super().__init__(scales, gamma, factors, trainable=False)
         self.seed = seed
 
     def forward(self, thumbnails: Tensor, sizes: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
@@ -100,17 +107,23 @@ class GumbelSelector(Selector):
 
     Args:
         scales: candidate scales.
-        gammas: cost weights, one head each.
+        gamma: the run's cost weight.
+        factors: its multiples, one head each.
         channels: channels of the four convolutions, each with stride 2.
         hidden: size of the layer before the heads.
     """
 
     def __init__(
-        self, scales: Sequence[float], gammas: Sequence[float], channels: Sequence[int] = (16, 32, 64, 96), hidden: int = 128
+        self,
+        scales: Sequence[float],
+        gamma: float,
+        factors: Sequence[float],
+        channels: Sequence[int] = (16, 32, 64, 96),
+        hidden: int = 128,
     ) -> None:
-        super().__init__(scales, gammas, trainable=True)
+        super().__init__(scales, gamma, factors, trainable=True)
         widths = [3, *channels]
-        self.body = nn.Sequential(*(conv_block(a, b, stride=2) for a, b in zip(widths[:-1], widths[1:], strict=True)))
+        self.body = nn.Sequential(*(conv_block(a, b, stride=2) for a, b in pairwise(widths)))
         self.hidden = nn.Sequential(nn.Linear(2 * widths[-1] + 2, hidden), nn.ReLU(inplace=True))
         self.heads = nn.Linear(hidden, len(self.gammas) * len(self.scales))
 

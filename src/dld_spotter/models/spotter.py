@@ -49,7 +49,9 @@ class Spotter(nn.Module, ABC):
         """Everything that costs per pixel: normalised images, feature pyramid and maps of uint8 images ``(B, 3, H, W)``."""
 
     @abstractmethod
-    def recognize(self, images: Tensor, pyramid: list[Tensor], sides: Tensor, image_index: Tensor, labels: Tensor) -> Recognition:
+    def recognize(
+        self, images: Tensor, pyramid: list[Tensor], sides: Tensor, image_index: Tensor, labels: Tensor
+    ) -> Recognition:
         """Everything that costs per word; ``sides`` in pixels of the images."""
 
     @abstractmethod
@@ -113,7 +115,9 @@ class TextMapSpotter(Spotter):
         pyramid = self.neck(self.backbone(normalized))
         return normalized, pyramid, self.head(pyramid[0])
 
-    def recognize(self, images: Tensor, pyramid: list[Tensor], sides: Tensor, image_index: Tensor, labels: Tensor) -> Recognition:
+    def recognize(
+        self, images: Tensor, pyramid: list[Tensor], sides: Tensor, image_index: Tensor, labels: Tensor
+    ) -> Recognition:
         """See :meth:`Spotter.recognize`."""
         return self.recognizer(images, pyramid, STRIDES[: len(pyramid)], sides, image_index, labels)
 

@@ -1,0 +1,125 @@
+"""From configuration to objects; the only place beside the entry points that knows Hydra."""
+
+import os
+from functools import partial
+from netrc import NetrcParseError, netrc
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from lightning import Callback, Trainer
+from lightning.pytorch.loggers import Logger, WandbLogger
+from omegaconf import DictConfig, OmegaConf
+
+from dld_spotter.checkpoint import FORMAT, load_checkpoint, load_weights
+from dld_spotter.errors import ConfigError
+from dld_spotter.models.spotter import Spotter
+from dld_spotter.module import DLDModule, TeacherModule
+
+create = partial(instantiate, _convert_="all")
+"""Build an object from its configuration, its arguments being plain lists and dictionaries."""
+WANDB_HOST = "api.wandb.ai"
+
+
+def wandb_logger(project: str, save_dir: str, group: str | None = None, **options: Any) -> WandbLogger:
+    """Log to Weights & Biases: online where the user is logged in, otherwise offline, never with a prompt."""
+    os.environ.setdefault("WANDB_SILENT", "true")
+    mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+    if mode == "disabled":
+        return WandbLogger(project=project, save_dir=save_dir, group=group, mode="disabled", **options)
+    return WandbLogger(project=project, save_dir=save_dir, group=group, offline=mode == "offline", **options)
+
+
+def _logged_in() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc().authenticators(WANDB_HOST) is not None
+    except (FileNotFoundError, NetrcParseError):
+        return False
+
+
+def provenance(config: DictConfig) -> dict[str, Any]:
+    """Plain values that let a checkpoint be used without this configuration."""
+    return {
+        "format": FORMAT,
+        "model": OmegaConf.to_container(config.model, resolve=True),
+        "scales": [float(scale) for scale in config.scales],
+        "thumbnail": int(config.thumbnail),
+    }
+
+
+def build_teacher(config: DictConfig) -> Spotter:
+    """Build the teacher, with the weights of ``stages.teacher.checkpoint`` where it names one.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or does not fit.
+        ConfigError: neither a checkpoint nor a teacher stage is asked for.
+    """
+    stage = config.stages.teacher
+    if stage.checkpoint is None and not stage.epochs:
+        raise ConfigError("stages.teacher has neither a checkpoint nor epochs; give stages.teacher.checkpoint or stages.teacher.epochs")
+    teacher: Spotter = create(config.model.teacher)
+    if stage.checkpoint is not None:
+        checkpoint = load_checkpoint(stage.checkpoint)
+        part = "teacher" if "teacher" in checkpoint.parts() else "student"
+        load_weights(teacher, checkpoint.weights(part), checkpoint.path)
+    return teacher
+
+
+def build_teacher_module(config: DictConfig, teacher: Spotter) -> TeacherModule:
+    """Build the module of the teacher stage."""
+    return TeacherModule(teacher, **_shared(config, config.stages.teacher))
+
+
+def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
+    """Build the module of the distillation stage; the student starts from the teacher's weights where they fit."""
+    student: Spotter = create(config.model.student)
+    if config.model.student == config.model.teacher:
+        student.load_state_dict(teacher.state_dict())
+    return DLDModule(
+        teacher=teacher,
+        student=student,
+        selector=create(config.model.selector),
+        distillation=create(config.distillation),
+        selection_loss=create(config.selection_loss),
+        cost_model=create(config.cost)(student),
+        **_shared(config, config.stages.distillation),
+    )
+
+
+def _shared(config: DictConfig, stage: DictConfig) -> dict[str, Any]:
+    optimizer = create(config.optimizer, lr=stage.lr)
+    return {
+        "detection_loss": create(config.detection_loss),
+        "recognition_loss": create(config.recognition_loss),
+        "objective": create(config.objective),
+        "optimizer": optimizer,
+        "scheduler": create(config.scheduler, max_lr=stage.lr),
+        "provenance": provenance(config),
+    }
+
+
+def build_loggers(config: DictConfig) -> list[Logger]:
+    """Build the loggers of a run."""
+    loggers = [create(logger) for logger in config.logger.values()]
+    for logger in loggers:
+        logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))
+    return loggers
+
+
+def build_trainer(config: DictConfig, loggers: list[Logger], folder: Path, epochs: int) -> Trainer:
+    """Build the trainer of one stage, which keeps its checkpoints in ``folder``."""
+    callbacks: list[Callback] = [
+        create(callback, **({"dirpath": str(folder)} if name == "checkpoint" else {})) for name, callback in config.callbacks.items()
+    ]
+    return create(config.trainer, logger=loggers, callbacks=callbacks, max_epochs=epochs, default_root_dir=str(folder))
+
+
+def close_loggers(loggers: list[Logger], status: str = "success") -> None:
+    """Finish every logger, W&B's process included, so that the next run of a sweep starts its own."""
+    for logger in loggers:
+        logger.finalize(status)
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish(quiet=True)
+

@@ -1,0 +1,59 @@
+"""What happens beside the steps: the Gumbel temperature and a record of the scales chosen."""
+
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer
+from torch import Tensor
+
+from dld_spotter.module import DLDModule, TeacherModule
+from dld_spotter.structures import SpottingBatch
+
+
+class TemperatureSchedule(Callback):
+    """Cool the Gumbel temperature geometrically (DLD, section 4: from 5.0, times 0.965 per epoch, 50 epochs).
+
+    The paper's 50 epochs are mapped onto the run's length, so that a short run ends at the same temperature.
+
+    Args:
+        start: temperature of the first step.
+        decay: factor per epoch of the paper's schedule.
+        epochs: epochs of that schedule.
+        floor: least temperature.
+    """
+
+    def __init__(self, start: float = 5.0, decay: float = 0.965, epochs: int = 50, floor: float = 0.5) -> None:
+        self.start = start
+        self.decay = decay
+        self.epochs = epochs
+        self.floor = floor
+
+    def temperature(self, progress: float) -> float:
+        """Temperature after the fraction ``progress`` of the run."""
+        return max(self.floor, self.start * self.decay ** (self.epochs * progress))
+
+    def on_train_batch_start(self, trainer: Trainer, module: DLDModule | TeacherModule, batch: SpottingBatch, batch_idx: int) -> None:
+        """Set the temperature of the step."""
+        if isinstance(module, DLDModule):
+            module.temperature = self.temperature(trainer.global_step / max(1, trainer.estimated_stepping_batches))
+
+
+class ScaleHistogram(Callback):
+    """Log how often each scale was trained at: ``scale/0.3`` ... are fractions of an epoch's images."""
+
+    def __init__(self) -> None:
+        self.counts: dict[float, int] = {}
+
+    def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: SpottingBatch, batch_idx: int) -> None:
+        """Count the step's scales."""
+        if isinstance(module, DLDModule):
+            counts: Tensor = torch.bincount(module.chosen, minlength=len(module.selector.scales))
+            for scale, count in zip(module.selector.scales, counts.tolist(), strict=True):
+                self.counts[scale] = self.counts.get(scale, 0) + count
+
+    def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
+        """Log the fractions and start anew."""
+        total = sum(self.counts.values())
+        if total:
+            module.log_dict({f"scale/{scale:g}": count / total for scale, count in self.counts.items()})
+        self.counts.clear()

@@ -1,0 +1,145 @@
+"""Checkpoints: weights with the configuration and charset they need, loaded without executing anything.
+
+A file holds ``state_dict``, whose names begin with ``teacher.``, ``student.`` or ``selector.``, and ``dld_spotter``, plain values:
+``model`` (configuration of these parts), ``scales``, ``thumbnail`` and ``shrink``. Lightning's own checkpoints carry the same two
+entries beside their training state.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from torch import Tensor, nn
+
+from dld_spotter.errors import CheckpointError
+from dld_spotter.models.selector import Selector
+from dld_spotter.models.spotter import Spotter
+
+BUNDLED = "bundled"
+FORMAT = 1
+PARTS = ("teacher", "student", "selector")
+OWN = "dld_spotter."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Args:
+        path: the file.
+        provenance: its plain values.
+        state: its weights, by full name.
+    """
+
+    path: Path
+    provenance: dict[str, Any]
+    state: dict[str, Tensor]
+
+    def parts(self) -> list[str]:
+        """Which of teacher, student and selector are in it."""
+        return [part for part in PARTS if any(name.startswith(f"{part}.") for name in self.state)]
+
+    def weights(self, part: str) -> dict[str, Tensor]:
+        """Weights of one part, in single precision, by their names within it.
+
+        Raises:
+            CheckpointError: the part is not in the file.
+        """
+        prefix = f"{part}."
+        found = {name.removeprefix(prefix): value for name, value in self.state.items() if name.startswith(prefix)}
+        if not found:
+            raise CheckpointError(f"{self.path} holds no {part}, only {', '.join(self.parts()) or 'nothing known'}; give another file")
+        return {name: value.float() if value.is_floating_point() else value for name, value in found.items()}
+
+    def build(self, part: str) -> nn.Module:
+        """Build one part from its configuration, with its weights, for inference."""
+        config = self.provenance["model"].get(part)
+        if config is None:
+            raise CheckpointError(f"{self.path} has no configuration of a {part}; give another file")
+        _refuse_foreign_targets(config, self.path)
+        module = instantiate(config, _convert_="all")
+        load_weights(module, self.weights(part), self.path)
+        return module.eval()
+
+    def spotter(self) -> Spotter:
+        """The student where there is one, else the teacher."""
+        return self.build("student" if "student" in self.parts() else "teacher")
+
+    def selector(self) -> Selector | None:
+        """The selector, if there is one."""
+        return self.build("selector") if "selector" in self.parts() else None
+
+
+def locate(name: str | Path) -> Path:
+    """Path of a checkpoint; ``bundled`` means the weights that travel with the package."""
+    return Path(str(files("dld_spotter") / "weights" / "tiny.ckpt")) if str(name) == BUNDLED else Path(name)
+
+
+def load_checkpoint(name: str | Path) -> Checkpoint:
+    """Read a checkpoint file.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or no checkpoint of this package.
+    """
+    path = locate(name)
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {path} does not exist; give a file, or 'bundled' for the weights of the package")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
+        raise CheckpointError(f"checkpoint {path} is damaged or was not written by torch.save of plain values ({type(error).__name__})") from error
+    if not isinstance(content, dict) or "state_dict" not in content or "dld_spotter" not in content:
+        raise CheckpointError(f"checkpoint {path} was not written by dld_spotter; train one with `python -m dld_spotter.train`")
+    provenance = content["dld_spotter"]
+    if provenance.get("format") != FORMAT:
+        raise CheckpointError(f"checkpoint {path} has format {provenance.get('format')}, this version reads {FORMAT}; use the version that wrote it")
+    return Checkpoint(path, provenance, content["state_dict"])
+
+
+def save_checkpoint(path: Path, parts: Mapping[str, nn.Module], provenance: Mapping[str, Any]) -> None:
+    """Write parts for inference, in half precision, whole or not at all."""
+    state = {
+        f"{part}.{name}": value.half() if value.is_floating_point() else value
+        for part, module in parts.items()
+        for name, value in module.state_dict().items()
+    }
+    model = {part: provenance["model"][part] for part in parts}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save({"state_dict": state, "dld_spotter": {**provenance, "model": model}}, partial)
+    partial.replace(path)
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Copy weights into a module.
+
+    Raises:
+        CheckpointError: names or shapes differ.
+    """
+    own = module.state_dict()
+    missing = sorted(set(own) - set(weights))
+    foreign = sorted(set(weights) - set(own))
+    shapes = sorted(name for name in set(own) & set(weights) if own[name].shape != weights[name].shape)
+    for what, names in (("lacks", missing), ("has the unknown", foreign), ("has another shape of", shapes)):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise CheckpointError(f"checkpoint {path} {what} {names[0]}{more}; it belongs to another spotter or charset configuration")
+    module.load_state_dict(dict(weights))
+
+
+def _refuse_foreign_targets(config: Any, path: Path) -> None:
+    """A configuration from a file may build this package's own classes and nothing else."""
+    if isinstance(config, Mapping):
+        target = config.get("_target_")
+        if target is not None and not str(target).startswith(OWN):
+            raise CheckpointError(f"checkpoint {path} asks to build {target}, which is not part of dld_spotter; do not trust this file")
+        for value in config.values():
+            _refuse_foreign_targets(value, path)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            _refuse_foreign_targets(value, path)

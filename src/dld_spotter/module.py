@@ -1,0 +1,268 @@
+"""The two training stages as LightningModules; no network code, no configuration."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from dld_spotter.cost import CostModel
+from dld_spotter.losses.detection import DetectionLoss
+from dld_spotter.losses.distillation import Distillation
+from dld_spotter.losses.objective import Objective
+from dld_spotter.losses.recognition import RecognitionLoss
+from dld_spotter.losses.selection import SelectionLoss, expected_cost
+from dld_spotter.metrics.spotting import EndToEndHmean
+from dld_spotter.models.selector import Selector
+from dld_spotter.models.spotter import Spotter
+from dld_spotter.structures import Recognition, ScaleChoice, SpottingBatch, Word
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+SchedulerFactory = Callable[..., LRScheduler]
+NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+class StageModule(LightningModule):
+    """What both stages share: supervised losses, optimiser, validation by end-to-end Hmean.
+
+    Args:
+        detection_loss: loss of the text map.
+        recognition_loss: loss of the words.
+        objective: weights of the named terms.
+        optimizer: builds the optimiser from parameters.
+        scheduler: builds the schedule from ``(optimizer, total_steps=)``, stepped every batch.
+        provenance: plain values that every checkpoint carries (see :mod:`dld_spotter.checkpoint`).
+    """
+
+    def __init__(
+        self,
+        detection_loss: DetectionLoss,
+        recognition_loss: RecognitionLoss,
+        objective: Objective,
+        optimizer: OptimizerFactory,
+        scheduler: SchedulerFactory,
+        provenance: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.detection_loss = detection_loss
+        self.recognition_loss = recognition_loss
+        self.objective = objective
+        self.optimizer_factory = optimizer
+        self.scheduler_factory = scheduler
+        self.provenance = provenance
+        self.hmean = EndToEndHmean()
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """One optimiser over everything that learns."""
+        optimizer = self.optimizer_factory([p for p in self.parameters() if p.requires_grad])
+        schedule = self.scheduler_factory(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let the checkpoint say what it holds."""
+        checkpoint["dld_spotter"] = self.provenance
+
+    def log_terms(self, terms: dict[str, Tensor], loss: Tensor, batch: SpottingBatch) -> None:
+        """Log every term by name, and the weighted sum."""
+        values = {f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": loss.detach()}
+        self.log_dict(values, batch_size=len(batch))
+        self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch))
+
+    def score(self, words: list[list[Word]], batch: SpottingBatch) -> None:
+        """Add the words read in a validation batch to the Hmean."""
+        self.hmean.update(words, batch.instances)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the Hmean of the whole validation set."""
+        self.log("val/hmean", self.hmean.compute()["hmean"], prog_bar=True)
+        self.hmean.reset()
+
+
+class TeacherModule(StageModule):
+    """Teacher stage: L_teacher = L_det + L_rec on views of random scale (vanilla multi-scale training).
+
+    Args:
+        spotter: the spotter to train.
+        detection_loss: see :class:`StageModule`, as what follows.
+        recognition_loss: same.
+        objective: same.
+        optimizer: same.
+        scheduler: same.
+        provenance: same.
+    """
+
+    def __init__(
+        self,
+        spotter: Spotter,
+        detection_loss: DetectionLoss,
+        recognition_loss: RecognitionLoss,
+        objective: Objective,
+        optimizer: OptimizerFactory,
+        scheduler: SchedulerFactory,
+        provenance: dict[str, Any],
+    ) -> None:
+        super().__init__(detection_loss, recognition_loss, objective, optimizer, scheduler, provenance)
+        self.spotter = spotter
+
+    def training_step(self, batch: SpottingBatch, batch_index: int) -> Tensor:
+        """Train on every view of the batch; the loader draws one scale per batch."""
+        terms: dict[str, Tensor] = {}
+        for view in batch.views.values():
+            output = self.spotter(view, batch.sides, batch.image_index, batch.labels)
+            found = {
+                "detection": self.detection_loss(output.detection, view.targets).mean(),
+                "recognition": mean_or_zero(self.recognition_loss(output.recognition, batch.labels)),
+            }
+            terms = {name: terms.get(name, 0.0) + value / len(batch.views) for name, value in found.items()}
+        loss = self.objective(terms)
+        self.log_terms(terms, loss, batch)
+        return loss
+
+    def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
+        """Read the reference view."""
+        self.score(self.spotter.spot(batch.views[1.0]), batch)
+
+
+class DLDModule(StageModule):
+    """Distillation stage: L = L_det + L_rec + L_DRS + L_SKD, one optimisation end to end (DLD, section 3.4).
+
+    Args:
+        teacher: frozen; fed the reference view.
+        student: fed each image at the scale the selector chose.
+        selector: chooses the scales.
+        distillation: terms that compare student and teacher.
+        selection_loss: the selector's accuracy term.
+        cost_model: relative cost of every scale.
+        freeze_normalization: keep the batch statistics of the teacher's training, which saw every scale: the groups of
+            one scale in a batch are too small for statistics of their own.
+        detection_loss: see :class:`StageModule`, as what follows.
+        recognition_loss: same.
+        objective: same.
+        optimizer: same.
+        scheduler: same.
+        provenance: same.
+    """
+
+    def __init__(
+        self,
+        teacher: Spotter,
+        student: Spotter,
+        selector: Selector,
+        distillation: Distillation,
+        selection_loss: SelectionLoss,
+        cost_model: CostModel,
+        detection_loss: DetectionLoss,
+        recognition_loss: RecognitionLoss,
+        objective: Objective,
+        optimizer: OptimizerFactory,
+        scheduler: SchedulerFactory,
+        provenance: dict[str, Any],
+        freeze_normalization: bool = True,
+    ) -> None:
+        super().__init__(detection_loss, recognition_loss, objective, optimizer, scheduler, provenance)
+        self.teacher = teacher.requires_grad_(False)
+        self.student = student
+        self.selector = selector
+        self.distillation = distillation
+        self.selection_loss = selection_loss
+        self.cost_model = cost_model
+        self.freeze_normalization = freeze_normalization
+        self.temperature = 1.0
+        """Gumbel temperature, set by :class:`dld_spotter.callbacks.TemperatureSchedule`."""
+        self.chosen = torch.zeros(0, dtype=torch.int64)
+        """``(B,)`` scales of the last step, for :class:`dld_spotter.callbacks.ScaleHistogram`."""
+
+    def train(self, mode: bool = True) -> "DLDModule":
+        """Switch to training, the teacher and the frozen statistics apart."""
+        super().train(mode)
+        self.teacher.eval()
+        if self.freeze_normalization:
+            for module in self.student.modules():
+                if isinstance(module, NORMALIZATIONS):
+                    module.eval()
+        return self
+
+    def training_step(self, batch: SpottingBatch, batch_index: int) -> Tensor:
+        """Choose scales, read at them, compare with the teacher."""
+        reference = batch.views[1.0]
+        with torch.no_grad():
+            teacher = self.teacher(reference, batch.sides, batch.image_index, batch.labels).recognition
+        choices = self.selector(batch.thumbnails, reference.sizes, self.temperature)
+        terms = self.selection_terms(choices, teacher, batch) if self.selector.trainable else {}
+        # Each image is read for one of the cost weights, drawn at random: over the run the student serves them all.
+        indices = torch.stack([choice.index for choice in choices])
+        drawn = torch.randint(len(choices), (len(batch),), device=indices.device)
+        index = indices.gather(0, drawn[None])[0]
+        self.chosen = index
+        detection, recognition, order = self.read_at(index, batch)
+        terms["detection"] = detection
+        terms["recognition"] = mean_or_zero(self.recognition_loss(recognition, batch.labels[order]))
+        terms |= self.distillation(recognition, teacher.select(order), batch.labels[order], (self.student, self.teacher))
+        loss = self.objective(terms)
+        self.log_terms(terms, loss, batch)
+        return loss
+
+    def selection_terms(self, choices: list[ScaleChoice], teacher: Recognition, batch: SpottingBatch) -> dict[str, Tensor]:
+        """L_acc and L_flops, averaged over the cost weights; the cost is multiplied by each weight's factor."""
+        logits, detection = self.read_everywhere(batch)
+        counts = torch.bincount(batch.image_index, minlength=len(batch))
+        relative = self.cost_model.relative(batch.views[1.0].sizes, self.selector.scales, counts)
+        accuracy, cost = torch.zeros((), device=relative.device), torch.zeros((), device=relative.device)
+        for choice, factor in zip(choices, self.selector.factors, strict=True):
+            accuracy = accuracy + self.selection_loss.accuracy(
+                choice.one_hot, logits, teacher.logits, batch.labels, batch.image_index, detection
+            )
+            cost = cost + factor * expected_cost(choice.one_hot, relative)
+        return {"accuracy": accuracy / len(choices), "cost": cost / len(choices)}
+
+    @torch.no_grad()
+    def read_everywhere(self, batch: SpottingBatch) -> tuple[Tensor, Tensor]:
+        """Student at every scale without gradient: logits ``(K, N, L, V)`` and detection losses ``(B, K)``."""
+        outputs = [self.student(batch.views[s], batch.sides, batch.image_index, batch.labels) for s in self.selector.scales]
+        losses = [
+            self.detection_loss(o.detection, batch.views[s].targets) for s, o in zip(self.selector.scales, outputs, strict=True)
+        ]
+        return torch.stack([output.recognition.logits for output in outputs]), torch.stack(losses, dim=1)
+
+    def read_at(self, index: Tensor, batch: SpottingBatch) -> tuple[Tensor, Recognition, Tensor]:
+        """Student at the chosen scales, one pass per scale.
+
+        Args:
+            index: ``(B,)`` the scale of each image.
+            batch: the batch.
+
+        Returns:
+            mean detection loss; recognition of the N words, pass after pass; the words' places in the batch ``(N,)``.
+        """
+        losses, recognitions, orders = [], [], []
+        place = torch.zeros_like(index)
+        for k in index.unique().tolist():
+            images = (index == k).nonzero()[:, 0]
+            place[images] = torch.arange(len(images), device=index.device)
+            words = (index[batch.image_index] == k).nonzero()[:, 0]
+            view = batch.views[self.selector.scales[k]].select(images)
+            output = self.student(view, batch.sides[words], place[batch.image_index[words]], batch.labels[words])
+            losses.append(self.detection_loss(output.detection, view.targets))
+            recognitions.append(output.recognition)
+            orders.append(words)
+        return torch.cat(losses).mean(), Recognition.concat(recognitions), torch.cat(orders)
+
+    def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
+        """Read each image at the scale that the middle cost weight chooses."""
+        choice = self.selector(batch.thumbnails, batch.views[1.0].sizes)[len(self.selector.factors) // 2]
+        words: list[list[Word]] = [[] for _ in batch.names]
+        for k in choice.index.unique().tolist():
+            images = (choice.index == k).nonzero()[:, 0]
+            for i, found in zip(
+                images.tolist(), self.student.spot(batch.views[self.selector.scales[k]].select(images)), strict=True
+            ):
+                words[i] = found
+        self.score(words, batch)
+
+
+def mean_or_zero(values: Tensor) -> Tensor:
+    """Mean, or a zero with a gradient path where there is nothing."""
+    return values.mean() if len(values) else values.sum()
