@@ -135,6 +135,6 @@ def _border(
         if not hidden[word]:
             cv2.polylines(apart, [ring], True, 0, shift=_FRACTION_BITS)
     defined = reach > 0
-    distance = cv2.distanceTransform(apart, cv2.DIST_L2, cv2.DIST_MASK_3)
+    distance = cv2.distanceTransform(apart, cv2.DIST_L2, cv2.DIST_MASK_5)
     border = np.maximum(1 - distance / np.where(defined, reach, 1), 0) * defined
     return border, defined.astype(np.float32)

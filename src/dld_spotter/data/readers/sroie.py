@@ -1,5 +1,6 @@
 """SROIE: scanned receipts with text lines."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -38,16 +39,16 @@ class SROIE(PairedDataset):
 def split_line(quad: np.ndarray, text: str) -> list[tuple[np.ndarray, str]]:
     """Cut a line ``(4, 2)`` into its words, as if every character, spaces included, were equally wide.
 
+    A line without text stays one word without text.
+
     >>> [(quad[:2, 0].tolist(), word) for quad, word in split_line(np.array([[0, 0], [50, 0], [50, 9], [0, 9]]), "AB CD")]
     [([0.0, 20.0], 'AB'), ([30.0, 50.0], 'CD')]
     """
     top_left, top_right, bottom_right, bottom_left = quad
-    words, position = [], 0
-    for word in text.split(" "):
-        start, end = position / len(text), (position + len(word)) / len(text)
-        position += len(word) + 1
-        if word:
-            upper = [top_left + share * (top_right - top_left) for share in (start, end)]
-            lower = [bottom_left + share * (bottom_right - bottom_left) for share in (end, start)]
-            words.append((np.stack([*upper, *lower]), word))
-    return words
+    words = []
+    for match in re.finditer(r"\S+", text):
+        start, end = match.start() / len(text), match.end() / len(text)
+        upper = [top_left + share * (top_right - top_left) for share in (start, end)]
+        lower = [bottom_left + share * (bottom_right - bottom_left) for share in (end, start)]
+        words.append((np.stack([*upper, *lower]), match.group()))
+    return words or [(quad, "")]

@@ -1,0 +1,111 @@
+import lightning
+import numpy as np
+import pytest
+import torch
+
+from dld_spotter.data.collate import Collate
+from dld_spotter.data.datamodule import SpottingDataModule
+from dld_spotter.data.transforms import TransformedDataset, default_transforms
+from dld_spotter.errors import ConfigError
+from tests.data.samples import box, sample
+from tests.data.test_collate import CHARSET, assert_same
+from tests.data.test_dataset import Numbers
+
+COLLATE = Collate(CHARSET, (1.0, 0.5), thumbnail=16)
+TRAINING = Collate(CHARSET, (1.0, 0.5), thumbnail=16, jitter=0.1, draw_one=True)
+
+
+def scenes(count=7):
+    return [sample(40, 60, [box(5, 5, 40, 20)], name=f"scene{i}") for i in range(count)]
+
+
+def module(train=None, workers=0, seed=0, **options):
+    train = scenes() if train is None else train
+    return SpottingDataModule(
+        train, scenes(5), scenes(3), COLLATE, TRAINING, batch_size=2, workers=workers, seed=seed, **options
+    )
+
+
+def passes(loader, epochs):
+    batches = []
+    for epoch in epochs:
+        loader.sampler.set_epoch(epoch)
+        batches.extend(loader)
+    return batches
+
+
+def test_training_shuffles_in_every_pass_and_drops_the_rest():
+    loader = module().train_dataloader()
+    names = [[name for batch in passes(loader, [epoch]) for name in batch.names] for epoch in range(3)]
+    assert [len(set(one)) for one in names] == [6, 6, 6]
+    assert names[0] != names[1] != names[2]
+
+
+def test_evaluation_serves_everything_in_order():
+    names = [name for batch in module(eval_batch_size=2).val_dataloader() for name in batch.names]
+    assert names == [f"scene{i}" for i in range(5)]
+    assert [len(batch) for batch in module().test_dataloader()] == [2, 1]
+
+
+def test_batches_depend_on_seed_and_pass_only():
+    train = TransformedDataset(scenes(), default_transforms(32))
+    alone = passes(module(train).train_dataloader(), [0, 1])
+    workers = passes(module(train, workers=2).train_dataloader(), [0, 1])
+    resumed = passes(module(train).train_dataloader(), [1])
+    assert len(alone) == len(workers) == 6
+    for first, second in zip([*alone, *alone[3:]], [*workers, *resumed], strict=True):
+        assert_same(first, second)
+    other = passes(module(train, seed=1).train_dataloader(), [0])
+    assert [batch.names for batch in other] != [batch.names for batch in alone[:3]]
+
+
+def test_jitter_differs_by_pass():
+    first, second = (passes(module(scenes(2)).train_dataloader(), [epoch])[0] for epoch in (0, 1))
+    assert not torch.equal(first.sides.sum((1, 2)).sort(0)[0], second.sides.sum((1, 2)).sort(0)[0])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damage_found_by_any_worker_is_reported_at_the_end(workers, caplog):
+    data = SpottingDataModule(Numbers(4), Numbers(6, bad=[1, 5]), None, COLLATE, workers=workers)
+    names = [name for batch in data.val_dataloader() for name in batch.names]
+    assert names == ["0", "2", "2", "3", "4", "0"]
+    data.teardown("fit")
+    assert "2 of 6 entries were damaged and skipped" in caplog.text
+
+
+def test_what_is_missing_is_named():
+    data = SpottingDataModule(scenes(1), None, None, COLLATE, batch_size=2)
+    with pytest.raises(ConfigError, match=r"data\.test is not set"):
+        data.test_dataloader()
+    with pytest.raises(ConfigError, match=r"data\.batch_size=2 is more than the 1 training images"):
+        data.train_dataloader()
+
+
+class Recorder(lightning.LightningModule):
+    """Keeps the names it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.names = []
+
+    def training_step(self, batch, index):
+        self.names.append((self.current_epoch, batch.names))
+        return self.weight * batch.thumbnails.float().mean()
+
+    def validation_step(self, batch, index):
+        assert len(batch.views) == 2
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_the_trainer_chooses_the_pass(tmp_path):
+    recorder = Recorder()
+    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = lightning.Trainer(max_epochs=2, accelerator="cpu", default_root_dir=tmp_path, num_sanity_val_steps=0, **options)
+    trainer.fit(recorder, datamodule=module())
+    loader = module().train_dataloader()
+    expected = [(epoch, batch.names) for epoch in (0, 1) for batch in passes(loader, [epoch])]
+    assert recorder.names == expected
+    assert np.array(recorder.names, object).shape == (6, 2)
