@@ -1,0 +1,52 @@
+"""What resolution buys: every point of the cost-accuracy trade-off from one table of outcomes."""
+
+from dld_spotter.tradeoff.allocation import best_mix, chosen, oracle, random_mix, static
+from dld_spotter.tradeoff.outcomes import Outcomes, Overhead, hmean, precision, recall, spend
+from dld_spotter.tradeoff.points import Point, TradeOff, dynamic_point, mix_points, oracle_points, static_points
+from dld_spotter.tradeoff.report import plot, table
+from dld_spotter.tradeoff.statistics import (
+    Estimate,
+    area_over_log_cost,
+    bootstrap,
+    cost_at_hmean,
+    difference,
+    gap_closed,
+    hmean_at_cost,
+    pareto_front,
+    resample,
+    versus_mix,
+    versus_static,
+)
+
+__all__ = [
+    "Estimate",
+    "Outcomes",
+    "Overhead",
+    "Point",
+    "TradeOff",
+    "area_over_log_cost",
+    "best_mix",
+    "bootstrap",
+    "chosen",
+    "cost_at_hmean",
+    "difference",
+    "dynamic_point",
+    "gap_closed",
+    "hmean",
+    "hmean_at_cost",
+    "mix_points",
+    "oracle",
+    "oracle_points",
+    "pareto_front",
+    "plot",
+    "precision",
+    "random_mix",
+    "recall",
+    "resample",
+    "spend",
+    "static",
+    "static_points",
+    "table",
+    "versus_mix",
+    "versus_static",
+]

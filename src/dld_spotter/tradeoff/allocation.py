@@ -1,0 +1,119 @@
+"""Ways to spend: which image is read at which scale.
+
+An allocation is an ``(N, K)`` array of probabilities, each row summing to 1. The Hmean of an allocation is that of its
+expected counts.
+"""
+
+import numpy as np
+
+from dld_spotter.errors import ConfigError
+from dld_spotter.tradeoff.outcomes import COST, Outcomes, hmean
+
+# Costs that were summed in another order may differ in the last digits.
+SLACK = 1 + 1e-9
+
+
+def static(outcomes: Outcomes, scale: float) -> np.ndarray:
+    """Read every image at one of the table's scales."""
+    if scale not in outcomes.scales:
+        raise ConfigError(f"scale={scale} was not measured; choose one of {', '.join(map(str, outcomes.scales))}")
+    return chosen(outcomes, np.full(len(outcomes.names), outcomes.scales.index(scale)))
+
+
+def chosen(outcomes: Outcomes, index: np.ndarray) -> np.ndarray:
+    """Read image i at scale ``index[i]``; ``index`` is ``(N,)`` int."""
+    return np.eye(len(outcomes.scales))[index]
+
+
+def random_mix(outcomes: Outcomes, budget: float) -> np.ndarray:
+    """Draw every image's scale at random, from the best distribution whose mean relative cost is at most ``budget``.
+
+    It knows nothing of the single image, so a selector must beat it to be worth anything.
+    """
+    means = outcomes.totals.mean(0)
+    _refuse_unreachable(budget, means[:, COST].min())
+    return np.tile(best_mix(means, np.asarray(budget)), (len(outcomes.names), 1))
+
+
+def best_mix(means: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """The distribution over scales with the highest Hmean of expected counts at a mean cost of at most ``cost``.
+
+    Maximising a ratio of linear functions under one linear constraint needs at most two scales, so all singles and
+    all pairs are tried.
+
+    Args:
+        means: ``(..., K, 6)`` mean measures of each scale.
+        cost: ``(...)`` mean relative cost to spend.
+
+    Returns:
+        ``(..., K)`` probabilities; NaN where even the cheapest scale costs more.
+    """
+    scales = means.shape[-2]
+    costs, cost = means[..., COST], np.asarray(cost)[..., None]
+    low, high = np.triu_indices(scales, 1)
+    low, high = np.concatenate([low, high]), np.concatenate([high, low])
+    gap = costs[..., high] - costs[..., low]
+    spans = (costs[..., low] <= cost * SLACK) & (cost < costs[..., high])
+    share = np.divide(cost - costs[..., low], gap, out=np.zeros_like(gap), where=spans).clip(0, 1)[..., None]
+    corners = np.eye(scales)
+    pairs = (1 - share) * corners[low] + share * corners[high]
+    singles = np.broadcast_to(corners, (*costs.shape, scales))
+    candidates = np.concatenate([singles, pairs], axis=-2)
+    feasible = np.concatenate([costs <= cost * SLACK, spans], axis=-1)
+    values = np.where(feasible, hmean(candidates @ means), -np.inf)
+    best = np.take_along_axis(candidates, values.argmax(-1)[..., None, None], axis=-2).squeeze(-2)
+    return np.where(feasible.any(-1, keepdims=True), best, np.nan)
+
+
+def oracle(outcomes: Outcomes, budget: float) -> np.ndarray:
+    """The best allocation there is at a mean relative cost of at most ``budget``, knowing every outcome.
+
+    Hmean is a ratio, so Dinkelbach's method maximises ``2 matched - h (predicted + true)`` and raises ``h`` to the Hmean
+    reached until it stays; each step is a knapsack that a price on cost splits into one choice per image. The oracle is
+    optimistic: it also picks lucky noise.
+    """
+    costs = outcomes.relative_cost
+    _refuse_unreachable(budget, costs.min(1).mean())
+    allocation = chosen(outcomes, costs.argmin(1))
+    reached = -1.0
+    while (value := _hmean_of(outcomes, allocation)) > reached + 1e-12:
+        reached = value
+        gains = 2 * outcomes.matched - reached * (outcomes.predicted + outcomes.true)
+        allocation = _knapsack(outcomes, gains, budget * SLACK)
+    return allocation
+
+
+def _hmean_of(outcomes: Outcomes, allocation: np.ndarray) -> float:
+    return float(hmean(np.einsum("nk,nkm->m", allocation, outcomes.totals)))
+
+
+def _knapsack(outcomes: Outcomes, gains: np.ndarray, budget: float) -> np.ndarray:
+    """Maximise the summed gains ``(N, K)`` at a mean cost of at most ``budget`` by bisecting the price of cost."""
+    costs = outcomes.relative_cost
+
+    def at_price(price: float) -> tuple[np.ndarray, float]:
+        index = (gains - price * costs).argmax(1)
+        return chosen(outcomes, index), float(np.take_along_axis(costs, index[:, None], 1).mean())
+
+    dear, spent = at_price(0.0)
+    if spent <= budget:
+        return dear
+    too_low, high = 0.0, 1.0
+    cheap, saved = at_price(high)
+    while saved > budget:
+        high *= 2
+        cheap, saved = at_price(high)
+    for _ in range(60):
+        middle = (too_low + high) / 2
+        allocation, cost = at_price(middle)
+        if cost > budget:
+            too_low, dear, spent = middle, allocation, cost
+        else:
+            high, cheap, saved = middle, allocation, cost
+    share = np.clip((budget - saved) / (spent - saved), 0, 1)
+    return (1 - share) * cheap + share * dear
+
+
+def _refuse_unreachable(budget: float, cheapest: float) -> None:
+    if budget * SLACK < cheapest:
+        raise ConfigError(f"budget={budget:g} cannot be met; the cheapest choice costs {cheapest:.4g} on average")

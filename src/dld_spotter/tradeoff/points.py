@@ -1,0 +1,151 @@
+"""Points of the trade-off and the file that carries them."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from dld_spotter.errors import DataError
+from dld_spotter.tradeoff.allocation import chosen, oracle, random_mix, static
+from dld_spotter.tradeoff.outcomes import COST, GFLOPS, SECONDS, Outcomes, Overhead, hmean, precision, recall, spend
+from dld_spotter.tradeoff.statistics import bootstrap
+
+Method = Literal["static", "dynamic", "random_mix", "oracle"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One way to spend and what it brought; costs are means per image, the selector included.
+
+    Args:
+        method: how scales were chosen.
+        model: which weights read, such as teacher, student or control.
+        scale: of a static point.
+        gamma: cost weight of a dynamic point.
+        budget: mean relative cost that was asked for.
+        hmean: with ``precision`` and ``recall`` from counts summed over images.
+        relative_cost: 1.0 is the reference resolution.
+        gflops: GFLOPs per image.
+        seconds: wall time per image.
+        hmean_interval: 95 % bootstrap over images.
+    """
+
+    method: Method
+    model: str
+    hmean: float
+    precision: float
+    recall: float
+    relative_cost: float
+    gflops: float | None = None
+    seconds: float | None = None
+    scale: float | None = None
+    gamma: float | None = None
+    budget: float | None = None
+    hmean_interval: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, method: Method, model: str, totals: np.ndarray, resamples: np.ndarray, **given: float | None) -> Self:
+        """Summarise a method's measures per image ``(N, 6)``; ``given`` are scale, gamma and budget where they apply."""
+        mean = totals.mean(0)
+        estimate = bootstrap(hmean, totals, resamples=resamples)
+        return cls(
+            method,
+            model,
+            estimate.value,
+            float(precision(mean)),
+            float(recall(mean)),
+            *(float(value) if isfinite(value) else None for value in mean[[COST, GFLOPS, SECONDS]]),
+            **given,
+            hmean_interval=(estimate.low, estimate.high),
+        )
+
+
+def static_points(outcomes: Outcomes, model: str, resamples: np.ndarray) -> list[Point]:
+    """One point per scale of the table."""
+    return [
+        Point.of("static", model, spend(outcomes, static(outcomes, scale)), resamples, scale=scale) for scale in outcomes.scales
+    ]
+
+
+def mix_points(outcomes: Outcomes, model: str, budgets: Iterable[float], resamples: np.ndarray) -> list[Point]:
+    """The best random mix of scales at each mean relative cost."""
+    return [
+        Point.of("random_mix", model, spend(outcomes, random_mix(outcomes, budget)), resamples, budget=float(budget))
+        for budget in budgets
+    ]
+
+
+def oracle_points(outcomes: Outcomes, model: str, budgets: Iterable[float], resamples: np.ndarray) -> list[Point]:
+    """The best scale per image, known afterwards, at each mean relative cost."""
+    return [
+        Point.of("oracle", model, spend(outcomes, oracle(outcomes, budget)), resamples, budget=float(budget))
+        for budget in budgets
+    ]
+
+
+def dynamic_point(
+    outcomes: Outcomes,
+    model: str,
+    index: np.ndarray,
+    resamples: np.ndarray,
+    overhead: Overhead | None = None,
+    gamma: float | None = None,
+    budget: float | None = None,
+) -> Point:
+    """What a selector's choices ``(N,)`` bring, its own cost included."""
+    totals = spend(outcomes, chosen(outcomes, index), overhead)
+    return Point.of("dynamic", model, totals, resamples, gamma=gamma, budget=budget)
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    """All points of one data set, as ``tradeoff.json`` carries them.
+
+    Args:
+        dataset: its name.
+        protocol: rules of counting.
+        task: detection, end_to_end or word_spotting.
+        lexicon: its name, or none.
+        images: how many.
+        spotter: the model family.
+        commit: version of the code, where it is known.
+        points: in any order.
+    """
+
+    dataset: str
+    protocol: str
+    task: str
+    lexicon: str
+    images: int
+    spotter: str
+    commit: str | None
+    points: tuple[Point, ...]
+
+    def select(self, method: Method, model: str | None = None) -> list[Point]:
+        """Points of one method, and of one model where it is named, by rising cost."""
+        points = [point for point in self.points if point.method == method and model in (None, point.model)]
+        return sorted(points, key=lambda point: point.relative_cost)
+
+    def write(self, path: str | Path) -> None:
+        """Write JSON; what does not apply is null."""
+        Path(path).write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n", "utf-8")
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read what :meth:`write` wrote; raises :class:`DataError` naming the file and the fault."""
+        try:
+            content = json.loads(Path(path).read_text("utf-8"))
+            points = tuple(_point(entry) for entry in content.pop("points"))
+            return cls(**{field.name: content[field.name] for field in fields(cls) if field.name != "points"}, points=points)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path} is no trade-off ({type(error).__name__}: {error}); use TradeOff.write") from error
+
+
+def _point(entry: dict[str, Any]) -> Point:
+    interval: Sequence[float] | None = entry["hmean_interval"]
+    known = {field.name: entry[field.name] for field in fields(Point)}
+    return Point(**known | {"hmean_interval": interval and tuple(interval)})

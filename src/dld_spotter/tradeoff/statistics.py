@@ -1,0 +1,151 @@
+"""Curves, areas and differences, with paired bootstrap intervals over images."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from dld_spotter.errors import DataError
+from dld_spotter.tradeoff.allocation import SLACK, best_mix, oracle
+from dld_spotter.tradeoff.outcomes import COST, Outcomes, hmean, spend
+
+LEVEL = 95.0
+GRID = 256
+
+
+class Estimate(NamedTuple):
+    """A value with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def resample(images: int, number: int = 1000, seed: int = 0) -> np.ndarray:
+    """How often each image is drawn in each resample, divided by N: ``(number, N)``, rows summing to 1.
+
+    One such matrix for several methods makes their comparison paired.
+    """
+    return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=number) / images
+
+
+def bootstrap(statistic: Callable[..., np.ndarray], *tables: np.ndarray, resamples: np.ndarray) -> Estimate:
+    """Estimate a statistic of mean measures, and its interval over images.
+
+    Args:
+        statistic: maps means ``(R, ...)`` of each table to values ``(R,)``.
+        tables: ``(N, ...)`` measures per image, the same images in the same order.
+        resamples: ``(R, N)`` from :func:`resample`.
+    """
+    images = resamples.shape[1]
+    if any(len(table) != images for table in tables):
+        raise DataError(f"paired comparison needs {images} images everywhere, found {[len(table) for table in tables]}")
+    value = float(statistic(*(table.mean(0)[None] for table in tables))[0])
+    samples = statistic(*(np.tensordot(resamples, table, 1) for table in tables))
+    if np.isnan(samples).all():
+        return Estimate(value, np.nan, np.nan)
+    low, high = np.nanpercentile(samples, [50 - LEVEL / 2, 50 + LEVEL / 2])
+    return Estimate(value, float(low), float(high))
+
+
+def difference(first: np.ndarray, second: np.ndarray, resamples: np.ndarray) -> Estimate:
+    """Hmean of one method minus another's, each ``(N, 6)`` measures per image of the same images."""
+    return bootstrap(lambda a, b: hmean(a) - hmean(b), first, second, resamples=resamples)
+
+
+def versus_static(method: np.ndarray, baseline: Outcomes, resamples: np.ndarray) -> Estimate:
+    """Hmean of a method ``(N, 6)`` minus the baseline's static curve at the same mean cost."""
+    return bootstrap(
+        lambda own, static: hmean(own) - hmean_at_cost(static[..., COST], hmean(static), own[..., COST]),
+        method,
+        baseline.totals,
+        resamples=resamples,
+    )
+
+
+def versus_mix(method: np.ndarray, baseline: Outcomes, resamples: np.ndarray) -> Estimate:
+    """Hmean of a method ``(N, 6)`` minus the best random mix of the baseline's scales at the same mean cost."""
+    return bootstrap(lambda own, static: hmean(own) - _mix_hmean(static, own), method, baseline.totals, resamples=resamples)
+
+
+def gap_closed(method: np.ndarray, outcomes: Outcomes, resamples: np.ndarray) -> Estimate:
+    """Share of the way from random mix to oracle that a method ``(N, 6)`` goes, at the same mean cost.
+
+    The oracle's allocation is found once, on all images, and kept in the resamples. NaN where there is no gap.
+    """
+    best = spend(outcomes, oracle(outcomes, method[:, COST].mean()))
+
+    def share(own: np.ndarray, static: np.ndarray, top: np.ndarray) -> np.ndarray:
+        mixed = _mix_hmean(static, own)
+        gap = hmean(top) - mixed
+        return np.divide(hmean(own) - mixed, gap, out=np.full_like(gap, np.nan), where=gap > 0)
+
+    return bootstrap(share, method, outcomes.totals, best, resamples=resamples)
+
+
+def _mix_hmean(static: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Hmean of the best mix of scales ``(R, K, 6)`` at each method's cost ``(R, 6)``."""
+    weights = best_mix(static, own[..., COST])
+    return hmean(np.einsum("...k,...km->...m", weights, static))
+
+
+def hmean_at_cost(costs: np.ndarray, hmeans: np.ndarray, cost: np.ndarray | float) -> np.ndarray:
+    """Height of a curve of points at a cost.
+
+    A point serves every higher cost as well, so the curve never falls; between points it is straight over the logarithm
+    of the cost, as it is drawn, and it stays level after the last one.
+
+    Args:
+        costs: ``(..., K)`` relative costs, in any order.
+        hmeans: ``(..., K)``.
+        cost: ``(...)``.
+
+    Returns:
+        ``(...)``, NaN where the cost is below every point's.
+    """
+    costs, best = _rising(costs, hmeans)
+    cost = np.asarray(cost)
+    left = (costs <= cost[..., None] * SLACK).sum(-1) - 1
+    right = np.minimum(left + 1, costs.shape[-1] - 1)
+    low, high = _pick(costs, left.clip(0)), _pick(costs, right)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(high > low, np.log(cost / low) / np.log(high / low), 0).clip(0, 1)
+    value = (1 - share) * _pick(best, left.clip(0)) + share * _pick(best, right)
+    return np.where(left >= 0, value, np.nan)
+
+
+def cost_at_hmean(costs: np.ndarray, hmeans: np.ndarray, target: float) -> float:
+    """The least cost at which the curve of :func:`hmean_at_cost` reaches ``target``; NaN where it never does."""
+    costs, best = _rising(costs, hmeans)
+    reaching = np.flatnonzero(best >= target)
+    if not len(reaching):
+        return float("nan")
+    i = reaching[0]
+    if i == 0:
+        return float(costs[0])
+    share = (target - best[i - 1]) / (best[i] - best[i - 1])
+    return float(costs[i - 1] * (costs[i] / costs[i - 1]) ** share)
+
+
+def area_over_log_cost(costs: np.ndarray, hmeans: np.ndarray, low: float, high: float) -> float:
+    """Mean height of the curve over the logarithm of cost from ``low`` to ``high``; NaN where it does not reach ``low``."""
+    grid = np.geomspace(low, high, GRID)
+    curve = hmean_at_cost(np.broadcast_to(costs, (GRID, len(costs))), np.broadcast_to(hmeans, (GRID, len(hmeans))), grid)
+    return float(np.trapezoid(curve, dx=1 / (GRID - 1)))
+
+
+def pareto_front(costs: np.ndarray, hmeans: np.ndarray) -> np.ndarray:
+    """Indices, by rising cost, of the points that no other point beats in Hmean at no more cost."""
+    order = np.lexsort((-np.asarray(hmeans), costs))
+    best = np.maximum.accumulate(np.asarray(hmeans)[order])
+    return order[np.diff(best, prepend=-np.inf) > 0]
+
+
+def _rising(costs: np.ndarray, hmeans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points by rising cost, each with the best Hmean up to its cost."""
+    order = np.argsort(costs, axis=-1)
+    return np.take_along_axis(costs, order, -1), np.maximum.accumulate(np.take_along_axis(hmeans, order, -1), axis=-1)
+
+
+def _pick(values: np.ndarray, index: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(values, index[..., None], -1)[..., 0]
