@@ -67,7 +67,7 @@ def _read_face(path: Path) -> FontFace | None:
 
 def _is_glyph_of(name: str, char: str) -> bool:
     """Tell by a glyph's name whether it draws ``char``; TeX fonts keep other glyphs in the places of ASCII."""
-    return agl.toUnicode(name) == char or NUMBERED.fullmatch(name) is not None
+    return not char.isascii() or agl.toUnicode(name) == char or NUMBERED.fullmatch(name) is not None
 
 
 class FontBook:

@@ -117,7 +117,7 @@ class SceneLayout:
         chances = {name: regime.probability for name, regime in regimes.items()} if probabilities is None else probabilities
         if not set(chances) <= set(regimes) or min(chances.values(), default=0) < 0 or sum(chances.values()) <= 0:
             raise ConfigError(
-                f"layout.probabilities must map some of {sorted(regimes)} to frequencies of at least 0, not all 0, found {chances}"
+                f"layout.probabilities must map some of {sorted(regimes)} to frequencies above 0, found {chances}"
             )
         self.regimes = {name: regimes[name] for name, chance in chances.items() if chance > 0}
         weights = np.array([chances[name] for name in self.regimes])
