@@ -54,27 +54,31 @@ def sample_strips(
         ``(N, C, rows, columns)``.
     """
     rows, columns = size
-    batch, channels = maps[0].shape[:2]
-    words = sides.shape[0]
-    if words == 0:
-        return maps[0].new_zeros(0, channels, rows, columns)
-    # Lookups are batched per image: word n goes to place slot[n] among the words of its image.
-    member = image_index[:, None] == torch.arange(batch, device=sides.device)
-    slot = member.long().cumsum(0).gather(1, image_index[:, None])[:, 0] - 1
-    slots = words if batch == 1 else int(slot.max()) + 1
+    if not len(sides):
+        return maps[0].new_zeros(0, maps[0].shape[1], rows, columns)
     level = torch.log2(word_heights(sides) / (rows * strides[0])).round().clamp(0, len(maps) - 1)
     grid = strip_grid(sides, rows, columns)
-    strips = None
+    if sides.is_meta or torch.compiler.is_compiling():  # shapes must not depend on values: look up everywhere, then choose
+        everywhere = [_lookup(m, grid / s, image_index) for m, s in zip(maps, strides, strict=True)]
+        return torch.stack(everywhere)[level.long(), torch.arange(len(sides), device=sides.device)]
+    parts, places = [], []
     for i, (level_map, stride) in enumerate(zip(maps, strides, strict=True)):
-        extent = grid.new_tensor([level_map.shape[-1] * stride, level_map.shape[-2] * stride])
-        packed = grid.new_zeros(batch, slots, rows, columns, 2)
-        packed[image_index, slot] = grid / extent * 2 - 1
-        sampled = F.grid_sample(
-            level_map,
-            packed.view(batch, slots * rows, columns, 2).to(level_map.dtype),
-            padding_mode="border",
-            align_corners=False,
-        )
-        taken = sampled.view(batch, channels, slots, rows, columns).permute(0, 2, 1, 3, 4)[image_index, slot]
-        strips = taken if strips is None else torch.where((level == i).view(-1, 1, 1, 1), taken, strips)
-    return strips
+        chosen = (level == i).nonzero()[:, 0]
+        if len(chosen):
+            parts.append(_lookup(level_map, grid[chosen] / stride, image_index[chosen]))
+            places.append(chosen)
+    return torch.cat(parts)[torch.cat(places).argsort()]
+
+
+def _lookup(level_map: Tensor, grid: Tensor, image_index: Tensor) -> Tensor:
+    """Look up ``(N, rows, columns, 2)`` map coordinates in ``(B, C, H, W)``, the words of an image in one go."""
+    batch, channels, height, width = level_map.shape
+    words, rows, columns, _ = grid.shape
+    member = image_index[:, None] == torch.arange(batch, device=grid.device)
+    slot = member.long().cumsum(0).gather(1, image_index[:, None])[:, 0] - 1  # the word's number within its image
+    slots = words if batch == 1 or slot.is_meta else int(slot.max()) + 1
+    packed = grid.new_zeros(batch, slots, rows, columns, 2)
+    packed[image_index, slot] = grid / grid.new_tensor([width, height]) * 2 - 1
+    packed = packed.view(batch, slots * rows, columns, 2).to(level_map.dtype)
+    sampled = F.grid_sample(level_map, packed, padding_mode="border", align_corners=False)
+    return sampled.view(batch, channels, slots, rows, columns).permute(0, 2, 1, 3, 4)[image_index, slot]
