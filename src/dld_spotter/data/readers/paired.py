@@ -4,6 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,13 +16,17 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".g
 
 
 class PairedDataset(FileDataset):
-    """Images in one folder, ``gt_<name>.txt`` or ``<name>.txt`` for each of them in another (or the same) one.
+    """Images in one folder, one text file for each of them in another (or the same) one.
+
+    The text file is called as the image, where need be behind one of ``prefixes``.
 
     Args:
         root: folder of the data set.
         folders: pairs (images, ground truth) of folder names to look for in ``root``, the first that exists is taken.
         strict: raise at the first damaged entry instead of skipping it.
     """
+
+    prefixes: ClassVar = ("gt_", "")
 
     def __init__(self, root: str | Path | None, folders: Iterable[tuple[str, str]], strict: bool = False) -> None:
         root, folders = existing_folder(root), list(folders)
@@ -47,10 +52,11 @@ class PairedDataset(FileDataset):
         """Read a ground-truth file."""
 
     def _truth_file(self, image: Path) -> Path:
-        for name in (f"gt_{image.stem}.txt", f"{image.stem}.txt"):
+        names = [prefix + image.stem + ".txt" for prefix in self.prefixes]
+        for name in names:
             if (self.truth_folder / name).is_file():
                 return self.truth_folder / name
-        raise DataError(f"{image} has no ground truth {self.truth_folder}/[gt_]{image.stem}.txt; add it or remove the image")
+        raise DataError(f"{image} has no ground truth {' or '.join(names)} in {self.truth_folder}; add it or remove the image")
 
 
 def read_quads(path: Path) -> tuple[np.ndarray, list[str]]:
