@@ -174,6 +174,7 @@ class DLDModule(StageModule):
         """Gumbel temperature, set by :class:`dld_spotter.callbacks.TemperatureSchedule`."""
         self.chosen = torch.zeros(0, dtype=torch.int64)
         """``(B,)`` scales of the last step, for :class:`dld_spotter.callbacks.ScaleHistogram`."""
+        self.train()  # the trainer keeps the modes that it finds, it does not call this itself
 
     def train(self, mode: bool = True) -> "DLDModule":
         """Switch to training, the teacher and the frozen statistics apart."""

@@ -79,6 +79,7 @@ def _lookup(level_map: Tensor, grid: Tensor, image_index: Tensor) -> Tensor:
     slots = words if batch == 1 or slot.is_meta else int(slot.max()) + 1
     packed = grid.new_zeros(batch, slots, rows, columns, 2)
     packed[image_index, slot] = grid / grid.new_tensor([width, height]) * 2 - 1
-    packed = packed.view(batch, slots * rows, columns, 2).to(level_map.dtype)
-    sampled = F.grid_sample(level_map, packed, padding_mode="border", align_corners=False)
-    return sampled.view(batch, channels, slots, rows, columns).permute(0, 2, 1, 3, 4)[image_index, slot]
+    packed = packed.view(batch, slots * rows, columns, 2)
+    # Half precision would round coordinates to a pixel and more: the map follows the grid's precision, not the reverse.
+    sampled = F.grid_sample(level_map.to(packed.dtype), packed, padding_mode="border", align_corners=False)
+    return sampled.to(level_map.dtype).view(batch, channels, slots, rows, columns).permute(0, 2, 1, 3, 4)[image_index, slot]
