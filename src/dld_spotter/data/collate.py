@@ -32,6 +32,7 @@ class Collate:
         points: points per side of a word.
         min_height: height in pixels below which a word is don't-care in a view, and not read if in all of them.
         with_targets: draw detection targets.
+        shrink: ratio by which they shrink words, the same as that of the decoder that grows them back.
         draw_one: make only one view per batch, at a scale drawn at random.
         jitter: move the corners of the words that are read by up to this fraction of their height.
         max_words: words read per image at most, drawn at random; None for all.
@@ -47,6 +48,7 @@ class Collate:
     points: int = 8
     min_height: float = 4.0
     with_targets: bool = True
+    shrink: float = 0.7
     draw_one: bool = False
     jitter: float = 0.0
     max_words: int | None = None
@@ -73,7 +75,7 @@ class Collate:
         scales = (float(rng.choice(self.scales)),) if self.draw_one else self.scales
         views = {scale: make_view(images, scale, self.stride) for scale in scales}
         if self.with_targets:
-            regions = [TextRegions.of(sample.instances) for sample in samples]
+            regions = [TextRegions.of(sample.instances, self.shrink) for sample in samples]
             views = {
                 scale: replace(view, targets=detection_targets(view, regions, self.min_height)) for scale, view in views.items()
             }
