@@ -73,7 +73,7 @@ class TextMapDecoder:
         rows, columns = -(-height // MAP_STRIDE), -(-width // MAP_STRIDE)
         mask[:rows, :columns] = probability[:rows, :columns] > self.threshold
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        contours = sorted(contours, key=len, reverse=True)[: 2 * self.max_words]
+        contours = sorted(contours, key=cv2.contourArea, reverse=True)[: 2 * self.max_words]
         scores = np.array([_mean_inside(probability, contour) for contour in contours], np.float32)
         kept = np.flatnonzero(scores >= self.min_score)[: self.max_words]
         # A contour runs through cell centres: half a cell around it belongs to the word.
@@ -119,13 +119,12 @@ class TextMapDecoder:
 
 
 def _solid(points: np.ndarray) -> shapely.Geometry:
-    """Region of a contour; one or two cells make a point or a line."""
+    """Region of a contour; where it is one cell thin it is a point or a line."""
     if len(points) == 1:
         return shapely.Point(points[0])
     if len(points) == 2:
         return shapely.LineString(points)
-    region = shapely.Polygon(points)
-    return region if region.is_valid else region.convex_hull
+    return shapely.make_valid(shapely.Polygon(points))
 
 
 def _mean_inside(probability: np.ndarray, contour: np.ndarray) -> float:
