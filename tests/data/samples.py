@@ -19,9 +19,13 @@ def turned_box(x: float, y: float, width: float, height: float, degrees: float) 
 
 
 def sample(height: int = 96, width: int = 128, polygons=(), texts=None, ignore=None, name: str = "sample") -> Sample:
-    """Grey noise with words filled white."""
+    """Dark noise with words filled white, exact to a fraction of a pixel."""
     image = np.random.default_rng(height * width).integers(0, 60, (height, width, 3), np.uint8)
-    for polygon in polygons:
-        cv2.fillPoly(image, [np.rint((polygon - 0.5) * 16).astype(np.int32)], (255, 255, 255), shift=4)
+    if len(polygons):
+        fine = np.zeros((height * 8, width * 8), np.uint8)
+        for polygon in polygons:
+            cv2.fillPoly(fine, [np.rint(polygon * 8 - 0.5).astype(np.int32)], 255)
+        words = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)[..., None]
+        image = np.maximum(image, words)
     texts = ["word"] * len(polygons) if texts is None else texts
     return Sample(image, TextInstances.of(polygons, texts, ignore), name)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.charset import END, PRINTABLE_ASCII, Charset
+from dld_spotter.charset import END, PADDING, PRINTABLE_ASCII, Charset
 from dld_spotter.data.collate import Collate, jittered
 from dld_spotter.data.geometry import polygons_to_sides, word_heights
 from dld_spotter.data.views import ReferenceSize
@@ -53,8 +53,9 @@ def test_which_words_are_read():
     texts = ["yes", "ignored", "", "na\u00efve", " ", "x" * 50, "low"]
     page = sample(polygons=polygons, texts=texts, ignore=[False, True, False, False, False, False, False])
     batch = Collate(CHARSET, max_length=4)([page])
-    assert [CHARSET.decode(row.tolist()) for row in batch.labels] == ["yes", "xxxx"]
-    assert batch.labels[1, -1] == END
+    assert [CHARSET.decode(row.tolist()) for row in batch.labels] == ["yes"]
+    assert [len(Collate(CHARSET, max_length=length)([page]).labels) for length in (49, 50)] == [1, 2]
+    assert batch.labels.tolist()[0][3:] == [END, PADDING]
     assert len(batch.instances[0]) == 7
     assert batch.views[1.0].targets.text[0, 20:24].any(), "a word that cannot be written is still found"
 

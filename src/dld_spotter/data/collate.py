@@ -19,8 +19,8 @@ from dld_spotter.structures import Sample, SpottingBatch, TextInstances, View
 class Collate:
     """Builds a :class:`~dld_spotter.structures.SpottingBatch` from samples.
 
-    Words that are ignored, have no text, hold a character outside the charset or are too low are not read in training;
-    they stay in ``instances`` and, where they count, in the detection targets.
+    Words that are ignored, have no text, are too long or too low, or hold a character outside the charset are not read in
+    training; they stay in ``instances`` and, where they count, in the detection targets.
 
     Args:
         charset: encodes the transcriptions.
@@ -28,7 +28,7 @@ class Collate:
         reference: size of the reference view; None for the size of the file.
         stride: views are padded to a multiple of it.
         thumbnail: side of the thumbnails in pixels.
-        max_length: characters that are encoded per word; labels are one longer, for the END.
+        max_length: characters of the longest word that is read; labels are one longer, for the END.
         points: points per side of a word.
         min_height: height in pixels below which a word is don't-care in a view, and not read if in all of them.
         with_targets: draw detection targets.
@@ -102,7 +102,7 @@ class Collate:
         heights = word_heights(sides)
         visible = heights * largest.factors.prod(1).sqrt().numpy()[image_index] >= self.min_height
         wanted = [not ignored for words in instances for ignored in words.ignore]
-        readable = [bool(text.strip()) and not self.charset.unknown(text) for text in texts]
+        readable = [self._can_write(text) for text in texts]
         chosen = np.flatnonzero(visible & np.array(wanted, bool) & np.array(readable, bool))
         if self.max_words is not None:
             chosen = _at_most(self.max_words, chosen, image_index, rng)
@@ -110,6 +110,9 @@ class Collate:
         if self.jitter:
             sides = jittered(sides, self.jitter, rng)
         return sides, image_index[chosen], [texts[word] for word in chosen]
+
+    def _can_write(self, text: str) -> bool:
+        return 0 < len(self.charset.normalize(text)) <= self.max_length and not (text.isspace() or self.charset.unknown(text))
 
 
 def jittered(sides: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:

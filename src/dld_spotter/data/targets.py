@@ -66,6 +66,7 @@ class TextRegions:
         reach: ``(N,)`` distance D = A (1 - r²) / L from area A, perimeter L and shrink ratio r.
         heights: ``(N,)`` distance between the sides.
         ignore: ``(N,)`` bool.
+        convex: ``(N,)`` bool, True where OpenCV's faster and more exact way to fill can be used.
     """
 
     outlines: Rings
@@ -74,6 +75,7 @@ class TextRegions:
     reach: np.ndarray
     heights: np.ndarray
     ignore: np.ndarray
+    convex: np.ndarray
 
     @classmethod
     def of(cls, instances: TextInstances, shrink_ratio: float = SHRINK_RATIO) -> "TextRegions":
@@ -81,14 +83,15 @@ class TextRegions:
         sides = polygons_to_sides(instances.polygons)
         shapes = np.array([shapely.Polygon(polygon) for polygon in instances.polygons], object)
         shapes = np.where(shapely.is_valid(shapes), shapes, shapely.make_valid(shapes)) if len(shapes) else shapes
-        perimeter = np.maximum(shapely.length(shapes), _MIN_REACH)
-        reach = shapely.area(shapes) * (1 - shrink_ratio**2) / perimeter
+        area, perimeter = shapely.area(shapes), np.maximum(shapely.length(shapes), _MIN_REACH)
+        convex = area >= (1 - 1e-6) * shapely.area(shapely.convex_hull(shapes))
+        reach = area * (1 - shrink_ratio**2) / perimeter
         shrunk = Rings.of_shapes(shapely.buffer(shapes, -reach, quad_segs=2))
         vanished = np.setdiff1d(np.arange(len(instances)), shrunk.owners)
         centres = replace(Rings.of(list(sides[vanished].mean(1))), owners=vanished)
         dilated = Rings.of_shapes(shapely.buffer(shapes, reach, quad_segs=2))
-        outlines = Rings.of(instances.polygons)
-        return cls(outlines, shrunk.joined(centres), dilated, reach, word_heights(sides), instances.ignore)
+        outlines, heights = Rings.of(instances.polygons), word_heights(sides)
+        return cls(outlines, shrunk.joined(centres), dilated, reach, heights, instances.ignore, convex)
 
 
 def detection_targets(view: View, regions: Sequence[TextRegions], min_height: float = 4.0) -> DetectionTargets:
@@ -115,11 +118,18 @@ def _draw_text(text: np.ndarray, care: np.ndarray, words: TextRegions, hidden: n
     """Fill the shrunk words in ``text`` and the hidden ones in ``care``, both ``(H, W)``."""
     for word, ring in words.shrunk.drawable(factor):
         if not hidden[word]:
-            cv2.fillPoly(text, [ring], 1, shift=_FRACTION_BITS)
+            _fill(text, ring, 1, words.convex[word])
     if hidden.any():
         for word, ring in words.outlines.drawable(factor):
             if hidden[word]:
-                cv2.fillPoly(care, [ring], 0, shift=_FRACTION_BITS)
+                _fill(care, ring, 0, words.convex[word])
+
+
+def _fill(image: np.ndarray, ring: np.ndarray, value: float, convex: bool) -> None:
+    if convex:
+        cv2.fillConvexPoly(image, ring, value, shift=_FRACTION_BITS)
+    else:
+        cv2.fillPoly(image, [ring], value, shift=_FRACTION_BITS)
 
 
 def _border(
@@ -130,7 +140,7 @@ def _border(
     reaches = np.maximum(words.reach * np.sqrt(factor.prod()), _MIN_REACH)
     for word, ring in words.dilated.drawable(factor):
         if not hidden[word]:
-            cv2.fillPoly(reach, [ring], float(reaches[word]), shift=_FRACTION_BITS)
+            _fill(reach, ring, float(reaches[word]), words.convex[word])
     for word, ring in words.outlines.drawable(factor):
         if not hidden[word]:
             cv2.polylines(apart, [ring], True, 0, shift=_FRACTION_BITS)
