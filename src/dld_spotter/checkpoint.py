@@ -1,18 +1,19 @@
 """Checkpoints: weights with the configuration and charset they need, loaded without executing anything.
 
-A file holds ``state_dict``, whose names begin with ``teacher.``, ``student.`` or ``selector.``, and ``dld_spotter``, plain values:
-``model`` (configuration of these parts), ``scales``, ``thumbnail`` and ``shrink``. Lightning's own checkpoints carry the same two
-entries beside their training state.
+A file holds ``state_dict``, whose names begin with ``teacher.``, ``student.`` or ``selector.``, and ``dld_spotter``, plain
+values: ``format``, ``model`` (configuration of these parts), ``scales`` and ``thumbnail``. Lightning's own checkpoints carry
+the same two entries beside their training state.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from pickle import UnpicklingError
+from pydoc import locate as locate_object
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
@@ -53,16 +54,24 @@ class Checkpoint:
         prefix = f"{part}."
         found = {name.removeprefix(prefix): value for name, value in self.state.items() if name.startswith(prefix)}
         if not found:
-            raise CheckpointError(f"{self.path} holds no {part}, only {', '.join(self.parts()) or 'nothing known'}; give another file")
+            raise CheckpointError(
+                f"{self.path} holds no {part}, only {', '.join(self.parts()) or 'nothing known'}; give another file"
+            )
         return {name: value.float() if value.is_floating_point() else value for name, value in found.items()}
 
     def build(self, part: str) -> nn.Module:
         """Build one part from its configuration, with its weights, for inference."""
-        config = self.provenance["model"].get(part)
+        config = self.provenance.get("model", {}).get(part)
         if config is None:
             raise CheckpointError(f"{self.path} has no configuration of a {part}; give another file")
         _refuse_foreign_targets(config, self.path)
-        module = instantiate(config, _convert_="all")
+        try:
+            module = instantiate(config, _convert_="all")
+        except InstantiationException as error:
+            raise CheckpointError(
+                f"{self.path} has a configuration of a {part} that cannot be built ({type(error.__cause__).__name__}); "
+                f"use the version of dld_spotter that wrote it"
+            ) from error
         load_weights(module, self.weights(part), self.path)
         return module.eval()
 
@@ -91,13 +100,17 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
         raise CheckpointError(f"checkpoint {path} does not exist; give a file, or 'bundled' for the weights of the package")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
-        raise CheckpointError(f"checkpoint {path} is damaged or was not written by torch.save of plain values ({type(error).__name__})") from error
-    if not isinstance(content, dict) or "state_dict" not in content or "dld_spotter" not in content:
+    except Exception as error:  # a damaged pickle can raise almost anything
+        raise CheckpointError(
+            f"checkpoint {path} is damaged or was not written by torch.save of plain values ({type(error).__name__})"
+        ) from error
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), dict) for key in ("state_dict", "dld_spotter")):
         raise CheckpointError(f"checkpoint {path} was not written by dld_spotter; train one with `python -m dld_spotter.train`")
     provenance = content["dld_spotter"]
     if provenance.get("format") != FORMAT:
-        raise CheckpointError(f"checkpoint {path} has format {provenance.get('format')}, this version reads {FORMAT}; use the version that wrote it")
+        raise CheckpointError(
+            f"checkpoint {path} has format {provenance.get('format')}, expected {FORMAT}; use the version that wrote it"
+        )
     return Checkpoint(path, provenance, content["state_dict"])
 
 
@@ -128,7 +141,9 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -
     for what, names in (("lacks", missing), ("has the unknown", foreign), ("has another shape of", shapes)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise CheckpointError(f"checkpoint {path} {what} {names[0]}{more}; it belongs to another spotter or charset configuration")
+            raise CheckpointError(
+                f"checkpoint {path} {what} {names[0]}{more}; it belongs to another spotter or charset configuration"
+            )
     module.load_state_dict(dict(weights))
 
 
@@ -136,10 +151,24 @@ def _refuse_foreign_targets(config: Any, path: Path) -> None:
     """A configuration from a file may build this package's own classes and nothing else."""
     if isinstance(config, Mapping):
         target = config.get("_target_")
-        if target is not None and not str(target).startswith(OWN):
-            raise CheckpointError(f"checkpoint {path} asks to build {target}, which is not part of dld_spotter; do not trust this file")
+        if target is not None and not _is_own_class(target):
+            raise CheckpointError(
+                f"checkpoint {path} asks to build {target}, which is no class of dld_spotter; do not trust this file"
+            )
         for value in config.values():
             _refuse_foreign_targets(value, path)
     elif isinstance(config, list | tuple):
         for value in config:
             _refuse_foreign_targets(value, path)
+    elif isinstance(config, str) and "${" in config:
+        raise CheckpointError(
+            f"checkpoint {path} holds the interpolation {config}, which could name anything; do not trust this file"
+        )
+
+
+def _is_own_class(target: Any) -> bool:
+    """Ask the class itself: a module of ours also leads to everything that it imports."""
+    if not isinstance(target, str) or not target.startswith(OWN):
+        return False
+    found = locate_object(target)
+    return isinstance(found, type) and found.__module__.startswith(OWN)

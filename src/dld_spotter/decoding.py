@@ -68,7 +68,7 @@ def beam_search(step: Step, state: State, words: int, length: int, beams: int, d
         stay = torch.full((classes,), float("-inf"), device=device)
         stay[PADDING] = 0.0
         moves = torch.where(ended[..., None], stay, log_probabilities.float().view(words, beams, classes))
-        scores, flat = (scores[..., None] + moves).view(words, -1).topk(beams, dim=1)
+        scores, flat = (scores[..., None] + moves).flatten(1).topk(beams, dim=1)
         parent, token = flat // classes, flat % classes
         labels = torch.cat([labels.gather(1, parent[..., None].expand(-1, -1, labels.shape[-1])), token[..., None]], dim=2)
         ended = ended.gather(1, parent) | (token == END)

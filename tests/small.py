@@ -1,0 +1,42 @@
+"""A very small spotter, and batches made up from drawn samples."""
+
+import torch
+
+from dld_spotter.charset import Charset
+from dld_spotter.data.collate import Collate
+from dld_spotter.models.backbone import Backbone
+from dld_spotter.models.detector import TextMapDecoder
+from dld_spotter.models.spotter import TextMapSpotter
+from dld_spotter.structures import Sample, SpottingBatch
+
+CHARACTERS = "abcdefgot"
+CHARSET = Charset(CHARACTERS)
+SCALES = (0.3, 0.5, 1.0)
+MAX_LENGTH = 4
+THUMBNAIL = 32
+BACKBONE = {"embedding_size": 8, "hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "layer_type": "basic"}
+SPOTTER = {
+    "_target_": "dld_spotter.models.spotter.TextMapSpotter",
+    "charset": {"_target_": "dld_spotter.charset.Charset", "characters": CHARACTERS},
+    "backbone": {"_target_": "dld_spotter.models.backbone.Backbone", "name": "resnet", "settings": BACKBONE},
+    "channels": 16,
+    "head_channels": 8,
+    "widths": [16, 16, 16],
+    "hidden": 12,
+    "max_length": MAX_LENGTH,
+    "postprocess": {"_target_": "dld_spotter.models.detector.TextMapDecoder"},
+}
+"""Configuration of the same spotter."""
+
+
+def make_spotter(seed: int = 0, **options) -> TextMapSpotter:
+    """Build the spotter that ``SPOTTER`` describes, from a seed."""
+    torch.manual_seed(seed)
+    settings = {key: SPOTTER[key] for key in ("channels", "head_channels", "widths", "hidden", "max_length")}
+    decoder = TextMapDecoder(threshold=0.05, min_score=0.05)
+    return TextMapSpotter(CHARSET, Backbone("resnet", BACKBONE), postprocess=decoder, **(settings | options))
+
+
+def make_batch(samples: list[Sample], scales: tuple[float, ...] = SCALES) -> SpottingBatch:
+    """Collate samples as training does."""
+    return Collate(CHARSET, scales, thumbnail=THUMBNAIL, max_length=MAX_LENGTH)(samples)
