@@ -144,9 +144,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; give a zip archive, a folder or a .jsonl file") from error
     except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise DataError(
-            f"{path} is no readable zip archive ({error}); give a zip archive, a folder or a .jsonl file"
-        ) from error
+        raise DataError(f"{path} cannot be read as a zip archive ({error}); give one, a folder or a .jsonl file") from error
 
 
 def _points(numbers: str) -> np.ndarray:

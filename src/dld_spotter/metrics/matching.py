@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -165,8 +166,15 @@ def _overlap(regions: Sequence[np.ndarray], split: int) -> tuple[np.ndarray, np.
     rows, columns = np.nonzero(touching)
     if len(rows):
         shapes = shapely.polygons(shapely.linearrings(points, indices=owner))
-        crossing = ~shapely.is_valid(shapes)
-        # The closing zero-width buffer drops lines and points that repairing leaves behind.
-        shapes[crossing] = shapely.buffer(shapely.make_valid(shapes[crossing]), 0)
+        for index in np.flatnonzero(~shapely.is_valid(shapes)):
+            shapes[index] = _even_odd(points[owner == index])
         overlap[rows, columns] = shapely.area(shapely.intersection(shapes[rows], shapes[columns + split]))
     return overlap, areas
+
+
+def _even_odd(points: np.ndarray) -> shapely.Geometry:
+    """What a self-crossing polygon ``(P, 2)`` covers by the even-odd rule: its fan of triangles, overlaps cancelling out."""
+    fan = np.stack([np.broadcast_to(points[0], points[2:].shape), points[1:-1], points[2:]], axis=1)
+    triangles = shapely.polygons(fan)
+    region = reduce(shapely.symmetric_difference, triangles[shapely.area(triangles) > 0], shapely.Polygon())
+    return shapely.buffer(region, 0)  # an area, even where nothing is left

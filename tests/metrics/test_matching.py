@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import shapely
+
+from dld_spotter.errors import ConfigError
+from dld_spotter.metrics.matching import Hmean, ImageCounts, match_image, score_image
+from dld_spotter.structures import TextInstances, Word
+
+A = (0, 0, 100, 20)
+FAR = (500, 500, 600, 520)
+
+# name, truth, words, task, (matched, predicted, true)
+CASES = [
+    ("nothing at all", [], [], "end_to_end", (0, 0, 0)),
+    ("no prediction", [(*A, "one")], [], "end_to_end", (0, 0, 1)),
+    ("no truth", [], [(*A, "one")], "end_to_end", (0, 1, 0)),
+    ("read", [(*A, "one")], [(*A, "ONE")], "end_to_end", (1, 1, 1)),
+    ("misread", [(*A, "one")], [(*A, "two")], "end_to_end", (0, 1, 1)),
+    ("misread but found", [(*A, "one")], [(*A, "two")], "detection", (1, 1, 1)),
+    ("misread first spends the word", [(*A, "one")], [(*A, "two"), (*A, "one")], "end_to_end", (0, 2, 1)),
+    ("duplicate", [(*A, "one")], [(*A, "one"), (*A, "one")], "end_to_end", (1, 2, 1)),
+    ("elsewhere", [(*A, "one")], [(*FAR, "one")], "detection", (0, 1, 1)),
+    ("IoU exactly one half", [(*A, "one")], [(0, 0, 50, 20, "one")], "detection", (0, 1, 1)),
+    ("IoU just above one half", [(*A, "one")], [(0, 0, 51, 20, "one")], "detection", (1, 1, 1)),
+    ("only don't care", [(*A, "###")], [], "detection", (0, 0, 0)),
+    ("in don't care", [(*A, "###")], [(10, 0, 40, 20, "x")], "detection", (0, 0, 0)),
+    ("half in don't care", [(*A, "###")], [(50, 0, 150, 20, "x")], "detection", (0, 1, 0)),
+    ("over half in don't care", [(*A, "###")], [(49, 0, 149, 20, "x")], "detection", (0, 0, 0)),
+    ("don't care wins over a word", [(*A, "###"), (*A, "one")], [(*A, "one")], "end_to_end", (0, 0, 1)),
+    ("zero area", [(*A, "one")], [(5, 5, 5, 5, "one")], "detection", (0, 1, 1)),
+    ("zero area in don't care", [(*A, "###")], [(5, 5, 5, 5, "one")], "detection", (0, 1, 0)),
+    ("zero area twice", [(5, 5, 5, 5, "one")], [(5, 5, 5, 5, "one")], "detection", (0, 1, 1)),
+    ("number is no dictionary word", [(*A, "A24")], [(*A, "A24")], "word_spotting", (0, 0, 0)),
+    ("dictionary word without its 's", [(*A, "Joe's")], [(*A, "JOE")], "word_spotting", (1, 1, 1)),
+    ("dictionary word with its 's", [(*A, "Joe's")], [(*A, "Joe's")], "word_spotting", (0, 1, 1)),
+    ("empty texts", [(*A, "")], [(*A, "")], "end_to_end", (1, 1, 1)),
+    ("empty truth", [(*A, "")], [(*A, "x")], "end_to_end", (0, 1, 1)),
+]
+
+
+@pytest.mark.parametrize(("truth", "words", "task", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_counts_by_hand(image, truth, words, task, expected):
+    assert score_image(*image(truth, words), task=task) == expected
+
+
+def test_first_truth_takes_first_prediction_even_if_the_second_fits_better(image):
+    truth, words = image([(*A, "one"), (20, 0, 120, 20, "two")], [(10, 0, 110, 20, "two"), (0, 0, 100, 20, "one")])
+    match = match_image(truth, words)
+    assert match.pairs.tolist() == [[0, 0], [1, 1]]
+    assert match.correct.tolist() == [False, False]
+
+
+def test_davar_uses_one_threshold_for_words_and_dont_care(image):
+    words = [(0, 0, 20, 20, "one"), (80, 0, 180, 20, "x")]
+    truth = [(*A, "###"), (0, 30, 100, 50, "one")]
+    assert score_image(*image(truth, words), "davar", "detection", iou=0.1) == (0, 0, 1)
+    assert score_image(*image(truth, words), "rrc", "detection", iou=0.1) == (0, 1, 1)
+
+
+def test_rrc_rounds_to_pixels_and_totaltext_does_not(image):
+    truth, words = image([(*A, "one")], [(0, 0, 50.4, 20, "one")])
+    assert score_image(truth, words, "rrc", "detection").matched == 0
+    assert score_image(truth, words, "totaltext", "detection").matched == 1
+
+
+def test_turning_direction_does_not_matter(image):
+    truth, words = image([(*A, "one")], [(*A, "one")])
+    turned = [Word(words[0].polygon[::-1], "one", 1.0)]
+    assert score_image(truth, turned) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("polygon", "iou"),
+    [
+        # A bow tie covers half of the square by the even-odd rule, and has shoelace area 0: 50 / (100 + 0 - 50).
+        ([[0, 0], [10, 10], [10, 0], [0, 10]], 1.0),
+        # A square with a tail that runs out and back: covers and measures the square.
+        ([[0, 0], [10, 0], [20, 0], [10, 0], [10, 10], [0, 10]], 1.0),
+        # A square walked around twice cancels itself, but measures twice its area.
+        ([[0, 0], [10, 0], [10, 10], [0, 10]] * 2, 0.0),
+        ([[0, 0], [10, 0], [20, 0]], 0.0),
+        ([[0, 0], [10, 0]], 0.0),
+    ],
+)
+def test_degenerate_polygons_count_as_in_the_scripts(polygon, iou):
+    truth = TextInstances.of([np.array([[0, 0], [10, 0], [10, 10], [0, 10]])], ["one"])
+    match = match_image(truth, [Word(np.array(polygon, np.float32), "one", 1.0)], task="detection")
+    assert match.iou.item() == pytest.approx(iou)
+
+
+def _plain(truth, words, iou):
+    """The rules for detection, read aloud: two loops over shapely polygons."""
+    shapes, boxes = [shapely.Polygon(p) for p in truth.polygons], [shapely.Polygon(word.polygon) for word in words]
+    dropped = {
+        d
+        for d, b in enumerate(boxes)
+        for g, s in enumerate(shapes)
+        if truth.ignore[g] and s.intersection(b).area / b.area > 0.5
+    }
+    taken_truth, taken_words = set(), set()
+    for g, s in enumerate(shapes):
+        for d, b in enumerate(boxes):
+            free = not truth.ignore[g] and d not in dropped and g not in taken_truth and d not in taken_words
+            if free and s.intersection(b).area / s.union(b).area > iou:
+                taken_truth.add(g)
+                taken_words.add(d)
+    return ImageCounts(len(taken_truth), len(boxes) - len(dropped), int((~truth.ignore).sum()))
+
+
+def test_equals_a_plain_double_loop_on_random_boxes(image):
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        corner, size = rng.integers(0, 60, (2, 12, 2)), rng.integers(5, 40, (2, 12, 2))
+        sides = np.concatenate([corner, corner + size], -1).tolist()
+        truth, words = image([(*s, "###" if i < 3 else "x") for i, s in enumerate(sides[0])], [(*s, "x") for s in sides[1]])
+        assert score_image(truth, words, task="detection", iou=0.3) == _plain(truth, words, 0.3)
+
+
+def test_hmean_sums_counts_over_images():
+    assert Hmean.of([ImageCounts(1, 2, 1), ImageCounts(2, 2, 4)]) == Hmean(3 / 4, 3 / 5, pytest.approx(2 / 3))
+    assert Hmean.of([]) == Hmean.of([ImageCounts(0, 0, 3)]) == Hmean(0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("key", "value"), [("protocol", "icdar"), ("task", "reading"), ("iou", 1.0)])
+def test_unknown_rules_are_refused_by_name(image, key, value):
+    with pytest.raises(ConfigError, match=f"{key}={value}"):
+        score_image(*image([], []), **{key: value})
