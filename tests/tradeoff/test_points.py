@@ -1,0 +1,86 @@
+import json
+from io import StringIO
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from dld_spotter.errors import DataError
+from dld_spotter.tradeoff import (
+    Overhead,
+    TradeOff,
+    dynamic_point,
+    mix_points,
+    oracle_points,
+    plot,
+    resample,
+    static_points,
+    table,
+)
+
+
+@pytest.fixture
+def trade_off(worked):
+    resamples = resample(2, 50)
+    points = [
+        *static_points(worked, "student", resamples),
+        dynamic_point(worked, "student", np.array([1, 0]), resamples, Overhead(0.01, 0.1, 0.001), gamma=0.1),
+        *mix_points(worked, "student", [0.625], resamples),
+        *oracle_points(worked, "student", [0.625], resamples),
+    ]
+    return TradeOff("scenes", "rrc", "end_to_end", "none", 2, "fpn", None, tuple(points))
+
+
+def test_points_by_hand(trade_off):
+    static = trade_off.select("static")
+    assert [(point.scale, point.relative_cost, point.gflops, point.seconds) for point in static] == [
+        (0.5, 0.25, 2.5, 0.1),
+        (1.0, 1.0, 10.0, 0.2),
+    ]
+    assert [(point.hmean, point.precision, point.recall) for point in static] == [(0.5, 0.75, 0.375), (0.875, 0.875, 0.875)]
+    # Two images: a resample is the first twice, the second twice, or both.
+    assert static[1].hmean_interval == pytest.approx((0.75, 1.0))
+    (dynamic,) = trade_off.select("dynamic", "student")
+    assert (dynamic.gamma, dynamic.budget, dynamic.scale) == (0.1, None, None)
+    assert (dynamic.relative_cost, dynamic.gflops, dynamic.seconds) == pytest.approx((0.635, 6.35, 0.151))
+    assert trade_off.select("oracle")[0].hmean > trade_off.select("random_mix")[0].hmean
+    assert trade_off.select("static", "teacher") == []
+
+
+def test_the_file_has_the_promised_form(trade_off, tmp_path):
+    trade_off.write(tmp_path / "tradeoff.json")
+    content = json.loads((tmp_path / "tradeoff.json").read_text())
+    assert set(content) == {"dataset", "protocol", "task", "lexicon", "images", "spotter", "commit", "points"}
+    promised = {"method", "scale", "gamma", "budget", "hmean", "precision", "recall", "relative_cost", "gflops", "seconds"}
+    for point in content["points"]:
+        assert set(point) == promised | {"hmean_interval", "model"}
+    assert content["points"][0]["gamma"] is None
+    assert TradeOff.read(tmp_path / "tradeoff.json") == trade_off
+
+
+def test_other_files_are_refused_by_name(tmp_path):
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "short.json").write_text('{"points": [{"method": "static"}]}')
+    for name in ("absent", "list", "short"):
+        with pytest.raises(DataError, match=rf"{name}\.json is no trade-off"):
+            TradeOff.read(tmp_path / f"{name}.json")
+
+
+def test_a_picture_with_all_lines(trade_off, tmp_path):
+    plot(trade_off.points, tmp_path / "tradeoff.png", "Scenes")
+    picture = np.asarray(Image.open(tmp_path / "tradeoff.png").convert("RGB")).astype(int)
+    assert picture.shape[1] > 1000
+    red = (picture - [193, 39, 45] == 0).all(-1).sum()
+    assert red > 50
+    plot([], tmp_path / "empty.svg")
+    assert (tmp_path / "empty.svg").stat().st_size > 0
+
+
+def test_the_table_fits_a_terminal(trade_off):
+    console = Console(file=StringIO(), width=80)
+    console.print(table(trade_off.points))
+    text = console.file.getvalue()
+    assert "…" not in text
+    for expected in ("fixed scale", "random mix", "oracle", "dynamic", "scale 0.5", "gamma 0.1", "87.5", "75.0-100.0", "0.635"):
+        assert expected in text
