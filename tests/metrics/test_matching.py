@@ -91,12 +91,8 @@ def test_degenerate_polygons_count_as_in_the_scripts(polygon, iou):
 def _plain(truth, words, iou):
     """The rules for detection, read aloud: two loops over shapely polygons."""
     shapes, boxes = [shapely.Polygon(p) for p in truth.polygons], [shapely.Polygon(word.polygon) for word in words]
-    dropped = {
-        d
-        for d, b in enumerate(boxes)
-        for g, s in enumerate(shapes)
-        if truth.ignore[g] and s.intersection(b).area / b.area > 0.5
-    }
+    regions = [shape for shape, ignore in zip(shapes, truth.ignore, strict=True) if ignore]
+    dropped = {d for d, b in enumerate(boxes) if any(region.intersection(b).area / b.area > 0.5 for region in regions)}
     taken_truth, taken_words = set(), set()
     for g, s in enumerate(shapes):
         for d, b in enumerate(boxes):
