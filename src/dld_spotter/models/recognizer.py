@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_spotter.charset import START
+from dld_spotter.charset import PADDING, START
 from dld_spotter.decoding import State, beam_search, ctc_greedy, greedy_search
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.neck import conv_block
@@ -86,6 +86,9 @@ class AttentionDecoder(nn.Module):
         self.value = nn.Linear(inputs, hidden)
         self.output = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, classes))
         self.scale = 1 / math.sqrt(hidden)
+        never_written = torch.zeros(classes)
+        never_written[[PADDING, START]] = float("-inf")
+        self.register_buffer("never_written", never_written, persistent=False)
 
     def attend(self, queries: Tensor, context: Tensor) -> Tensor:
         """Map queries ``(N, L, hidden)`` and context ``(N, T, C)`` to logits ``(N, L, V)``."""
@@ -107,7 +110,7 @@ class AttentionDecoder(nn.Module):
     def step(self, context: Tensor, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One character further: log-probabilities ``(M, V)`` and the next state."""
         queries, state = self.recurrent(self.embed(tokens)[:, None], state)
-        return F.log_softmax(self.attend(queries, context)[:, 0].float(), dim=-1), state
+        return F.log_softmax(self.attend(queries, context)[:, 0].float(), dim=-1) + self.never_written, state
 
 
 class Recognizer(nn.Module):

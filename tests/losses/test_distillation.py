@@ -1,0 +1,157 @@
+import math
+
+import pytest
+import torch
+
+from dld_spotter.charset import END, PADDING, SPECIAL
+from dld_spotter.errors import ConfigError
+from dld_spotter.losses.distillation import (
+    Context,
+    Distillation,
+    RoIFeatures,
+    SequenceBeams,
+    TokenKL,
+    path_log_probability,
+    sequence_loss,
+    token_kl,
+)
+from tests.small import make_spotter
+
+TERMS = {"roi": RoIFeatures(), "context": Context(), "sequence": SequenceBeams(), "token": TokenKL(ctc=1.0)}
+
+
+@pytest.fixture
+def pair(batch):
+    """Recognition of the same words by two spotters, and the spotters."""
+    student, teacher = make_spotter(1).eval(), make_spotter(2).eval()
+    read = [
+        spotter(batch.views[1.0], batch.sides, batch.image_index, batch.labels).recognition for spotter in (student, teacher)
+    ]
+    return *read, batch.labels, (student, teacher)
+
+
+def kl_by_hand(student, teacher, temperature):
+    p = [math.exp(x / temperature) for x in teacher]
+    q = [math.exp(x / temperature) for x in student]
+    p, q = [x / sum(p) for x in p], [x / sum(q) for x in q]
+    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_token_kl_by_hand(temperature):
+    student, teacher = torch.tensor([[[1.0, 2.0, -1.0], [0.0, 0.0, 3.0]]]), torch.tensor([[[0.5, 1.0, 1.0], [9.0, 0.0, 0.0]]])
+    steps = [kl_by_hand(s, t, temperature) for s, t in zip(student[0].tolist(), teacher[0].tolist(), strict=True)]
+    assert float(token_kl(student, teacher, temperature)) == pytest.approx(sum(steps) / 2, rel=1e-5)
+    mask = torch.tensor([[True, False]])
+    assert float(token_kl(student, teacher, temperature, mask)) == pytest.approx(steps[0], rel=1e-5)
+    assert float(token_kl(student, teacher, temperature, ~mask & False)) == 0
+
+
+def test_half_precision_is_compared_in_single():
+    logits = torch.randn(4, 6, 30).bfloat16()
+    found = token_kl(logits, logits.flip(0), 2.0)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, token_kl(logits.double(), logits.double().flip(0), 2.0).float())
+
+
+def test_paths_by_hand():
+    logits = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]]).log()
+    paths = torch.tensor([[3, END], [END, PADDING], [2, 3]])
+    expected = torch.tensor([0.4 * 0.3, 0.2, 0.3 * 0.1]).log()
+    torch.testing.assert_close(path_log_probability(logits.expand(3, 2, 4), paths), expected)
+
+
+def test_sequence_loss_does_not_underflow():
+    assert float(sequence_loss(torch.tensor([[-2000.0, -2000.0]]))) == pytest.approx(2000 - math.log(2))
+    assert float(sequence_loss(torch.tensor([[-3.0, float("-inf")]]))) == pytest.approx(3.0)
+
+
+def test_equal_networks_have_nothing_to_learn_but_the_sequences(pair):
+    student, _, labels, (spotter, _) = pair
+    found = Distillation(TERMS)(student, student, labels, (spotter, spotter))
+    assert set(found) == set(TERMS)
+    for name in ("roi", "context", "token"):
+        assert float(found[name]) == pytest.approx(0, abs=1e-6)
+    assert float(found["sequence"]) > 0
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_terms_reach_the_student_and_not_the_teacher(pair, name):
+    student, teacher, labels, spotters = pair
+    value = Distillation({name: TERMS[name]})(student, teacher, labels, spotters)[name]
+    assert value.ndim == 0
+    assert float(value) > 0
+    value.backward()
+    assert spotters[0].recognizer.encoder.pixels[0][0].weight.grad.abs().sum() > 0
+    if name in ("sequence", "token"):
+        assert all(parameter.grad is not None for parameter in spotters[0].recognizer.attention.parameters())
+
+
+def test_features_are_compared_in_place(pair):
+    student, teacher, labels, spotters = pair
+    found = Distillation({"roi": RoIFeatures(), "context": Context()})(student, teacher, labels, spotters)
+    torch.testing.assert_close(found["roi"], (student.roi - teacher.roi).square().mean())
+    torch.testing.assert_close(found["context"], (student.context - teacher.context).square().mean())
+
+
+def test_sequence_term_by_forcing_each_path(pair):
+    student, teacher, labels, spotters = pair
+    paths, scores = spotters[1].beams(teacher.context, 3)
+    total, characters = 0.0, 0
+    for word in range(len(labels)):
+        probabilities = []
+        for path, score in zip(paths[word], scores[word], strict=True):
+            logits = spotters[0].force(student.context[word : word + 1], path[None])
+            probabilities.append(float(path_log_probability(logits, path[None])))
+            own = spotters[1].force(teacher.context[word : word + 1], path[None])
+            assert float(path_log_probability(own, path[None])) == pytest.approx(float(score), abs=1e-4), "one score, two ways"
+        total -= math.log(sum(math.exp(p) for p in probabilities))
+        characters += int((paths[word, 0] != PADDING).sum())
+    plain = SequenceBeams(3, per_character=False)(student, teacher, labels, spotters)["sequence"]
+    assert float(plain) == pytest.approx(total / len(labels), rel=1e-4)
+    per_character = SequenceBeams(3)(student, teacher, labels, spotters)["sequence"]
+    assert float(per_character) == pytest.approx(total / characters, rel=1e-4)
+
+
+def test_more_beams_than_sequences_stay_finite(pair):
+    student, teacher, labels, (spotter, other) = pair
+    spotter.recognizer.max_length = other.recognizer.max_length = 0  # one character at most: as many sequences as classes
+    beams = len(spotter.charset) + 3
+    loss = SequenceBeams(beams)(student, teacher, labels, (spotter, other))["sequence"]
+    loss.backward()
+    first = student.logits[:, 0].softmax(-1)
+    every = first[:, END] + first[:, SPECIAL:].sum(1)
+    torch.testing.assert_close(loss, -every.log().mean())
+    assert all(p.grad.isfinite().all() for p in spotter.recognizer.encoder.parameters() if p.grad is not None)
+
+
+def test_temperature_acts_and_is_balanced(pair):
+    student, teacher, labels, spotters = pair
+    cold, warm = (TokenKL(t)(student, teacher, labels, spotters)["token"] for t in (1.0, 4.0))
+    assert float(cold) != pytest.approx(float(warm), rel=1e-3)
+    mask = labels != PADDING
+    torch.testing.assert_close(warm, 16 * token_kl(student.logits, teacher.logits, 4.0, mask))
+    both = TokenKL(4.0, ctc=0.5)(student, teacher, labels, spotters)["token"]
+    torch.testing.assert_close(both - warm, 8 * token_kl(student.ctc_logits, teacher.ctc_logits, 4.0))
+
+
+def test_padding_does_not_count(pair):
+    student, teacher, labels, spotters = pair
+    before = TokenKL()(student, teacher, labels, spotters)["token"].item()
+    teacher.logits[labels == PADDING] += torch.randn(len(spotters[0].charset))
+    assert TokenKL()(student, teacher, labels, spotters)["token"].item() == before
+
+
+def test_no_word_gives_no_term(pair):
+    student, teacher, labels, spotters = pair
+    none = torch.zeros(0, dtype=torch.int64)
+    assert Distillation(TERMS)(student.select(none), teacher.select(none), labels[none], spotters) == {}
+    assert Distillation({})(student, teacher, labels, spotters) == {}
+    assert Distillation({"roi": None})(student, teacher, labels, spotters) == {}
+
+
+def test_bad_settings_are_refused():
+    with pytest.raises(ConfigError, match=r"temperature .* 0"):
+        TokenKL(0)
+    with pytest.raises(ConfigError, match="beams"):
+        SequenceBeams(0)
