@@ -12,12 +12,15 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from dld_spotter.checkpoint import FORMAT, load_checkpoint, load_weights
+from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.module import DLDModule, TeacherModule
 
 create = partial(instantiate, _convert_="all")
 """Build an object from its configuration, its arguments being plain lists and dictionaries."""
+DATA_FACTS = ("name", "root", "strict")
+"""Entries of a data configuration that others refer to, beside the arguments of the data module."""
 WANDB_HOST = "api.wandb.ai"
 
 
@@ -47,6 +50,13 @@ def provenance(config: DictConfig) -> dict[str, Any]:
         "scales": [float(scale) for scale in config.scales],
         "thumbnail": int(config.thumbnail),
     }
+
+
+def build_data(config: DictConfig, teacher_stage: bool = False) -> SpottingDataModule:
+    """Build the data module; the teacher stage trains on one view per batch, at a scale drawn at random."""
+    resolved = OmegaConf.to_container(config.data, resolve=True)
+    resolved["train_collate"]["draw_one"] = teacher_stage
+    return create({key: value for key, value in resolved.items() if key not in DATA_FACTS})
 
 
 def build_teacher(config: DictConfig) -> Spotter:

@@ -10,13 +10,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from dld_spotter.assembly import (
+    build_data,
     build_dld_module,
     build_loggers,
     build_teacher,
     build_teacher_module,
     build_trainer,
     close_loggers,
-    create,
     provenance,
 )
 from dld_spotter.checkpoint import save_checkpoint
@@ -32,7 +32,6 @@ def train(config: DictConfig, folder: Path) -> float:
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
-    data = create(config.data)
     teacher = build_teacher(config)
     loggers = build_loggers(config)
     checkpoints = folder / "checkpoints"
@@ -41,13 +40,13 @@ def train(config: DictConfig, folder: Path) -> float:
         if config.stages.teacher.epochs:
             module = build_teacher_module(config, teacher)
             trainer = build_trainer(config, loggers, checkpoints / "teacher_stage", config.stages.teacher.epochs)
-            trainer.fit(module, datamodule=data, ckpt_path=config.resume)
+            trainer.fit(module, datamodule=build_data(config, teacher_stage=True), ckpt_path=config.resume)
             score = float(trainer.callback_metrics.get("val/hmean", 0.0))
         save_checkpoint(checkpoints / "teacher.ckpt", {"teacher": teacher}, provenance(config))
         if config.stages.distillation.epochs:
             module = build_dld_module(config, teacher)
             trainer = build_trainer(config, loggers, checkpoints, config.stages.distillation.epochs)
-            trainer.fit(module, datamodule=data, ckpt_path=config.resume)
+            trainer.fit(module, datamodule=build_data(config), ckpt_path=config.resume)
             score = float(trainer.callback_metrics.get("val/hmean", 0.0))
     finally:
         close_loggers(loggers)

@@ -36,6 +36,8 @@ class Collate:
         draw_one: make only one view per batch, at a scale drawn at random.
         jitter: move the corners of the words that are read by up to this fraction of their height.
         max_words: words read per image at most, drawn at random; None for all.
+        multiple: leave out random words so that a multiple of this is read per batch: on CPU every new number of words
+            costs the compilation of new kernels.
         seed: of everything drawn, together with the images' names unless a generator is handed over.
     """
 
@@ -52,6 +54,7 @@ class Collate:
     draw_one: bool = False
     jitter: float = 0.0
     max_words: int | None = None
+    multiple: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -106,6 +109,9 @@ class Collate:
         chosen = np.flatnonzero(visible & np.array(wanted, bool) & np.array(readable, bool))
         if self.max_words is not None:
             chosen = _at_most(self.max_words, chosen, image_index, rng)
+        surplus = len(chosen) % self.multiple if len(chosen) > self.multiple else 0
+        if surplus:
+            chosen = np.sort(rng.permutation(chosen)[surplus:])
         sides = sides[chosen]
         if self.jitter:
             sides = jittered(sides, self.jitter, rng)

@@ -1,0 +1,134 @@
+"""Reading photos with a trained student at the resolution its selector chooses."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from dld_spotter.checkpoint import load_checkpoint
+from dld_spotter.cost import FlopCost, selector_gflops
+from dld_spotter.data.dataset import read_image
+from dld_spotter.data.views import ReferenceSize, make_thumbnails, make_view, scaled_size
+from dld_spotter.errors import ConfigError
+from dld_spotter.models.selector import Selector
+from dld_spotter.models.spotter import Spotter
+from dld_spotter.structures import Sample, TextInstances, Word
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read in one image.
+
+    Args:
+        words: the words, polygons in pixels of the original image.
+        scale: the scale it was read at; 1.0 is the reference resolution.
+        gflops: GFLOP spent, the selector included.
+        relative_cost: the same over the GFLOP of scale 1.0 with as many words.
+        seconds: wall time from pixels to words.
+        width: of the original image, pixels.
+        height: of the original image, pixels.
+    """
+
+    words: tuple[Word, ...]
+    scale: float
+    gflops: float
+    relative_cost: float
+    seconds: float
+    width: int
+    height: int
+
+
+class DynamicSpotter:
+    """A spotter with its selector.
+
+    Args:
+        spotter: reads.
+        selector: chooses the scale; None reads at 1.0 unless a scale is given.
+        thumbnail: side of the image that the selector sees.
+        reference: rule for the reference resolution; the longest side is limited, so that large photos stay affordable.
+    """
+
+    def __init__(
+        self, spotter: Spotter, selector: Selector | None, thumbnail: int = 128, reference: ReferenceSize | None = None
+    ) -> None:
+        self.spotter = spotter.eval()
+        self.selector = selector.eval() if selector else None
+        self.thumbnail = thumbnail
+        self.reference = reference or ReferenceSize(long=1280)
+        self.flops = FlopCost(spotter)
+        self.selector_gflops = selector_gflops(selector, thumbnail) if selector else 0.0
+
+    @torch.inference_mode()
+    def read(
+        self, image: str | Path | Image.Image | np.ndarray, gamma: float | None = None, scale: float | None = None
+    ) -> Reading:
+        """Read one image.
+
+        Args:
+            image: a path, a PIL image, or ``(H, W, 3)`` uint8 RGB.
+            gamma: cost weight to decide with, one of the selector's; None takes the middle one.
+            scale: read at this scale without asking the selector.
+
+        Raises:
+            DataError: the file is no image.
+            ConfigError: gamma is none of the selector's, or gamma and scale are both given.
+        """
+        pixels = to_array(image)
+        start = time.perf_counter()
+        height, width = pixels.shape[:2]
+        reference = self.reference.apply(Sample(pixels, TextInstances.of([], []), "")).image
+        spent = 0.0
+        if scale is None and self.selector is not None:
+            scale, spent = self.choose(reference, gamma), self.selector_gflops
+        elif gamma is not None:
+            raise ConfigError("gamma needs a selector and no scale beside it; leave out one of gamma and scale")
+        scale = 1.0 if scale is None else float(scale)
+        view = make_view([reference], scale, self.spotter.stride)
+        words = self.spotter.spot(view)[0]
+        grow = np.array([width / reference.shape[1], height / reference.shape[0]], np.float32)
+        words = tuple(Word(word.polygon * grow, word.text, word.score) for word in words)
+        seconds = time.perf_counter() - start
+        full = self.flops.cost(*reference.shape[:2], len(words))
+        spent += self.flops.cost(*scaled_size(*reference.shape[:2], scale), len(words))
+        return Reading(words, scale, spent, spent / full, seconds, width, height)
+
+    def choose(self, reference: np.ndarray, gamma: float | None = None) -> float:
+        """Scale that the selector chooses for a reference image ``(H, W, 3)``."""
+        assert_gamma(self.selector, gamma)
+        head = len(self.selector.gammas) // 2 if gamma is None else self.selector.gammas.index(round(float(gamma), 9))
+        choice = self.selector(make_thumbnails([reference], self.thumbnail), torch.tensor([reference.shape[:2]]))[head]
+        return self.selector.scales[int(choice.index[0])]
+
+
+def assert_gamma(selector: Selector, gamma: float | None) -> None:
+    """Raise ConfigError if the selector cannot decide for this cost weight."""
+    if gamma is not None and round(float(gamma), 9) not in selector.gammas:
+        known = ", ".join(f"{value:g}" for value in selector.gammas)
+        raise ConfigError(f"gamma={gamma:g} is none of the cost weights this selector was trained for; choose one of {known}")
+
+
+def to_array(image: str | Path | Image.Image | np.ndarray) -> np.ndarray:
+    """Bring a path, a PIL image or an array to ``(H, W, 3)`` uint8 RGB."""
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        return np.asarray(image.convert("RGB"))
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ConfigError(f"an image array must be (H, W, 3) uint8 RGB, found {image.shape} {image.dtype}; convert it first")
+    return image
+
+
+def load(checkpoint: str | Path = "bundled", reference: ReferenceSize | None = None) -> DynamicSpotter:
+    """Load a spotter that reads photos: ``bundled``, or the path of a checkpoint.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or none of this package.
+    """
+    content = load_checkpoint(checkpoint)
+    return DynamicSpotter(content.spotter(), content.selector(), content.provenance["thumbnail"], reference)
+
+
