@@ -1,44 +1,128 @@
 """What every entry point shares: where configurations lie, how a run is composed, how errors are told."""
 
 import functools
+import logging
+import os
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import InstantiationException
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from dld_spotter import experiments
 from dld_spotter.errors import ConfigError, SpotterError
 
 _PACKAGE = Path(__file__).resolve().parent
 ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1]
 """Folder of ``conf/`` and ``experiments/``: the package in a wheel, the repository in a checkout."""
 
+USER_ERRORS = (SpotterError, HydraException, OmegaConfBaseException)
+"""What a user can cause and mend; everything else is a defect and keeps its traceback."""
 
-def _own_cause(error: BaseException) -> BaseException:
-    """The error of ours that Hydra wrapped while it built an object, else the error itself."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, SpotterError):
-        cause = cause.__cause__
-    return cause or error
+TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
+"""Whether the user asked for tracebacks in place of sentences."""
+
+NOISE = (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 calls what torch 2.13 deprecates
+    r"The number of training batches .* is smaller than the logging interval",
+    r"Experiment logs directory .* exists and is not empty",  # the stages of one run share a folder
+    r"Checkpoint directory .* exists and is not empty",
+    r"The '\w+' does not have many workers",  # the number of workers is ours to choose
+)
+"""Warnings of libraries that a user can do nothing about."""
 
 
-def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
-    """Make a Hydra application of ``conf/<config_name>.yaml`` whose own errors are one sentence, exit status 1 or 2."""
+def list_options(choices: Mapping[str, str | None]) -> str:
+    """List the groups of an entry point and what each offers, one line a group, ``*`` at the option that is chosen.
 
-    def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+    Args:
+        choices: group (``group@package`` where it is mounted elsewhere) -> chosen option, as in ``hydra.runtime.choices``.
+    """
+    options = {
+        key: sorted(path.stem for path in (ROOT / "conf" / key.partition("@")[0]).glob("*.yaml"))
+        for key in reversed(list(choices))  # Hydra has the last of the defaults list first
+        if not key.startswith("hydra/")
+    }
+    options["+experiments"] = sorted(experiments.find_experiments(ROOT / "experiments"))
+    return "\n".join(
+        f"  {key:<24} {'  '.join(name + '*' * (name == choices.get(key)) for name in names)}"
+        for key, names in options.items()
+        if names
+    )
+
+
+experiments.register(ROOT / "experiments")
+OmegaConf.register_new_resolver("list_options", list_options, replace=True)
+
+
+def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[..., Any]]:
+    """Make a Hydra application of ``conf/<config_name>.yaml`` whose users' errors are one sentence.
+
+    The exit status is 2 where the configuration is wrong, 1 where a file is. ``HYDRA_FULL_ERROR=1`` shows the traceback.
+    """
+
+    def decorate(task: Callable[[DictConfig], Any]) -> Callable[..., Any]:
         @functools.wraps(task)
-        def guarded(config: DictConfig) -> Any:
+        def job(config: DictConfig) -> Any:
+            _silence_libraries()
             try:
                 return task(config)
-            except (SpotterError, OmegaConfBaseException, InstantiationException) as error:
-                cause = _own_cause(error)
-                print(f"error: {' '.join(str(cause).split())}", file=sys.stderr)
-                sys.exit(1 if isinstance(cause, SpotterError) and not isinstance(cause, ConfigError) else 2)
+            except USER_ERRORS as error:
+                if TRACEBACKS or HydraConfig.get().mode is RunMode.MULTIRUN:  # of a sweep, Hydra says which job failed
+                    raise
+                sys.exit(_tell(error))
 
-        return hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(guarded)
+        application = hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(job)
+
+        @functools.wraps(task)
+        def main(*config: DictConfig) -> Any:
+            try:
+                with _hydra_raises():
+                    return application(*config)
+            except USER_ERRORS as error:
+                if TRACEBACKS:
+                    raise
+                sys.exit(_tell(error))
+
+        return main
 
     return decorate
+
+
+@contextmanager
+def _hydra_raises() -> Iterator[None]:
+    """Let Hydra raise its errors; by default it prints several lines and exits."""
+    before = os.environ.get("HYDRA_FULL_ERROR", "0")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def _silence_libraries() -> None:
+    """Keep a run's output to progress bars, tables and what a user should act on."""
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
+    for name in ("lightning.pytorch", "lightning.fabric"):  # "GPU available: ...", tips, "`Trainer.fit` stopped"
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _tell(error: BaseException) -> int:
+    """Print the error as one line; returns the exit status."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, SpotterError):  # what Hydra wrapped while it built an object
+        cause = cause.__cause__
+    cause = cause or error
+    message = " ".join(str(cause).partition("Config search path:")[0].split())
+    hint = "" if isinstance(cause, SpotterError | InstantiationException) else " (--help lists what can be chosen)"
+    print(f"error: {message}{hint}", file=sys.stderr)
+    return 1 if isinstance(cause, SpotterError) and not isinstance(cause, ConfigError) else 2
