@@ -56,6 +56,8 @@ def score(cfg: ScoreConfig) -> dict[str, Any]:
     predictions = read_annotations(cfg.preds, task, protocol.name)
     _refuse_unknown_images(cfg, truth, predictions)
     lexicon = None if cfg.lexicon in ("none", None) else Lexicon.read(cfg.lexicon, cfg.policy)
+    if lexicon and lexicon.shared:
+        lexicon.shared.nearest(word.text for words in predictions.images.values() for word in words)  # all at once is faster
     matches = {
         image: match_image(
             truth.truth(image), predictions.images.get(image, []), protocol, task, cfg.iou, lexicon and lexicon.of(image)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -10,6 +11,7 @@ from dld_spotter.errors import DataError
 from dld_spotter.tradeoff import (
     Overhead,
     TradeOff,
+    cost_grid,
     dynamic_point,
     mix_points,
     oracle_points,
@@ -57,6 +59,19 @@ def test_the_file_has_the_promised_form(trade_off, tmp_path):
         assert set(point) == promised | {"hmean_interval", "model"}
     assert content["points"][0]["gamma"] is None
     assert TradeOff.read(tmp_path / "tradeoff.json") == trade_off
+
+
+def test_runs_are_joined_when_they_were_scored_alike(trade_off):
+    other = replace(trade_off, points=(trade_off.points[0], replace(trade_off.points[1], model="control")))
+    joined = TradeOff.join([trade_off, other])
+    assert joined.points == (*trade_off.points, other.points[1])
+    with pytest.raises(DataError, match="protocol davar and rrc cannot be joined"):
+        TradeOff.join([trade_off, replace(other, protocol="davar")])
+
+
+def test_a_grid_of_costs_spans_the_scales_evenly_in_the_logarithm(worked):
+    assert cost_grid(worked, 3).tolist() == pytest.approx([0.25, 0.5, 1.0])
+    assert len(oracle_points(worked, "student", cost_grid(worked), resample(2, 5))) == 24
 
 
 def test_other_files_are_refused_by_name(tmp_path):

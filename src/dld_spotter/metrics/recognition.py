@@ -20,7 +20,7 @@ class _MeanOverWords(Metric):
     def __init__(self, case_sensitive: bool = False) -> None:
         super().__init__()
         self.case_sensitive = case_sensitive
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
         self.add_state("words", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, preds: Sequence[str], target: Sequence[str]) -> None:

@@ -53,7 +53,7 @@ class SpottingHmean(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Scalars ``precision``, ``recall`` and ``hmean``, 0 where there is nothing to divide by."""
-        matched, predicted, true = self.counts.double()
+        matched, predicted, true = self.counts.cpu().double()
         return {
             "precision": matched / predicted.clamp(min=1),
             "recall": matched / true.clamp(min=1),

@@ -2,7 +2,7 @@
 
 from dld_spotter.tradeoff.allocation import best_mix, chosen, oracle, random_mix, static
 from dld_spotter.tradeoff.outcomes import Outcomes, Overhead, hmean, precision, recall, spend
-from dld_spotter.tradeoff.points import Point, TradeOff, dynamic_point, mix_points, oracle_points, static_points
+from dld_spotter.tradeoff.points import Point, TradeOff, cost_grid, dynamic_point, mix_points, oracle_points, static_points
 from dld_spotter.tradeoff.report import plot, table
 from dld_spotter.tradeoff.statistics import (
     Estimate,
@@ -29,6 +29,7 @@ __all__ = [
     "bootstrap",
     "chosen",
     "cost_at_hmean",
+    "cost_grid",
     "difference",
     "dynamic_point",
     "gap_closed",

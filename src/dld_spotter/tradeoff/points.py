@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -71,6 +71,12 @@ def static_points(outcomes: Outcomes, model: str, resamples: np.ndarray) -> list
     ]
 
 
+def cost_grid(outcomes: Outcomes, number: int = 24) -> np.ndarray:
+    """Budgets for a smooth curve, even in the logarithm from the cheapest scale's mean cost to the dearest one's."""
+    costs = outcomes.relative_cost.mean(0)
+    return np.geomspace(costs.min(), costs.max(), number)
+
+
 def mix_points(outcomes: Outcomes, model: str, budgets: Iterable[float], resamples: np.ndarray) -> list[Point]:
     """The best random mix of scales at each mean relative cost."""
     return [
@@ -129,6 +135,22 @@ class TradeOff:
         """Points of one method, and of one model where it is named, by rising cost."""
         points = [point for point in self.points if point.method == method and model in (None, point.model)]
         return sorted(points, key=lambda point: point.relative_cost)
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Put the points of several runs on one data set together, equal ones once.
+
+        Raises:
+            DataError: there is no part, or two were scored differently.
+        """
+        if not parts:
+            raise DataError("no trade-off to join; give at least one")
+        for key in ("dataset", "protocol", "task", "lexicon", "images"):
+            found = sorted({str(getattr(part, key)) for part in parts})
+            if len(found) > 1:
+                raise DataError(f"trade-offs with {key} {' and '.join(found)} cannot be joined; score them alike first")
+        points = dict.fromkeys(point for part in parts for point in part.points)
+        return replace(parts[0], points=tuple(points))
 
     def write(self, path: str | Path) -> None:
         """Write JSON; what does not apply is null."""

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from dld_spotter.tradeoff.points import Point
 
-# One look per method; the statics of different models differ by colour.
+# One look per method; models differ by colour where a method has several.
 STYLES: dict[str, dict[str, Any]] = {
     "static": {"linestyle": "-", "marker": "o", "linewidth": 1.8, "markersize": 5, "zorder": 3},
     "random_mix": {"linestyle": ":", "color": "#e08b00", "linewidth": 2.0, "zorder": 4},
@@ -41,13 +41,11 @@ def draw(axes: Axes, points: Iterable[Point]) -> None:
     """Draw one line per method and model into existing axes."""
     lines = _lines(points)
     statics = [model for method, model in lines if method == "static"]
-    several = {method: sum(other == method for other, _ in lines) > 1 for method in STYLES}
+    methods = [method for method, _ in lines]
     for (method, model), line in lines.items():
         style = dict(STYLES[method])
-        if method == "static":
+        if method == "static" or (methods.count(method) > 1 and model in statics):
             style["color"] = STATIC_COLORS[statics.index(model) % len(STATIC_COLORS)]
-        elif several[method]:
-            style["color"] = STATIC_COLORS[statics.index(model) % len(STATIC_COLORS)] if model in statics else style["color"]
         _draw_line(axes, line, f"{model}, {WORDS[method]}", style, with_bars="marker" in style)
     if statics:
         _name_scales(axes, min((lines["static", model] for model in statics), key=lambda line: line[0].hmean))
