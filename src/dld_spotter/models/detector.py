@@ -105,9 +105,11 @@ class TextMapDecoder:
         center, size, angle = cv2.minAreaRect(outline.astype(np.float32))
         if min(size) < self.min_height:
             return None
-        # The rectangle's axis nearest to the horizontal is the reading direction.
-        length, thickness, angle = (size[0], size[1], angle) if angle <= 45 else (size[1], size[0], angle - 90)
-        radians = np.deg2rad(angle)
+        # The rectangle's axis nearest to the horizontal is the reading direction; versions of OpenCV differ in the
+        # quarter turn that they report.
+        quarters = round(angle / 90)
+        length, thickness = size if quarters % 2 == 0 else size[::-1]
+        radians = np.deg2rad(angle - 90 * quarters)
         axes = np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
         along = np.linspace(-length / 2, length / 2, self.points)
         upper, lower = np.full(self.points, -thickness / 2), np.full(self.points, thickness / 2)
