@@ -1,0 +1,49 @@
+# Everything happens in .venv, which is made on first use and again whenever the requirements change.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test test-slow lint format wheel clean
+
+help:  ## what there is
+	@echo "make TARGET [PYTHON=python3.12] [ARGS=\"...\"]"
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## make .venv with the package and what its tests need, in the versions of constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: $(PYTHON) is Python %d.%d; give make PYTHON=python3.11 or newer" % sys.version_info[:2])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,export]"
+	@touch $@
+
+train: install  ## python -m dld_spotter.train $(ARGS)
+	$(BIN)/python -m dld_spotter.train $(ARGS)
+
+test: install lint  ## lint and all tests but the slow ones; ARGS go to pytest
+	WANDB_MODE=offline $(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+
+test-slow: install  ## whole runs, minutes each
+	WANDB_MODE=offline $(BIN)/python -m pytest -q -m slow $(ARGS)
+
+lint: install  ## ruff, without changing anything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install  ## ruff, mending what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: install  ## dist/*.whl, with conf/, experiments/ and the bundled weights inside
+	$(BIN)/python -m build --wheel
+
+clean:  ## remove what was built, and .venv; outputs/ stays
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
