@@ -76,10 +76,10 @@ class TextMapDecoder:
         contours = sorted(contours, key=cv2.contourArea, reverse=True)[: 2 * self.max_words]
         scores = np.array([_mean_inside(probability, contour) for contour in contours], np.float32)
         kept = np.flatnonzero(scores >= self.min_score)[: self.max_words]
-        # A contour runs through cell centres: half a cell around it belongs to the word.
-        regions = [_solid(contours[i][:, 0].astype(np.float64) + 0.5) for i in kept]
-        regions = shapely.buffer(np.array(regions, dtype=object), 0.5, join_style="mitre") if regions else np.empty(0, object)
-        grown = shapely.buffer(regions, self.offsets(regions), join_style="mitre", mitre_limit=2.0)
+        # Contours run through cell centres, and targets are drawn half a cell too large: the two cancel out.
+        regions = np.empty(len(kept), object)
+        regions[:] = [_solid(contours[i][:, 0].astype(np.float64) + 0.5) for i in kept]
+        grown = shapely.buffer(regions, self.offsets(regions), quad_segs=4)
         sides = [self._sides(shapely.get_coordinates(shapely.get_exterior_ring(region)) * MAP_STRIDE) for region in grown]
         found = [(side, scores[i]) for side, i in zip(sides, kept, strict=True) if side is not None]
         if not found:
@@ -101,7 +101,9 @@ class TextMapDecoder:
         return (-b + np.sqrt(b**2 + 4 * a * c * area)) / (2 * a)
 
     def _sides(self, outline: np.ndarray) -> np.ndarray | None:
-        """Upper and lower side ``(2, K, 2)`` of an outline ``(P, 2)``, or None where it is too flat."""
+        """Upper and lower side ``(2, K, 2)`` of an outline ``(P, 2)``, or None where it is too flat or only a line."""
+        if not len(outline):
+            return None
         center, size, angle = cv2.minAreaRect(outline.astype(np.float32))
         if min(size) < self.min_height:
             return None
