@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from dld_spotter.checkpoint import FORMAT, load_checkpoint, load_weights
 from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.errors import ConfigError
+from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.module import DLDModule, TeacherModule
 
@@ -46,7 +47,8 @@ def provenance(config: DictConfig) -> dict[str, Any]:
     """Plain values that let a checkpoint be used without this configuration."""
     return {
         "format": FORMAT,
-        "model": OmegaConf.to_container(config.model, resolve=True),
+        "model": OmegaConf.to_container(config.model, resolve=True)
+        | {"selector": OmegaConf.to_container(config.selector, resolve=True)},
         "scales": [float(scale) for scale in config.scales],
         "thumbnail": int(config.thumbnail),
     }
@@ -68,7 +70,9 @@ def build_teacher(config: DictConfig) -> Spotter:
     """
     stage = config.stages.teacher
     if stage.checkpoint is None and not stage.epochs:
-        raise ConfigError("stages.teacher has neither a checkpoint nor epochs; give stages.teacher.checkpoint or stages.teacher.epochs")
+        raise ConfigError(
+            "stages.teacher has neither a checkpoint nor epochs; give stages.teacher.checkpoint or stages.teacher.epochs"
+        )
     teacher: Spotter = create(config.model.teacher)
     if stage.checkpoint is not None:
         checkpoint = load_checkpoint(stage.checkpoint)
@@ -90,8 +94,8 @@ def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
     return DLDModule(
         teacher=teacher,
         student=student,
-        selector=create(config.model.selector),
-        distillation=create(config.distillation),
+        selector=create(config.selector),
+        distillation=Distillation(create(config.distillation.terms)),
         selection_loss=create(config.selection_loss),
         cost_model=create(config.cost)(student),
         **_shared(config, config.stages.distillation),
@@ -121,7 +125,8 @@ def build_loggers(config: DictConfig) -> list[Logger]:
 def build_trainer(config: DictConfig, loggers: list[Logger], folder: Path, epochs: int) -> Trainer:
     """Build the trainer of one stage, which keeps its checkpoints in ``folder``."""
     callbacks: list[Callback] = [
-        create(callback, **({"dirpath": str(folder)} if name == "checkpoint" else {})) for name, callback in config.callbacks.items()
+        create(callback, **({"dirpath": str(folder)} if name == "checkpoint" else {}))
+        for name, callback in config.callbacks.items()
     ]
     return create(config.trainer, logger=loggers, callbacks=callbacks, max_epochs=epochs, default_root_dir=str(folder))
 
@@ -132,4 +137,3 @@ def close_loggers(loggers: list[Logger], status: str = "success") -> None:
         logger.finalize(status)
         if isinstance(logger, WandbLogger):
             logger.experiment.finish(quiet=True)
-

@@ -11,31 +11,32 @@ from dld_spotter.structures import SpottingBatch
 
 
 class TemperatureSchedule(Callback):
-    """Cool the Gumbel temperature geometrically (DLD, section 4: from 5.0, times 0.965 per epoch, 50 epochs).
+    """Cool the selector's Gumbel temperature geometrically (DLD, section 4: from 5.0, times 0.965 per epoch, 50 epochs).
 
     The paper's 50 epochs are mapped onto the run's length, so that a short run ends at the same temperature.
 
     Args:
-        start: temperature of the first step.
         decay: factor per epoch of the paper's schedule.
         epochs: epochs of that schedule.
         floor: least temperature.
     """
 
-    def __init__(self, start: float = 5.0, decay: float = 0.965, epochs: int = 50, floor: float = 0.5) -> None:
-        self.start = start
+    def __init__(self, decay: float = 0.965, epochs: int = 50, floor: float = 0.5) -> None:
         self.decay = decay
         self.epochs = epochs
         self.floor = floor
 
-    def temperature(self, progress: float) -> float:
-        """Temperature after the fraction ``progress`` of the run."""
-        return max(self.floor, self.start * self.decay ** (self.epochs * progress))
+    def temperature(self, start: float, progress: float) -> float:
+        """Temperature after the fraction ``progress`` of a run that begins with ``start``."""
+        return max(self.floor, start * self.decay ** (self.epochs * progress))
 
-    def on_train_batch_start(self, trainer: Trainer, module: DLDModule | TeacherModule, batch: SpottingBatch, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, module: DLDModule | TeacherModule, batch: SpottingBatch, batch_idx: int
+    ) -> None:
         """Set the temperature of the step."""
         if isinstance(module, DLDModule):
-            module.temperature = self.temperature(trainer.global_step / max(1, trainer.estimated_stepping_batches))
+            progress = trainer.global_step / max(1, trainer.estimated_stepping_batches)
+            module.temperature = self.temperature(module.selector.gumbel_temperature, progress)
 
 
 class ScaleHistogram(Callback):

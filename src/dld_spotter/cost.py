@@ -91,9 +91,9 @@ class FlopCost(CostModel):
         index = torch.zeros(1, dtype=torch.int64, device="meta")
         labels = torch.zeros(1, 7, dtype=torch.int64, device="meta")
         with torch.no_grad():
-            images, pyramid, _ = self.spotter.detect(images)
+            features, _ = self.spotter.detect(images)
             with FlopCounterMode(display=False) as counter:
-                self.spotter.recognize(images, pyramid, sides, index, labels)
+                self.spotter.recognize(self.spotter.cut(features, sides, index), labels)
         return counter.get_total_flops() / GIGA
 
 

@@ -1,6 +1,6 @@
 """The two training stages as LightningModules; no network code, no configuration."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from dld_spotter.losses.selection import SelectionLoss, expected_cost
 from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.structures import Recognition, ScaleChoice, SpottingBatch, Word
+from dld_spotter.structures import Recognition, ScaleChoice, SpottingBatch, Strips, Word
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]
@@ -229,39 +229,51 @@ class DLDModule(StageModule):
         return torch.stack([output.recognition.logits for output in outputs]), torch.stack(losses, dim=1)
 
     def read_at(self, index: Tensor, batch: SpottingBatch) -> tuple[Tensor, Recognition, Tensor]:
-        """Student at the chosen scales, one pass per scale.
+        """Student at the chosen scales: one look per scale, one recognition for all.
 
         Args:
             index: ``(B,)`` the scale of each image.
             batch: the batch.
 
         Returns:
-            mean detection loss; recognition of the N words, pass after pass; the words' places in the batch ``(N,)``.
+            mean detection loss; recognition of the N words, look after look; the words' places in the batch ``(N,)``.
         """
-        losses, recognitions, orders = [], [], []
+        losses, strips, orders = [], [], []
         place = torch.zeros_like(index)
-        for k in index.unique().tolist():
-            images = (index == k).nonzero()[:, 0]
+        for k, images in same_scale(index):
             place[images] = torch.arange(len(images), device=index.device)
-            words = (index[batch.image_index] == k).nonzero()[:, 0]
+            words = torch.isin(batch.image_index, images).nonzero()[:, 0]
             view = batch.views[self.selector.scales[k]].select(images)
-            output = self.student(view, batch.sides[words], place[batch.image_index[words]], batch.labels[words])
-            losses.append(self.detection_loss(output.detection, view.targets))
-            recognitions.append(output.recognition)
+            cut, maps = self.student.look(view, batch.sides[words], place[batch.image_index[words]])
+            losses.append(self.detection_loss(maps, view.targets))
+            strips.append(cut)
             orders.append(words)
-        return torch.cat(losses).mean(), Recognition.concat(recognitions), torch.cat(orders)
+        order = torch.cat(orders)
+        return torch.cat(losses).mean(), self.student.recognize(Strips.concat(strips), batch.labels[order]), order
 
     def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
         """Read each image at the scale that the middle cost weight chooses."""
         choice = self.selector(batch.thumbnails, batch.views[1.0].sizes)[len(self.selector.factors) // 2]
         words: list[list[Word]] = [[] for _ in batch.names]
-        for k in choice.index.unique().tolist():
-            images = (choice.index == k).nonzero()[:, 0]
+        for k, images in same_scale(choice.index):
             for i, found in zip(
                 images.tolist(), self.student.spot(batch.views[self.selector.scales[k]].select(images)), strict=True
             ):
                 words[i] = found
         self.score(words, batch)
+
+
+def same_scale(index: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Group images ``(B,)`` by their scale into ``(scale, images)``, at most a power of two at a time.
+
+    On CPU every new batch shape costs the compilation of new kernels; powers of two keep the shapes few.
+    """
+    for k in index.unique().tolist():
+        images = (index == k).nonzero()[:, 0]
+        while len(images):
+            size = 2 ** (len(images).bit_length() - 1)
+            yield k, images[:size]
+            images = images[size:]
 
 
 def mean_or_zero(values: Tensor) -> Tensor:

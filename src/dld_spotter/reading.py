@@ -1,7 +1,6 @@
 """Reading photos with a trained student at the resolution its selector chooses."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,5 +129,3 @@ def load(checkpoint: str | Path = "bundled", reference: ReferenceSize | None = N
     """
     content = load_checkpoint(checkpoint)
     return DynamicSpotter(content.spotter(), content.selector(), content.provenance["thumbnail"], reference)
-
-

@@ -157,6 +157,24 @@ class Word:
 
 
 @dataclass(frozen=True)
+class Strips(Movable):
+    """What is cut out of a view for each of N words; all that recognition needs.
+
+    Args:
+        pixels: ``(N, 3, 4 * h, 4 * w)`` normalised pixels.
+        features: ``(N, C, h, w)`` of the feature pyramid.
+    """
+
+    pixels: Tensor
+    features: Tensor
+
+    @classmethod
+    def concat(cls, parts: Sequence["Strips"]) -> "Strips":
+        """Put the words of several views behind each other."""
+        return cls(torch.cat([part.pixels for part in parts]), torch.cat([part.features for part in parts]))
+
+
+@dataclass(frozen=True)
 class Recognition(Movable):
     """What the recognition branch computes for N words, in the order it computes it.
 
@@ -175,11 +193,6 @@ class Recognition(Movable):
     def select(self, index: Tensor) -> "Recognition":
         """Keep the words at ``index`` ``(M,)`` int64, in that order."""
         return Recognition(*(getattr(self, f.name)[index] for f in fields(self)))
-
-    @classmethod
-    def concat(cls, parts: Sequence["Recognition"]) -> "Recognition":
-        """Put the words of several passes behind each other."""
-        return cls(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
 
 @dataclass(frozen=True)

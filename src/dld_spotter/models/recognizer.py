@@ -16,7 +16,7 @@ from dld_spotter.decoding import State, beam_search, ctc_greedy, greedy_search
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.neck import conv_block
 from dld_spotter.models.roi import sample_strips
-from dld_spotter.structures import Recognition
+from dld_spotter.structures import Recognition, Strips
 
 
 class StripEncoder(nn.Module):
@@ -51,15 +51,18 @@ class StripEncoder(nn.Module):
         self.sequence = nn.LSTM(third, hidden, layers, batch_first=True, bidirectional=True)
         self.outputs = 2 * hidden
 
-    def forward(
+    def cut(
         self, images: Tensor, pyramid: Sequence[Tensor], strides: Sequence[int], sides: Tensor, image_index: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Encode N words of normalised ``images`` ``(B, 3, H, W)``; ``sides`` are pixels of these images."""
+    ) -> Strips:
+        """Cut N words out of normalised ``images`` ``(B, 3, H, W)``; ``sides`` are pixels of these images."""
         rows, columns = self.size
         mip = [images, F.avg_pool2d(images, 2), F.avg_pool2d(images, 4)]
         pixels = sample_strips(mip, (1, 2, 4), sides, image_index, (4 * rows, 4 * columns))
-        features = sample_strips(pyramid, strides, sides, image_index, self.size)
-        roi = F.relu(self.pixels(pixels) + self.features(features))
+        return Strips(pixels, sample_strips(pyramid, strides, sides, image_index, self.size))
+
+    def forward(self, strips: Strips) -> tuple[Tensor, Tensor]:
+        """Encode N words."""
+        roi = F.relu(self.pixels(strips.pixels) + self.features(strips.features))
         columns_first = self.fold(roi).squeeze(2).transpose(1, 2)
         context, _ = self.sequence(columns_first)
         return roi, context
@@ -136,17 +139,9 @@ class Recognizer(nn.Module):
         self.max_length = max_length
         self.decoder = decoder
 
-    def forward(
-        self,
-        images: Tensor,
-        pyramid: Sequence[Tensor],
-        strides: Sequence[int],
-        sides: Tensor,
-        image_index: Tensor,
-        labels: Tensor,
-    ) -> Recognition:
-        """Recognise words whose text is given (teacher forcing)."""
-        roi, context = self.encoder(images, pyramid, strides, sides, image_index)
+    def forward(self, strips: Strips, labels: Tensor) -> Recognition:
+        """Recognise words whose text ``labels`` ``(N, L)`` is given (teacher forcing)."""
+        roi, context = self.encoder(strips)
         return Recognition(roi, context, self.attention(context, labels), self.ctc(context))
 
     def read(self, context: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,10 @@ class Selector(nn.Module, ABC):
         factors: what the run's cost weight is multiplied by, one decision each.
         gammas: the cost weights it decides for, ascending.
         trainable: whether it learns.
+        gumbel_temperature: temperature of its decisions at the start of training.
     """
+
+    gumbel_temperature: float = 1.0
 
     def __init__(self, scales: Sequence[float], gamma: float, factors: Sequence[float], trainable: bool) -> None:
         super().__init__()
@@ -111,6 +114,7 @@ class GumbelSelector(Selector):
         factors: its multiples, one head each.
         channels: channels of the four convolutions, each with stride 2.
         hidden: size of the layer before the heads.
+        gumbel_temperature: temperature at the start of training; a callback cools it.
     """
 
     def __init__(
@@ -120,8 +124,12 @@ class GumbelSelector(Selector):
         factors: Sequence[float],
         channels: Sequence[int] = (16, 32, 64, 96),
         hidden: int = 128,
+        gumbel_temperature: float = 5.0,
     ) -> None:
         super().__init__(scales, gamma, factors, trainable=True)
+        if gumbel_temperature <= 0:
+            raise ConfigError(f"selector.gumbel_temperature must be above 0, found {gumbel_temperature}")
+        self.gumbel_temperature = gumbel_temperature
         widths = [3, *channels]
         self.body = nn.Sequential(*(conv_block(a, b, stride=2) for a, b in pairwise(widths)))
         self.hidden = nn.Sequential(nn.Linear(2 * widths[-1] + 2, hidden), nn.ReLU(inplace=True))

@@ -12,10 +12,13 @@ from dld_spotter.models.backbone import STRIDES, Backbone
 from dld_spotter.models.detector import TextMapDecoder, TextMapHead
 from dld_spotter.models.neck import FeaturePyramid
 from dld_spotter.models.recognizer import Recognizer, StripEncoder
-from dld_spotter.structures import DetectionMaps, Recognition, SpotterOutput, View, Word
+from dld_spotter.structures import DetectionMaps, Recognition, SpotterOutput, Strips, View, Word
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
+
+Features = tuple[Tensor, ...]
+"""What a family computes once per image and cuts words out of."""
 
 
 class Spotter(nn.Module, ABC):
@@ -30,29 +33,36 @@ class Spotter(nn.Module, ABC):
     stride: int
 
     @abstractmethod
-    def forward(self, view: View, sides: Tensor, image_index: Tensor, labels: Tensor) -> SpotterOutput:
-        """Detect in a view and recognise given words in it.
+    def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:
+        """Everything that costs per pixel: features and maps of uint8 images ``(B, 3, H, W)``."""
 
-        Args:
-            view: B images.
-            sides: ``(N, 2, K, 2)`` reference pixels; the view's factors bring them into the view.
-            image_index: ``(N,)`` int64.
-            labels: ``(N, L)`` int64, for teacher forcing.
-        """
+    @abstractmethod
+    def cut(self, features: Features, sides: Tensor, image_index: Tensor) -> Strips:
+        """Cut out N words; ``sides`` ``(N, 2, K, 2)`` are pixels of the images."""
+
+    @abstractmethod
+    def recognize(self, strips: Strips, labels: Tensor) -> Recognition:
+        """Everything that costs per word: recognise N words, ``labels`` ``(N, L)`` for teacher forcing."""
 
     @abstractmethod
     def spot(self, view: View) -> list[list[Word]]:
         """Find and read the words of B images; polygons in reference pixels."""
 
-    @abstractmethod
-    def detect(self, images: Tensor) -> tuple[Tensor, list[Tensor], DetectionMaps]:
-        """Everything that costs per pixel: normalised images, feature pyramid and maps of uint8 images ``(B, 3, H, W)``."""
+    def look(self, view: View, sides: Tensor, image_index: Tensor) -> tuple[Strips, DetectionMaps]:
+        """Detect in a view and cut given words out of it.
 
-    @abstractmethod
-    def recognize(
-        self, images: Tensor, pyramid: list[Tensor], sides: Tensor, image_index: Tensor, labels: Tensor
-    ) -> Recognition:
-        """Everything that costs per word; ``sides`` in pixels of the images."""
+        Args:
+            view: B images.
+            sides: ``(N, 2, K, 2)`` reference pixels; the view's factors bring them into the view.
+            image_index: ``(N,)`` int64.
+        """
+        features, maps = self.detect(view.images)
+        return self.cut(features, sides * view.factors[image_index][:, None, None, :], image_index), maps
+
+    def forward(self, view: View, sides: Tensor, image_index: Tensor, labels: Tensor) -> SpotterOutput:
+        """Detect in a view and recognise given words in it, see :meth:`look` and :meth:`recognize`."""
+        strips, maps = self.look(view, sides, image_index)
+        return SpotterOutput(maps, self.recognize(strips, labels))
 
     @abstractmethod
     def force(self, context: Tensor, labels: Tensor) -> Tensor:
@@ -109,23 +119,20 @@ class TextMapSpotter(Spotter):
         self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
 
-    def detect(self, images: Tensor) -> tuple[Tensor, list[Tensor], DetectionMaps]:
-        """See :meth:`Spotter.detect`; three pyramid levels at strides 4, 8 and 16."""
+    def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:
+        """See :meth:`Spotter.detect`; the features are the normalised images and pyramid levels at strides 4, 8 and 16."""
         normalized = (images.float() - self.mean) / self.std
         pyramid = self.neck(self.backbone(normalized))
-        return normalized, pyramid, self.head(pyramid[0])
+        return (normalized, *pyramid), self.head(pyramid[0])
 
-    def recognize(
-        self, images: Tensor, pyramid: list[Tensor], sides: Tensor, image_index: Tensor, labels: Tensor
-    ) -> Recognition:
+    def cut(self, features: Features, sides: Tensor, image_index: Tensor) -> Strips:
+        """See :meth:`Spotter.cut`."""
+        images, *pyramid = features
+        return self.recognizer.encoder.cut(images, pyramid, STRIDES[: len(pyramid)], sides, image_index)
+
+    def recognize(self, strips: Strips, labels: Tensor) -> Recognition:
         """See :meth:`Spotter.recognize`."""
-        return self.recognizer(images, pyramid, STRIDES[: len(pyramid)], sides, image_index, labels)
-
-    def forward(self, view: View, sides: Tensor, image_index: Tensor, labels: Tensor) -> SpotterOutput:
-        """See :meth:`Spotter.forward`."""
-        images, pyramid, maps = self.detect(view.images)
-        sides = sides * view.factors[image_index][:, None, None, :]
-        return SpotterOutput(maps, self.recognize(images, pyramid, sides, image_index, labels))
+        return self.recognizer(strips, labels)
 
     def force(self, context: Tensor, labels: Tensor) -> Tensor:
         """See :meth:`Spotter.force`."""
@@ -138,18 +145,18 @@ class TextMapSpotter(Spotter):
     @torch.inference_mode()
     def spot(self, view: View) -> list[list[Word]]:
         """See :meth:`Spotter.spot`."""
-        images, pyramid, maps = self.detect(view.images)
+        features, maps = self.detect(view.images)
         probabilities = maps.text.float().sigmoid().cpu().numpy()
         sizes = view.sizes.tolist()
         found = [self.postprocess(probability, *size) for probability, size in zip(probabilities, sizes, strict=True)]
         counts = [len(scores) for _, scores in found]
-        device = images.device
+        device = view.images.device
         sides = torch.from_numpy(np.concatenate([sides for sides, _ in found])).to(device)
         image_index = torch.repeat_interleave(torch.arange(len(counts), device=device), torch.tensor(counts, device=device))
         words: list[list[Word]] = [[] for _ in counts]
         if not len(sides):
             return words
-        _, context = self.recognizer.encoder(images, pyramid, STRIDES[: len(pyramid)], sides, image_index)
+        _, context = self.recognizer.encoder(self.cut(features, sides, image_index))
         labels, scores = self.recognizer.read(context)
         sides = (sides / view.factors[image_index][:, None, None, :]).cpu().numpy()
         scores = scores.float().cpu().numpy() * np.concatenate([scores for _, scores in found])
