@@ -1,0 +1,156 @@
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from dld_spotter.cost import AreaCost, FlopCost, selector_gflops
+from dld_spotter.models.selector import FixedScale, GumbelSelector
+from tests.small import BACKBONE, CHARSET, SPOTTER, make_spotter
+
+CONF = Path(__file__).parents[1] / "conf"
+SCALES = (0.3, 0.5, 1.0)
+SEVEN = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0]
+
+
+def conv(inputs, outputs, kernel, height, width):
+    """Multiply-adds count 2; height and width of the output."""
+    area = kernel * kernel if isinstance(kernel, int) else kernel[0] * kernel[1]
+    return 2 * inputs * outputs * area * height * width
+
+
+def backbone_flops(height, width, embedding_size, hidden_sizes, depths, **_):
+    """ResNet of basic blocks: stem at stride 2, pooling, four stages at strides 4 to 32."""
+    total = conv(3, embedding_size, 7, height // 2, width // 2)
+    for stage, ((inputs, outputs), depth) in enumerate(zip(pairwise([embedding_size, *hidden_sizes]), depths, strict=True)):
+        h, w = height // 2 ** (stage + 2), width // 2 ** (stage + 2)
+        total += conv(inputs, outputs, 3, h, w) + (2 * depth - 1) * conv(outputs, outputs, 3, h, w)
+        if stage or inputs != outputs:
+            total += conv(inputs, outputs, 1, h, w)
+    return total
+
+
+def dense_flops(height, width, channels=16, head=8, backbone=BACKBONE):
+    levels = [(height // s, width // s) for s in (4, 8, 16, 32)]
+    lateral = sum(conv(c, channels, 1, *size) for c, size in zip(backbone["hidden_sizes"], levels, strict=True))
+    smooth = sum(conv(channels, channels, 3, *size) for size in levels[:3])
+    heads = conv(channels, head, 3, *levels[0]) + conv(head, 8, 1, *levels[0])
+    return backbone_flops(height, width, **backbone) + lateral + smooth + heads
+
+
+def word_flops(channels, widths, hidden, classes, steps=7, rows=8, columns=32):
+    first, second, third = widths
+    convolutions = (
+        conv(3, channels // 2, 3, 2 * rows, 2 * columns)
+        + conv(channels // 2, channels, 3, rows, columns)
+        + conv(channels, channels, 1, rows, columns)
+        + conv(channels, first, 3, rows // 2, columns)
+        + conv(first, second, 3, rows // 4, columns)
+        + conv(second, third, (2, 3), 1, columns)
+    )
+    lstm = 2 * columns * 2 * 4 * hidden * (third + hidden)
+    attention = (
+        steps * 2 * 4 * hidden * 2 * hidden  # recurrence
+        + 2 * columns * 2 * 2 * hidden * hidden  # keys and values
+        + 2 * steps * 2 * columns * hidden  # weights and what they pick
+        + steps * 2 * (2 * hidden * hidden + hidden * classes)  # output
+    )
+    return convolutions + lstm + attention + 2 * columns * 2 * hidden * classes
+
+
+@pytest.fixture(scope="module")
+def flops():
+    return FlopCost(make_spotter())
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 96), (320, 640)])
+def test_image_by_hand(flops, height, width):
+    assert flops.cost(height, width) * 1e9 == pytest.approx(dense_flops(height, width), rel=1e-12)
+
+
+def test_deeper_backbone_by_hand():
+    settings = {"embedding_size": 16, "hidden_sizes": [24, 32, 40, 48], "depths": [2, 2, 1, 3], "layer_type": "basic"}
+    spotter = instantiate(SPOTTER | {"backbone": SPOTTER["backbone"] | {"settings": settings}}, _convert_="all")
+    assert FlopCost(spotter).cost(64, 64) * 1e9 == pytest.approx(dense_flops(64, 64, backbone=settings), rel=1e-12)
+
+
+def test_word_by_hand(flops):
+    expected = word_flops(16, SPOTTER["widths"], SPOTTER["hidden"], len(CHARSET))
+    assert flops.per_word * 1e9 == pytest.approx(expected, rel=1e-12)
+    assert flops.cost(64, 64, 10) - flops.cost(64, 64) == pytest.approx(10 * expected / 1e9)
+
+
+def test_padding_costs_what_it_computes(flops):
+    assert flops.cost(33, 64) == flops.cost(64, 64) == flops.cost(64, 33)
+    assert flops.cost(1, 1) == flops.cost(32, 32) > 0
+    assert flops.cost(32, 64) == flops.cost(64, 32)
+
+
+def test_sizes_are_counted_once(flops):
+    flops.cost(96, 96)
+    before = flops.dense.cache_info()
+    flops.cost(90, 70)
+    after = flops.dense.cache_info()
+    assert (after.misses, after.hits) == (before.misses, before.hits + 1)
+
+
+def test_relative_costs(flops):
+    sizes = torch.tensor([[640, 320], [100, 50]])
+    relative = flops.relative(sizes, SCALES)
+    assert relative.shape == (2, 3)
+    assert relative.dtype == torch.float32
+    assert relative[:, 2].tolist() == [1, 1]
+    assert (relative.diff(dim=1) > 0).all()
+    assert float(relative[0, 1]) == pytest.approx(0.25)
+    assert float(relative[1, 0]) == pytest.approx(flops.cost(30, 15) / flops.cost(100, 50)), "32 x 32 over 128 x 64"
+    assert float(relative[1, 0]) == pytest.approx(1 / 8)
+
+
+def test_words_cost_the_same_at_every_scale(flops):
+    words = torch.tensor([0, 40])
+    relative = flops.relative(torch.tensor([[320, 320]] * 2), SCALES, words)
+    full, half, spent = flops.cost(320, 320), flops.cost(160, 160), 40 * flops.per_word
+    assert float(relative[0, 1]) == pytest.approx(half / full)
+    assert float(relative[1, 1]) == pytest.approx((half + spent) / (full + spent))
+
+
+def test_no_image_and_one_pixel(flops):
+    assert flops.relative(torch.zeros(0, 2, dtype=torch.int64), SCALES).shape == (0, 3)
+    assert flops.relative(torch.tensor([[1, 1]]), SCALES).tolist() == [[1, 1, 1]]
+
+
+def test_the_spotter_is_left_alone():
+    spotter = make_spotter().train()
+    before = {name: value.clone() for name, value in spotter.state_dict().items()}
+    FlopCost(spotter).cost(64, 64)
+    assert spotter.training
+    for name, value in spotter.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_area():
+    area = AreaCost(make_spotter())
+    assert area.cost(64, 96) == 64 * 96 / 1e6
+    assert area.cost(65, 1, words=9) == 96 * 32 / 1e6
+    relative = area.relative(torch.tensor([[640, 960]]), (0.25, 0.5, 1.0))
+    torch.testing.assert_close(relative, torch.tensor([[160 * 256 / (640 * 960), 0.25, 1.0]]))
+
+
+def test_selector_costs_under_one_percent_of_the_tiny_spotter():
+    shared = {"charset": {"_target_": "dld_spotter.charset.Charset", "characters": "abc"}, "max_length": 25, "shrink": 0.7}
+    tiny = OmegaConf.merge(shared, {"spotter": OmegaConf.load(CONF / "spotter" / "tiny.yaml")}).spotter
+    full = FlopCost(instantiate(tiny, _convert_="all")).cost(640, 640)
+    selector = OmegaConf.load(CONF / "selector" / "gumbel.yaml")
+    selector = instantiate(OmegaConf.merge(selector, {"scales": SEVEN, "gamma": 0.1}), _convert_="all")
+    thumbnail = OmegaConf.load(CONF / "train.yaml").thumbnail
+    assert 0 < selector_gflops(selector, thumbnail) < 0.01 * full
+
+
+def test_selector_by_hand():
+    selector = GumbelSelector(SCALES, 0.1, [0.5, 1.0], channels=(4, 6, 8, 10), hidden=12)
+    convolutions = [conv(a, b, 3, 64 // 2**i, 64 // 2**i) for i, (a, b) in enumerate(pairwise((3, 4, 6, 8, 10)), start=1)]
+    linear = 2 * (2 * 10 + 2) * 12 + 2 * 12 * 2 * len(SCALES)
+    assert selector_gflops(selector, 64) * 1e9 == pytest.approx(sum(convolutions) + linear)
+    assert selector_gflops(FixedScale(SCALES, 0.1, [1.0], 0.5), 64) == 0
