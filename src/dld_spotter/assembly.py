@@ -6,10 +6,13 @@ from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
+from torch.utils.data import DataLoader, Subset
 
 from dld_spotter.checkpoint import FORMAT, load_checkpoint, load_weights
 from dld_spotter.data.datamodule import SpottingDataModule
@@ -31,7 +34,14 @@ def wandb_logger(project: str, save_dir: str, group: str | None = None, **option
     mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
     if mode == "disabled":
         return WandbLogger(project=project, save_dir=save_dir, group=group, mode="disabled", **options)
-    return WandbLogger(project=project, save_dir=save_dir, group=group, offline=mode == "offline", **options)
+    return WandbLogger(project=project, save_dir=save_dir, group=group or _sweep(), offline=mode == "offline", **options)
+
+
+def _sweep() -> str | None:
+    """Name of the sweep that this run belongs to; its runs are grouped by it."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).name
 
 
 def _logged_in() -> bool:
@@ -54,11 +64,19 @@ def provenance(config: DictConfig) -> dict[str, Any]:
     }
 
 
-def build_data(config: DictConfig, teacher_stage: bool = False) -> SpottingDataModule:
+def build_data(config: DictConfig, stage: str = "distillation") -> SpottingDataModule:
     """Build the data module; the teacher stage trains on one view per batch, at a scale drawn at random."""
     resolved = OmegaConf.to_container(config.data, resolve=True)
-    resolved["train_collate"]["draw_one"] = teacher_stage
+    resolved["train_collate"]["draw_one"] = stage == "teacher"
     return create({key: value for key, value in resolved.items() if key not in DATA_FACTS})
+
+
+def build_test_loader(config: DictConfig) -> DataLoader:
+    """Build the loader of the test images, at most ``evaluation.images`` of them."""
+    data = build_data(config)
+    if config.evaluation.images is not None:
+        data.test = Subset(data.test, range(min(config.evaluation.images, len(data.test))))
+    return data.test_dataloader()
 
 
 def build_teacher(config: DictConfig) -> Spotter:

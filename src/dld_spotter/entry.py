@@ -35,6 +35,7 @@ NOISE = (
     r"The number of training batches .* is smaller than the logging interval",
     r"Experiment logs directory .* exists and is not empty",  # the stages of one run share a folder
     r"Checkpoint directory .* exists and is not empty",
+    r"Found \d+ module\(s\) in eval mode",  # the frozen teacher
     r"The '\w+' does not have many workers",  # the number of workers is ours to choose
 )
 """Warnings of libraries that a user can do nothing about."""

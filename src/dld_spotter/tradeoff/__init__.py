@@ -1,6 +1,7 @@
 """What resolution buys: every point of the cost-accuracy trade-off from one table of outcomes."""
 
 from dld_spotter.tradeoff.allocation import best_mix, chosen, oracle, random_mix, static
+from dld_spotter.tradeoff.comparison import Choices, Comparison, compare, comparison_table
 from dld_spotter.tradeoff.outcomes import Outcomes, Overhead, hmean, precision, recall, spend
 from dld_spotter.tradeoff.points import Point, TradeOff, cost_grid, dynamic_point, mix_points, oracle_points, static_points
 from dld_spotter.tradeoff.report import plot, table
@@ -19,6 +20,8 @@ from dld_spotter.tradeoff.statistics import (
 )
 
 __all__ = [
+    "Choices",
+    "Comparison",
     "Estimate",
     "Outcomes",
     "Overhead",
@@ -28,6 +31,8 @@ __all__ = [
     "best_mix",
     "bootstrap",
     "chosen",
+    "compare",
+    "comparison_table",
     "cost_at_hmean",
     "cost_grid",
     "difference",

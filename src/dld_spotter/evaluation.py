@@ -1,0 +1,154 @@
+"""From a trained spotter and a data set to one table of outcomes, and from tables to the trade-off."""
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch.utils.data import DataLoader
+
+from dld_spotter.cost import CostModel, selector_gflops
+from dld_spotter.metrics.matching import ImageCounts, score_image
+from dld_spotter.models.selector import Selector
+from dld_spotter.models.spotter import Spotter
+from dld_spotter.structures import SpottingBatch
+from dld_spotter.tradeoff import (
+    Choices,
+    Outcomes,
+    Overhead,
+    Point,
+    TradeOff,
+    cost_grid,
+    dynamic_point,
+    mix_points,
+    oracle_points,
+    resample,
+    static_points,
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How words are counted; see :mod:`dld_spotter.metrics.protocols`."""
+
+    protocol: str = "rrc"
+    task: str = "end_to_end"
+    iou: float = 0.5
+
+
+def measure(
+    spotter: Spotter, loader: DataLoader, scales: Sequence[float], flops: CostModel, rules: Rules, label: str
+) -> Outcomes:
+    """Read every image at every scale once.
+
+    Args:
+        spotter: reads, on the device it is on.
+        loader: batches with a view per scale.
+        scales: ascending, with 1.0.
+        flops: GFLOP of an image; the words that were found are charged too.
+        rules: how words are counted.
+        label: what the progress bar says.
+
+    Returns:
+        N images, K scales; seconds are wall time per image from pixels to words.
+    """
+    spotter.eval()
+    device = next(spotter.parameters()).device
+    rows: dict[str, list[tuple[ImageCounts, float, float]]] = {}
+    for number, batch in enumerate(track(loader, description=label)):
+        fresh = [i for i, name in enumerate(batch.names) if name not in rows]  # a damaged file's place is taken by another
+        columns = [_read(spotter, batch, scale, flops, rules, device, warm_up=not number) for scale in scales]
+        rows |= {batch.names[i]: [column[i] for column in columns] for i in fresh}
+    counts = np.array([[cell[0] for cell in row] for row in rows.values()])
+    gflops, seconds = (np.array([[cell[k] for cell in row] for row in rows.values()]) for k in (1, 2))
+    full = gflops[:, [list(scales).index(1.0)]]
+    return Outcomes(tuple(rows), tuple(scales), *np.moveaxis(counts, -1, 0), gflops / full, gflops, seconds)
+
+
+def _read(
+    spotter: Spotter, batch: SpottingBatch, scale: float, flops: CostModel, rules: Rules, device: torch.device, warm_up: bool
+) -> list[tuple[ImageCounts, float, float]]:
+    view = batch.views[scale].to(device)
+    if warm_up:
+        spotter.spot(view)
+    start = time.perf_counter()
+    found = spotter.spot(view)
+    seconds = (time.perf_counter() - start) / len(batch)
+    return [
+        (score_image(truth, words, rules.protocol, rules.task, rules.iou), flops.cost(*size, len(words)), seconds)
+        for truth, words, size in zip(batch.instances, found, view.sizes.tolist(), strict=True)
+    ]
+
+
+@torch.inference_mode()
+def choose(selector: Selector, loader: DataLoader, names: Sequence[str], full_gflops: float) -> Choices:
+    """Let a selector choose for every image that a table of outcomes names.
+
+    Args:
+        selector: on the device it is on.
+        loader: the batches the table was measured on.
+        names: the table's images, in its order.
+        full_gflops: mean GFLOP at scale 1.0, to express the selector's own as a relative cost.
+    """
+    selector.eval()
+    parameter = next(selector.parameters(), None)
+    device = parameter.device if parameter is not None else torch.device("cpu")
+    chosen: dict[str, list[int]] = {}
+    seconds, thumbnail = 0.0, 1
+    for batch in loader:
+        thumbnails, sizes = batch.thumbnails.to(device), batch.views[1.0].sizes.to(device)
+        start = time.perf_counter()
+        index = torch.stack([choice.index for choice in selector(thumbnails, sizes)], dim=1).tolist()
+        seconds += time.perf_counter() - start
+        thumbnail = thumbnails.shape[-1]
+        chosen |= {name: row for name, row in zip(batch.names, index, strict=True) if name not in chosen}
+    gflops = selector_gflops(selector, thumbnail)
+    overhead = Overhead(gflops / full_gflops, gflops, seconds / len(chosen))
+    return Choices(selector.gammas, np.array([chosen[name] for name in names]).T, overhead)
+
+
+def trade_off(
+    tables: Mapping[str, Outcomes],
+    choices: Mapping[str, Choices],
+    dataset: str,
+    spotter: str,
+    rules: Rules,
+    resamples: int = 1000,
+) -> TradeOff:
+    """Every point of the trade-off from the tables alone.
+
+    Args:
+        tables: model -> its outcomes on the same images; static points of each.
+        choices: model -> what its selector chose; dynamic points, with random mix and oracle of the same table.
+        dataset: name of the data set.
+        spotter: name of the spotter.
+        rules: how words were counted.
+        resamples: bootstrap resamples.
+    """
+    images = len(next(iter(tables.values())).names)
+    drawn = resample(images, resamples)
+    points: list[Point] = []
+    for model, outcomes in tables.items():
+        points += static_points(outcomes, model, drawn)
+    for model, chosen in choices.items():
+        outcomes = tables[model]
+        for gamma, index in zip(chosen.gammas, chosen.index, strict=True):
+            points.append(dynamic_point(outcomes, model, index, drawn, chosen.overhead, gamma=gamma))
+        grid = cost_grid(outcomes)
+        points += mix_points(outcomes, model, grid, drawn) + oracle_points(outcomes, model, grid, drawn)
+    return TradeOff(dataset, rules.protocol, rules.task, "none", images, spotter, commit(), tuple(points))
+
+
+def commit() -> str | None:
+    """Version of the code, where it runs from a checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None

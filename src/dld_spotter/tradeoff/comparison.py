@@ -1,0 +1,102 @@
+"""What choosing the scale is worth: a selector's choices beside every baseline at equal cost."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from dld_spotter.tradeoff.allocation import chosen
+from dld_spotter.tradeoff.outcomes import COST, Outcomes, Overhead, hmean, spend
+from dld_spotter.tradeoff.statistics import Estimate, bootstrap, gap_closed, resample, versus_mix, versus_static
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a selector chose for N images.
+
+    Args:
+        gammas: its G cost weights.
+        index: ``(G, N)`` int64 index of the scale.
+        overhead: what choosing costs per image.
+    """
+
+    gammas: tuple[float, ...]
+    index: np.ndarray
+    overhead: Overhead
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One cost weight of a dynamic model beside its baselines; differences in Hmean at the same mean cost.
+
+    Args:
+        gamma: the cost weight.
+        relative_cost: mean cost per image, the selector included.
+        hmean: its Hmean.
+        share_of_teacher: Hmean over that of the vanilla teacher at scale 1.0.
+        over_vanilla: minus the vanilla teacher's static curve.
+        over_static: minus the same model's static curve.
+        over_mix: minus the best random mix of the same model's scales.
+        gap_closed: share of the way from random mix to oracle.
+    """
+
+    gamma: float
+    relative_cost: float
+    hmean: float
+    share_of_teacher: Estimate
+    over_vanilla: Estimate
+    over_static: Estimate
+    over_mix: Estimate
+    gap_closed: Estimate
+
+
+def compare(vanilla: Outcomes, outcomes: Outcomes, choices: Choices, resamples: int = 1000) -> list[Comparison]:
+    """Hold a dynamic model against its baselines on the same images.
+
+    Args:
+        vanilla: table of the teacher.
+        outcomes: table of the dynamic model.
+        choices: what its selector chose on that table.
+        resamples: bootstrap resamples.
+    """
+    drawn = resample(len(outcomes.names), resamples)
+    top = vanilla.totals[:, vanilla.scales.index(1.0)]
+    rows = []
+    for gamma, index in zip(choices.gammas, choices.index, strict=True):
+        totals = spend(outcomes, chosen(outcomes, index), choices.overhead)
+        rows.append(
+            Comparison(
+                gamma=gamma,
+                relative_cost=float(totals[:, COST].mean()),
+                hmean=float(hmean(totals.mean(0))),
+                share_of_teacher=bootstrap(lambda own, full: hmean(own) / hmean(full).clip(1e-9), totals, top, resamples=drawn),
+                over_vanilla=versus_static(totals, vanilla, drawn),
+                over_static=versus_static(totals, outcomes, drawn),
+                over_mix=versus_mix(totals, outcomes, drawn),
+                gap_closed=gap_closed(totals, outcomes, drawn),
+            )
+        )
+    return rows
+
+
+def comparison_table(rows: Iterable[Comparison]) -> Table:
+    """Lay comparisons out for a terminal; differences in points of Hmean, 95 % intervals over images."""
+    result = Table(title="Dynamic student at equal cost", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("gamma", "cost", "Hmean", "of teacher", "over vanilla", "over static", "over mix", "gap closed"):
+        result.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        result.add_row(
+            f"{row.gamma:g}",
+            f"{row.relative_cost:.3f}",
+            f"{100 * row.hmean:.1f}",
+            f"{row.share_of_teacher.value:.3f}",
+            *(_points(estimate) for estimate in (row.over_vanilla, row.over_static, row.over_mix)),
+            f"{100 * row.gap_closed.value:.0f} %",
+        )
+    return result
+
+
+def _points(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:+.1f} ({100 * estimate.low:+.1f}..{100 * estimate.high:+.1f})"
