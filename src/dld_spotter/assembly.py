@@ -26,6 +26,8 @@ create = partial(instantiate, _convert_="all")
 DATA_FACTS = ("name", "root", "strict")
 """Entries of a data configuration that others refer to, beside the arguments of the data module."""
 WANDB_HOST = "api.wandb.ai"
+OFFLINE = ("offline", "dryrun")
+"""Values of WANDB_MODE; Lightning itself sets the second, which the next run of a sweep finds."""
 
 
 def wandb_logger(project: str, save_dir: str, group: str | None = None, **options: Any) -> WandbLogger:
@@ -34,7 +36,7 @@ def wandb_logger(project: str, save_dir: str, group: str | None = None, **option
     mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
     if mode == "disabled":
         return WandbLogger(project=project, save_dir=save_dir, group=group, mode="disabled", **options)
-    return WandbLogger(project=project, save_dir=save_dir, group=group or _sweep(), offline=mode == "offline", **options)
+    return WandbLogger(project=project, save_dir=save_dir, group=group or _sweep(), offline=mode in OFFLINE, **options)
 
 
 def _sweep() -> str | None:
@@ -154,4 +156,4 @@ def close_loggers(loggers: list[Logger], status: str = "success") -> None:
     for logger in loggers:
         logger.finalize(status)
         if isinstance(logger, WandbLogger):
-            logger.experiment.finish(quiet=True)
+            logger.experiment.finish(exit_code=int(status != "success"))
