@@ -42,7 +42,7 @@ format: install  ## ruff, mending what it can
 	$(BIN)/ruff format .
 
 wheel: install  ## dist/*.whl, with conf/, experiments/ and the bundled weights inside
-	$(BIN)/python -m build --wheel
+	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## remove what was built, and .venv; outputs/ stays
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,125 @@
+"""Every option of every group in ``conf/`` composes with the defaults and builds what its group promises."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from lightning import Callback, LightningDataModule, Trainer
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+
+from dld_spotter.assembly import build_data, create
+from dld_spotter.charset import Charset
+from dld_spotter.entry import ROOT
+from dld_spotter.experiments import find_experiments
+from dld_spotter.losses.distillation import Distillation
+from dld_spotter.models.selector import Selector
+from dld_spotter.models.spotter import Spotter
+
+CONF = ROOT / "conf"
+OVERLAYS = ("debug", "sweep", "paths", "hydra")  # they set values and build nothing
+FRAGMENTS = ("loading",)  # parts of other options
+PROMISES = {
+    "callbacks": Callback,
+    "charset": Charset,
+    "cost": partial,
+    "data": LightningDataModule,
+    "distillation": Distillation,
+    "logger": Logger,
+    "optimizer": partial,
+    "scheduler": partial,
+    "selector": Selector,
+    "spotter": Spotter,
+    "trainer": Trainer,
+}
+"""What an option of a group builds, or each of its entries where it has several."""
+
+
+def options(keep: Callable[[str], bool]) -> list[Path]:
+    """List ``group/option`` of the groups to keep."""
+    files = [path.relative_to(CONF).with_suffix("") for path in CONF.glob("*/*.yaml")]
+    return sorted(file for file in files if keep(file.parts[0]))
+
+
+BUILDING = options(lambda group: group not in OVERLAYS + FRAGMENTS)
+SETTING = options(lambda group: group in OVERLAYS)
+COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
+EXPERIMENTS = sorted(find_experiments(ROOT / "experiments"))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set in the plain form, ``images/`` beside ``gts/``, with splits and without."""
+    root = tmp_path_factory.mktemp("photos")
+    for split in ("", "train", "test", "Train", "Test"):
+        images, truths = root / split / "images", root / split / "gts"
+        images.mkdir(parents=True)
+        truths.mkdir()
+        for number in range(1, 41):
+            Image.new("RGB", (48, 32)).save(images / f"img_{number}.jpg")
+            (truths / f"gt_img_{number}.txt").write_text("4,4,40,4,40,20,4,20,word\n")
+    return root
+
+
+def composed(folder: Path, *overrides: str, command: str = "train") -> DictConfig:
+    """Compose a command's configuration as Hydra does for a job that writes to ``folder``."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose(command, [*overrides, f"hydra.runtime.output_dir={folder}"], return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    return config
+
+
+def build(config: DictConfig, group: str, key: str) -> list[Any]:
+    """Build what ``group`` chose at ``key`` of the configuration, as the commands do."""
+    if group == "data":
+        return [build_data(config)]
+    if group == "distillation":
+        return [Distillation(create(config.distillation.terms))]
+    built = create(OmegaConf.select(config, key))
+    return list(built.values()) if isinstance(built, dict) else [built]
+
+
+def test_the_listings_are_not_empty():
+    assert {option.parts[0] for option in BUILDING} == PROMISES.keys()
+    assert SETTING
+    assert "train" in COMMANDS
+    assert EXPERIMENTS
+
+
+@pytest.mark.parametrize("option", BUILDING, ids=str)
+def test_option_builds(option: Path, photos: Path, tmp_path: Path):
+    group, name = option.parts
+    mount = next(key for key in composed(tmp_path).hydra.runtime.choices if key.partition("@")[0] == group)
+    config = composed(tmp_path, f"{mount}={name}", f"data.root={photos}")
+
+    built = build(config, group, mount.partition("@")[2] or group)
+
+    assert built
+    assert all(isinstance(part, PROMISES[group]) for part in built)
+
+
+@pytest.mark.parametrize("option", SETTING, ids=str)
+def test_overlay_composes(option: Path, tmp_path: Path):
+    config = composed(tmp_path, f"{option.parent}={option.name}")
+    assert config.hydra.runtime.choices[str(option.parent)] == option.name
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_composes(command: str, tmp_path: Path):
+    config = composed(tmp_path, command=command)
+    assert config.hydra.help.header.startswith(f"python -m dld_spotter.{command}")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiment_is_a_difference_from_the_defaults(name: str, tmp_path: Path):
+    config, defaults = (composed(tmp_path, *chosen) for chosen in ([f"+experiments={name}"], []))
+    del config.hydra, defaults.hydra
+    OmegaConf.resolve(config)
+    OmegaConf.resolve(defaults)
+    assert config != defaults
+    assert config.keys() == defaults.keys()

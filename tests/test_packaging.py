@@ -1,0 +1,81 @@
+"""The project as its users get it: make targets, pinned versions, and the wheel outside the repository."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command and capture what it prints."""
+    return subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the working tree, unpacked: what ``pip install`` would put among the packages."""
+    folder = tmp_path_factory.mktemp("wheel")
+    built = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), cwd=ROOT)
+    assert built.returncode == 0, built.stderr
+    (archive,) = folder.glob("*.whl")
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_make_help_lists_every_target():
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    listed = run("make", "--no-print-directory", cwd=ROOT).stdout
+    assert {"install", "train", "test", "lint"} <= set(targets)
+    assert [line.split()[0] for line in listed.splitlines()[1:]] == targets
+
+
+def test_versions_agree():
+    assert version("dld_spotter") == PROJECT["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == PROJECT["version"]
+
+
+def test_constraints_pin_every_requirement_within_its_range():
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pins = {canonicalize_name(name): pin for name, pin in (line.split("==") for line in lines)}
+    extras = PROJECT["optional-dependencies"]
+    for requirement in map(Requirement, PROJECT["dependencies"] + extras["dev"] + extras["export"]):
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+
+
+def test_the_wheel_carries_what_the_commands_read(wheel: Path):
+    packaged = {path.relative_to(wheel / "dld_spotter") for path in wheel.glob("dld_spotter/**/*") if path.is_file()}
+    for folder, pattern in (("conf", "**/*.yaml"), ("experiments", "**/*.yaml"), ("src/dld_spotter", "**/*.ckpt")):
+        base = ROOT / "src/dld_spotter" if folder.startswith("src") else ROOT
+        assert {path.relative_to(base) for path in (ROOT / folder).glob(pattern)} <= packaged
+    assert Path("data/synthetic/words.txt") in packaged
+    assert not [path for path in packaged if path.suffix in (".png", ".jpg")]
+
+
+def test_the_wheel_works_in_an_empty_folder(wheel: Path, tmp_path: Path):
+    (wheel / "dld_spotter" / "conf" / "cost" / "only_in_the_wheel.yaml").touch()
+    shown = run(sys.executable, "-m", "dld_spotter.train", "--help", cwd=tmp_path, PYTHONPATH=str(wheel))
+    assert shown.returncode == 0, shown.stderr
+    assert "only_in_the_wheel" in shown.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_tiny_run_from_the_wheel(wheel: Path, tmp_path: Path):
+    command = (sys.executable, "-m", "dld_spotter.train", "debug=tiny", "paths.output_dir=run")
+    done = run(*command, cwd=tmp_path, PYTHONPATH=str(wheel))
+    assert done.returncode == 0, done.stderr
+    left = {path.name for path in (tmp_path / "run").rglob("*")}
+    assert {"teacher.ckpt", "best.ckpt", "last.ckpt", "metrics.csv", "config.yaml", "tradeoff.json", "tradeoff.png"} <= left
