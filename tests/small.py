@@ -14,7 +14,8 @@ CHARSET = Charset(CHARACTERS)
 SCALES = (0.3, 0.5, 1.0)
 MAX_LENGTH = 4
 THUMBNAIL = 32
-BACKBONE = {"embedding_size": 8, "hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "layer_type": "basic"}
+# Not 8 channels: the backward pass of torch 2.13 on CPU corrupts memory in 1 x 1 convolutions of stride 2 with 8 channels last.
+BACKBONE = {"embedding_size": 8, "hidden_sizes": [16, 16, 16, 24], "depths": [1, 1, 1, 1], "layer_type": "basic"}
 SPOTTER = {
     "_target_": "dld_spotter.models.spotter.TextMapSpotter",
     "charset": {"_target_": "dld_spotter.charset.Charset", "characters": CHARACTERS},

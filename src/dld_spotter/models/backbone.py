@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoBackbone, AutoConfig
 
 from dld_spotter.errors import ConfigError
 
 STRIDES = (4, 8, 16, 32)
+STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
 
 class Backbone(nn.Module):
@@ -25,23 +28,39 @@ class Backbone(nn.Module):
     def __init__(self, name: str, settings: dict[str, Any] | None = None, pretrained: str | None = None) -> None:
         super().__init__()
         settings = dict(settings or {})
-        stages = [f"stage{i}" for i in range(1, 5)]
-        if pretrained is not None:
-            if settings:
-                raise ConfigError(
-                    f"backbone.settings must be empty beside backbone.pretrained={pretrained}; remove one of the two"
-                )
-            self.body = AutoBackbone.from_pretrained(pretrained, out_features=stages)
+        if pretrained is None:
+            self.body = _from_settings(name, settings)
+        elif settings:
+            raise ConfigError(f"backbone.settings must be empty beside backbone.pretrained={pretrained}; remove one of the two")
         else:
-            try:
-                config = AutoConfig.for_model(name, **settings, out_features=stages)
-            except ValueError as error:
-                raise ConfigError(
-                    f"backbone.name={name} is not a model type of transformers that has a backbone: {error}"
-                ) from error
-            self.body = AutoBackbone.from_config(config)
+            self.body = AutoBackbone.from_pretrained(pretrained, out_features=STAGES)
         self.channels: list[int] = list(self.body.channels)
+        strides = self._strides()
+        if strides != STRIDES:
+            raise ConfigError(f"backbone.name={name} has the strides {strides}, expected {STRIDES}; choose another one")
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map ``(B, 3, H, W)`` normalised images, H and W multiples of 32, to four maps ``(B, C_i, H/s_i, W/s_i)``."""
-        return list(self.body(images).feature_maps)
+        batch, _, height, width = images.shape
+        if self.training and batch * height * width == STRIDES[-1] ** 2:  # one coarse cell has no batch statistics
+            images = F.pad(images, (0, width))
+        return [level[..., : width // stride] for level, stride in zip(self.body(images).feature_maps, STRIDES, strict=True)]
+
+    @torch.no_grad()
+    def _strides(self) -> tuple[int, ...]:
+        maps = self.body.eval()(torch.zeros(1, 3, 64, 64)).feature_maps
+        self.body.train()
+        return tuple(64 // level.shape[-1] for level in maps)
+
+
+def _from_settings(name: str, settings: dict[str, Any]) -> nn.Module:
+    """Build an untrained backbone; `transformers` itself would ignore settings that it does not know."""
+    try:
+        unknown = sorted(set(settings) - set(AutoConfig.for_model(name).to_dict()))
+        body = None if unknown else AutoBackbone.from_config(AutoConfig.for_model(name, **settings, out_features=STAGES))
+    except Exception as error:  # every model type has exceptions of its own
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(f"backbone.name={name} with backbone.settings={settings} cannot be built: {reason}") from error
+    if body is None:
+        raise ConfigError(f"backbone.settings of {name} has the unknown {', '.join(unknown)}; remove it")
+    return body

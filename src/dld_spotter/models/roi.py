@@ -54,8 +54,6 @@ def sample_strips(
         ``(N, C, rows, columns)``.
     """
     rows, columns = size
-    if not len(sides):
-        return maps[0].new_zeros(0, maps[0].shape[1], rows, columns)
     level = torch.log2(word_heights(sides) / (rows * strides[0])).round().clamp(0, len(maps) - 1)
     grid = strip_grid(sides, rows, columns)
     if sides.is_meta or torch.compiler.is_compiling():  # shapes must not depend on values: look up everywhere, then choose
@@ -64,9 +62,11 @@ def sample_strips(
     parts, places = [], []
     for i, (level_map, stride) in enumerate(zip(maps, strides, strict=True)):
         chosen = (level == i).nonzero()[:, 0]
+        places.append(chosen)
         if len(chosen):
             parts.append(_lookup(level_map, grid[chosen] / stride, image_index[chosen]))
-            places.append(chosen)
+        else:  # no word, but a place in the graph: data-parallel training wants a gradient of every parameter
+            parts.append(level_map[:0, :, :1, :1].expand(-1, -1, rows, columns))
     return torch.cat(parts)[torch.cat(places).argsort()]
 
 
