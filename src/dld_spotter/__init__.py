@@ -1,1 +1,26 @@
-"""Text spotting at the resolution each photo needs (Dynamic Low-resolution Distillation, arXiv 2207.06694)."""
+"""Text spotting at the resolution each photo needs (Dynamic Low-resolution Distillation, arXiv 2207.06694).
+
+``dld_spotter.load("bundled").read("photo.jpg")`` gives a ``Reading`` with its ``Word`` objects.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dld_spotter.reading import DynamicSpotter, Reading, load
+    from dld_spotter.structures import Word
+
+__all__ = ["DynamicSpotter", "Reading", "Word", "load"]
+
+_MODULES = {"DynamicSpotter": "reading", "Reading": "reading", "load": "reading", "Word": "structures"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for; ``import dld_spotter`` alone loads no torch."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dld_spotter.checkpoint import load_checkpoint
 from dld_spotter.cost import FlopCost, selector_gflops
@@ -49,13 +49,20 @@ class DynamicSpotter:
         selector: chooses the scale; None reads at 1.0 unless a scale is given.
         thumbnail: side of the image that the selector sees.
         reference: rule for the reference resolution; the longest side is limited, so that large photos stay affordable.
+        device: where to read; None takes the GPU where there is one.
     """
 
     def __init__(
-        self, spotter: Spotter, selector: Selector | None, thumbnail: int = 128, reference: ReferenceSize | None = None
+        self,
+        spotter: Spotter,
+        selector: Selector | None,
+        thumbnail: int = 128,
+        reference: ReferenceSize | None = None,
+        device: torch.device | str | None = None,
     ) -> None:
-        self.spotter = spotter.eval()
-        self.selector = selector.eval() if selector else None
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.spotter = spotter.eval().to(self.device)
+        self.selector = selector.eval().to(self.device) if selector else None
         self.thumbnail = thumbnail
         self.reference = reference or ReferenceSize(long=1280)
         self.flops = FlopCost(spotter)
@@ -70,12 +77,13 @@ class DynamicSpotter:
         Args:
             image: a path, a PIL image, or ``(H, W, 3)`` uint8 RGB.
             gamma: cost weight to decide with, one of the selector's; None takes the middle one.
-            scale: read at this scale without asking the selector.
+            scale: read at this scale, above 0 and at most 1, without asking the selector.
 
         Raises:
             DataError: the file is no image.
-            ConfigError: gamma is none of the selector's, or gamma and scale are both given.
+            ConfigError: gamma is none of the selector's, or scale is out of range, or both are given.
         """
+        self.check(gamma, scale)
         pixels = to_array(image)
         start = time.perf_counter()
         height, width = pixels.shape[:2]
@@ -83,11 +91,8 @@ class DynamicSpotter:
         spent = 0.0
         if scale is None and self.selector is not None:
             scale, spent = self.choose(reference, gamma), self.selector_gflops
-        elif gamma is not None:
-            raise ConfigError("gamma needs a selector and no scale beside it; leave out one of gamma and scale")
         scale = 1.0 if scale is None else float(scale)
-        view = make_view([reference], scale, self.spotter.stride)
-        words = self.spotter.spot(view)[0]
+        words = self.spotter.spot(make_view([reference], scale, self.spotter.stride).to(self.device))[0]
         grow = np.array([width / reference.shape[1], height / reference.shape[0]], np.float32)
         words = tuple(Word(word.polygon * grow, word.text, word.score) for word in words)
         seconds = time.perf_counter() - start
@@ -97,35 +102,48 @@ class DynamicSpotter:
 
     def choose(self, reference: np.ndarray, gamma: float | None = None) -> float:
         """Scale that the selector chooses for a reference image ``(H, W, 3)``."""
-        assert_gamma(self.selector, gamma)
-        head = len(self.selector.gammas) // 2 if gamma is None else self.selector.gammas.index(round(float(gamma), 9))
-        choice = self.selector(make_thumbnails([reference], self.thumbnail), torch.tensor([reference.shape[:2]]))[head]
-        return self.selector.scales[int(choice.index[0])]
+        head = len(self.selector.gammas) // 2 if gamma is None else self.selector.gammas.index(_rounded(gamma))
+        thumbnails = make_thumbnails([reference], self.thumbnail).to(self.device)
+        sizes = torch.tensor([reference.shape[:2]], device=self.device)
+        return self.selector.scales[int(self.selector(thumbnails, sizes)[head].index[0])]
+
+    def check(self, gamma: float | None, scale: float | None) -> None:
+        """Raise ConfigError if images cannot be read with this cost weight or at this scale."""
+        if scale is not None and not 0 < scale <= 1:
+            raise ConfigError(f"scale={scale:g} must be above 0 and at most 1, the reference resolution")
+        if gamma is None:
+            return
+        if scale is not None:
+            raise ConfigError(f"gamma={gamma:g} and scale={scale:g} exclude each other; leave one of them out")
+        if self.selector is None:
+            raise ConfigError(f"gamma={gamma:g} needs a selector, which this checkpoint lacks; give another one, or a scale")
+        if _rounded(gamma) not in self.selector.gammas:
+            known = ", ".join(f"{value:g}" for value in self.selector.gammas)
+            raise ConfigError(f"gamma={gamma:g} is none of this selector's cost weights; choose one of {known}")
 
 
-def assert_gamma(selector: Selector, gamma: float | None) -> None:
-    """Raise ConfigError if the selector cannot decide for this cost weight."""
-    if gamma is not None and round(float(gamma), 9) not in selector.gammas:
-        known = ", ".join(f"{value:g}" for value in selector.gammas)
-        raise ConfigError(f"gamma={gamma:g} is none of the cost weights this selector was trained for; choose one of {known}")
+def _rounded(gamma: float) -> float:
+    return round(float(gamma), 9)  # as Selector.gammas are
 
 
 def to_array(image: str | Path | Image.Image | np.ndarray) -> np.ndarray:
-    """Bring a path, a PIL image or an array to ``(H, W, 3)`` uint8 RGB."""
+    """Bring a path, a PIL image or an array to ``(H, W, 3)`` uint8 RGB, upright."""
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if isinstance(image, Image.Image):
-        return np.asarray(image.convert("RGB"))
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise ConfigError(f"an image array must be (H, W, 3) uint8 RGB, found {image.shape} {image.dtype}; convert it first")
     return image
 
 
-def load(checkpoint: str | Path = "bundled", reference: ReferenceSize | None = None) -> DynamicSpotter:
+def load(
+    checkpoint: str | Path = "bundled", reference: ReferenceSize | None = None, device: torch.device | str | None = None
+) -> DynamicSpotter:
     """Load a spotter that reads photos: ``bundled``, or the path of a checkpoint.
 
     Raises:
         CheckpointError: the file is missing, damaged, or none of this package.
     """
     content = load_checkpoint(checkpoint)
-    return DynamicSpotter(content.spotter(), content.selector(), content.provenance["thumbnail"], reference)
+    return DynamicSpotter(content.spotter(), content.selector(), content.provenance["thumbnail"], reference, device)

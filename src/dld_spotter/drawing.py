@@ -1,0 +1,162 @@
+"""Draws what was read over the photo."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+
+import cv2
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from dld_spotter.reading import Reading
+from dld_spotter.structures import Word
+
+LEAST_SIDE = 900
+"""Smaller photos are enlarged until their long side has about as many pixels, so that labels can be read."""
+SURE, UNSURE = np.array([0, 122, 110]), np.array([196, 80, 0])
+"""RGB of words with score 1 and 0; those between are mixed."""
+PAPER, INK, GREY = (255, 255, 255), (24, 24, 27), (113, 113, 122)
+MOST_CROWDED = 0.1
+"""Share of the labels that may hide something."""
+Box = tuple[float, float, float, float]
+
+
+def draw_reading(image: np.ndarray, reading: Reading) -> Image.Image:
+    """Draw polygons, texts and scores over an image ``(H, W, 3)`` uint8 RGB, and a caption with the cost below it.
+
+    Where words stand so close that labels would hide them, the texts stand on a page beside the picture.
+    """
+    factor = max(1, round(LEAST_SIDE / max(image.shape[:2])))
+    large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC) if factor > 1 else image
+    words = sorted((Word(w.polygon * factor, w.text, w.score) for w in reading.words), key=_height, reverse=True)
+    picture = Image.fromarray(_outline(large, words))
+    labels = [_Label.of(word, picture.size) for word in words]
+    crowded = _arrange(labels, picture.size)
+    if crowded > MOST_CROWDED * len(labels):
+        picture = _beside(picture, words)
+    else:
+        for label in labels:
+            label.write(ImageDraw.Draw(picture))
+    return _captioned(picture, reading)
+
+
+def caption(reading: Reading) -> str:
+    """Tell the scale and what reading cost.
+
+    >>> caption(Reading((), 0.5, 1.84, 0.25, 0.042, 640, 480))
+    '0 words   scale 0.5   1.84 GFLOPs, 25 % of full resolution   42 ms'
+    """
+    words = f"{len(reading.words)} word{'s' * (len(reading.words) != 1)}"
+    cost = f"{reading.gflops:.3g} GFLOPs, {100 * reading.relative_cost:.0f} % of full resolution"
+    return f"{words}   scale {reading.scale:g}   {cost}   {1000 * reading.seconds:.0f} ms"
+
+
+def _color(score: float) -> tuple[int, int, int]:
+    return tuple((score * SURE + (1 - score) * UNSURE).round().astype(int).tolist())
+
+
+def _outline(image: np.ndarray, words: list[Word]) -> np.ndarray:
+    tinted, outlines = image.copy(), [np.round(word.polygon).astype(np.int32) for word in words]
+    for outline, word in zip(outlines, words, strict=True):
+        cv2.fillPoly(tinted, [outline], _color(word.score), cv2.LINE_AA)
+    result = cv2.addWeighted(tinted, 0.18, image, 0.82, 0)
+    width = max(2, round(max(image.shape[:2]) / 640))
+    for outline, word in zip(outlines, words, strict=True):
+        cv2.polylines(result, [outline], True, _color(word.score), width, cv2.LINE_AA)
+    return result
+
+
+@dataclass
+class _Label:
+    """Text and score of a word on a coloured plate.
+
+    Args:
+        word: the word.
+        size: of the font, pixels.
+        box: the plate: left, top, right, bottom.
+    """
+
+    word: Word
+    size: int
+    box: Box
+
+    @classmethod
+    def of(cls, word: Word, picture: tuple[int, int]) -> Self:
+        least = max(12, round(max(picture) / 80))
+        size = int(np.clip(0.5 * _height(word), least, 2.5 * least))
+        figure = _font(round(0.65 * size)).getlength(_percent(word))
+        return cls(word, size, (0, 0, _font(size).getlength(word.text) + figure + 0.85 * size, 1.3 * size))
+
+    def write(self, draw: ImageDraw.ImageDraw) -> None:
+        left, base = self.box[0] + 0.25 * self.size, self.box[1] + 1.02 * self.size
+        draw.rounded_rectangle(self.box, radius=0.2 * self.size, fill=_color(self.word.score))
+        draw.text((left, base), self.word.text, PAPER, _font(self.size), anchor="ls")
+        right = self.box[2] - 0.25 * self.size
+        draw.text((right, base), _percent(self.word), PAPER, _font(round(0.65 * self.size)), anchor="rs")
+
+
+def _percent(word: Word) -> str:
+    return f"{100 * word.score:.0f}"
+
+
+def _arrange(labels: list[_Label], picture: tuple[int, int]) -> int:
+    """Place labels beside their words, free of other words and labels; returns for how many there was no such place."""
+    words = [(*label.word.polygon.min(0).tolist(), *label.word.polygon.max(0).tolist()) for label in labels]
+    crowded = 0
+    for i, label in enumerate(labels):
+        (left, top, right, bottom), (_, _, width, height) = words[i], label.box
+        limit = np.maximum(np.array(picture) - (width, height), 0)
+        corners = [(left, top - height - 2), (left, bottom + 2), (right + 2, top), (left - width - 2, top)]
+        places = [(x, y, x + width, y + height) for x, y in np.clip(corners, 0, limit).tolist()]
+        taken = words + [other.box for other in labels[:i]]
+        free = [place for place in places if not any(_overlap(place, box) for box in taken)]
+        crowded += not free
+        label.box = (free or places)[0]
+    return crowded
+
+
+def _beside(picture: Image.Image, words: list[Word]) -> Image.Image:
+    """Picture, and right of it a page with each text in its place."""
+    page = Image.new("RGB", (2 * picture.width, picture.height), PAPER)
+    page.paste(picture)
+    for word in words:
+        upper = np.split(word.polygon, 2)[0]
+        length = np.linalg.norm(np.diff(upper, axis=0), axis=1).sum()
+        font = _font(max(6, round(min(0.85 * _height(word), 100 * length / _font(100).getlength(word.text)))))
+        mask = Image.new("L", (round(font.getlength(word.text)) + 4, round(1.3 * font.size)))
+        ImageDraw.Draw(mask).text((2, mask.height / 2), word.text, 255, font, anchor="lm")
+        along = upper[-1] - upper[0]
+        mask = mask.rotate(-np.degrees(np.arctan2(along[1], along[0])), Image.Resampling.BICUBIC, expand=True)
+        corner = word.polygon.mean(0) - np.array(mask.size) / 2 + np.array([picture.width, 0])
+        page.paste(_color(word.score), tuple(corner.round().astype(int).tolist()), mask)
+    ImageDraw.Draw(page).line([(picture.width, 0), (picture.width, picture.height)], GREY, 1)
+    return page
+
+
+def _height(word: Word) -> float:
+    """Mean distance of the two sides, pixels."""
+    upper, lower = np.split(word.polygon, 2)
+    return float(np.linalg.norm(upper - lower[::-1], axis=1).mean())
+
+
+def _overlap(first: Box, second: Box) -> bool:
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
+
+
+def _captioned(picture: Image.Image, reading: Reading) -> Image.Image:
+    text = caption(reading)
+    size = max(12, round(max(picture.size) / 56))
+    while size > 8 and _font(size).getlength(text) > picture.width - 2 * size:
+        size -= 1
+    band = round(2.2 * size)
+    page = Image.new("RGB", (picture.width, picture.height + band), PAPER)
+    page.paste(picture)
+    ImageDraw.Draw(page).text((size, picture.height + band / 2), text, INK, _font(size), anchor="lm")
+    return page
+
+
+@lru_cache(maxsize=64)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)

@@ -1,0 +1,188 @@
+"""Read photos: ``python -m dld_spotter.predict input=PHOTO_OR_FOLDER``; ``--help`` lists what can be overridden."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import Any, TextIO
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from rich.console import Console
+from rich.progress import track
+
+from dld_spotter.data.dataset import read_image
+from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
+from dld_spotter.data.views import ReferenceSize
+from dld_spotter.drawing import draw_reading
+from dld_spotter.entry import entry_point
+from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.reading import DynamicSpotter, Reading, load
+
+STDOUT = "-"
+
+
+@dataclass
+class Settings:
+    """Types of what ``conf/predict.yaml`` holds."""
+
+    input: Any = MISSING
+    ckpt: str = MISSING
+    gamma: float | None = MISSING
+    scale: float | None = MISSING
+    reference: dict[str, int | None] = MISSING
+    device: str | None = MISSING
+    out: str = MISSING
+    draw: bool = MISSING
+    paths: Any = None
+
+
+def predict(config: DictConfig, folder: Path) -> None:
+    """Read the images that ``config`` names and write a line for each; drawn pictures go to ``folder``.
+
+    Raises:
+        DataError: no image was found, or some could not be read; the others are written nevertheless.
+    """
+    if OmegaConf.is_missing(config, "input"):
+        raise ConfigError("input= is missing; give input=PHOTO, a folder, a glob, a list.txt or [a,list]")
+    config = OmegaConf.merge(OmegaConf.structured(Settings), config)
+    images = find_images(config.input)
+    spotter = load(config.ckpt, ReferenceSize(**config.reference), config.device)
+    spotter.check(config.gamma, config.scale)
+    console = Console(stderr=True)
+    drawn = folder / "drawn" if config.draw else None
+    with open_output(config.out) as (out, done):
+        fresh = [path for path in images if str(path) not in done]
+        damaged = read_all(spotter, config, fresh, out, drawn, console)
+    before = f", {len(images) - len(fresh)} were there before" if len(fresh) < len(images) else ""
+    places = ["stdout" if config.out == STDOUT else str(config.out), *([str(drawn)] if drawn else [])]
+    summary = f"{len(fresh) - damaged} of {len(images)} images read{before}: {' and '.join(places)}"
+    console.print(summary, soft_wrap=True, highlight=False, markup=False)
+    if damaged:
+        raise DataError(f"{damaged} of {len(images)} images could not be read, see above; replace or remove them")
+
+
+def read_all(
+    spotter: DynamicSpotter, config: DictConfig, images: Sequence[Path], out: TextIO, drawn: Path | None, console: Console
+) -> int:
+    """Read images one after the other, write a line for each, and draw them into ``drawn`` unless it is None.
+
+    Returns:
+        how many were damaged.
+    """
+    damaged = 0
+    root = Path(os.path.commonpath([path.absolute().parent for path in images])) if images else Path()
+    for path in track(images, "reading", console=console, transient=True):
+        try:
+            pixels = read_image(path)
+        except DataError as error:
+            console.print(f"error: {error}", style="red", soft_wrap=True, highlight=False, markup=False)
+            damaged += 1
+            continue
+        reading = spotter.read(pixels, config.gamma, config.scale)
+        if drawn is not None:
+            target = drawn / path.absolute().relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draw_reading(pixels, reading).save(target, quality=92)
+        out.write(json.dumps(to_json(path, reading), ensure_ascii=False) + "\n")
+        out.flush()
+    return damaged
+
+
+def to_json(path: Path, reading: Reading) -> dict[str, Any]:
+    """One line of the output: pixels of the original image, GFLOP, seconds."""
+    words = [
+        {
+            "polygon": [[round(x, 1), round(y, 1)] for x, y in word.polygon.tolist()],
+            "text": word.text,
+            "score": round(word.score, 4),
+        }
+        for word in reading.words
+    ]
+    return {
+        "image": str(path),
+        "width": reading.width,
+        "height": reading.height,
+        "scale": reading.scale,
+        "relative_cost": round(reading.relative_cost, 5),
+        "gflops": round(reading.gflops, 5),
+        "seconds": round(reading.seconds, 5),
+        "words": words,
+    }
+
+
+def find_images(source: str | ListConfig | Sequence[str]) -> list[Path]:
+    """Find images by path, folder, glob, text file with one of these a line, or a list of these; each once.
+
+    Raises:
+        DataError: a source leads to no image.
+    """
+    sources = [source] if isinstance(source, str) else list(source)
+    entries = [entry for source in sources for entry in _entries(str(source))]
+    found = list(dict.fromkeys(path for entry in entries for path in _expand(entry)))
+    if not found:
+        raise DataError("input is an empty list; give at least one photo")
+    return found
+
+
+def _entries(source: str) -> list[str]:
+    """The lines of a text file, else the source itself."""
+    path = Path(source).expanduser()
+    return [line.strip() for line in read_lines(path) if line.strip()] if path.suffix == ".txt" else [source]
+
+
+def _expand(source: str) -> list[Path]:
+    path = Path(source).expanduser()
+    if path.is_file():
+        return [path]
+    # Path.glob takes no absolute pattern
+    names = path.iterdir() if path.is_dir() else map(Path, glob(str(path), recursive=True))  # noqa: PTH207
+    images = sorted(name for name in names if name.suffix.lower() in IMAGE_SUFFIXES and name.is_file())
+    if not images:
+        problem = "holds no image" if path.is_dir() else "matches no file" if set("*?[") & set(source) else "does not exist"
+        raise DataError(f"input={source} {problem}; give a photo, a folder, a glob such as 'photos/*.jpg', or a list.txt")
+    return images
+
+
+@contextmanager
+def open_output(out: str) -> Iterator[tuple[TextIO, set[str]]]:
+    """Open a file of JSON lines to go on with, or stdout for ``-``; also gives the images that are in it.
+
+    A last line that was cut off while it was written is dropped.
+
+    Raises:
+        DataError: the file holds something else.
+    """
+    if out == STDOUT:
+        yield sys.stdout, set()
+        return
+    path = Path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8", newline="\n") as file:
+        file.seek(0)
+        *lines, rest = file.read().split("\n")
+        done = {_image_of(path, number, line) for number, line in enumerate(lines, start=1)}
+        if rest:
+            file.truncate(sum(len(line.encode()) + 1 for line in lines))
+        yield file, done
+
+
+def _image_of(path: Path, number: int, line: str) -> str:
+    try:
+        return json.loads(line)["image"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"out={path}, line {number} is none that predict writes ({line[:40]!r}); name another file") from error
+
+
+@entry_point("predict")
+def main(config: DictConfig) -> None:
+    """Find, read, write."""
+    predict(config, Path(HydraConfig.get().runtime.output_dir))
+
+
+if __name__ == "__main__":
+    main()
