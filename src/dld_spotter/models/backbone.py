@@ -42,9 +42,12 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map ``(B, 3, H, W)`` normalised images, H and W multiples of 32, to four maps ``(B, C_i, H/s_i, W/s_i)``."""
         batch, _, height, width = images.shape
-        if self.training and batch * height * width == STRIDES[-1] ** 2:  # one coarse cell has no batch statistics
+        if batch * height * width == STRIDES[-1] ** 2 and self._takes_statistics():  # one coarse cell has no variance
             images = F.pad(images, (0, width))
         return [level[..., : width // stride] for level, stride in zip(self.body(images).feature_maps, STRIDES, strict=True)]
+
+    def _takes_statistics(self) -> bool:
+        return any(module.training for module in self.modules() if isinstance(module, nn.BatchNorm2d))
 
     @torch.no_grad()
     def _strides(self) -> tuple[int, ...]:

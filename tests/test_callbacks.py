@@ -1,0 +1,58 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dld_spotter.callbacks import ScaleHistogram, TemperatureSchedule
+from dld_spotter.losses.detection import DetectionLoss
+from tests.small import SCALES
+from tests.test_module import make_module
+
+
+def trainer(step, total=1000):
+    return SimpleNamespace(global_step=step, estimated_stepping_batches=total)
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 5.0), (20, 5.0 * 0.965), (500, 5.0 * 0.965**25), (1000, 5.0 * 0.965**50)])
+def test_the_papers_schedule_is_mapped_onto_the_run(step, expected):
+    module = make_module()
+    TemperatureSchedule(floor=0.1).on_train_batch_start(trainer(step), module, None, 0)
+    assert module.temperature == pytest.approx(expected)
+
+
+def test_temperature_never_falls_below_the_floor():
+    assert TemperatureSchedule(floor=0.5).temperature(5.0, 99.0) == 0.5
+
+
+def test_other_modules_and_endless_runs():
+    schedule, other = TemperatureSchedule(), DetectionLoss()
+    schedule.on_train_batch_start(trainer(3), other, None, 0)
+    assert not hasattr(other, "temperature")
+    module = make_module()
+    schedule.on_train_batch_start(trainer(3, float("inf")), module, None, 0)
+    assert module.temperature == 5.0
+    schedule.on_train_batch_start(trainer(0, 0), module, None, 0)
+    assert module.temperature == 5.0
+
+
+def test_the_selector_receives_the_temperature(batch):
+    module = make_module()
+    module.temperature = 3.5
+    seen = []
+    forward = module.selector.forward
+    module.selector.forward = lambda images, sizes, temperature: seen.append(temperature) or forward(images, sizes, temperature)
+    module.training_step(batch, 0)
+    assert seen == [3.5]
+
+
+def test_histogram_counts_an_epoch():
+    module, histogram = make_module(), ScaleHistogram()
+    for chosen in ([0, 0, 2], [2, 0, 0], [0, 2]):
+        module.chosen = torch.tensor(chosen)
+        histogram.on_train_batch_end(None, module, None, None, 0)
+    histogram.on_train_epoch_end(None, module)
+    assert module.logged == {"scale/0.3": 5 / 8, "scale/0.5": 0, "scale/1": 3 / 8}
+    assert len(module.logged) == len(SCALES)
+    module.logged.clear()
+    histogram.on_train_epoch_end(None, module)
+    assert not module.logged
