@@ -11,13 +11,14 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from torch.utils.data import DataLoader, Subset
 
-from dld_spotter.checkpoint import FORMAT, load_checkpoint, load_weights
+from dld_spotter.checkpoint import FORMAT, Checkpoint, load_checkpoint, load_weights
 from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.errors import ConfigError
 from dld_spotter.losses.distillation import Distillation
+from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.module import DLDModule, TeacherModule
 
@@ -73,12 +74,35 @@ def build_data(config: DictConfig, stage: str = "distillation") -> SpottingDataM
     return create({key: value for key, value in resolved.items() if key not in DATA_FACTS})
 
 
-def build_test_loader(config: DictConfig) -> DataLoader:
-    """Build the loader of the test images, at most ``evaluation.images`` of them."""
-    data = build_data(config)
-    if config.evaluation.images is not None:
-        data.test = Subset(data.test, range(min(config.evaluation.images, len(data.test))))
+def build_test_loader(config: DictConfig, images: int | None = None) -> DataLoader:
+    """Build the loader of the test images, at most so many of them; training data need not be there."""
+    resolved = OmegaConf.to_container(config.data, resolve=True)
+    resolved["train"] = resolved["validation"] = None
+    data: SpottingDataModule = create({key: value for key, value in resolved.items() if key not in DATA_FACTS})
+    if images is not None:
+        data.test = Subset(data.test, range(min(images, len(data.test))))
     return data.test_dataloader()
+
+
+def adopt(config: DictConfig, checkpoint: Checkpoint) -> None:
+    """Let the loaders of ``config`` serve what a checkpoint was trained with."""
+    facts = checkpoint.provenance
+    with open_dict(config):
+        config.scales = [float(scale) for scale in config.scales or facts["scales"]]
+        config.thumbnail = facts["thumbnail"]
+        config.charset = next(model["charset"] for model in facts["model"].values() if "charset" in model)
+
+
+def head_of(selector: Selector, gamma: float) -> int:
+    """Which of a selector's decisions belongs to a cost weight.
+
+    Raises:
+        ConfigError: the selector was not trained for it.
+    """
+    if round(float(gamma), 9) not in selector.gammas:
+        known = ", ".join(f"{value:g}" for value in selector.gammas)
+        raise ConfigError(f"gamma={gamma:g} is none of the cost weights this selector was trained for; choose one of {known}")
+    return selector.gammas.index(round(float(gamma), 9))
 
 
 def build_teacher(config: DictConfig) -> Spotter:
@@ -119,6 +143,7 @@ def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
         selection_loss=create(config.selection_loss),
         cost_model=create(config.cost)(student),
         **_shared(config, config.stages.distillation),
+        selector_lr=config.stages.distillation.selector_lr,
     )
 
 
@@ -129,7 +154,7 @@ def _shared(config: DictConfig, stage: DictConfig) -> dict[str, Any]:
         "recognition_loss": create(config.recognition_loss),
         "objective": create(config.objective),
         "optimizer": optimizer,
-        "scheduler": create(config.scheduler, max_lr=stage.lr),
+        "scheduler": create(config.scheduler),
         "provenance": provenance(config),
     }
 

@@ -11,11 +11,13 @@ import torch
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from dld_spotter.cost import CostModel, selector_gflops
+from dld_spotter.cost import CostModel, FlopCost, selector_gflops
+from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import ImageCounts, score_image
-from dld_spotter.models.selector import Selector
+from dld_spotter.models.selector import FixedScale, Selector
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.structures import SpottingBatch
+from dld_spotter.routing import read_at
+from dld_spotter.structures import SpottingBatch, TextInstances, Word
 from dld_spotter.tradeoff import (
     Choices,
     Outcomes,
@@ -38,6 +40,11 @@ class Rules:
     protocol: str = "rrc"
     task: str = "end_to_end"
     iou: float = 0.5
+    lexicon: Lexicon | None = None
+
+    def count(self, name: str, truth: TextInstances, words: Sequence[Word]) -> ImageCounts:
+        """Count one image."""
+        return score_image(truth, words, self.protocol, self.task, self.iou, self.lexicon and self.lexicon.of(name))
 
 
 def measure(
@@ -79,8 +86,8 @@ def _read(
     found = spotter.spot(view)
     seconds = (time.perf_counter() - start) / len(batch)
     return [
-        (score_image(truth, words, rules.protocol, rules.task, rules.iou), flops.cost(*size, len(words)), seconds)
-        for truth, words, size in zip(batch.instances, found, view.sizes.tolist(), strict=True)
+        (rules.count(name, truth, words), flops.cost(*size, len(words)), seconds)
+        for name, truth, words, size in zip(batch.names, batch.instances, found, view.sizes.tolist(), strict=True)
     ]
 
 
@@ -109,6 +116,49 @@ def choose(selector: Selector, loader: DataLoader, names: Sequence[str], full_gf
     gflops = selector_gflops(selector, thumbnail)
     overhead = Overhead(gflops / full_gflops, gflops, seconds / len(chosen))
     return Choices(selector.gammas, np.array([chosen[name] for name in names]).T, overhead)
+
+
+@torch.inference_mode()
+def score_at(
+    spotter: Spotter, selector: Selector, head: int, loader: DataLoader, rules: Rules, resamples: int = 1000
+) -> tuple[Point, dict[str, list[Word]]]:
+    """Read every image once, at the scale that one of the selector's decisions names.
+
+    Args:
+        spotter: reads.
+        selector: chooses.
+        head: which of the selector's cost weights decides.
+        loader: the test images, with a view per scale.
+        rules: how words are counted.
+        resamples: bootstrap resamples.
+
+    Returns:
+        the point of the trade-off, and per image its words in pixels of the original image.
+    """
+    spotter.eval()
+    selector.eval()
+    device = next(spotter.parameters()).device
+    flops, rows, read = FlopCost(spotter), [], {}
+    for batch in track(loader, description="reading"):
+        start = time.perf_counter()
+        batch = batch.to(device)
+        index = selector(batch.thumbnails, batch.views[1.0].sizes)[head].index
+        found = read_at(spotter, selector.scales, index, batch)
+        seconds = (time.perf_counter() - start) / len(batch)
+        own = selector_gflops(selector, batch.thumbnails.shape[-1])
+        for i, (name, words) in enumerate(zip(batch.names, found, strict=True)):
+            if name in read:
+                continue
+            scale = selector.scales[int(index[i])]
+            spent = flops.cost(*batch.views[scale].sizes[i].tolist(), len(words)) + own
+            full = flops.cost(*batch.views[1.0].sizes[i].tolist(), len(words))
+            rows.append([*rules.count(name, batch.instances[i], words), spent / full, spent, seconds])
+            grow = (batch.original_sizes[i] / batch.views[1.0].sizes[i]).flip(0).cpu().numpy()
+            read[name] = [Word(word.polygon * grow, word.text, word.score) for word in words]
+    fixed = selector.scales[int(index[0])] if isinstance(selector, FixedScale) else None
+    method, gamma = ("dynamic", selector.gammas[head]) if fixed is None else ("static", None)
+    totals = np.array(rows, float)
+    return Point.of(method, "student", totals, resample(len(rows), resamples), scale=fixed, gamma=gamma), read
 
 
 def trade_off(

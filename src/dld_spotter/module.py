@@ -1,6 +1,6 @@
 """The two training stages as LightningModules; no network code, no configuration."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -18,9 +18,10 @@ from dld_spotter.losses.selection import SelectionLoss, expected_cost
 from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
+from dld_spotter.routing import read_at, same_scale
 from dld_spotter.structures import Recognition, ScaleChoice, SpottingBatch, Strips, Word
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -33,7 +34,7 @@ class StageModule(LightningModule):
         recognition_loss: loss of the words.
         objective: weights of the named terms.
         optimizer: builds the optimiser from parameters.
-        scheduler: builds the schedule from ``(optimizer, total_steps=)``, stepped every batch.
+        scheduler: builds the schedule from ``(optimizer, max_lr=, total_steps=)``, stepped every batch.
         provenance: plain values that every checkpoint carries (see :mod:`dld_spotter.checkpoint`).
     """
 
@@ -57,9 +58,15 @@ class StageModule(LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """One optimiser over everything that learns."""
-        optimizer = self.optimizer_factory([p for p in self.parameters() if p.requires_grad])
-        schedule = self.scheduler_factory(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        groups = self.parameter_groups()
+        optimizer = self.optimizer_factory(groups)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        schedule = self.scheduler_factory(optimizer, max_lr=rates, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What learns, in groups that may differ in learning rate."""
+        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let the checkpoint say what it holds."""
@@ -85,7 +92,7 @@ class TeacherModule(StageModule):
     """Teacher stage: L_teacher = L_det + L_rec on views of random scale (vanilla multi-scale training).
 
     Args:
-        spotter: the spotter to train.
+        teacher: the spotter to train.
         detection_loss: see :class:`StageModule`, as what follows.
         recognition_loss: same.
         objective: same.
@@ -96,7 +103,7 @@ class TeacherModule(StageModule):
 
     def __init__(
         self,
-        spotter: Spotter,
+        teacher: Spotter,
         detection_loss: DetectionLoss,
         recognition_loss: RecognitionLoss,
         objective: Objective,
@@ -105,13 +112,13 @@ class TeacherModule(StageModule):
         provenance: dict[str, Any],
     ) -> None:
         super().__init__(detection_loss, recognition_loss, objective, optimizer, scheduler, provenance)
-        self.spotter = spotter
+        self.teacher = teacher
 
     def training_step(self, batch: SpottingBatch, batch_index: int) -> Tensor:
         """Train on every view of the batch; the loader draws one scale per batch."""
         terms: dict[str, Tensor] = {}
         for view in batch.views.values():
-            output = self.spotter(view, batch.sides, batch.image_index, batch.labels)
+            output = self.teacher(view, batch.sides, batch.image_index, batch.labels)
             found = {
                 "detection": self.detection_loss(output.detection, view.targets).mean(),
                 "recognition": mean_or_zero(self.recognition_loss(output.recognition, batch.labels)),
@@ -123,7 +130,7 @@ class TeacherModule(StageModule):
 
     def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
         """Read the reference view."""
-        self.score(self.spotter.spot(batch.views[1.0]), batch)
+        self.score(self.teacher.spot(batch.views[1.0]), batch)
 
 
 class DLDModule(StageModule):
@@ -136,6 +143,7 @@ class DLDModule(StageModule):
         distillation: terms that compare student and teacher.
         selection_loss: the selector's accuracy term.
         cost_model: relative cost of every scale.
+        selector_lr: learning rate of the selector.
         freeze_normalization: keep the batch statistics of the teacher's training, which saw every scale: the groups of
             one scale in a batch are too small for statistics of their own.
         detection_loss: see :class:`StageModule`, as what follows.
@@ -160,6 +168,7 @@ class DLDModule(StageModule):
         optimizer: OptimizerFactory,
         scheduler: SchedulerFactory,
         provenance: dict[str, Any],
+        selector_lr: float = 2e-3,
         freeze_normalization: bool = True,
     ) -> None:
         super().__init__(detection_loss, recognition_loss, objective, optimizer, scheduler, provenance)
@@ -169,6 +178,7 @@ class DLDModule(StageModule):
         self.distillation = distillation
         self.selection_loss = selection_loss
         self.cost_model = cost_model
+        self.selector_lr = selector_lr
         self.freeze_normalization = freeze_normalization
         self.temperature = 1.0
         """Gumbel temperature, set by :class:`dld_spotter.callbacks.TemperatureSchedule`."""
@@ -185,6 +195,13 @@ class DLDModule(StageModule):
                 if isinstance(module, NORMALIZATIONS):
                     module.eval()
         return self
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The student; and the selector, which starts from nothing, at its own learning rate."""
+        groups = [{"params": list(self.student.parameters())}]
+        if self.selector.trainable:
+            groups.append({"params": list(self.selector.parameters()), "lr": self.selector_lr})
+        return groups
 
     def training_step(self, batch: SpottingBatch, batch_index: int) -> Tensor:
         """Choose scales, read at them, compare with the teacher."""
@@ -254,26 +271,8 @@ class DLDModule(StageModule):
     def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
         """Read each image at the scale that the middle cost weight chooses."""
         choice = self.selector(batch.thumbnails, batch.views[1.0].sizes)[len(self.selector.factors) // 2]
-        words: list[list[Word]] = [[] for _ in batch.names]
-        for k, images in same_scale(choice.index):
-            for i, found in zip(
-                images.tolist(), self.student.spot(batch.views[self.selector.scales[k]].select(images)), strict=True
-            ):
-                words[i] = found
+        words = read_at(self.student, self.selector.scales, choice.index, batch)
         self.score(words, batch)
-
-
-def same_scale(index: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Group images ``(B,)`` by their scale into ``(scale, images)``, at most a power of two at a time.
-
-    On CPU every new batch shape costs the compilation of new kernels; powers of two keep the shapes few.
-    """
-    for k in index.unique().tolist():
-        images = (index == k).nonzero()[:, 0]
-        while len(images):
-            size = 2 ** (len(images).bit_length() - 1)
-            yield k, images[:size]
-            images = images[size:]
 
 
 def mean_or_zero(values: Tensor) -> Tensor:

@@ -3,12 +3,9 @@
 ``python -m dld_spotter.train [overrides]``; ``--help`` lists what can be overridden.
 """
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import lightning
-import rich
 from hydra.core.hydra_config import HydraConfig
 from lightning import LightningModule
 from lightning.pytorch.loggers import Logger
@@ -16,12 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from dld_spotter import assembly
 from dld_spotter.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from dld_spotter.cost import FlopCost
 from dld_spotter.entry import entry_point
-from dld_spotter.evaluation import Rules, choose, measure, trade_off
+from dld_spotter.evaluation import Rules
+from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.module import DLDModule
-from dld_spotter.tradeoff import compare, comparison_table, plot, table
+from dld_spotter.report import report
 
 
 def train(config: DictConfig, folder: Path) -> float:
@@ -46,9 +42,9 @@ def train(config: DictConfig, folder: Path) -> float:
             score = fit(config, "distillation", module, loggers, checkpoints)
             parts = {"student": module.student, "selector": module.selector}
             save_checkpoint(checkpoints / "student.ckpt", parts, assembly.provenance(config))
-            report(config, {"teacher": teacher, "student": module.student}, module, folder)
+            evaluate(config, {"teacher": teacher, "student": module.student}, module.selector, folder)
         else:
-            report(config, {"teacher": teacher}, None, folder)
+            evaluate(config, {"teacher": teacher}, None, folder)
         status = "success"
     finally:
         assembly.close_loggers(loggers, status)
@@ -69,30 +65,18 @@ def fit(config: DictConfig, stage: str, module: LightningModule, loggers: list[L
     return float(best.best_model_score)
 
 
-def report(config: DictConfig, models: dict[str, Spotter], module: DLDModule | None, folder: Path) -> None:
-    """Measure the models on the test set; write and show the trade-off."""
-    loader = assembly.build_test_loader(config)
-    rules = Rules(**config.evaluation.rules)
-    scales = [float(scale) for scale in config.scales]
-    tables = {
-        name: measure(model, loader, scales, FlopCost(model), rules, f"reading with the {name}")
-        for name, model in models.items()
-    }
-    choices = {}
-    if module is not None:
-        outcomes = tables["student"]
-        choices["student"] = choose(module.selector, loader, outcomes.names, float(outcomes.gflops[:, -1].mean()))
-    for name, outcomes in tables.items():
-        outcomes.save(folder / f"outcomes_{name}.npz")
-    result = trade_off(tables, choices, config.data.name, "TextMapSpotter", rules, config.evaluation.resamples)
-    result.write(folder / "tradeoff.json")
-    plot(result.points, folder / "tradeoff.png", f"{config.data.name}: {result.images} images, end to end")
-    rich.print(table(result.select("static") + result.select("dynamic")))
-    if choices:
-        found = compare(tables["teacher"], tables["student"], choices["student"], config.evaluation.resamples)
-        (folder / "comparison.json").write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n", "utf-8")
-        rich.print(comparison_table(found))
-    rich.print(f"everything is in {folder}")
+def evaluate(config: DictConfig, models: dict[str, Spotter], selector: Selector | None, folder: Path) -> None:
+    """Measure the models on the test images and report the trade-off."""
+    report(
+        models,
+        selector,
+        assembly.build_test_loader(config, config.evaluation.images),
+        scales=[float(scale) for scale in config.scales],
+        dataset=config.data.name,
+        rules=Rules(**config.evaluation.rules),
+        resamples=config.evaluation.resamples,
+        folder=folder,
+    )
 
 
 @entry_point("train")

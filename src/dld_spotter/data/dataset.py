@@ -118,6 +118,6 @@ def existing_folder(root: str | Path | None, key: str = "data.root") -> Path:
 def report_damage(datasets: Sequence[TextDataset | None]) -> None:
     """Log once for each data set of files how many entries were skipped, if any."""
     for dataset in datasets:
-        report = dataset.damage_report() if isinstance(dataset, FileDataset) else ""
+        report = dataset.damage_report() if hasattr(dataset, "damage_report") else ""
         if report:
             logger.warning("%s: %s", type(dataset).__name__, report)

@@ -91,3 +91,7 @@ class TransformedDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         source = index if getattr(self.dataset, "endless", False) else index % len(self)
         return self.transforms(self.dataset[source], np.random.default_rng([self.seed, index]))
+
+    def damage_report(self, examples: int = 3) -> str:
+        """Report what was damaged, see :meth:`dld_spotter.data.dataset.FileDataset.damage_report`."""
+        return self.dataset.damage_report(examples)

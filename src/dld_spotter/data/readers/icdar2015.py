@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from dld_spotter.data.readers.paired import PairedDataset, read_quads
-from dld_spotter.errors import ConfigError
+from dld_spotter.data.readers.paired import PairedDataset, read_quads, split_folders
 from dld_spotter.structures import TextInstances
 
 IGNORED = "###"
@@ -24,11 +23,8 @@ class ICDAR2015(PairedDataset):
     """
 
     def __init__(self, root: str | Path | None, split: str | None = None, strict: bool = False) -> None:
-        if split is not None and split not in OFFICIAL:
-            raise ConfigError(f"data.split={split} is unknown; use {', '.join(OFFICIAL)} or null")
         official = [pair for name, pairs in OFFICIAL.items() if split in (None, name) for pair in pairs]
-        inside = [] if split is None else [(f"{split}/{images}", f"{split}/{truths}") for images, truths in [PLAIN, *official]]
-        super().__init__(root, [*inside, *official, PLAIN], strict)
+        super().__init__(root, [*split_folders(split, [PLAIN, *official]), *official, PLAIN], strict)
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""

@@ -9,10 +9,27 @@ from typing import ClassVar
 import numpy as np
 
 from dld_spotter.data.dataset import FileDataset, existing_folder, read_image
-from dld_spotter.errors import DataError
+from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.structures import Sample, TextInstances
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+
+
+SPLIT_FOLDERS = {"train": ("train", "training"), "test": ("test", "testing", "val", "validation")}
+"""Where the two splits of a data set usually lie; a set without a test folder is tested on its validation folder."""
+
+
+def split_folders(split: str | None, pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Put the folders of a split before each pair of folder names.
+
+    Raises:
+        ConfigError: the split is unknown.
+    """
+    if split is None:
+        return []
+    if split not in SPLIT_FOLDERS:
+        raise ConfigError(f"data split {split} is unknown; use {' or '.join(SPLIT_FOLDERS)}, or null for a folder of one split")
+    return [(f"{folder}/{a}", f"{folder}/{b}") for folder in SPLIT_FOLDERS[split] for a, b in pairs]
 
 
 class PairedDataset(FileDataset):
@@ -40,6 +57,11 @@ class PairedDataset(FileDataset):
         if not self.images:
             raise DataError(f"{self.images_folder} holds no image; point data.root to the folder of the data set")
         super().__init__(len(self.images), strict)
+
+    @property
+    def names(self) -> list[str]:
+        """Name of every image, as its sample carries it."""
+        return [path.stem for path in self.images]
 
     def load(self, index: int) -> Sample:
         """Read an image and its words."""

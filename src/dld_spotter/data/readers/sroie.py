@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dld_spotter.data.readers.paired import PairedDataset, read_quads
+from dld_spotter.data.readers.paired import PairedDataset, read_quads, split_folders
 from dld_spotter.structures import TextInstances
 
 FOLDERS = [("images", "gts"), ("img", "box"), (".", ".")]
@@ -16,7 +16,7 @@ class SROIE(PairedDataset):
 
     Args:
         root: holds ``images/`` and ``gts/``, or ``img/`` and ``box/``, or images and texts side by side.
-        split: subfolder of ``root``, such as ``train``; None for ``root`` itself.
+        split: ``train`` or ``test``; None where ``root`` holds one split only.
         split_words: cut every line into words, see :func:`split_line`.
         strict: raise at the first damaged entry instead of skipping it.
     """
@@ -25,7 +25,7 @@ class SROIE(PairedDataset):
         self, root: str | Path | None, split: str | None = None, split_words: bool = True, strict: bool = False
     ) -> None:
         self.split_words = split_words
-        super().__init__(root if root is None or split is None else Path(root) / split, FOLDERS, strict)
+        super().__init__(root, [*split_folders(split, FOLDERS), *FOLDERS], strict)
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""

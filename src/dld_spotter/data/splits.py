@@ -1,0 +1,50 @@
+"""Parts of one data set that share no image, decided by the images' names."""
+
+import zlib
+from collections.abc import Mapping
+
+from torch.utils.data import Dataset
+
+from dld_spotter.data.dataset import FileDataset
+from dld_spotter.errors import ConfigError
+from dld_spotter.structures import Sample
+
+STEPS = 10_000
+
+
+class NamedPart(Dataset[Sample]):
+    """The images whose name falls into one part; adding or removing images moves no other image.
+
+    Args:
+        dataset: a data set of files, with ``names``.
+        shares: part -> fraction of the images, in a fixed order, summing to at most 1.
+        part: the part to serve.
+    """
+
+    def __init__(self, dataset: FileDataset, shares: Mapping[str, float], part: str) -> None:
+        if part not in shares or sum(shares.values()) > 1 + 1e-9 or min(shares.values()) < 0:
+            raise ConfigError(
+                f"data part {part} must be one of the shares {dict(shares)}, which sum to at most 1; mend the shares"
+            )
+        before = 0.0
+        for name, share in shares.items():
+            if name == part:
+                break
+            before += share
+        low, high = round(before * STEPS), round((before + shares[part]) * STEPS)
+        self.dataset = dataset
+        self.indices = [i for i, name in enumerate(dataset.names) if low <= zlib.crc32(name.encode()) % STEPS < high]
+        if not self.indices:
+            raise ConfigError(
+                f"data part {part} of {len(dataset)} images is empty; raise its share, or name another data set for it"
+            )
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.dataset[self.indices[index]]
+
+    def damage_report(self, examples: int = 3) -> str:
+        """Report what was damaged, see :meth:`dld_spotter.data.dataset.FileDataset.damage_report`."""
+        return self.dataset.damage_report(examples)
