@@ -60,7 +60,7 @@ class DynamicSpotter:
         reference: ReferenceSize | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = usable_device(device)
         self.spotter = spotter.eval().to(self.device)
         self.selector = selector.eval().to(self.device) if selector else None
         self.thumbnail = thumbnail
@@ -122,6 +122,15 @@ class DynamicSpotter:
             raise ConfigError(f"gamma={gamma:g} is none of this selector's cost weights; choose one of {known}")
 
 
+def usable_device(device: torch.device | str | None = None) -> torch.device:
+    """The device of that name, by default the GPU where there is one; raises ConfigError if it cannot be used."""
+    try:
+        return torch.zeros(0, device=device or ("cuda" if torch.cuda.is_available() else "cpu")).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"device={device} cannot be used ({reason}); leave it out or give device=cpu") from error
+
+
 def _rounded(gamma: float) -> float:
     return round(float(gamma), 9)  # as Selector.gammas are
 
@@ -144,6 +153,7 @@ def load(
 
     Raises:
         CheckpointError: the file is missing, damaged, or none of this package.
+        ConfigError: the device cannot be used.
     """
     content = load_checkpoint(checkpoint)
     return DynamicSpotter(content.spotter(), content.selector(), content.provenance["thumbnail"], reference, device)

@@ -1,0 +1,145 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dld_spotter.errors import DataError
+from dld_spotter.metrics.formats import read_annotations
+from dld_spotter.predict import find_images, main, open_output
+from tests.data.samples import box, sample
+from tests.trained import make_checkpoint
+
+KEYS = ["image", "width", "height", "scale", "relative_cost", "gflops", "seconds", "words"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return make_checkpoint(tmp_path_factory.mktemp("predict") / "student.ckpt")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two photos, one of them in a subfolder, and a file that is none."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for path, shape in ((folder / "a.png", (96, 128)), (folder / "more" / "b.jpg", (64, 80))):
+        Image.fromarray(sample(*shape, [box(8, 8, 50, 20)], ["cat"]).image).save(path)
+    (folder / "readme.txt").write_text("no photo")
+    return folder
+
+
+@pytest.fixture
+def predict(checkpoint, tmp_path, monkeypatch, capsys):
+    """Run the command; returns its exit status, stdout and stderr."""
+
+    def run(*arguments):
+        output = f"paths.output_dir={tmp_path / 'output'}"
+        monkeypatch.setattr(sys, "argv", ["predict", f"ckpt={checkpoint}", "device=cpu", output, *arguments])
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = end.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_folder_becomes_json_lines_that_score_reads(predict, photos, tmp_path):
+    status, out, err = predict(f"input={photos}", "scale=0.5")
+    assert (status, out) == (0, "")
+    assert "1 of 1 images read" in err
+    file = tmp_path / "output" / "predictions.jsonl"
+    (entry,) = read_lines(file)
+    assert list(entry) == KEYS
+    assert (entry["image"], entry["width"], entry["height"], entry["scale"]) == (str(photos / "a.png"), 128, 96, 0.5)
+    assert entry["words"]
+    for word in entry["words"]:
+        assert list(word) == ["polygon", "text", "score"]
+        assert np.array(word["polygon"]).shape[1] == 2
+        assert 0 <= word["score"] <= 1
+    assert len(read_annotations(file, "end_to_end", "rrc").images["a"]) == len(entry["words"])
+
+
+def test_stdout(predict, photos):
+    status, out, _ = predict(f"input=[{photos}/a.png,{photos}/more]", "out=-", "gamma=0.3")
+    assert status == 0
+    assert [json.loads(line)["width"] for line in out.splitlines()] == [128, 80]
+
+
+def test_drawn_pictures_keep_their_folders(predict, photos, tmp_path):
+    assert predict(f"input='{photos}/**/*.*g'", "draw=true")[0] == 0
+    drawn = tmp_path / "output" / "drawn"
+    assert sorted(path.relative_to(drawn).as_posix() for path in drawn.rglob("*.*")) == ["a.png", "more/b.jpg"]
+    assert Image.open(drawn / "a.png").size[0] >= 800
+
+
+def test_goes_on_where_it_stopped(predict, photos, tmp_path):
+    out = tmp_path / "words.jsonl"
+    assert predict(f"input={photos}", f"out={out}")[0] == 0
+    first = out.read_text("utf-8")
+    out.write_text(first + '{"image": "' + str(photos / "more"), "utf-8")  # killed in the middle of a line
+    status, _, err = predict(f"input=[{photos},{photos}/more]", f"out={out}")
+    assert status == 0
+    assert "1 of 2 images read, 1 were there before" in err
+    assert out.read_text("utf-8").startswith(first)
+    assert [entry["width"] for entry in read_lines(out)] == [128, 80]
+
+
+def test_damaged_photo_is_told_and_the_others_read(predict, photos, tmp_path):
+    content = (photos / "more" / "b.jpg").read_bytes()
+    (photos / "0.jpg").write_bytes(content[: len(content) // 2])
+    status, _, err = predict(f"input={photos}")
+    assert status == 1
+    assert "0.jpg cannot be read" in err
+    assert err.splitlines()[-1].startswith("error: 1 of 2 images could not be read")
+    assert [entry["image"] for entry in read_lines(tmp_path / "output" / "predictions.jsonl")] == [str(photos / "a.png")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        ([], 2, "input= is missing"),
+        (["input={}/absent.jpg"], 1, "absent.jpg does not exist"),
+        (["input={}/*.webp"], 1, "*.webp matches no file"),
+        (["input={}/empty"], 1, "empty holds no image"),
+        (["input=[]"], 1, "empty list"),
+        (["input={}", "ckpt=absent.ckpt"], 1, "absent.ckpt does not exist"),
+        (["input={}", "gamma=0.7"], 2, "choose one of 0.05, 0.1, 0.3"),
+        (["input={}", "scale=large"], 2, "scale"),
+        (["input={}", "bugdet=0.3"], 2, "bugdet"),
+        (["input={}", "device=abacus"], 2, "device=abacus"),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(predict, photos, arguments, status, words):
+    (photos / "empty").mkdir()
+    found, out, err = predict(*(argument.format(photos) for argument in arguments))
+    assert (found, out) == (status, "")
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+    assert words in err
+
+
+def test_find_images(photos, monkeypatch):
+    a, b = photos / "a.png", photos / "more" / "b.jpg"
+    (photos / "list.txt").write_text(f"{a}\n\n{photos}/more\n{a}\n", "utf-8-sig")
+    assert find_images(str(photos)) == [a]
+    assert find_images(str(photos / "**" / "*")) == [a, b]
+    assert find_images(str(photos / "list.txt")) == [a, b]
+    assert find_images([str(b), str(photos), str(a)]) == [b, a]
+    monkeypatch.chdir(photos)
+    assert [str(path) for path in find_images("*.png")] == ["a.png"]
+
+
+def test_output_of_others_is_refused(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("something else\n")
+    with pytest.raises(DataError, match=r"notes\.txt, line 1"), open_output(str(file)):
+        pass
+    assert file.read_text() == "something else\n"

@@ -1,0 +1,157 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import dld_spotter
+from dld_spotter.cost import FlopCost, selector_gflops
+from dld_spotter.data.views import ReferenceSize, make_thumbnails
+from dld_spotter.errors import CheckpointError, ConfigError, DataError
+from dld_spotter.reading import DynamicSpotter, load, to_array
+from dld_spotter.structures import Word
+from tests.data.samples import box, sample
+from tests.small import SCALES, THUMBNAIL
+from tests.trained import GAMMAS, make_checkpoint
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return make_checkpoint(tmp_path_factory.mktemp("reading") / "student.ckpt")
+
+
+@pytest.fixture(scope="module")
+def reader(checkpoint):
+    return load(checkpoint, device="cpu")
+
+
+@pytest.fixture
+def photo():
+    return sample(96, 128, [box(10, 10, 60, 20)], ["cat"]).image
+
+
+def test_package_gives_what_it_promises_without_importing_torch():
+    code = "import sys, dld_spotter; assert 'torch' not in sys.modules; dir(dld_spotter); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert dld_spotter.load is load
+    assert dld_spotter.Word is Word
+    assert set(dld_spotter.__all__) <= set(dir(dld_spotter))
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = dld_spotter.nothing
+
+
+def test_file_image_and_array_are_read_alike(reader, photo, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo).save(path)
+    readings = [reader.read(image, scale=0.5) for image in (photo, Image.fromarray(photo), path, str(path))]
+    assert readings[0].words
+    for reading in readings:
+        assert (reading.width, reading.height, reading.scale) == (128, 96, 0.5)
+        assert [word.text for word in reading.words] == [word.text for word in readings[0].words]
+        for word, first in zip(reading.words, readings[0].words, strict=True):
+            np.testing.assert_array_equal(word.polygon, first.polygon)
+
+
+def test_sideways_photo_is_read_upright(photo):
+    sideways = Image.fromarray(np.rot90(photo).copy())
+    sideways.getexif()[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    np.testing.assert_array_equal(to_array(sideways), photo)
+
+
+def test_scale_is_the_selectors(reader, photo):
+    choices = reader.selector(make_thumbnails([photo], THUMBNAIL), torch.tensor([photo.shape[:2]]))
+    for gamma, choice in zip(GAMMAS, choices, strict=True):
+        assert reader.read(photo, gamma=gamma).scale == SCALES[int(choice.index[0])]
+    assert reader.read(photo).scale == SCALES[int(choices[1].index[0])]
+
+
+def test_costs_add_up(reader, photo):
+    flops = FlopCost(reader.spotter)
+    fixed, chosen = reader.read(photo, scale=0.5), reader.read(photo)
+    assert fixed.gflops == pytest.approx(flops.cost(48, 64, len(fixed.words)))
+    assert fixed.relative_cost == pytest.approx(fixed.gflops / flops.cost(96, 128, len(fixed.words)))
+    overhead = selector_gflops(reader.selector, THUMBNAIL)
+    size = round(96 * chosen.scale), round(128 * chosen.scale)
+    assert chosen.gflops == pytest.approx(flops.cost(*size, len(chosen.words)) + overhead)
+    assert reader.read(photo, scale=1).relative_cost == pytest.approx(1)
+
+
+def test_large_photo_is_limited_and_its_words_are_in_its_own_pixels(checkpoint, photo):
+    large = np.kron(photo, np.ones((4, 4, 1), np.uint8))
+    limited = load(checkpoint, ReferenceSize(long=128), "cpu")
+    reading = limited.read(large, scale=1)
+    words = limited.read(Image.fromarray(large).resize((128, 96), Image.Resampling.BOX), scale=1).words
+    assert (reading.width, reading.height) == (512, 384)
+    assert reading.gflops == pytest.approx(limited.flops.cost(96, 128, len(reading.words)))
+    found = np.concatenate([word.polygon for word in reading.words])
+    assert found.max() > 128
+    assert len(words) == len(reading.words)
+    np.testing.assert_allclose(found, 4 * np.concatenate([word.polygon for word in words]), atol=4)
+
+
+def test_reading_twice_gives_the_same(reader, photo):
+    first, second = reader.read(photo), reader.read(photo)
+    assert [(word.text, word.score) for word in first.words] == [(word.text, word.score) for word in second.words]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (33, 5)])
+def test_odd_sizes(reader, size):
+    reading = reader.read(np.zeros((*size, 3), np.uint8))
+    assert (reading.height, reading.width) == size
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"gamma": 0.7}, ["gamma=0.7", "0.05, 0.1, 0.3"]),
+        ({"gamma": 0.1, "scale": 0.5}, ["gamma=0.1", "scale=0.5"]),
+        ({"scale": 0.0}, ["scale=0"]),
+        ({"scale": 1.5}, ["scale=1.5", "at most 1"]),
+        ({"scale": float("nan")}, ["scale=nan"]),
+    ],
+)
+def test_bad_options(reader, photo, options, words):
+    with pytest.raises(ConfigError) as error:
+        reader.read(photo, **options)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_without_a_selector(tmp_path, photo):
+    reader = load(make_checkpoint(tmp_path / "student.ckpt", selector=False), device="cpu")
+    assert isinstance(reader, DynamicSpotter)
+    assert reader.read(photo).scale == 1
+    assert reader.read(photo, scale=0.3).scale == 0.3
+    with pytest.raises(ConfigError, match="selector"):
+        reader.read(photo, gamma=0.1)
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+def test_bad_arrays(reader, image):
+    with pytest.raises(ConfigError, match="uint8 RGB"):
+        reader.read(image)
+
+
+def test_bad_files(reader, tmp_path):
+    with pytest.raises(DataError, match="absent"):
+        reader.read(tmp_path / "absent.png")
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(DataError, match=r"text\.png"):
+        reader.read(tmp_path / "text.png")
+    with pytest.raises(CheckpointError, match="absent"):
+        load(tmp_path / "absent.ckpt")
+
+
+def test_device_that_is_not_there(checkpoint):
+    for device in ("cuda:99", "abacus"):
+        with pytest.raises(ConfigError, match=f"device={device}"):
+            load(checkpoint, device=device)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_reads_on_a_gpu_as_on_a_cpu(checkpoint, reader, photo):
+    reading, expected = load(checkpoint, device="cuda").read(photo, scale=1), reader.read(photo, scale=1)
+    assert reading.gflops == pytest.approx(expected.gflops)
+    assert len(reading.words) == len(expected.words)

@@ -1,0 +1,31 @@
+"""A checkpoint of a very small, untrained student with a selector, which finds words because its thresholds are low."""
+
+from pathlib import Path
+
+from dld_spotter.checkpoint import FORMAT, save_checkpoint
+from dld_spotter.models.selector import GumbelSelector
+from tests.small import SCALES, SPOTTER, THUMBNAIL, make_spotter
+
+GAMMAS = (0.05, 0.1, 0.3)
+_CHANNELS, _HIDDEN = [4, 4, 4, 4], 8
+_MODEL = {
+    "student": SPOTTER
+    | {"postprocess": {"_target_": "dld_spotter.models.detector.TextMapDecoder", "threshold": 0.05, "min_score": 0.05}},
+    "selector": {
+        "_target_": "dld_spotter.models.selector.GumbelSelector",
+        "scales": list(SCALES),
+        "gamma": 0.1,
+        "factors": [0.5, 1.0, 3.0],
+        "channels": _CHANNELS,
+        "hidden": _HIDDEN,
+    },
+}
+
+
+def make_checkpoint(path: Path, selector: bool = True) -> Path:
+    """Write the checkpoint; without ``selector`` it holds the student alone."""
+    parts = {"student": make_spotter(1)}
+    if selector:
+        parts["selector"] = GumbelSelector(SCALES, 0.1, [0.5, 1.0, 3.0], _CHANNELS, _HIDDEN)
+    save_checkpoint(path, parts, {"format": FORMAT, "model": _MODEL, "scales": list(SCALES), "thumbnail": THUMBNAIL})
+    return path
