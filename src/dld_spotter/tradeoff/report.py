@@ -42,10 +42,11 @@ def draw(axes: Axes, points: Iterable[Point]) -> None:
     lines = _lines(points)
     statics = [model for method, model in lines if method == "static"]
     methods = [method for method, _ in lines]
+    models = list(dict.fromkeys(model for _, model in lines))
     for (method, model), line in lines.items():
         style = dict(STYLES[method])
-        if method == "static" or (methods.count(method) > 1 and model in statics):
-            style["color"] = STATIC_COLORS[statics.index(model) % len(STATIC_COLORS)]
+        if method == "static" or methods.count(method) > 1:
+            style["color"] = STATIC_COLORS[models.index(model) % len(STATIC_COLORS)]
         _draw_line(axes, line, f"{model}, {WORDS[method]}", style, with_bars="marker" in style)
     if statics:
         _name_scales(axes, min((lines["static", model] for model in statics), key=lambda line: line[0].hmean))
