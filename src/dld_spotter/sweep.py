@@ -63,8 +63,7 @@ class JoinTradeOffs(Callback):
         folder = Path(config.hydra.sweep.dir)
         joined = self.join(folder)
         if joined is not None:
-            points = joined.select("static") + joined.select("dynamic")
-            Console(width=WIDE).print(table(points, title="Trade-off of the sweep"))
+            Console(width=WIDE).print(table(main_points(joined), title="Trade-off of the sweep"))
             rich.print(f"the joined trade-off is {folder / RESULT}")
 
     def join(self, folder: Path) -> TradeOff | None:
@@ -78,8 +77,7 @@ class JoinTradeOffs(Callback):
             rich.print(f"no joined trade-off: {escape(str(error))}")
             return None
         joined.write(folder / RESULT)
-        shown = joined.select("static") + joined.select("dynamic")
-        plot(shown, folder / "tradeoff.png", f"{joined.dataset}: {joined.images} images, {len(jobs)} runs")
+        plot(main_points(joined), folder / "tradeoff.png", f"{joined.dataset}: {joined.images} images, {len(jobs)} runs")
         return joined
 
 
@@ -109,6 +107,13 @@ def join_jobs(jobs: Sequence[Job]) -> TradeOff:
         shared = [] if i else [point for point in job.result.points if point.model in common]
         parts.append(replace(job.result, points=(*shared, *own)))
     return TradeOff.join(parts)
+
+
+def main_points(joined: TradeOff) -> list[Point]:
+    """What can be shown of many runs: the dynamic points, and as a baseline the fixed scales of models without any."""
+    dynamic = joined.select("dynamic")
+    models = {point.model for point in dynamic}
+    return [point for point in joined.select("static") if point.model not in models] + dynamic
 
 
 def job_names(overrides: Sequence[dict[str, str]]) -> list[str]:

@@ -19,7 +19,10 @@ STYLES: dict[str, dict[str, Any]] = {
     "oracle": {"linestyle": "--", "color": "#7a7a7a", "linewidth": 1.6, "zorder": 2},
     "dynamic": {"linestyle": "-", "color": "#c1272d", "marker": "D", "linewidth": 2.2, "markersize": 6, "zorder": 5},
 }
-STATIC_COLORS = ("#222222", "#1f6fb4", "#2b8a3e", "#8e44ad", "#0f8b8d")
+STATIC_COLORS = (
+    *("#222222", "#1f6fb4", "#2b8a3e", "#8e44ad", "#0f8b8d"),
+    *("#c1272d", "#e08b00", "#6b8e23", "#d6569b", "#8c564b"),
+)
 WORDS = {"static": "fixed scale", "random_mix": "random mix", "oracle": "oracle", "dynamic": "dynamic"}
 TICKS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)
 
