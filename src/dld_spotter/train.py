@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from dld_spotter import assembly
 from dld_spotter.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from dld_spotter.entry import entry_point
+from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.evaluation import Rules
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
@@ -30,16 +31,19 @@ def train(config: DictConfig, folder: Path) -> float:
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
     checkpoints = folder / "checkpoints"
+    folders = {"teacher": checkpoints / "teacher", "distillation": checkpoints}
+    interrupted = interrupted_stage(config.resume, folders)
     teacher = assembly.build_teacher(config)
     loggers = assembly.build_loggers(config)
     status, score = "failed", 0.0
     try:
-        if config.stages.teacher.epochs:
-            score = fit(config, "teacher", assembly.build_teacher_module(config, teacher), loggers, checkpoints / "teacher")
-        save_checkpoint(checkpoints / "teacher.ckpt", {"teacher": teacher}, assembly.provenance(config))
+        if interrupted != "distillation":  # whose checkpoint holds the teacher too
+            if config.stages.teacher.epochs:
+                score = fit(config, "teacher", assembly.build_teacher_module(config, teacher), loggers, folders, interrupted)
+            save_checkpoint(checkpoints / "teacher.ckpt", {"teacher": teacher}, assembly.provenance(config))
         if config.stages.distillation.epochs:
             module = assembly.build_dld_module(config, teacher)
-            score = fit(config, "distillation", module, loggers, checkpoints)
+            score = fit(config, "distillation", module, loggers, folders, interrupted)
             parts = {"student": module.student, "selector": module.selector}
             save_checkpoint(checkpoints / "student.ckpt", parts, assembly.provenance(config))
             evaluate(config, {"teacher": teacher, "student": module.student}, module.selector, folder)
@@ -51,10 +55,36 @@ def train(config: DictConfig, folder: Path) -> float:
     return score
 
 
-def fit(config: DictConfig, stage: str, module: LightningModule, loggers: list[Logger], folder: Path) -> float:
+def interrupted_stage(resume: str | None, folders: dict[str, Path]) -> str | None:
+    """Which stage wrote the checkpoint to resume from.
+
+    Raises:
+        CheckpointError: the file is missing.
+        ConfigError: it is not of this run.
+    """
+    if resume is None:
+        return None
+    if not Path(resume).is_file():
+        raise CheckpointError(f"resume={resume} does not exist; give the last.ckpt of an interrupted stage")
+    for stage, folder in folders.items():
+        if Path(resume).resolve().parent == folder.resolve():
+            return stage
+    raise ConfigError(
+        f"resume={resume} lies in none of {', '.join(map(str, folders.values()))}; give paths.output_dir=FOLDER of that run"
+    )
+
+
+def fit(
+    config: DictConfig,
+    stage: str,
+    module: LightningModule,
+    loggers: list[Logger],
+    folders: dict[str, Path],
+    interrupted: str | None,
+) -> float:
     """Train one stage; afterwards ``module`` holds the weights of the best epoch, whose validation Hmean is returned."""
-    trainer = assembly.build_trainer(config, loggers, folder, config.stages[stage].epochs)
-    resume = config.resume if config.resume and Path(config.resume).parent == folder else None
+    trainer = assembly.build_trainer(config, loggers, folders[stage], config.stages[stage].epochs)
+    resume = config.resume if interrupted == stage else None
     trainer.fit(module, datamodule=assembly.build_data(config, stage), ckpt_path=resume, weights_only=True)
     best = trainer.checkpoint_callback
     if best is None or not best.best_model_path:
