@@ -14,6 +14,7 @@ from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.losses.selection import SelectionLoss
 from dld_spotter.models.selector import FixedScale, GumbelSelector, RandomScale
 from dld_spotter.module import DLDModule, TeacherModule, mean_or_zero
+from dld_spotter.structures import ScaleChoice
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter
 
@@ -257,13 +258,17 @@ def test_words_are_read_in_their_places(batch, index):
 
 
 def test_distillation_compares_the_same_words(batch):
-    """Student and teacher are equal and both see the reference: nothing differs, whatever the order of the words."""
-    module = make_module(FixedScale(SCALES, 0.1, [1.0], 1.0), terms={"roi": RoIFeatures, "token": TokenKL})
-    module.training_step(batch, 0)
+    """Student and teacher are equal and every scale shows the reference: nothing differs, whatever the order of the words."""
+    module = make_module(RandomScale(SCALES, 0.1, [1.0]), terms={"roi": RoIFeatures, "token": TokenKL})
+    index = torch.tensor([2, 0, 1])
+    module.selector.forward = lambda *_: [ScaleChoice(torch.eye(3)[index], torch.eye(3)[index], index)]
+    assert module.read_at(index, batch)[2].tolist() == [2, 3, 4, 0, 1]
+    module.training_step(replace(batch, views=dict.fromkeys(SCALES, batch.views[1.0])), 0)
     assert module.logged["train/roi"] == pytest.approx(0, abs=1e-6)
     assert module.logged["train/token"] == pytest.approx(0, abs=1e-6)
-    module = make_module(RandomScale(SCALES, 0.1, [1.0]), terms={"roi": RoIFeatures})
-    module.selector.forward = lambda *_: FixedScale(SCALES, 0.1, [1.0], 0.3)(batch.thumbnails, None)
+    read = module.student(batch.views[1.0], batch.sides, batch.image_index, batch.labels).recognition
+    expected = module.recognition_loss(read, batch.labels).mean().item()
+    assert module.logged["train/recognition"] == pytest.approx(expected, rel=1e-4)
     module.training_step(batch, 0)
     assert module.logged["train/roi"] > 1e-4
 
