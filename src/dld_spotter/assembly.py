@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Subset
 
 from dld_spotter.checkpoint import FORMAT, Checkpoint, load_checkpoint, load_weights
 from dld_spotter.data.datamodule import SpottingDataModule
+from dld_spotter.data.splits import refuse_overlap
 from dld_spotter.errors import ConfigError
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.selector import Selector
@@ -71,7 +72,9 @@ def build_data(config: DictConfig, stage: str = "distillation") -> SpottingDataM
     """Build the data module; the teacher stage trains on one view per batch, at a scale drawn at random."""
     resolved = OmegaConf.to_container(config.data, resolve=True)
     resolved["train_collate"]["draw_one"] = stage == "teacher"
-    return create({key: value for key, value in resolved.items() if key not in DATA_FACTS})
+    data: SpottingDataModule = create({key: value for key, value in resolved.items() if key not in DATA_FACTS})
+    refuse_overlap(train=data.train, validation=data.validation, test=data.test)
+    return data
 
 
 def build_test_loader(config: DictConfig, images: int | None = None) -> DataLoader:

@@ -2,10 +2,12 @@
 
 import zlib
 from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from dld_spotter.data.dataset import FileDataset
+from dld_spotter.data.dataset import FileDataset, TextDataset
 from dld_spotter.errors import ConfigError
 from dld_spotter.structures import Sample
 
@@ -48,3 +50,19 @@ class NamedPart(Dataset[Sample]):
     def damage_report(self, examples: int = 3) -> str:
         """Report what was damaged, see :meth:`dld_spotter.data.dataset.FileDataset.damage_report`."""
         return self.dataset.damage_report(examples)
+
+    @property
+    def images(self) -> list[Path]:
+        """The image files of the part."""
+        return [self.dataset.images[i] for i in self.indices]
+
+
+def refuse_overlap(**datasets: TextDataset | None) -> None:
+    """Raise ConfigError if two data sets of files, given by the names of their roles, share an image file."""
+    files = {role: set(getattr(dataset, "images", ())) for role, dataset in datasets.items()}
+    for one, other in combinations(files, 2):
+        if shared := files[one] & files[other]:
+            raise ConfigError(
+                f"data.{one} and data.{other} share {len(shared)} images, such as {min(shared)}; "
+                "point data.root to a folder with train/ and test/, or use data=folder, which divides one folder"
+            )

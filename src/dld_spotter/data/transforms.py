@@ -1,6 +1,7 @@
 """Random changes of images together with their words, for training."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import albumentations as A
 import numpy as np
@@ -95,3 +96,8 @@ class TransformedDataset(Dataset[Sample]):
     def damage_report(self, examples: int = 3) -> str:
         """Report what was damaged, see :meth:`dld_spotter.data.dataset.FileDataset.damage_report`."""
         return self.dataset.damage_report(examples)
+
+    @property
+    def images(self) -> list[Path]:
+        """The image files behind it; empty for data that is not made of files."""
+        return getattr(self.dataset, "images", [])
