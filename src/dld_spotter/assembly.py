@@ -147,6 +147,7 @@ def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
         cost_model=create(config.cost)(student),
         **_shared(config, config.stages.distillation),
         selector_lr=config.stages.distillation.selector_lr,
+        selector_samples=config.stages.distillation.selector_samples,
     )
 
 

@@ -144,6 +144,7 @@ class DLDModule(StageModule):
         selection_loss: the selector's accuracy term.
         cost_model: relative cost of every scale.
         selector_lr: learning rate of the selector.
+        selector_samples: decisions drawn per image and step; more of them make the selector's gradient less noisy.
         freeze_normalization: keep the batch statistics of the teacher's training, which saw every scale: the groups of
             one scale in a batch are too small for statistics of their own.
         detection_loss: see :class:`StageModule`, as what follows.
@@ -169,6 +170,7 @@ class DLDModule(StageModule):
         scheduler: SchedulerFactory,
         provenance: dict[str, Any],
         selector_lr: float = 2e-3,
+        selector_samples: int = 4,
         freeze_normalization: bool = True,
     ) -> None:
         super().__init__(detection_loss, recognition_loss, objective, optimizer, scheduler, provenance)
@@ -179,6 +181,7 @@ class DLDModule(StageModule):
         self.selection_loss = selection_loss
         self.cost_model = cost_model
         self.selector_lr = selector_lr
+        self.selector_samples = selector_samples
         self.freeze_normalization = freeze_normalization
         self.temperature = 1.0
         """Gumbel temperature, set by :class:`dld_spotter.callbacks.TemperatureSchedule`."""
@@ -208,11 +211,14 @@ class DLDModule(StageModule):
         reference = batch.views[1.0]
         with torch.no_grad():
             teacher = self.teacher(reference, batch.sides, batch.image_index, batch.labels).recognition
-        choices = self.selector(batch.thumbnails, reference.sizes, self.temperature)
-        terms = self.selection_terms(choices, teacher, batch) if self.selector.trainable else {}
+        draws = [
+            self.selector(batch.thumbnails, reference.sizes, self.temperature)
+            for _ in range(self.selector_samples if self.selector.trainable else 1)
+        ]
+        terms = self.selection_terms(draws, teacher, batch) if self.selector.trainable else {}
         # Each image is read for one of the cost weights, drawn at random: over the run the student serves them all.
-        indices = torch.stack([choice.index for choice in choices])
-        drawn = torch.randint(len(choices), (len(batch),), device=indices.device)
+        indices = torch.stack([choice.index for choice in draws[0]])
+        drawn = torch.randint(len(indices), (len(batch),), device=indices.device)
         index = indices.gather(0, drawn[None])[0]
         self.chosen = index
         detection, recognition, order = self.read_at(index, batch)
@@ -223,18 +229,23 @@ class DLDModule(StageModule):
         self.log_terms(terms, loss, batch)
         return loss
 
-    def selection_terms(self, choices: list[ScaleChoice], teacher: Recognition, batch: SpottingBatch) -> dict[str, Tensor]:
-        """L_acc and L_flops, averaged over the cost weights; the cost is multiplied by each weight's factor."""
+    def selection_terms(self, draws: list[list[ScaleChoice]], teacher: Recognition, batch: SpottingBatch) -> dict[str, Tensor]:
+        """L_acc and L_flops, averaged over draws and cost weights; the cost is multiplied by each weight's factor.
+
+        The student's passes over all scales are what a step costs, and serve every draw.
+        """
         logits, detection = self.read_everywhere(batch)
         counts = torch.bincount(batch.image_index, minlength=len(batch))
         relative = self.cost_model.relative(batch.views[1.0].sizes, self.selector.scales, counts)
-        accuracy, cost = torch.zeros((), device=relative.device), torch.zeros((), device=relative.device)
-        for choice, factor in zip(choices, self.selector.factors, strict=True):
-            accuracy = accuracy + self.selection_loss.accuracy(
-                choice.one_hot, logits, teacher.logits, batch.labels, batch.image_index, detection
-            )
-            cost = cost + factor * expected_cost(choice.one_hot, relative)
-        return {"accuracy": accuracy / len(choices), "cost": cost / len(choices)}
+        accuracy, cost = [], []
+        for choices in draws:
+            for choice, factor in zip(choices, self.selector.factors, strict=True):
+                h = choice.one_hot
+                accuracy.append(
+                    self.selection_loss.accuracy(h, logits, teacher.logits, batch.labels, batch.image_index, detection)
+                )
+                cost.append(factor * expected_cost(h, relative))
+        return {"accuracy": torch.stack(accuracy).mean(), "cost": torch.stack(cost).mean()}
 
     @torch.no_grad()
     def read_everywhere(self, batch: SpottingBatch) -> tuple[Tensor, Tensor]:

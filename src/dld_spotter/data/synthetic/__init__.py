@@ -4,7 +4,7 @@ from dld_spotter.data.synthetic.background import Backgrounds
 from dld_spotter.data.synthetic.dataset import SyntheticScenes
 from dld_spotter.data.synthetic.degrade import Degradation
 from dld_spotter.data.synthetic.fonts import FontBook
-from dld_spotter.data.synthetic.layout import REGIMES, DenseLayout, Regime, SceneLayout
+from dld_spotter.data.synthetic.layout import REGIMES, DenseLayout, MixedLayout, Regime, SceneLayout
 from dld_spotter.data.synthetic.scene import SceneRenderer
 from dld_spotter.data.synthetic.words import WordSource
 
@@ -14,6 +14,7 @@ __all__ = [
     "Degradation",
     "DenseLayout",
     "FontBook",
+    "MixedLayout",
     "Regime",
     "SceneLayout",
     "SceneRenderer",

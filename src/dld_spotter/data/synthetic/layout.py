@@ -291,3 +291,29 @@ class DenseLayout:
             return Plane.posed(angle)
         tilt = rng.uniform(-0.1, 0.1, 2) * 2 / width
         return Plane.posed(angle, rng.uniform(-0.2, 0.2), rng.uniform(0.75, 1.0), (tilt[0], tilt[1]))
+
+
+class MixedLayout:
+    """Each image is arranged by one of several layouts, drawn at random.
+
+    Args:
+        layouts: name -> layout.
+        probabilities: name -> relative frequency.
+    """
+
+    def __init__(self, layouts: Mapping[str, Layout], probabilities: Mapping[str, float]) -> None:
+        if (
+            not layouts
+            or set(layouts) != set(probabilities)
+            or min(probabilities.values()) < 0
+            or not sum(probabilities.values())
+        ):
+            raise ConfigError(
+                f"layout.probabilities must give every layout of {sorted(layouts)} a frequency, found {dict(probabilities)}"
+            )
+        self.layouts = [layouts[name] for name in probabilities]
+        self.weights = np.array(list(probabilities.values())) / sum(probabilities.values())
+
+    def arrange(self, rng: np.random.Generator, typesetter: Typesetter) -> Arrangement:
+        """Draw a layout and arrange one image."""
+        return self.layouts[int(rng.choice(len(self.layouts), p=self.weights))].arrange(rng, typesetter)
