@@ -1,0 +1,93 @@
+"""Scoring and measuring a checkpoint on files, as a user does."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from PIL import Image
+
+from dld_spotter import evaluate, measure
+from dld_spotter.checkpoint import load_checkpoint
+from dld_spotter.entry import ROOT
+from dld_spotter.errors import ConfigError
+from dld_spotter.score import ScoreConfig, score
+from dld_spotter.tradeoff import Outcomes, TradeOff
+from tests.small import SCALES
+from tests.trained import GAMMAS, make_checkpoint
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("images", "gts"):
+        (tmp_path / name).mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        Image.fromarray(rng.integers(0, 255, (70, 90, 3), dtype=np.uint8)).save(tmp_path / "images" / f"img_{number}.png")
+        (tmp_path / "gts" / f"gt_img_{number}.txt").write_text("5,5,60,5,60,30,5,30,cat\n")
+    return tmp_path
+
+
+def config(name: str, photos: Path, *overrides: str) -> DictConfig:
+    checkpoint = make_checkpoint(photos / "small.ckpt")
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        given = [f"ckpt={checkpoint}", "data=icdar2015", f"data.root={photos}", "data.workers=0", "resamples=20", "images=2"]
+        return compose(name, overrides=[*given, *overrides])
+
+
+def test_evaluation_says_what_was_asked_and_what_was_spent(photos: Path):
+    evaluate.run(config("evaluate", photos, "task=detection", f"gamma={GAMMAS[2]}"), photos / "out")
+    found = json.loads((photos / "out" / "evaluation.json").read_text())
+    assert found["requested"] == {"gamma": GAMMAS[2], "budget": None, "scale": None}
+    assert (found["dataset"], found["task"], found["images"], found["method"]) == ("icdar2015", "detection", 2, "dynamic")
+    assert found["relative_cost"] > 0
+    assert found["gflops"] > 0
+
+
+def test_predictions_score_as_the_evaluation_did(photos: Path):
+    evaluate.run(config("evaluate", photos, "task=detection", "scale=1.0"), photos / "out")
+    found = json.loads((photos / "out" / "evaluation.json").read_text())
+    with zipfile.ZipFile(photos / "out" / "predictions.zip") as archive:
+        assert sorted(archive.namelist()) == ["res_img_0.txt", "res_img_1.txt"]
+    (photos / "gts" / "gt_img_2.txt").unlink()  # the image that was left out
+    again = score(ScoreConfig(str(photos / "gts"), str(photos / "out" / "predictions.zip"), task="detection"))
+    assert again["hmean"] == pytest.approx(found["hmean"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [(["gamma=0.7"], "choose one of"), (["gamma=0.1", "scale=0.5"], "leave gamma out"), (["scale=0.77"], "choose one of")],
+)
+def test_impossible_requests_are_refused(photos: Path, overrides: list[str], sentence: str):
+    with pytest.raises(ConfigError, match=sentence):
+        evaluate.run(config("evaluate", photos, *overrides), photos / "out")
+
+
+def test_a_checkpoint_without_selector_reads_at_full_resolution(photos: Path):
+    make_checkpoint(photos / "alone.ckpt", selector=False)
+    evaluate.run(config("evaluate", photos, f"ckpt={photos / 'alone.ckpt'}"), photos / "out")
+    found = json.loads((photos / "out" / "evaluation.json").read_text())
+    assert (found["method"], found["scale"], found["relative_cost"]) == ("static", 1.0, pytest.approx(1.0))
+    with pytest.raises(ConfigError, match="no selector"):
+        evaluate.pick_selector(load_checkpoint(photos / "alone.ckpt"), scale=None, gamma=0.1)
+
+
+def test_measuring_leaves_the_table_and_the_trade_off(photos: Path):
+    measure.run(config("measure", photos, "task=detection"), photos / "out")
+    table = Outcomes.load(photos / "out" / "outcomes_student.npz")
+    assert (table.scales, len(table.names)) == (SCALES, 2)
+    assert len(TradeOff.read(photos / "out" / "tradeoff.json").select("dynamic")) == len(GAMMAS)
+    assert (photos / "out" / "tradeoff.png").stat().st_size > 10_000
+
+
+def test_measuring_an_absent_part_is_refused(photos: Path):
+    with pytest.raises(ConfigError, match="teacher"):
+        measure.run(config("measure", photos, "parts=[teacher]"), photos / "out")
+
+
+def test_curved_words_are_written_as_their_corners():
+    polygon = np.array([[0, 0], [5, 2], [10, 0], [10, 4], [5, 6], [0.4, 4]])
+    assert evaluate.corners(polygon).tolist() == [[0, 0], [10, 0], [10, 4], [0, 4]]

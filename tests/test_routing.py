@@ -1,0 +1,27 @@
+"""Images go to the scales chosen for them and their words come back in order."""
+
+import numpy as np
+import pytest
+import torch
+
+from dld_spotter.routing import read_at, same_scale
+from tests.small import SCALES
+
+
+@pytest.mark.parametrize("index", [[0], [2, 2, 2], [1, 0, 1, 1, 2, 1, 1, 1], [0] * 7])
+def test_groups_cover_every_image_once_in_powers_of_two(index: list[int]):
+    groups = list(same_scale(torch.tensor(index)))
+    assert sorted(torch.cat([images for _, images in groups]).tolist()) == list(range(len(index)))
+    assert all(index[image] == k for k, images in groups for image in images.tolist())
+    assert all(len(images) in (1, 2, 4, 8) for _, images in groups)
+
+
+def test_every_image_is_read_at_its_own_scale(spotter, batch):
+    index = torch.tensor([2, 0, 1])
+    together = read_at(spotter, SCALES, index, batch)
+    for image, k in enumerate(index.tolist()):
+        alone = spotter.spot(batch.views[SCALES[k]].select(torch.tensor([image])))[0]
+        assert [word.text for word in together[image]] == [word.text for word in alone]
+        for one, other in zip(together[image], alone, strict=True):
+            np.testing.assert_allclose(one.polygon, other.polygon, atol=1e-3)
+    assert any(together)
