@@ -1,0 +1,179 @@
+"""Whole runs of training: what they leave, that they repeat, and that a sweep ends in one trade-off."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from wandb.proto.wandb_internal_pb2 import RunRecord
+
+from dld_spotter.checkpoint import load_checkpoint
+from dld_spotter.reading import load
+from dld_spotter.tradeoff import TradeOff
+from tests.integration.runs import Ended, train
+
+PROMISED = [
+    "checkpoints/best.ckpt",
+    "checkpoints/last.ckpt",
+    "checkpoints/teacher.ckpt",
+    "config.yaml",
+    "metrics.csv",
+    "tradeoff.json",
+    "tradeoff.png",
+]
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    """One run: how it ended, and its folder."""
+    folder = tmp_path_factory.mktemp("single")
+    return train(folder, "objective.weights.cost=0.3"), folder
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """Three runs over the cost weight, the middle one of which cannot work, logged to W&B offline."""
+    folder = tmp_path_factory.mktemp("costs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", "offline")
+        return train(folder, "logger=default", "objective.weights.cost=0.03,-1,0.3", multirun=True), folder
+
+
+def test_leaves_what_it_promises(single):
+    ended, folder = single
+    assert ended.status == 0, ended.stderr
+    assert [name for name in PROMISED if not (folder / name).is_file()] == []
+    assert str(folder) in ended.stdout
+
+
+def test_metrics_name_every_term(single):
+    metrics = pd.read_csv(single[1] / "metrics.csv")
+    terms = ["detection", "recognition", "accuracy", "cost", "roi", "context", "sequence", "loss"]
+    assert {f"train/{term}" for term in terms} | {"val/hmean", "scale/0.5", "scale/1"} <= set(metrics.columns)
+    assert metrics["train/loss"].notna().any()
+    assert metrics["train/loss"].dropna().map(torch.tensor).map(torch.isfinite).all()
+
+
+def test_tradeoff_holds_every_method(single):
+    result = TradeOff.read(single[1] / "tradeoff.json")
+    assert result.images == 4
+    assert {point.scale for point in result.select("static", "teacher")} == {0.5, 1.0}
+    assert {point.gamma for point in result.select("dynamic", "student")} == {0.09, 0.3, 0.9}
+    assert result.select("random_mix", "student")
+    assert result.select("oracle", "student")
+
+
+@pytest.mark.parametrize("name", ["best", "last", "teacher", "student"])
+def test_checkpoints_can_be_read_with(single, name):
+    reader = load(single[1] / "checkpoints" / f"{name}.ckpt", device="cpu")
+    assert (reader.selector is None) == (name == "teacher")
+
+
+def test_teacher_is_what_the_student_learnt_from(single):
+    checkpoints = single[1] / "checkpoints"
+    trained, kept = (load_checkpoint(checkpoints / name).weights("teacher") for name in ("last.ckpt", "teacher.ckpt"))
+    best = load_checkpoint(checkpoints / "teacher" / "best.ckpt").weights("teacher")
+    for name, value in trained.items():
+        torch.testing.assert_close(value, best[name], rtol=0, atol=0)
+        torch.testing.assert_close(value, kept[name], rtol=1e-3, atol=1e-5)
+
+
+def test_same_seed_gives_the_same_run_even_within_a_sweep(single, sweep):
+    """The third job has the configuration of the single run, after two others in the same process."""
+    first, second = single[1], sweep[1] / "2"
+    one, two = (load_checkpoint(folder / "checkpoints" / "last.ckpt").state for folder in (first, second))
+    assert one.keys() == two.keys()
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
+    pd.testing.assert_frame_equal(*(pd.read_csv(folder / "metrics.csv") for folder in (first, second)))
+
+
+def test_other_settings_give_another_run(sweep):
+    one, two = (load_checkpoint(sweep[1] / job / "checkpoints" / "last.ckpt").weights("selector") for job in "02")
+    assert any(not torch.equal(one[name], two[name]) for name in one)
+
+
+def test_sweep_is_joined_without_the_job_that_failed(sweep):
+    _, folder = sweep
+    joined = TradeOff.read(folder / "tradeoff.json")
+    assert {point.model for point in joined.points} == {"teacher", "student cost=0.03", "student cost=0.3"}
+    assert len(joined.select("static", "teacher")) == 2
+    own = TradeOff.read(folder / "2" / "tradeoff.json")
+    assert [p.hmean for p in joined.select("dynamic", "student cost=0.3")] == [p.hmean for p in own.select("dynamic")]
+    assert (folder / "tradeoff.png").is_file()
+
+
+def test_sweep_names_the_job_that_failed_and_says_so_to_the_shell(sweep):
+    ended, _ = sweep
+    assert ended.status == 2
+    assert "objective.weights.cost" in ended.error
+    (line,) = [line for line in ended.stdout.splitlines() if line.startswith("job ")]
+    assert line.startswith("job 1 failed")
+
+
+def test_runs_of_a_sweep_are_one_group(sweep):
+    _, folder = sweep
+    logs = sorted(folder.glob("*/wandb/offline-run-*/*.wandb"))
+    assert [log.parents[2].name for log in logs] == ["0", "1", "2"]
+    group = RunRecord(run_group=folder.name).SerializeToString()
+    assert all(group in log.read_bytes() for log in logs)
+
+
+def test_preset_sweeps_cost_by_temperature(tmp_path, monkeypatch):
+    jobs = []
+    monkeypatch.setattr("dld_spotter.train.train", lambda config, folder: jobs.append((config, folder)) or 0.0)
+    ended = train(tmp_path, "sweep=cost_by_temperature")
+    assert ended.status == 0, ended.stderr
+    pairs = {(config.objective.weights.cost, config.distillation.terms.token.temperature) for config, _ in jobs}
+    assert len(pairs) == len(jobs) == 9
+    assert {tuple(config.selector.factors) for config, _ in jobs} == {(1.0,)}
+    assert {folder.parent for _, folder in jobs} == {tmp_path}
+
+
+@pytest.mark.parametrize("stage", [pytest.param("teacher", marks=pytest.mark.slow), "distillation"])
+def test_resumes_the_interrupted_stage(tmp_path, monkeypatch, stage):
+    """A run that dies after its first epoch of a stage goes on with the second."""
+    longer = f"stages.{stage}.epochs=2"
+    kill_after_first_epoch(monkeypatch, {"teacher": "TeacherModule", "distillation": "DLDModule"}[stage])
+    with pytest.raises(Killed):
+        train(tmp_path, longer)
+    monkeypatch.undo()
+    checkpoints = tmp_path / "checkpoints"
+    last = (checkpoints / "teacher" if stage == "teacher" else checkpoints) / "last.ckpt"
+    before = torch.load(last, weights_only=True)
+    teacher = load_checkpoint(checkpoints / "teacher.ckpt").state if stage == "distillation" else None
+    ended = train(tmp_path, longer, f"resume={last}")
+    assert ended.status == 0, ended.stderr
+    after = torch.load(last, weights_only=True)
+    assert (before["global_step"], after["global_step"]) == (2, 4)
+    assert (tmp_path / "tradeoff.json").is_file()
+    if teacher is not None:
+        kept = load_checkpoint(checkpoints / "teacher.ckpt").state
+        assert all(torch.equal(kept[name], teacher[name]) for name in teacher)
+
+
+class Killed(BaseException):
+    """Stands for a signal: nothing may catch it."""
+
+
+def kill_after_first_epoch(monkeypatch, module: str) -> None:
+    def kill(self) -> None:
+        if self.current_epoch == 1:
+            raise Killed
+
+    monkeypatch.setattr(f"dld_spotter.module.{module}.on_train_epoch_start", kill)
+
+
+def assert_told(ended: Ended, status: int, *words: str) -> None:
+    assert ended.status == status
+    assert [word for word in words if word not in ended.error] == []
+
+
+def test_resuming_from_elsewhere_is_refused(tmp_path, single):
+    last = single[1] / "checkpoints" / "last.ckpt"
+    assert_told(train(tmp_path, f"resume={last}"), 2, str(last), "paths.output_dir")
+    assert_told(train(tmp_path, f"resume={tmp_path}/absent.ckpt"), 1, "absent.ckpt does not exist")
+
+
+def test_tradeoff_is_plain_json(single):
+    content = json.loads((single[1] / "tradeoff.json").read_text("utf-8"))
+    assert {"dataset", "protocol", "task", "lexicon", "images", "spotter", "commit", "points"} == set(content)
