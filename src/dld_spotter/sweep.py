@@ -1,7 +1,6 @@
 """Joins the trade-offs of a sweep's jobs."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,15 +40,15 @@ class JoinTradeOffs(Callback):
     """
 
     def __init__(self) -> None:
-        self.started = 0.0
+        self.before: dict[Path, int] | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Remember when the sweep began."""
-        self.started = time.time()
+        """Remember what earlier sweeps left."""
+        self.before = {result: _modified(result) for result in Path(config.hydra.sweep.dir).rglob(RESULT)}
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Join what there is; Hydra reports no end of a sweep in which a job failed."""
-        if not self.started:
+        if self.before is None:  # a single run
             return
         folder = Path(config.hydra.sweep.dir)
         if job_return.status is JobStatus.FAILED:
@@ -68,7 +67,7 @@ class JoinTradeOffs(Callback):
 
     def join(self, folder: Path) -> TradeOff | None:
         """Write ``tradeoff.json`` and ``tradeoff.png`` of all jobs so far; None where none has ended or they do not fit."""
-        jobs = find_jobs(folder, self.started)
+        jobs = find_jobs(folder, self.before or {})
         if not jobs:
             return None
         try:
@@ -81,16 +80,25 @@ class JoinTradeOffs(Callback):
         return joined
 
 
-def find_jobs(folder: Path, since: float = 0.0) -> list[Job]:
-    """Find the jobs below the folder of a sweep that have left a trade-off since a time, in their order."""
+def find_jobs(folder: Path, before: Mapping[Path, int]) -> list[Job]:
+    """Find the jobs below the folder of a sweep that have left a trade-off, in their order.
+
+    Args:
+        folder: of the sweep.
+        before: results that were there earlier -> their time in nanoseconds; they are left out unless they have changed.
+    """
     jobs = []
     for file in folder.rglob(".hydra/overrides.yaml"):
         result = file.parents[1] / RESULT
-        if result.is_file() and result.stat().st_mtime >= since:
+        if result.is_file() and before.get(result) != _modified(result):
             overrides = dict(entry.partition("=")[::2] for entry in OmegaConf.load(file))
             number = OmegaConf.load(file.with_name("hydra.yaml")).hydra.job.num
             jobs.append((number, Job(overrides, TradeOff.read(result))))
     return [job for _, job in sorted(jobs, key=lambda pair: pair[0])]
+
+
+def _modified(file: Path) -> int:
+    return file.stat().st_mtime_ns
 
 
 def join_jobs(jobs: Sequence[Job]) -> TradeOff:
