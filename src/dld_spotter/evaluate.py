@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from dld_spotter import assembly
 from dld_spotter.checkpoint import Checkpoint, load_checkpoint
+from dld_spotter.data.dataset import report_damage
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError
 from dld_spotter.evaluation import Rules, score_at
@@ -33,14 +34,16 @@ def run(config: DictConfig, folder: Path) -> None:
     selector = pick_selector(checkpoint, config.scale, config.gamma)
     head = len(selector.gammas) // 2 if config.gamma is None else assembly.head_of(selector, config.gamma)
     lexicon = None if config.lexicon in (None, "none") else Lexicon.read(config.lexicon, config.policy)
+    loader = assembly.build_test_loader(config, config.images)
     point, words = score_at(
         checkpoint.spotter().to(config.device),
         selector.to(config.device),
         head,
-        assembly.build_test_loader(config, config.images),
+        loader,
         Rules(config.protocol, config.task, config.iou, lexicon),
         config.resamples,
     )
+    report_damage([loader.dataset])
     facts = {
         "dataset": config.data.name,
         "protocol": config.protocol,

@@ -9,6 +9,7 @@ import rich
 from torch.utils.data import DataLoader
 
 from dld_spotter.cost import FlopCost
+from dld_spotter.data.dataset import report_damage
 from dld_spotter.evaluation import Rules, choose, measure, trade_off
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
@@ -43,6 +44,7 @@ def report(
         name: measure(model, loader, scales, FlopCost(model), rules, f"reading with the {name}")
         for name, model in models.items()
     }
+    report_damage([loader.dataset])
     for name, outcomes in tables.items():
         outcomes.save(folder / f"outcomes_{name}.npz")
     choices = {}

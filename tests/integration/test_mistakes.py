@@ -44,6 +44,8 @@ def test_damaged_files_are_skipped_and_told(photos):
     assert TradeOff.read(photos / "run" / "tradeoff.json").images == 1
     assert "7 of 10 entries were damaged and skipped" in ended.stdout
     assert f"{photos}/train/images/img_0.jpg cannot be read" in ended.stdout
+    assert "1 of 2 entries were damaged and skipped" in ended.stdout
+    assert f"{photos}/test/gts/gt_img_1.txt, line 2" in ended.stdout
 
 
 def test_truncated_image_is_told_with_its_file(photos):

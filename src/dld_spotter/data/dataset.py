@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from dld_spotter.errors import DataError
 from dld_spotter.structures import Sample
@@ -117,7 +117,8 @@ def existing_folder(root: str | Path | None, key: str = "data.root") -> Path:
 
 def report_damage(datasets: Sequence[TextDataset | None]) -> None:
     """Log once for each data set of files how many entries were skipped, if any."""
-    for dataset in datasets:
+    for given in datasets:
+        dataset = given.dataset if isinstance(given, Subset) else given
         report = dataset.damage_report() if hasattr(dataset, "damage_report") else ""
         if report:
             logger.warning("%s: %s", type(dataset).__name__, report)
