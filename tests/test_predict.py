@@ -7,7 +7,7 @@ from PIL import Image
 
 from dld_spotter.errors import DataError
 from dld_spotter.metrics.formats import read_annotations
-from dld_spotter.predict import find_images, main, open_output
+from dld_spotter.predict import find_images, main, open_output, picture_paths
 from tests.data.samples import box, sample
 from tests.trained import make_checkpoint
 
@@ -78,6 +78,12 @@ def test_drawn_pictures_keep_their_folders(predict, photos, tmp_path):
     drawn = tmp_path / "output" / "drawn"
     assert sorted(path.relative_to(drawn).as_posix() for path in drawn.rglob("*.*")) == ["a.png", "more/b.jpg"]
     assert Image.open(drawn / "a.png").size[0] >= 800
+
+
+def test_pictures_have_places_of_their_own(tmp_path):
+    names = ["a/x.jpg", "a/x.png", "b/x.jpg", "b/scan"]
+    paths = picture_paths([tmp_path / name for name in names], tmp_path / "out")
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in paths.values()] == [*names[:3], "b/scan.png"]
 
 
 def test_goes_on_where_it_stopped(predict, photos, tmp_path):

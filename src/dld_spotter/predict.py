@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob
@@ -55,9 +55,10 @@ def predict(config: DictConfig, folder: Path) -> None:
     spotter.check(config.gamma, config.scale)
     console = Console(stderr=True)
     drawn = folder / "drawn" if config.draw else None
+    pictures = picture_paths(images, drawn) if drawn else {}
     with open_output(config.out) as (out, done):
         fresh = [path for path in images if str(path) not in done]
-        damaged = read_all(spotter, config, fresh, out, drawn, console)
+        damaged = read_all(spotter, config, fresh, out, pictures, console)
     before = f", {len(images) - len(fresh)} were there before" if len(fresh) < len(images) else ""
     places = ["stdout" if config.out == STDOUT else str(config.out), *([str(drawn)] if drawn else [])]
     summary = f"{len(fresh) - damaged} of {len(images)} images read{before}: {' and '.join(places)}"
@@ -66,16 +67,27 @@ def predict(config: DictConfig, folder: Path) -> None:
         raise DataError(f"{damaged} of {len(images)} images could not be read, see above; replace or remove them")
 
 
+def picture_paths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """Where the drawn picture of each image goes: in ``folder`` as the images lie below the folder that holds them all."""
+    root = os.path.commonpath([path.absolute().parent for path in images])
+    paths = {path: folder / path.absolute().relative_to(root) for path in images}
+    return {path: to if to.suffix.lower() in IMAGE_SUFFIXES else to.with_name(to.name + ".png") for path, to in paths.items()}
+
+
 def read_all(
-    spotter: DynamicSpotter, config: DictConfig, images: Sequence[Path], out: TextIO, drawn: Path | None, console: Console
+    spotter: DynamicSpotter,
+    config: DictConfig,
+    images: Sequence[Path],
+    out: TextIO,
+    pictures: Mapping[Path, Path],
+    console: Console,
 ) -> int:
-    """Read images one after the other, write a line for each, and draw them into ``drawn`` unless it is None.
+    """Read images one after the other, write a line for each, and draw those that ``pictures`` has a place for.
 
     Returns:
         how many were damaged.
     """
     damaged = 0
-    root = Path(os.path.commonpath([path.absolute().parent for path in images])) if images else Path()
     for path in track(images, "reading", console=console, transient=True):
         try:
             pixels = read_image(path)
@@ -84,10 +96,9 @@ def read_all(
             damaged += 1
             continue
         reading = spotter.read(pixels, config.gamma, config.scale)
-        if drawn is not None:
-            target = drawn / path.absolute().relative_to(root)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draw_reading(pixels, reading).save(target, quality=92)
+        if path in pictures:
+            pictures[path].parent.mkdir(parents=True, exist_ok=True)
+            draw_reading(pixels, reading).save(pictures[path], quality=92)
         out.write(json.dumps(to_json(path, reading), ensure_ascii=False) + "\n")
         out.flush()
     return damaged
