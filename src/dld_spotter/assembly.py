@@ -25,6 +25,8 @@ from dld_spotter.module import DLDModule, TeacherModule
 
 create = partial(instantiate, _convert_="all")
 """Build an object from its configuration, its arguments being plain lists and dictionaries."""
+CHECKPOINTS = ("best", "last")
+"""Callbacks that write into the folder of their stage."""
 DATA_FACTS = ("name", "root", "strict")
 """Entries of a data configuration that others refer to, beside the arguments of the data module."""
 WANDB_HOST = "api.wandb.ai"
@@ -174,7 +176,7 @@ def build_loggers(config: DictConfig) -> list[Logger]:
 def build_trainer(config: DictConfig, loggers: list[Logger], folder: Path, epochs: int) -> Trainer:
     """Build the trainer of one stage, which keeps its checkpoints in ``folder``."""
     callbacks: list[Callback] = [
-        create(callback, **({"dirpath": str(folder)} if name == "checkpoint" else {}))
+        create(callback, **({"dirpath": str(folder)} if name in CHECKPOINTS else {}))
         for name, callback in config.callbacks.items()
     ]
     return create(config.trainer, logger=loggers, callbacks=callbacks, max_epochs=epochs, default_root_dir=str(folder))

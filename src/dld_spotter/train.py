@@ -33,6 +33,8 @@ def train(config: DictConfig, folder: Path) -> float:
     checkpoints = folder / "checkpoints"
     folders = {"teacher": checkpoints / "teacher", "distillation": checkpoints}
     interrupted = interrupted_stage(config.resume, folders)
+    if interrupted:
+        set_aside(folder / "metrics.csv")
     teacher = assembly.build_teacher(config)
     loggers = assembly.build_loggers(config)
     status, score = "failed", 0.0
@@ -72,6 +74,13 @@ def interrupted_stage(resume: str | None, folders: dict[str, Path]) -> str | Non
     raise ConfigError(
         f"resume={resume} lies in none of {', '.join(map(str, folders.values()))}; give paths.output_dir=FOLDER of that run"
     )
+
+
+def set_aside(metrics: Path) -> None:
+    """Keep the metrics of an interrupted run as ``metrics.1.csv`` and so on, since the logger starts the file anew."""
+    if metrics.is_file():
+        number = 1 + len(list(metrics.parent.glob("metrics.*.csv")))
+        metrics.replace(metrics.with_suffix(f".{number}.csv"))
 
 
 def fit(
