@@ -146,6 +146,8 @@ def test_resumes_the_interrupted_stage(tmp_path, monkeypatch, stage):
     after = torch.load(last, weights_only=True)
     assert (before["global_step"], after["global_step"]) == (2, 4)
     assert (tmp_path / "tradeoff.json").is_file()
+    assert pd.read_csv(tmp_path / "metrics.1.csv")["epoch"].max() == 0
+    assert pd.read_csv(tmp_path / "metrics.csv")["epoch"].max() == 1
     if teacher is not None:
         kept = load_checkpoint(checkpoints / "teacher.ckpt").state
         assert all(torch.equal(kept[name], teacher[name]) for name in teacher)
