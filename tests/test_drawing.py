@@ -8,7 +8,7 @@ from tests.data.samples import box, turned_box
 
 
 def reading(*words, height=400, width=900):
-    return Reading(words, 0.5, 1.84, 0.25, 0.01, width, height)
+    return Reading(words, 0.5, 1.84, 0.01, 0.25, width, height)
 
 
 def draw(image, *words):

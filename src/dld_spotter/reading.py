@@ -26,8 +26,8 @@ class Reading:
         words: the words, polygons in pixels of the original image.
         scale: the scale it was read at; 1.0 is the reference resolution.
         gflops: GFLOP spent, the selector included.
-        relative_cost: the same over the GFLOP of scale 1.0 with as many words.
         seconds: wall time from pixels to words.
+        relative_cost: GFLOP over those of scale 1.0 with as many words.
         width: of the original image, pixels.
         height: of the original image, pixels.
     """
@@ -35,8 +35,8 @@ class Reading:
     words: tuple[Word, ...]
     scale: float
     gflops: float
-    relative_cost: float
     seconds: float
+    relative_cost: float
     width: int
     height: int
 
@@ -98,7 +98,7 @@ class DynamicSpotter:
         seconds = time.perf_counter() - start
         full = self.flops.cost(*reference.shape[:2], len(words))
         spent += self.flops.cost(*scaled_size(*reference.shape[:2], scale), len(words))
-        return Reading(words, scale, spent, spent / full, seconds, width, height)
+        return Reading(words, scale, spent, seconds, spent / full, width, height)
 
     def choose(self, reference: np.ndarray, gamma: float | None = None) -> float:
         """Scale that the selector chooses for a reference image ``(H, W, 3)``."""
