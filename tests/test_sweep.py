@@ -52,11 +52,20 @@ def test_teacher_of_all_jobs_stands_there_once():
     assert len(joined.points) == 2 + 2 * 3
     assert [point.seconds for point in joined.select("static", "teacher")] == [0.1, 0.1]
     assert [point.hmean for point in joined.select("dynamic", "student cost=0.3")] == [0.4]
-    assert {(point.method, point.model) for point in main_points(joined)} == {
-        ("static", "teacher"),
-        ("dynamic", "student cost=0.1"),
-        ("dynamic", "student cost=0.3"),
-    }
+
+
+def test_runs_with_one_cost_weight_each_are_shown_as_one_curve():
+    jobs = [Job({"w.cost": cost, "t": t}, result(0.5)) for cost in ("0.1", "0.3") for t in ("1", "2")]
+    shown = [(point.method, point.model) for point in main_points(join_jobs(jobs))]
+    assert sorted(shown) == [("dynamic", "student t=1")] * 2 + [("dynamic", "student t=2")] * 2 + [("static", "teacher")] * 2
+
+
+def test_runs_with_several_cost_weights_are_shown_as_a_curve_each():
+    one = result(0.5)
+    one = replace(one, points=(*one.points, replace(one.points[-1], gamma=0.9)))
+    shown = main_points(join_jobs([Job({"w.cost": cost}, one) for cost in ("0.1", "0.3")]))
+    models = [point.model for point in shown if point.method == "dynamic"]
+    assert sorted(models) == ["student cost=0.1"] * 2 + ["student cost=0.3"] * 2
 
 
 def test_teachers_that_differ_are_told_apart():
@@ -111,7 +120,7 @@ def test_joined_after_every_job_and_failures_named(tmp_path, capsys):
     assert models == {"teacher", "student cost=1", "student cost=3"}
     assert (tmp_path / "tradeoff.png").is_file()
     out = capsys.readouterr().out
-    assert "student cost=3" in out
+    assert "Trade-off of the sweep" in out
     assert str(tmp_path / "tradeoff.json") in out.replace("\n", "")
 
 

@@ -1,5 +1,7 @@
 """Joins the trade-offs of a sweep's jobs."""
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +18,8 @@ from dld_spotter.errors import DataError
 from dld_spotter.tradeoff import Point, TradeOff, plot, table
 
 RESULT = "tradeoff.json"
+COST_WEIGHT = re.compile(r" cost=\S+")
+"""What names the cost weight in the name of a model."""
 WIDE = 200
 """Columns of a terminal that the table may take, since models have long names here."""
 
@@ -118,10 +122,16 @@ def join_jobs(jobs: Sequence[Job]) -> TradeOff:
 
 
 def main_points(joined: TradeOff) -> list[Point]:
-    """What can be shown of many runs: the dynamic points, and as a baseline the fixed scales of models without any."""
+    """What can be shown of many runs: the dynamic points, and as a baseline the fixed scales of models without any.
+
+    Where each run has one cost weight, the runs that differ in nothing else make one curve.
+    """
     dynamic = joined.select("dynamic")
-    models = {point.model for point in dynamic}
-    return [point for point in joined.select("static") if point.model not in models] + dynamic
+    models = Counter(point.model for point in dynamic)
+    static = [point for point in joined.select("static") if point.model not in models]
+    if set(models.values()) == {1}:
+        dynamic = [replace(point, model=COST_WEIGHT.sub("", point.model)) for point in dynamic]
+    return static + dynamic
 
 
 def job_names(overrides: Sequence[dict[str, str]]) -> list[str]:
