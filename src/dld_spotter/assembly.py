@@ -19,7 +19,6 @@ from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.data.splits import refuse_overlap
 from dld_spotter.errors import ConfigError
 from dld_spotter.losses.distillation import Distillation
-from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.module import DLDModule, TeacherModule
 
@@ -96,18 +95,6 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> None:
         config.scales = [float(scale) for scale in config.scales or facts["scales"]]
         config.thumbnail = facts["thumbnail"]
         config.charset = next(model["charset"] for model in facts["model"].values() if "charset" in model)
-
-
-def head_of(selector: Selector, gamma: float) -> int:
-    """Which of a selector's decisions belongs to a cost weight.
-
-    Raises:
-        ConfigError: the selector was not trained for it.
-    """
-    if round(float(gamma), 9) not in selector.gammas:
-        known = ", ".join(f"{value:g}" for value in selector.gammas)
-        raise ConfigError(f"gamma={gamma:g} is none of the cost weights this selector was trained for; choose one of {known}")
-    return selector.gammas.index(round(float(gamma), 9))
 
 
 def build_teacher(config: DictConfig) -> Spotter:

@@ -32,7 +32,7 @@ def run(config: DictConfig, folder: Path) -> None:
     checkpoint = load_checkpoint(config.ckpt)
     assembly.adopt(config, checkpoint)
     selector = pick_selector(checkpoint, config.scale, config.gamma)
-    head = len(selector.gammas) // 2 if config.gamma is None else assembly.head_of(selector, config.gamma)
+    head = selector.head(config.gamma)
     lexicon = None if config.lexicon in (None, "none") else Lexicon.read(config.lexicon, config.policy)
     loader = assembly.build_test_loader(config, config.images)
     point, words = score_at(

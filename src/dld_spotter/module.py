@@ -281,7 +281,7 @@ class DLDModule(StageModule):
 
     def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
         """Read each image at the scale that the middle cost weight chooses."""
-        choice = self.selector(batch.thumbnails, batch.views[1.0].sizes)[len(self.selector.factors) // 2]
+        choice = self.selector(batch.thumbnails, batch.views[1.0].sizes)[self.selector.head()]
         words = read_at(self.student, self.selector.scales, choice.index, batch)
         self.score(words, batch)
 

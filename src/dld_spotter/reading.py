@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from dld_spotter.checkpoint import load_checkpoint
 from dld_spotter.cost import FlopCost, selector_gflops
-from dld_spotter.data.dataset import read_image
+from dld_spotter.data.dataset import read_image, to_rgb
 from dld_spotter.data.views import ReferenceSize, make_thumbnails, make_view, scaled_size
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.selector import Selector
@@ -102,7 +102,7 @@ class DynamicSpotter:
 
     def choose(self, reference: np.ndarray, gamma: float | None = None) -> float:
         """Scale that the selector chooses for a reference image ``(H, W, 3)``."""
-        head = len(self.selector.gammas) // 2 if gamma is None else self.selector.gammas.index(_rounded(gamma))
+        head = self.selector.head(gamma)
         thumbnails = make_thumbnails([reference], self.thumbnail).to(self.device)
         sizes = torch.tensor([reference.shape[:2]], device=self.device)
         return self.selector.scales[int(self.selector(thumbnails, sizes)[head].index[0])]
@@ -117,9 +117,7 @@ class DynamicSpotter:
             raise ConfigError(f"gamma={gamma:g} and scale={scale:g} exclude each other; leave one of them out")
         if self.selector is None:
             raise ConfigError(f"gamma={gamma:g} needs a selector, which this checkpoint lacks; give another one, or a scale")
-        if _rounded(gamma) not in self.selector.gammas:
-            known = ", ".join(f"{value:g}" for value in self.selector.gammas)
-            raise ConfigError(f"gamma={gamma:g} is none of this selector's cost weights; choose one of {known}")
+        self.selector.head(gamma)
 
 
 def usable_device(device: torch.device | str | None = None) -> torch.device:
@@ -131,16 +129,12 @@ def usable_device(device: torch.device | str | None = None) -> torch.device:
         raise ConfigError(f"device={device} cannot be used ({reason}); leave it out or give device=cpu") from error
 
 
-def _rounded(gamma: float) -> float:
-    return round(float(gamma), 9)  # as Selector.gammas are
-
-
 def to_array(image: str | Path | Image.Image | np.ndarray) -> np.ndarray:
     """Bring a path, a PIL image or an array to ``(H, W, 3)`` uint8 RGB, upright."""
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if isinstance(image, Image.Image):
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        return np.array(to_rgb(ImageOps.exif_transpose(image)))
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise ConfigError(f"an image array must be (H, W, 3) uint8 RGB, found {image.shape} {image.dtype}; convert it first")
     return image

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import torch
 
 _MODEL = (
-    "backbone.settings={embedding_size:8,hidden_sizes:[8,8,16,16],depths:[1,1,1,1],layer_type:basic}",
+    "backbone.settings={embedding_size:8,hidden_sizes:[16,16,16,16],depths:[1,1,1,1],layer_type:basic}",
     "channels=16",
     "head_channels=8",
     "widths=[16,16,16]",

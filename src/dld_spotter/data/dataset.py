@@ -89,14 +89,15 @@ def read_image(path: str | Path) -> np.ndarray:
     try:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
-            return np.array(_to_rgb(image))
+            return np.array(to_rgb(image))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; restore the image or remove its annotation") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image ({error}); replace or remove it") from error
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Bring an image of any mode to RGB: 16 bits are scaled, alpha is laid on white."""
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel
         values = np.asarray(image).astype(np.float32)
         if values.size and values.max() > 255:

@@ -39,6 +39,19 @@ class Selector(nn.Module, ABC):
         self.gammas = tuple(round(gamma * factor, 9) for factor in self.factors)
         self.trainable = trainable
 
+    def head(self, gamma: float | None = None) -> int:
+        """Which of the decisions belongs to a cost weight, by default the middle one.
+
+        Raises:
+            ConfigError: there is none for it.
+        """
+        if gamma is None:
+            return len(self.gammas) // 2
+        if round(float(gamma), 9) not in self.gammas:
+            known = ", ".join(f"{value:g}" for value in self.gammas)
+            raise ConfigError(f"gamma={gamma:g} is none of this selector's cost weights; choose one of {known}")
+        return self.gammas.index(round(float(gamma), 9))
+
     @abstractmethod
     def forward(self, thumbnails: Tensor, sizes: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
         """Decide for every cost weight.
