@@ -30,6 +30,9 @@ USER_ERRORS = (SpotterError, HydraException, OmegaConfBaseException)
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 """Whether the user asked for tracebacks in place of sentences."""
 
+# oneDNN compiles a kernel for every shape it meets and keeps 1024 of them: too few for the scales of a batch.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
+
 NOISE = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 calls what torch 2.13 deprecates
     r"The number of training batches .* is smaller than the logging interval",

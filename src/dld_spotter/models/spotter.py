@@ -118,6 +118,7 @@ class TextMapSpotter(Spotter):
         self.min_score = min_score
         self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
+        self.to(memory_format=torch.channels_last)  # as the images come: on CPU a third of the time of single precision
 
     def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:
         """See :meth:`Spotter.detect`; the features are the normalised images and pyramid levels at strides 4, 8 and 16."""
