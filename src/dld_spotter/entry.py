@@ -126,7 +126,8 @@ def _tell(error: BaseException) -> int:
     while cause is not None and not isinstance(cause, SpotterError):  # what Hydra wrapped while it built an object
         cause = cause.__cause__
     cause = cause or error
-    message = " ".join(str(cause).partition("Config search path:")[0].split())
+    own = str(cause).rpartition(f"{type(cause).__name__}: ")[2]  # a loader's worker puts its traceback before the message
+    message = " ".join(own.partition("Config search path:")[0].split())
     hint = "" if isinstance(cause, SpotterError | InstantiationException) else " (--help lists what can be chosen)"
     print(f"error: {message}{hint}", file=sys.stderr)
     return 1 if isinstance(cause, SpotterError) and not isinstance(cause, ConfigError) else 2
