@@ -94,7 +94,7 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> None:
     with open_dict(config):
         config.scales = [float(scale) for scale in config.scales or facts["scales"]]
         config.thumbnail = facts["thumbnail"]
-        config.charset = next(model["charset"] for model in facts["model"].values() if "charset" in model)
+        config.charset = checkpoint.config(checkpoint.reader)["charset"]
 
 
 def build_teacher(config: DictConfig) -> Spotter:

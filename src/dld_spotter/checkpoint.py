@@ -59,12 +59,17 @@ class Checkpoint:
             )
         return {name: value.float() if value.is_floating_point() else value for name, value in found.items()}
 
-    def build(self, part: str) -> nn.Module:
-        """Build one part from its configuration, with its weights, for inference."""
+    def config(self, part: str) -> dict[str, Any]:
+        """Configuration of one part; it builds classes of this package only."""
         config = self.provenance.get("model", {}).get(part)
         if config is None:
             raise CheckpointError(f"{self.path} has no configuration of a {part}; give another file")
         _refuse_foreign_targets(config, self.path)
+        return config
+
+    def build(self, part: str) -> nn.Module:
+        """Build one part from its configuration, with its weights, for inference."""
+        config = self.config(part)
         try:
             module = instantiate(config, _convert_="all")
         except InstantiationException as error:
@@ -75,9 +80,14 @@ class Checkpoint:
         load_weights(module, self.weights(part), self.path)
         return module.eval()
 
+    @property
+    def reader(self) -> str:
+        """The part that reads: the student where there is one, else the teacher."""
+        return "student" if "student" in self.parts() else "teacher"
+
     def spotter(self) -> Spotter:
-        """The student where there is one, else the teacher."""
-        return self.build("student" if "student" in self.parts() else "teacher")
+        """The part that reads."""
+        return self.build(self.reader)
 
     def selector(self) -> Selector | None:
         """The selector, if there is one."""
