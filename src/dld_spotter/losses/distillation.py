@@ -21,7 +21,12 @@ def single(values: Tensor) -> Tensor:
 
 
 def squared_difference(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference over every element (L_roi and L_con of the paper)."""
+    """Mean squared difference over every element (L_roi and L_con of the paper); raises ConfigError where shapes differ."""
+    if student.shape != teacher.shape:
+        raise ConfigError(
+            f"distillation.terms roi and context need features of one size, found {list(student.shape[1:])} of the student "
+            f"and {list(teacher.shape[1:])} of the teacher; give '~distillation.terms.roi' '~distillation.terms.context'"
+        )
     return F.mse_loss(single(student), single(teacher))
 
 
