@@ -48,6 +48,10 @@ class SpottingDataModule(lightning.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        given = (("batch_size", batch_size, 1), ("eval_batch_size", eval_batch_size, 1), ("workers", workers, 0))
+        for key, value, least in given:
+            if value is not None and value < least:
+                raise ConfigError(f"data.{key} must be at least {least}, found {value}; raise it")
         self.train, self.validation, self.test = train, validation, test
         self.collate, self.train_collate = collate, train_collate or collate
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
