@@ -5,6 +5,7 @@
 
 from pathlib import Path
 
+import rich
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -13,6 +14,7 @@ from dld_spotter.checkpoint import load_checkpoint
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError
 from dld_spotter.evaluation import Rules
+from dld_spotter.reading import usable_device
 from dld_spotter.report import report
 
 READERS = ("teacher", "student")
@@ -26,13 +28,18 @@ def run(config: DictConfig, folder: Path) -> None:
     wanted = list(config.parts or known)
     if unknown := [part for part in wanted if part not in known]:
         raise ConfigError(f"parts={unknown} is not in {checkpoint.path}, which can read with {', '.join(known)}; name these")
-    models = {part: checkpoint.build(part).to(config.device) for part in wanted}
+    device = usable_device(config.device)
+    models = {part: checkpoint.build(part).to(device) for part in wanted}
+    scales = [float(scale) for scale in config.scales]
     selector = checkpoint.selector() if "student" in models else None
+    if selector is not None and list(selector.scales) != scales:
+        rich.print(f"no dynamic points: the selector chooses among the scales {list(selector.scales)}")
+        selector = None
     report(
         models,
-        selector.to(config.device) if selector else None,
+        selector.to(device) if selector else None,
         assembly.build_test_loader(config, config.images),
-        scales=[float(scale) for scale in config.scales],
+        scales=scales,
         dataset=config.data.name,
         rules=Rules(config.protocol, config.task, config.iou),
         resamples=config.resamples,
