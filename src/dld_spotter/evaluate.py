@@ -22,6 +22,7 @@ from dld_spotter.errors import ConfigError
 from dld_spotter.evaluation import Rules, score_at
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.models.selector import FixedScale, Selector
+from dld_spotter.reading import usable_device
 from dld_spotter.structures import Word
 from dld_spotter.tradeoff import table
 
@@ -35,9 +36,10 @@ def run(config: DictConfig, folder: Path) -> None:
     head = selector.head(config.gamma)
     lexicon = None if config.lexicon in (None, "none") else Lexicon.read(config.lexicon, config.policy)
     loader = assembly.build_test_loader(config, config.images)
+    device = usable_device(config.device)
     point, words = score_at(
-        checkpoint.spotter().to(config.device),
-        selector.to(config.device),
+        checkpoint.spotter().to(device),
+        selector.to(device),
         head,
         loader,
         Rules(config.protocol, config.task, config.iou, lexicon),
