@@ -50,7 +50,8 @@ def report(
     choices = {}
     if selector is not None:
         outcomes = tables["student"]
-        choices["student"] = choose(selector, loader, outcomes.names, float(outcomes.gflops[:, -1].mean()))
+        full = outcomes.gflops[:, outcomes.scales.index(1.0)]
+        choices["student"] = choose(selector, loader, outcomes.names, float(full.mean()))
     result = trade_off(tables, choices, dataset, type(next(iter(models.values()))).__name__, rules, resamples)
     result.write(folder / "tradeoff.json")
     plot(result.points, folder / "tradeoff.png", f"{dataset}: {result.images} images, {rules.task.replace('_', ' ')}")
