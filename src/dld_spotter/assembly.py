@@ -125,7 +125,9 @@ def build_teacher_module(config: DictConfig, teacher: Spotter) -> TeacherModule:
 def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
     """Build the module of the distillation stage; the student starts from the teacher's weights where they fit."""
     student: Spotter = create(config.model.student)
-    if config.model.student == config.model.teacher:
+    shapes = [{name: value.shape for name, value in spotter.state_dict().items()} for spotter in (student, teacher)]
+    fits = shapes[0] == shapes[1]
+    if fits:
         student.load_state_dict(teacher.state_dict())
     return DLDModule(
         teacher=teacher,
@@ -137,6 +139,7 @@ def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
         **_shared(config, config.stages.distillation),
         selector_lr=config.stages.distillation.selector_lr,
         selector_samples=config.stages.distillation.selector_samples,
+        freeze_normalization=fits,  # a student that starts from nothing has no statistics to keep
     )
 
 
