@@ -68,6 +68,9 @@ def interrupted_stage(resume: str | None, folders: dict[str, Path]) -> str | Non
         return None
     if not Path(resume).is_file():
         raise CheckpointError(f"resume={resume} does not exist; give the last.ckpt of an interrupted stage")
+    load_checkpoint(resume)
+    if Path(resume).stem not in assembly.CHECKPOINTS:
+        raise ConfigError(f"resume={resume} holds weights only; give the last.ckpt beside it, or the best.ckpt")
     for stage, folder in folders.items():
         if Path(resume).resolve().parent == folder.resolve():
             return stage
