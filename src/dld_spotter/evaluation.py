@@ -195,10 +195,11 @@ def trade_off(
 
 def commit() -> str | None:
     """Version of the code, where it runs from a checkout."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():  # installed, maybe within the checkout of something else
+        return None
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10
-        )
+        found = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return found.stdout.strip() or None
