@@ -79,7 +79,13 @@ def build_data(config: DictConfig, stage: str = "distillation") -> SpottingDataM
 
 
 def build_test_loader(config: DictConfig, images: int | None = None) -> DataLoader:
-    """Build the loader of the test images, at most so many of them; training data need not be there."""
+    """Build the loader of the test images, at most so many of them; training data need not be there.
+
+    Raises:
+        ConfigError: ``images`` is no positive number.
+    """
+    if images is not None and (not isinstance(images, int) or images < 1):
+        raise ConfigError(f"images={images} to score must be a whole number of at least 1; null takes all")
     resolved = OmegaConf.to_container(config.data, resolve=True)
     resolved["train"] = resolved["validation"] = None
     data: SpottingDataModule = create({key: value for key, value in resolved.items() if key not in DATA_FACTS})
