@@ -18,6 +18,7 @@ from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.evaluation import Rules
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
+from dld_spotter.reading import usable_device
 from dld_spotter.report import report
 
 
@@ -109,9 +110,11 @@ def fit(
 
 def evaluate(config: DictConfig, models: dict[str, Spotter], selector: Selector | None, folder: Path) -> None:
     """Measure the models on the test images and report the trade-off."""
+    # The trainer leaves its models on the CPU, wherever it trained them.
+    device = usable_device("cpu" if config.trainer.accelerator == "cpu" else None)
     report(
-        models,
-        selector,
+        {name: model.to(device) for name, model in models.items()},
+        selector.to(device) if selector else None,
         assembly.build_test_loader(config, config.evaluation.images),
         scales=[float(scale) for scale in config.scales],
         dataset=config.data.name,
