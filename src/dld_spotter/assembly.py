@@ -58,13 +58,30 @@ def _logged_in() -> bool:
         return False
 
 
+def candidate_scales(config: DictConfig) -> list[float]:
+    """The scales of a run.
+
+    Raises:
+        ConfigError: they are not ascending numbers above 0, or 1.0 is not among them.
+    """
+    try:
+        scales = [float(scale) for scale in config.scales]
+    except (TypeError, ValueError):
+        scales = []
+    if 1.0 not in scales or scales != sorted(set(scales)) or scales[0] <= 0:
+        raise ConfigError(
+            f"scales={config.scales} must be ascending, above 0, and hold 1.0, the reference resolution; give such as [0.5,1.0]"
+        )
+    return scales
+
+
 def provenance(config: DictConfig) -> dict[str, Any]:
     """Plain values that let a checkpoint be used without this configuration."""
     return {
         "format": FORMAT,
         "model": OmegaConf.to_container(config.model, resolve=True)
         | {"selector": OmegaConf.to_container(config.selector, resolve=True)},
-        "scales": [float(scale) for scale in config.scales],
+        "scales": candidate_scales(config),
         "thumbnail": int(config.thumbnail),
     }
 
@@ -98,7 +115,8 @@ def adopt(config: DictConfig, checkpoint: Checkpoint) -> None:
     """Let the loaders of ``config`` serve what a checkpoint was trained with."""
     facts = checkpoint.provenance
     with open_dict(config):
-        config.scales = [float(scale) for scale in config.scales or facts["scales"]]
+        config.scales = config.scales or facts["scales"]
+        config.scales = candidate_scales(config)
         config.thumbnail = facts["thumbnail"]
         config.charset = checkpoint.config(checkpoint.reader)["charset"]
 

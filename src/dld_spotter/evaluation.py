@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from dld_spotter.cost import CostModel, FlopCost, selector_gflops
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import ImageCounts, score_image
+from dld_spotter.metrics.protocols import check_task, find_protocol
 from dld_spotter.models.selector import FixedScale, Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.routing import read_at
@@ -41,6 +42,10 @@ class Rules:
     task: str = "end_to_end"
     iou: float = 0.5
     lexicon: Lexicon | None = None
+
+    def __post_init__(self) -> None:
+        find_protocol(self.protocol)
+        check_task(self.task)
 
     def count(self, name: str, truth: TextInstances, words: Sequence[Word]) -> ImageCounts:
         """Count one image."""

@@ -30,7 +30,7 @@ def run(config: DictConfig, folder: Path) -> None:
         raise ConfigError(f"parts={unknown} is not in {checkpoint.path}, which can read with {', '.join(known)}; name these")
     device = usable_device(config.device)
     models = {part: checkpoint.build(part).to(device) for part in wanted}
-    scales = [float(scale) for scale in config.scales]
+    scales = assembly.candidate_scales(config)
     selector = checkpoint.selector() if "student" in models else None
     if selector is not None and list(selector.scales) != scales:
         rich.print(f"no dynamic points: the selector chooses among the scales {list(selector.scales)}")

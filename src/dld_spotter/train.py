@@ -28,6 +28,10 @@ def train(config: DictConfig, folder: Path) -> float:
     Returns:
         the metric a sweep optimises: best validation Hmean of the last stage.
     """
+    if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
+        raise ConfigError(f"seed={config.seed} must be a whole number from 0 to 2**32 - 1; give such as seed=1")
+    assembly.candidate_scales(config)  # refused here rather than after the training
+    Rules(**config.evaluation.rules)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
@@ -116,7 +120,7 @@ def evaluate(config: DictConfig, models: dict[str, Spotter], selector: Selector 
         {name: model.to(device) for name, model in models.items()},
         selector.to(device) if selector else None,
         assembly.build_test_loader(config, config.evaluation.images),
-        scales=[float(scale) for scale in config.scales],
+        scales=assembly.candidate_scales(config),
         dataset=config.data.name,
         rules=Rules(**config.evaluation.rules),
         resamples=config.evaluation.resamples,
