@@ -32,6 +32,9 @@ def run(config: DictConfig, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = load_checkpoint(config.ckpt)
     assembly.adopt(config, checkpoint)
+    for key in ("gamma", "scale"):
+        if not isinstance(config[key], int | float | None):
+            raise ConfigError(f"{key}={config[key]} must be a number, or null to leave it to the checkpoint")
     selector = pick_selector(checkpoint, config.scale, config.gamma)
     head = selector.head(config.gamma)
     lexicon = None if config.lexicon in (None, "none") else Lexicon.read(config.lexicon, config.policy)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dld_spotter.errors import DataError
+from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.tradeoff.allocation import SLACK, best_mix, oracle
 from dld_spotter.tradeoff.outcomes import COST, Outcomes, hmean, spend
 
@@ -25,7 +25,12 @@ def resample(images: int, number: int = 1000, seed: int = 0) -> np.ndarray:
     """How often each image is drawn in each resample, divided by N: ``(number, N)``, rows summing to 1.
 
     One such matrix for several methods makes their comparison paired.
+
+    Raises:
+        ConfigError: no resample is asked for.
     """
+    if number < 1:
+        raise ConfigError(f"resamples={number} of the bootstrap must be at least 1; give such as 1000")
     return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=number) / images
 
 
