@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from dld_spotter.cost import CostModel
+from dld_spotter.errors import ConfigError
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.losses.objective import Objective
@@ -174,6 +175,8 @@ class DLDModule(StageModule):
         freeze_normalization: bool = True,
     ) -> None:
         super().__init__(detection_loss, recognition_loss, objective, optimizer, scheduler, provenance)
+        if selector_samples < 1:
+            raise ConfigError(f"stages.distillation.selector_samples must be at least 1, found {selector_samples}; raise it")
         self.teacher = teacher.requires_grad_(False)
         self.student = student
         self.selector = selector
