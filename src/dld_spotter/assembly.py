@@ -188,7 +188,9 @@ def build_loggers(config: DictConfig) -> list[Logger]:
 
 
 def build_trainer(config: DictConfig, loggers: list[Logger], folder: Path, epochs: int) -> Trainer:
-    """Build the trainer of one stage, which keeps its checkpoints in ``folder``."""
+    """Build the trainer of one stage, which keeps its checkpoints in ``folder``; raises ConfigError for endless stages."""
+    if not isinstance(epochs, int) or epochs < 0:
+        raise ConfigError(f"stages have epochs={epochs}, expected a whole number of at least 0; correct stages.*.epochs")
     callbacks: list[Callback] = [
         create(callback, **({"dirpath": str(folder)} if name in CHECKPOINTS else {}))
         for name, callback in config.callbacks.items()
