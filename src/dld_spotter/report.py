@@ -58,6 +58,7 @@ def report(
     rich.print(table(result.select("static") + result.select("dynamic")))
     if choices and "teacher" in tables:
         rows = compare(tables["teacher"], tables["student"], choices["student"], resamples)
-        (folder / "comparison.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", "utf-8")
+        plain = json.loads(json.dumps([asdict(row) for row in rows]), parse_constant=lambda _: None)  # JSON knows no NaN
+        (folder / "comparison.json").write_text(json.dumps(plain, indent=1) + "\n", "utf-8")
         rich.print(comparison_table(rows))
     rich.print(f"everything is in {folder}")
