@@ -4,6 +4,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -143,14 +144,14 @@ def score_at(
     spotter.eval()
     selector.eval()
     device = next(spotter.parameters()).device
-    flops, rows, read = FlopCost(spotter), [], {}
+    flops, own, rows, read = FlopCost(spotter), 0.0, [], {}
     for batch in track(loader, description="reading"):
         start = time.perf_counter()
         batch = batch.to(device)
         index = selector(batch.thumbnails, batch.views[1.0].sizes)[head].index
         found = read_at(spotter, selector.scales, index, batch)
         seconds = (time.perf_counter() - start) / len(batch)
-        own = selector_gflops(selector, batch.thumbnails.shape[-1])
+        own = own or selector_gflops(selector, batch.thumbnails.shape[-1])
         for i, (name, words) in enumerate(zip(batch.names, found, strict=True)):
             if name in read:
                 continue
@@ -198,6 +199,7 @@ def trade_off(
     return TradeOff(dataset, rules.protocol, rules.task, "none", images, spotter, commit(), tuple(points))
 
 
+@cache
 def commit() -> str | None:
     """Version of the code, where it runs from a checkout."""
     root = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from dld_spotter import assembly
 from dld_spotter.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.evaluation import Rules
+from dld_spotter.evaluation import Rules, commit
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.reading import usable_device
@@ -32,6 +32,7 @@ def train(config: DictConfig, folder: Path) -> float:
         raise ConfigError(f"seed={config.seed} must be a whole number from 0 to 2**32 - 1; give such as seed=1")
     assembly.candidate_scales(config)  # refused here rather than after the training
     Rules(**config.evaluation.rules)
+    commit()  # what runs is what is there now, not what is there when the run ends
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "config.yaml", resolve=True)

@@ -63,6 +63,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(1, 41):
             Image.new("RGB", (48, 32)).save(images / f"img_{number}.jpg")
             (truths / f"gt_img_{number}.txt").write_text("4,4,40,4,40,20,4,20,word\n")
+    for split in ("Train", "Test"):  # as Total-Text has them
+        for kind in ("images", "gts"):
+            target = root / {"images": "Images", "gts": "txt_format"}[kind] / split
+            target.parent.mkdir(exist_ok=True)
+            (root / split / kind).rename(target)
     return root
 
 

@@ -97,7 +97,7 @@ def test_missing_folders(tmp_path):
     write_tree(tmp_path, {})
     with pytest.raises(DataError, match="holds no image"):
         ICDAR2015(tmp_path)
-    with pytest.raises(ConfigError, match=r"data\.split=val is unknown; use train, test or null"):
+    with pytest.raises(ConfigError, match="data split val is unknown; use train or test, or null"):
         ICDAR2015(tmp_path, "val")
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from dld_spotter.data.readers.sroie import SROIE, split_line
-from dld_spotter.errors import DataError
+from dld_spotter.errors import ConfigError, DataError
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "sroie"
 
@@ -45,11 +45,13 @@ def test_a_line_without_text_stays():
 
 
 def test_missing_split(tmp_path):
-    with pytest.raises(DataError, match=r"data\.root=.*train is not a folder"):
+    with pytest.raises(DataError, match="holds no image"):
         SROIE(tmp_path, "train")
+    with pytest.raises(ConfigError, match="split dev is unknown"):
+        SROIE(tmp_path, "dev")
 
 
-@pytest.mark.parametrize(("split", "images"), [("train", 500), ("val", 60)])
+@pytest.mark.parametrize(("split", "images"), [("train", 500), ("test", 60)])
 def test_real_folders(split, images):
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is absent")
