@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dld_spotter.cost import CostModel, FlopCost, selector_gflops
+from dld_spotter.errors import ConfigError
 from dld_spotter.evaluation import Rules, choose, measure, score_at, trade_off
 from dld_spotter.metrics.matching import score_image
 from dld_spotter.models.selector import FixedScale, GumbelSelector
@@ -85,3 +86,9 @@ def test_the_trade_off_holds_every_method(spotter, loader, batch):
     assert result.select("random_mix")
     assert result.select("oracle")
     assert (result.dataset, result.images) == ("drawn", 3)
+
+
+@pytest.mark.parametrize("iou", ["half", -0.1, 1.0, None])
+def test_rules_need_a_threshold(iou):
+    with pytest.raises(ConfigError, match="iou"):
+        Rules(iou=iou)

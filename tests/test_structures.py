@@ -32,6 +32,14 @@ def test_a_batch_moves_as_a_whole(batch):
     assert len(moved) == 3
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_batch_is_pinned_as_a_whole(batch):
+    pinned = batch.pin_memory()
+    assert pinned.sides.is_pinned()
+    assert all(view.images.is_pinned() and view.targets.text.is_pinned() for view in pinned.views.values())
+
+
 def test_selecting_images_takes_their_targets(batch):
     view = batch.views[0.5]
     index = torch.tensor([2, 0])

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from dld_spotter.checkpoint import FORMAT, Checkpoint, load_checkpoint, load_weights
 from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.data.splits import refuse_overlap
-from dld_spotter.errors import ConfigError
+from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.module import DLDModule, TeacherModule
@@ -138,6 +138,10 @@ def build_teacher(config: DictConfig) -> Spotter:
         checkpoint = load_checkpoint(stage.checkpoint)
         part = "teacher" if "teacher" in checkpoint.parts() else "student"
         load_weights(teacher, checkpoint.weights(part), checkpoint.path)
+        if checkpoint.build(part).charset != teacher.charset:
+            raise CheckpointError(
+                f"checkpoint {checkpoint.path} writes other characters; give the charset= it was trained with"
+            )
     return teacher
 
 

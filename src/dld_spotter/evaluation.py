@@ -13,6 +13,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader
 
 from dld_spotter.cost import CostModel, FlopCost, selector_gflops
+from dld_spotter.errors import ConfigError
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import ImageCounts, score_image
 from dld_spotter.metrics.protocols import check_task, find_protocol
@@ -47,6 +48,8 @@ class Rules:
     def __post_init__(self) -> None:
         find_protocol(self.protocol)
         check_task(self.task)
+        if not isinstance(self.iou, int | float) or not 0 <= self.iou < 1:
+            raise ConfigError(f"iou={self.iou} must be a number from 0 to below 1; 0.5 is usual")
 
     def count(self, name: str, truth: TextInstances, words: Sequence[Word]) -> ImageCounts:
         """Count one image."""

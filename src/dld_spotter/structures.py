@@ -4,8 +4,8 @@ Coordinates are pixels, x to the right and y down, with the centre of the first 
 of resolution multiplies a coordinate and nothing else.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -64,16 +64,22 @@ class Movable:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """Return a copy on ``device``."""
-        return replace(self, **{f.name: _move(getattr(self, f.name), device, non_blocking) for f in fields(self)})
+        return self._each(lambda part: part.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        """Return a copy in page-locked memory, as a loader that feeds a GPU asks for."""
+        return self._each(lambda part: part.pin_memory())
+
+    def _each(self, change: Callable[[Any], Any]) -> Self:
+        return replace(self, **{f.name: _change(getattr(self, f.name), change) for f in fields(self)})
 
 
-def _move(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
+def _change(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Change a tensor, or what holds tensors; leave everything else as it is."""
     if isinstance(value, Tensor | Movable):
-        return value.to(device, non_blocking=non_blocking)
+        return change(value)
     if isinstance(value, dict):
-        return {key: _move(item, device, non_blocking) for key, item in value.items()}
-    if isinstance(value, tuple) and value and (isinstance(value[0], Tensor) or is_dataclass(value[0])):
-        return tuple(_move(item, device, non_blocking) if isinstance(item, Tensor | Movable) else item for item in value)
+        return {key: _change(item, change) for key, item in value.items()}
     return value
 
 

@@ -104,7 +104,7 @@ def fit(
     trainer = assembly.build_trainer(config, loggers, folders[stage], config.stages[stage].epochs)
     resume = config.resume if interrupted == stage else None
     trainer.fit(module, datamodule=assembly.build_data(config, stage), ckpt_path=resume, weights_only=True)
-    best = trainer.checkpoint_callback
+    best = next((callback for callback in trainer.checkpoint_callbacks if callback.monitor), None)
     if best is None or not best.best_model_path:
         return 0.0
     content = load_checkpoint(best.best_model_path)
