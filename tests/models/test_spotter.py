@@ -135,7 +135,7 @@ def test_stepping_repeats_forcing(spotter, batch):
     attention = spotter.recognizer.attention
     tokens, state = torch.full((5,), START), attention.start(5, torch.device("cpu"))
     for position in range(batch.labels.shape[1]):
-        found, state = attention.step(read.context, tokens, state)
+        found, state = attention.step(attention.memorize(read.context), tokens, state)
         expected = read.logits[:, position].log_softmax(-1)
         torch.testing.assert_close(found[:, [END, *range(3, len(CHARSET))]], expected[:, [END, *range(3, len(CHARSET))]])
         assert found[:, [0, START]].isinf().all(), "never written"

@@ -18,6 +18,9 @@ from dld_spotter.models.neck import conv_block
 from dld_spotter.models.roi import sample_strips
 from dld_spotter.structures import Recognition, Strips
 
+Memory = tuple[Tensor, Tensor]
+"""Keys and values ``(N, T, hidden)`` that a decoder attends to."""
+
 
 class StripEncoder(nn.Module):
     """From a view and its words to RoI features ``(N, C, 8, 32)`` and their context ``(N, 32, 2 * hidden)``.
@@ -93,27 +96,31 @@ class AttentionDecoder(nn.Module):
         never_written[[PADDING, START]] = float("-inf")
         self.register_buffer("never_written", never_written, persistent=False)
 
-    def attend(self, queries: Tensor, context: Tensor) -> Tensor:
-        """Map queries ``(N, L, hidden)`` and context ``(N, T, C)`` to logits ``(N, L, V)``."""
-        keys = self.key(context) + self.position
+    def memorize(self, context: Tensor) -> Memory:
+        """Keys and values ``(N, T, hidden)`` of a context ``(N, T, C)``; the same at every step, so computed once."""
+        return self.key(context) + self.position, self.value(context)
+
+    def attend(self, queries: Tensor, memory: Memory) -> Tensor:
+        """Map queries ``(N, L, hidden)`` and what is attended to, to logits ``(N, L, V)``."""
+        keys, values = memory
         weights = (queries @ keys.transpose(1, 2) * self.scale).softmax(dim=-1)
-        return self.output(torch.cat([queries, weights @ self.value(context)], dim=-1))
+        return self.output(torch.cat([queries, weights @ values], dim=-1))
 
     def forward(self, context: Tensor, labels: Tensor) -> Tensor:
         """Teacher forcing: logits ``(N, L, V)`` of ``labels`` ``(N, L)`` given the characters before each."""
         previous = F.pad(labels[:, :-1], (1, 0), value=START)
         queries, _ = self.recurrent(self.embed(previous))
-        return self.attend(queries, context)
+        return self.attend(queries, self.memorize(context))
 
     def start(self, words: int, device: torch.device) -> State:
         """State before the first character."""
         zeros = torch.zeros(1, words, self.recurrent.hidden_size, device=device)
         return zeros, zeros
 
-    def step(self, context: Tensor, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, memory: Memory, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One character further: log-probabilities ``(M, V)`` and the next state."""
         queries, state = self.recurrent(self.embed(tokens)[:, None], state)
-        return F.log_softmax(self.attend(queries, context)[:, 0].float(), dim=-1) + self.never_written, state
+        return F.log_softmax(self.attend(queries, memory)[:, 0].float(), dim=-1) + self.never_written, state
 
 
 class Recognizer(nn.Module):
@@ -149,8 +156,9 @@ class Recognizer(nn.Module):
         if self.decoder == "ctc":
             labels, log_probability = ctc_greedy(self.ctc(context))
         else:
+            memory = self.attention.memorize(context)
             labels, log_probability = greedy_search(
-                lambda tokens, state, rows: self.attention.step(context[rows], tokens, state),
+                lambda tokens, state, _: self.attention.step(memory, tokens, state),
                 self.attention.start(len(context), context.device),
                 len(context),
                 self.max_length + 1,
@@ -160,8 +168,9 @@ class Recognizer(nn.Module):
 
     def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Likeliest ``count`` sequences of every word, see :func:`dld_spotter.decoding.beam_search`."""
+        keys, values = (part.repeat_interleave(count, dim=0) for part in self.attention.memorize(context))
         return beam_search(
-            lambda tokens, state, rows: self.attention.step(context[rows], tokens, state),
+            lambda tokens, state, _: self.attention.step((keys, values), tokens, state),
             self.attention.start(len(context), context.device),
             len(context),
             self.max_length + 1,
