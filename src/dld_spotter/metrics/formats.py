@@ -2,7 +2,8 @@
 
 A line of a text file is one of
 
-- ``x1,y1,...,x4,y4[,confidence],text``: quadrilaterals, with or without a column of confidences throughout;
+- ``x1,y1,...,x4,y4[,confidence],text``: quadrilaterals, with or without a column of confidences throughout; for
+  detection the text may be absent;
 - ``x1,y1,...,xn,yn,####text``: polygons of any length;
 - ``x1,y1,...,xn,yn,text`` (``protocol=davar``): polygons of any length, the text holds no comma.
 
@@ -10,25 +11,32 @@ A line of a text file is one of
 are dropped, a text in double quotes is unquoted, and predictions with confidences compete in order of confidence.
 """
 
+import codecs
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from dld_spotter.errors import DataError
+from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.metrics.lexicons import image_key
 from dld_spotter.structures import TextInstances, Word
 
 IGNORED = "###"
+CONFIDENCES = ("auto", "yes", "no")
+LARGEST_MEMBER, LARGEST_ARCHIVE = 2**26, 2**30
+"""Bytes of text, after unpacking, beyond which a file is damaged or a zip bomb; the largest data sets have a few MB."""
+UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError)
+"""What reading an archive raises; the last two where it is packed or encrypted in a way that Python cannot undo."""
 _NUMBER = r"\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\s*"
 _POLYGON = re.compile(rf"({_NUMBER}(?:,{_NUMBER}){{5,}}),####(.*)")
 _QUADRILATERAL = re.compile(rf"({_NUMBER}(?:,{_NUMBER}){{7}})(?:,(.*))?")
 _ANY_LENGTH = re.compile(rf"({_NUMBER}(?:,{_NUMBER}){{5,}}),([^,]*)")
-_CONFIDENCE = re.compile(r"\s*([01](?:\.\d*)?|\.\d+|\d(?:\.\d*)?[eE]-\d+)\s*,(.*)")
+_CONFIDENCE = re.compile(r"\s*([01](?:\.\d*)?|\.\d+|\d(?:\.\d*)?[eE]-\d+)\s*(?:,(.*))?")
 _QUOTED = re.compile(r'\s*"(.*)"\s*')
 
 
@@ -39,10 +47,14 @@ class Annotations:
     Args:
         images: image key -> its words, in the order in which they compete.
         ignored_files: names of files that are no annotation, such as pictures.
+        undecodable_files: names of files with bytes that are no UTF-8; as in the scripts each reads as U+FFFD.
+        confidences: whether a column of confidences was found.
     """
 
     images: dict[str, list[Word]]
     ignored_files: tuple[str, ...] = ()
+    undecodable_files: tuple[str, ...] = ()
+    confidences: bool = False
 
     def truth(self, image: str) -> TextInstances:
         """The words of an image as ground truth: the text ``###`` marks don't-care regions."""
@@ -60,7 +72,7 @@ class _Line:
     number: int
 
     def error(self, expected: str) -> DataError:
-        shown = self.text if len(self.text) <= 60 else self.text[:57] + "..."
+        shown = printable(self.text if len(self.text) <= 60 else self.text[:57] + "...")
         return DataError(f'{self.source}, line {self.number}: expected {expected}, found "{shown}"')
 
 
@@ -70,12 +82,13 @@ class _Reader:
 
     task: str
     protocol: str
-    truth: bool
+    confidences: str
     files: dict[str, list[_Line]] = field(default_factory=dict)
+    confident: bool = False
 
     def parse(self) -> dict[str, list[Word]]:
         lines = [line for lines in self.files.values() for line in lines]
-        polygon_form = [bool(_POLYGON.fullmatch(line.text)) for line in lines]
+        polygon_form = [",####" in line.text and bool(_POLYGON.fullmatch(line.text)) for line in lines]
         if any(polygon_form):
             self._refuse_mixture(lines, polygon_form)
             return {key: [_polygon(line) for line in lines] for key, lines in self.files.items()}
@@ -83,8 +96,17 @@ class _Reader:
             return {key: [_any_length(line) for line in lines] for key, lines in self.files.items()}
         parts = {key: [self._quadrilateral(line) for line in lines] for key, lines in self.files.items()}
         texts = [text for words in parts.values() for _, text in words]
-        confident = not self.truth and bool(texts) and all(_is_confidence(text) for text in texts)
-        return {key: _finish(words, confident) for key, words in parts.items()}
+        self.confident = self._find_confidences(lines, texts)
+        return {key: _finish(words, self.confident) for key, words in parts.items()}
+
+    def _find_confidences(self, lines: list[_Line], texts: list[str]) -> bool:
+        """Whether a confidence stands before every text or, in detection, in its place."""
+        if self.confidences == "no" or not texts:
+            return False
+        found = [_is_confidence(text, self.task == "detection") for text in texts]
+        if self.confidences == "yes" and not all(found):
+            raise lines[found.index(False)].error("a confidence from 0 to 1 after 8 coordinates, as confidences=yes says")
+        return all(found)
 
     def _refuse_mixture(self, lines: list[_Line], polygon_form: list[bool]) -> None:
         if not all(polygon_form):
@@ -94,10 +116,12 @@ class _Reader:
         found = _QUADRILATERAL.fullmatch(line.text)
         if not found or (found[2] is None and self.task != "detection"):
             raise line.error("8 coordinates and a text, separated by commas")
-        return _points(found[1]), found[2] or ""
+        return _points(found[1], line), found[2] or ""
 
 
-def read_annotations(path: str | Path, task: str = "end_to_end", protocol: str = "rrc", truth: bool = False) -> Annotations:
+def read_annotations(
+    path: str | Path, task: str = "end_to_end", protocol: str = "rrc", truth: bool = False, confidences: str = "auto"
+) -> Annotations:
     """Read a zip archive, a folder or a JSON lines file.
 
     Args:
@@ -105,69 +129,112 @@ def read_annotations(path: str | Path, task: str = "end_to_end", protocol: str =
         task: in ``detection`` texts may be absent.
         protocol: ``davar`` reads polygons of any length without ``####``.
         truth: ground truth has no confidences.
+        confidences: whether predictions have a column of them: ``yes``, ``no``, or ``auto``: where each line has one.
 
     Raises:
+        ConfigError: ``confidences`` has another value.
         DataError: names archive, member, line, what was expected and what was found.
     """
+    if confidences not in CONFIDENCES:
+        raise ConfigError(f"confidences={confidences} is unknown; choose one of {', '.join(CONFIDENCES)}")
     path = Path(path)
     if path.suffix in {".jsonl", ".json"}:
         return Annotations(_read_json_lines(path))
-    reader = _Reader(task, protocol, truth)
-    ignored = []
+    reader = _Reader(task, protocol, "no" if truth else confidences)
+    ignored, undecodable = [], []
     for name, content in _members(path):
-        member = PurePosixPath(name)
-        if member.suffix != ".txt":
-            ignored.append(name)
+        if content is None:
+            ignored.append(printable(name))
             continue
-        key = image_key(member.stem)
+        key, source = image_key(PurePosixPath(name).stem), f"{path}, {printable(name)}"
         if key in reader.files:
-            raise DataError(f"{path}, {name}: image {key} has two files; keep one")
-        lines = content.decode("utf-8-sig", "replace").replace("\r", "").split("\n")
-        reader.files[key] = [_Line(line, f"{path}, {name}", i) for i, line in enumerate(lines, 1) if line.strip()]
+            raise DataError(f"{source}: image {key} has two files; keep one")
+        text, whole = _decode(content, source)
+        if not whole:
+            undecodable.append(printable(name))
+        lines = text.replace("\r", "").split("\n")
+        reader.files[key] = [_Line(line, source, i) for i, line in enumerate(lines, 1) if line.strip()]
     if not reader.files:
         raise DataError(f"{path} holds no .txt file; expected one per image such as gt_img_1.txt or res_img_1.txt")
-    return Annotations(reader.parse(), tuple(ignored))
+    return Annotations(reader.parse(), tuple(ignored), tuple(undecodable), reader.confident)
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every file in an archive or, without its subfolders, in a folder."""
-    if path.is_dir():
-        for file in sorted(path.iterdir()):
-            if file.is_file():
-                yield file.name, file.read_bytes()
-        return
+def printable(text: str) -> str:
+    """Replace control characters, which would break a message or a terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def _decode(content: bytes, source: str) -> tuple[str, bool]:
+    """Text of a file without its byte-order mark, and whether all of it is UTF-8."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"{source} is UTF-16; save it as UTF-8")
+    text = content.decode("utf-8-sig", "replace")
+    return text, "\ufffd" not in text or "\ufffd".encode() in content
+
+
+def _is_annotation(name: str) -> bool:
+    member = PurePosixPath(name)
+    return member.suffix == ".txt" and not member.name.startswith(".")  # macOS adds ._gt_img_1.txt
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes | None]]:
+    """Name of every file in an archive or, without its subfolders, in a folder, and the content of each annotation.
+
+    Nothing is ever unpacked to disk, so a name such as ``../gt_img_1.txt`` is a name like any other.
+    """
     try:
+        if path.is_dir():
+            for file in sorted(path.iterdir()):
+                wanted = file.is_file() and _is_annotation(file.name)
+                yield file.name, file.read_bytes() if wanted else None
+            return
         with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if not info.is_dir() and not info.filename.startswith("__MACOSX/"):
-                    yield info.filename, archive.read(info)
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+            _refuse_bomb(path, infos)
+            for info in infos:
+                yield info.filename, archive.read(info) if _is_annotation(info.filename) else None
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; give a zip archive, a folder or a .jsonl file") from error
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as a zip archive ({error}); give one, a folder or a .jsonl file") from error
+    except UNREADABLE as error:
+        kind = "folder" if path.is_dir() else "zip archive"
+        raise DataError(f"{path} cannot be read as a {kind} ({error}); give one, a folder or a .jsonl file") from error
 
 
-def _points(numbers: str) -> np.ndarray:
-    return np.array(numbers.split(","), np.float32).reshape(-1, 2)
+def _refuse_bomb(path: Path, infos: list[zipfile.ZipInfo]) -> None:
+    sizes = {info.filename: info.file_size for info in infos if _is_annotation(info.filename)}
+    name = max(sizes, key=sizes.__getitem__, default="")
+    if sum(sizes.values()) > LARGEST_ARCHIVE or sizes.get(name, 0) > LARGEST_MEMBER:
+        raise DataError(
+            f"{path} would unpack to {sum(sizes.values()) / 2**20:,.0f} MiB of text, {sizes[name] / 2**20:,.0f} MiB of it in "
+            f"{printable(name)}; no annotations are that large, so make the archive anew"
+        )
+
+
+def _points(numbers: str, line: _Line) -> np.ndarray:
+    points = np.array(numbers.split(","), np.float32).reshape(-1, 2)
+    if not np.isfinite(points).all():
+        raise line.error("coordinates that a pixel can have")
+    return points
 
 
 def _polygon(line: _Line) -> Word:
     numbers, text = _POLYGON.fullmatch(line.text).groups()
     if numbers.count(",") % 2 == 0:
         raise line.error("an even number of coordinates before ,####")
-    return Word(_points(numbers), _unquoted(text.strip()), 1.0)
+    return Word(_points(numbers, line), _unquoted(text.partition(",####")[0].strip()), 1.0)
 
 
 def _any_length(line: _Line) -> Word:
     found = _ANY_LENGTH.fullmatch(line.text)
     if not found or found[1].count(",") % 2 == 0:
         raise line.error("an even number of coordinates, at least 6, and a text without commas")
-    return Word(_points(found[1]), found[2], 1.0)
+    return Word(_points(found[1], line), found[2], 1.0)
 
 
-def _is_confidence(text: str) -> bool:
+def _is_confidence(text: str, alone: bool) -> bool:
+    """Whether a confidence stands before a text or, where ``alone`` is allowed, without one."""
     found = _CONFIDENCE.fullmatch(text)
-    return bool(found) and float(found[1]) <= 1
+    return bool(found) and float(found[1]) <= 1 and (alone or found[2] is not None)
 
 
 def _finish(words: list[tuple[np.ndarray, str]], confident: bool) -> list[Word]:
@@ -175,7 +242,7 @@ def _finish(words: list[tuple[np.ndarray, str]], confident: bool) -> list[Word]:
     if not confident:
         return [Word(polygon, _unquoted(text), 1.0) for polygon, text in words]
     columns = [(polygon, *_CONFIDENCE.fullmatch(text).groups()) for polygon, text in words]
-    scored = [Word(polygon, _unquoted(text), float(confidence)) for polygon, confidence, text in columns]
+    scored = [Word(polygon, _unquoted(text or ""), float(confidence)) for polygon, confidence, text in columns]
     return sorted(scored, key=lambda word: -word.score)
 
 
@@ -187,7 +254,7 @@ def _unquoted(text: str) -> str:
 def _read_json_lines(path: Path) -> dict[str, list[Word]]:
     """Read the form that ``predict`` writes; ``"ignore": true`` makes a don't-care region."""
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = path.read_text("utf-8-sig").split("\n")  # splitlines would also break a text at U+2028
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error}); give a UTF-8 file with one JSON object a line") from error
     images: dict[str, list[Word]] = {}
@@ -198,7 +265,7 @@ def _read_json_lines(path: Path) -> dict[str, list[Word]]:
             entry = json.loads(line)
             key = image_key(Path(entry["image"]).stem)
             words = [_word(item) for item in entry["words"]]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
             raise DataError(
                 f'{path}, line {number}: expected {{"image": NAME, "words": [{{"polygon": [[x, y], ...], "text": TEXT}}]}}, '
                 f"found a fault ({type(error).__name__}: {error})"
@@ -210,5 +277,7 @@ def _read_json_lines(path: Path) -> dict[str, list[Word]]:
 
 
 def _word(item: dict) -> Word:
-    polygon = np.asarray(item["polygon"], np.float32).reshape(-1, 2)
-    return Word(polygon, IGNORED if item.get("ignore") else str(item.get("text", "")), float(item.get("score", 1.0)))
+    polygon, text = np.asarray(item["polygon"], np.float32).reshape(-1, 2), item.get("text")
+    if not np.isfinite(polygon).all() or not isinstance(text, str | None):
+        raise ValueError("coordinates must be finite and texts strings")
+    return Word(polygon, IGNORED if item.get("ignore") else text or "", float(item.get("score", 1.0)))

@@ -60,11 +60,15 @@ class WordList:
 
     def apply(self, words: Sequence[Word]) -> list[Word]:
         """Correct the words of one image; those that the policy drops are missing from the result."""
-        corrected = []
+        return [word for word in self.correct(words) if word is not None]
+
+    def correct(self, words: Sequence[Word]) -> list[Word | None]:
+        """For each word the word it is corrected to, None where the policy drops it."""
+        corrected: list[Word | None] = []
         for word, (text, distance) in zip(words, self.nearest(word.text for word in words), strict=True):
             weight = word.score if self.policy == "score_weighted" else 1.0
-            if self.policy == "davar" or distance * weight < FARTHEST:
-                corrected.append(replace(word, text=text))
+            kept = self.policy == "davar" or distance * weight < FARTHEST
+            corrected.append(replace(word, text=text) if kept else None)
         return corrected
 
 

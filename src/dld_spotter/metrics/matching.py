@@ -46,6 +46,7 @@ class ImageMatch:
 
     Args:
         iou: ``(G, D)`` intersection over union.
+        inside: ``(G, D)`` share of each prediction's area that lies in each true word.
         ignored_truth: ``(G,)`` bool, don't-care regions.
         ignored_words: ``(D,)`` bool, predictions that lie in one.
         pairs: ``(M, 2)`` int, (true word, prediction) in the order they were taken.
@@ -55,6 +56,7 @@ class ImageMatch:
     """
 
     iou: np.ndarray
+    inside: np.ndarray
     ignored_truth: np.ndarray
     ignored_words: np.ndarray
     pairs: np.ndarray
@@ -117,7 +119,7 @@ def match_image(
 
     pairs = _first_come((ious > iou) & ~ignored_truth[:, None] & ~ignored_words)
     correct = [task == "detection" or protocol.same_text(truths[t], words[w].text, task) for t, w in pairs]
-    return ImageMatch(ious, ignored_truth, ignored_words, pairs, np.array(correct, bool), truths, words)
+    return ImageMatch(ious, inside, ignored_truth, ignored_words, pairs, np.array(correct, bool), truths, words)
 
 
 def _comparable(truth: TextInstances, task: Task) -> tuple[tuple[str, ...], np.ndarray]:

@@ -1,20 +1,18 @@
 """What resolution buys: every point of the cost-accuracy trade-off from one table of outcomes."""
 
+from dld_spotter.bootstrap import Estimate, bootstrap, resample
 from dld_spotter.tradeoff.allocation import best_mix, chosen, oracle, random_mix, static
 from dld_spotter.tradeoff.comparison import Choices, Comparison, compare, comparison_table
 from dld_spotter.tradeoff.outcomes import Outcomes, Overhead, hmean, precision, recall, spend
 from dld_spotter.tradeoff.points import Point, TradeOff, cost_grid, dynamic_point, mix_points, oracle_points, static_points
 from dld_spotter.tradeoff.report import plot, table
 from dld_spotter.tradeoff.statistics import (
-    Estimate,
     area_over_log_cost,
-    bootstrap,
     cost_at_hmean,
     difference,
     gap_closed,
     hmean_at_cost,
     pareto_front,
-    resample,
     versus_mix,
     versus_static,
 )

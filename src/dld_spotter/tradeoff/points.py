@@ -9,10 +9,10 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from dld_spotter.bootstrap import bootstrap
 from dld_spotter.errors import DataError
 from dld_spotter.tradeoff.allocation import chosen, oracle, random_mix, static
 from dld_spotter.tradeoff.outcomes import COST, GFLOPS, SECONDS, Outcomes, Overhead, hmean, precision, recall, spend
-from dld_spotter.tradeoff.statistics import bootstrap
 
 Method = Literal["static", "dynamic", "random_mix", "oracle"]
 
