@@ -39,6 +39,22 @@ class TemperatureSchedule(Callback):
             module.temperature = self.temperature(module.selector.gumbel_temperature, progress)
 
 
+class DistinctNoise(Callback):
+    """Let every process draw its own decisions; with one seed for all, they would explore the same ones.
+
+    Args:
+        seed: of the run; the first process goes on as it would alone.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def on_train_start(self, trainer: Trainer, module: DLDModule | TeacherModule) -> None:
+        """Seed the further processes, whose weights equal the first one's by now."""
+        if trainer.global_rank:
+            torch.manual_seed(self.seed + trainer.global_rank)
+
+
 class ScaleHistogram(Callback):
     """Log how often each scale was trained at: ``scale/0.3`` ... are fractions of an epoch's images."""
 
@@ -56,5 +72,6 @@ class ScaleHistogram(Callback):
         """Log the fractions and start anew."""
         total = sum(self.counts.values())
         if total:
-            module.log_dict({f"scale/{scale:g}": count / total for scale, count in self.counts.items()})
+            fractions = {f"scale/{scale:g}": count / total for scale, count in self.counts.items()}
+            module.log_dict(fractions, sync_dist=True)  # all processes train on equally many images
         self.counts.clear()

@@ -40,6 +40,7 @@ NOISE = (
     r"Checkpoint directory .* exists and is not empty",
     r"Found \d+ module\(s\) in eval mode",  # the frozen teacher
     r"The '\w+' does not have many workers",  # the number of workers is ours to choose
+    r"It is recommended to use `self.log\('val/hmean'",  # which is counted over all processes already
 )
 """Warnings of libraries that a user can do nothing about."""
 

@@ -3,21 +3,26 @@
 ``python -m dld_spotter.train [overrides]``; ``--help`` lists what can be overridden.
 """
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning
 from hydra.core.hydra_config import HydraConfig
 from lightning import LightningModule
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
+from torch.nn import Module
 
 from dld_spotter import assembly
-from dld_spotter.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from dld_spotter.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.evaluation import Rules, commit
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
+from dld_spotter.processes import Processes, is_first
 from dld_spotter.reading import usable_device
 from dld_spotter.report import report
 
@@ -34,55 +39,114 @@ def train(config: DictConfig, folder: Path) -> float:
     Rules(**config.evaluation.rules)
     commit()  # what runs is what is there now, not what is there when the run ends
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(config, folder / "config.yaml", resolve=True)
-    checkpoints = folder / "checkpoints"
-    folders = {"teacher": checkpoints / "teacher", "distillation": checkpoints}
-    interrupted = interrupted_stage(config.resume, folders)
-    if interrupted:
-        set_aside(folder / "metrics.csv")
+    interrupted = interrupted_stage(config, folder / "checkpoints")
+    if is_first():
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(config, folder / "config.yaml", resolve=True)
+        if interrupted:
+            set_aside(folder / "metrics.csv")
     teacher = assembly.build_teacher(config)
     loggers = assembly.build_loggers(config)
+    processes = Processes()
     status, score = "failed", 0.0
     try:
-        if interrupted != "distillation":  # whose checkpoint holds the teacher too
-            if config.stages.teacher.epochs:
-                score = fit(config, "teacher", assembly.build_teacher_module(config, teacher), loggers, folders, interrupted)
-            save_checkpoint(checkpoints / "teacher.ckpt", {"teacher": teacher}, assembly.provenance(config))
-        if config.stages.distillation.epochs:
-            module = assembly.build_dld_module(config, teacher)
-            score = fit(config, "distillation", module, loggers, folders, interrupted)
-            parts = {"student": module.student, "selector": module.selector}
-            save_checkpoint(checkpoints / "student.ckpt", parts, assembly.provenance(config))
-            evaluate(config, {"teacher": teacher, "student": module.student}, module.selector, folder)
-        else:
-            evaluate(config, {"teacher": teacher}, None, folder)
+        score, models, selector = run_stages(config, folder / "checkpoints", teacher, loggers, interrupted, processes)
+        if is_first():
+            evaluate(config, models, selector, folder)
         status = "success"
     finally:
+        processes.end(failed=status == "failed")
         assembly.close_loggers(loggers, status)
     return score
 
 
-def interrupted_stage(resume: str | None, folders: dict[str, Path]) -> str | None:
+def run_stages(
+    config: DictConfig,
+    checkpoints: Path,
+    teacher: Spotter,
+    loggers: list[Logger],
+    interrupted: str | None,
+    processes: Processes,
+) -> tuple[float, dict[str, Spotter], Selector | None]:
+    """Run the stages that are asked for and write their weights to ``checkpoints``.
+
+    Returns:
+        best validation Hmean of the last stage; the models by name; the selector, if there is one.
+    """
+    fit_stage = partial(fit, config, checkpoints=checkpoints, loggers=loggers, interrupted=interrupted, processes=processes)
+    score = 0.0
+    if interrupted != "distillation":  # whose checkpoint holds the teacher too
+        if config.stages.teacher.epochs:
+            score = fit_stage("teacher", assembly.build_teacher_module(config, teacher))
+        save(checkpoints / "teacher.ckpt", {"teacher": teacher}, config)
+    if not config.stages.distillation.epochs:
+        return score, {"teacher": teacher}, None
+    module = assembly.build_dld_module(config, teacher)
+    score = fit_stage("distillation", module)
+    save(checkpoints / "student.ckpt", {"student": module.student, "selector": module.selector}, config)
+    return score, {"teacher": teacher, "student": module.student}, module.selector
+
+
+def save(path: Path, parts: dict[str, Module], config: DictConfig) -> None:
+    """Write weights for inference, in the first process only."""
+    if is_first():
+        save_checkpoint(path, parts, assembly.provenance(config))
+
+
+def stage_folders(checkpoints: Path) -> dict[str, Path]:
+    """Where each stage keeps its checkpoints."""
+    return {"teacher": checkpoints / "teacher", "distillation": checkpoints}
+
+
+def interrupted_stage(config: DictConfig, checkpoints: Path) -> str | None:
     """Which stage wrote the checkpoint to resume from.
 
     Raises:
         CheckpointError: the file is missing.
-        ConfigError: it is not of this run.
+        ConfigError: it is not of this run, or of other models.
     """
+    resume = config.resume
     if resume is None:
         return None
     if not Path(resume).is_file():
         raise CheckpointError(f"resume={resume} does not exist; give the last.ckpt of an interrupted stage")
-    load_checkpoint(resume)
+    content = load_checkpoint(resume)
     if Path(resume).stem not in assembly.CHECKPOINTS:
         raise ConfigError(f"resume={resume} holds weights only; give the last.ckpt beside it, or the best.ckpt")
+    refuse_other_models(content, assembly.provenance(config))
+    folders = stage_folders(checkpoints)
     for stage, folder in folders.items():
         if Path(resume).resolve().parent == folder.resolve():
             return stage
     raise ConfigError(
         f"resume={resume} lies in none of {', '.join(map(str, folders.values()))}; give paths.output_dir=FOLDER of that run"
     )
+
+
+def refuse_other_models(content: Checkpoint, asked: dict[str, Any]) -> None:
+    """Raise ConfigError if a run that goes on with ``content`` has other models than ``content``, naming the first setting."""
+    parts = content.parts()
+    before, now = (
+        flatten({"model": {part: facts["model"].get(part) for part in parts}, "scales": facts["scales"]})
+        for facts in (content.provenance, asked)
+    )
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            raise ConfigError(
+                f"resume={content.path} was written with {key}={before.get(key)}, but this run has {now.get(key)}; "
+                "give the settings of the interrupted run"
+            )
+
+
+def flatten(tree: Any, name: str = "") -> dict[str, Any]:
+    """Name every leaf of nested dictionaries by its path.
+
+    >>> flatten({"model": {"student": {"channels": 16}}})
+    {'model.student.channels': 16}
+    """
+    if not isinstance(tree, dict):
+        return {name: tree}
+    return {k: v for key, value in tree.items() for k, v in flatten(value, f"{name}.{key}" if name else str(key)).items()}
 
 
 def set_aside(metrics: Path) -> None:
@@ -96,14 +160,20 @@ def fit(
     config: DictConfig,
     stage: str,
     module: LightningModule,
+    checkpoints: Path,
     loggers: list[Logger],
-    folders: dict[str, Path],
     interrupted: str | None,
+    processes: Processes,
 ) -> float:
     """Train one stage; afterwards ``module`` holds the weights of the best epoch, whose validation Hmean is returned."""
-    trainer = assembly.build_trainer(config, loggers, folders[stage], config.stages[stage].epochs)
+    trainer = assembly.build_trainer(config, loggers, stage_folders(checkpoints)[stage], config.stages[stage].epochs)
     resume = config.resume if interrupted == stage else None
-    trainer.fit(module, datamodule=assembly.build_data(config, stage), ckpt_path=resume, weights_only=True)
+    data = assembly.build_data(config, stage)
+    try:
+        with processes.launching(trainer):
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    except MisconfigurationException as error:
+        raise ConfigError(f"the {stage} stage cannot run with these trainer.* settings: {error}") from error
     best = next((callback for callback in trainer.checkpoint_callbacks if callback.monitor), None)
     if best is None or not best.best_model_path:
         return 0.0

@@ -7,6 +7,7 @@ import cv2
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from dld_spotter.data.collate import Collate
@@ -60,22 +61,35 @@ class SpottingDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Return the shuffled training batches; ``set_epoch`` of its sampler chooses the pass."""
         dataset = _required(self.train, "train")
-        if len(dataset) < self.batch_size:
-            raise ConfigError(
-                f"data.batch_size={self.batch_size} is more than the {len(dataset)} training images; lower data.batch_size"
-            )
-        replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        replicas, rank = self._place()
         sampler = PassSampler(dataset, replicas, rank, shuffle=True, seed=self.seed, drop_last=replicas > 1)
+        if len(sampler) < self.batch_size:
+            share = f" ({len(sampler)} for each of {replicas} processes)" if replicas > 1 else ""
+            raise ConfigError(
+                f"data.batch_size={self.batch_size} is more than the {len(dataset)} training images{share}; "
+                "lower data.batch_size"
+            )
         collate = partial(_collate_draws, self.train_collate, self.seed)
         return self._loader(DrawnDataset(dataset), collate, self.batch_size, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
         """Return the validation batches, in order."""
-        return self._loader(_required(self.validation, "validation"), self.collate, self.eval_batch_size)
+        dataset = _required(self.validation, "validation")
+        replicas, rank = self._place()
+        if len(dataset) < replicas:
+            raise ConfigError(
+                f"data.validation has {len(dataset)} images, fewer than the {replicas} processes; lower trainer.devices"
+            )
+        sampler = UnrepeatedDistributedSampler(dataset, replicas, rank, shuffle=False) if replicas > 1 else None
+        return self._loader(dataset, self.collate, self.eval_batch_size, sampler=sampler)
 
     def test_dataloader(self) -> DataLoader:
         """Return the test batches, in order."""
         return self._loader(_required(self.test, "test"), self.collate, self.eval_batch_size)
+
+    def _place(self) -> tuple[int, int]:
+        """How many processes train, and which of them this one is."""
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
     def teardown(self, stage: str) -> None:
         """Report damaged files, once for the whole run."""
