@@ -6,7 +6,6 @@ by PyTorch's flop counter on the meta device, where LSTMs count too. Bilinear lo
 
 from abc import ABC, abstractmethod
 from copy import deepcopy
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -70,15 +69,20 @@ class FlopCost(CostModel):
 
     def __init__(self, spotter: Spotter) -> None:
         self.spotter = deepcopy(spotter).to("meta").eval()
-        self.dense = lru_cache(maxsize=4096)(self._dense)
+        self.counted: dict[tuple[int, int], float] = {}
+        """Padded sizes seen so far -> GFLOP apart from the words; a dictionary, since caching wrappers cannot be pickled."""
         self.per_word = self._per_word()
 
     def cost(self, height: int, width: int, words: float = 0.0) -> float:
         """GFLOP of an image."""
         stride = self.spotter.stride
-        return self.dense(pad_to(height, stride), pad_to(width, stride)) + words * self.per_word
+        size = pad_to(height, stride), pad_to(width, stride)
+        if size not in self.counted:
+            self.counted[size] = self.dense(*size)
+        return self.counted[size] + words * self.per_word
 
-    def _dense(self, height: int, width: int) -> float:
+    def dense(self, height: int, width: int) -> float:
+        """Count the GFLOP of detection on an image of a padded size."""
         images = torch.zeros(1, 3, height, width, dtype=torch.uint8, device="meta")
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             self.spotter.detect(images)

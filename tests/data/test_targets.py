@@ -3,8 +3,10 @@ import pytest
 import shapely
 import torch
 
-from dld_spotter.data.targets import TextRegions, detection_targets
+from dld_spotter.data.collate import Collate
+from dld_spotter.data.targets import SHRINK_RATIO, TextRegions, detection_targets
 from dld_spotter.data.views import make_view
+from dld_spotter.models.detector import TextMapDecoder
 from dld_spotter.structures import TextInstances
 from tests.data.samples import box, sample, turned_box
 
@@ -13,6 +15,10 @@ def targets_of(item, scale=1.0, **options):
     view = make_view([item.image], scale)
     maps = detection_targets(view, [TextRegions.of(item.instances)], **options)
     return view, {name: getattr(maps, name)[0].numpy() for name in ("text", "care", "border", "border_care")}
+
+
+def test_loader_and_decoder_have_one_default():
+    assert Collate.shrink == SHRINK_RATIO == TextMapDecoder.shrink
 
 
 def map_polygon(polygon, view):
@@ -47,7 +53,7 @@ POLYGONS = [
 def test_text_and_border_care_agree_with_a_slow_rasterisation(polygon, scale):
     view, maps = targets_of(sample(polygons=[polygon]), scale)
     shape = map_polygon(polygon, view)
-    distance = shape.area * (1 - 0.4**2) / shape.length
+    distance = shape.area * (1 - SHRINK_RATIO**2) / shape.length
     assert_drawn(maps["text"], shape.buffer(-distance))
     assert_drawn(maps["border_care"], shape.buffer(distance))
     assert (maps["care"] == 1).all()
@@ -58,7 +64,7 @@ def test_text_and_border_care_agree_with_a_slow_rasterisation(polygon, scale):
 def test_border_falls_from_the_outline_to_the_shrink_distance(polygon, scale):
     view, maps = targets_of(sample(polygons=[polygon]), scale)
     shape = map_polygon(polygon, view)
-    distance = shape.area * (1 - 0.4**2) / shape.length
+    distance = shape.area * (1 - SHRINK_RATIO**2) / shape.length
     expected = 1 - shapely.distance(shape.boundary, pixel_centres(maps["border"].shape)) / distance
     inside = maps["border_care"] > 0
     error = np.abs(maps["border"] - expected.clip(0))[inside] * distance  # in map pixels; the outline is a pixel wide

@@ -9,8 +9,8 @@ import torch
 
 from dld_spotter.charset import Charset
 from dld_spotter.data.geometry import polygons_to_sides, word_heights
-from dld_spotter.data.targets import TextRegions, detection_targets
-from dld_spotter.data.views import ReferenceSize, make_thumbnails, make_view
+from dld_spotter.data.targets import SHRINK_RATIO, TextRegions, detection_targets
+from dld_spotter.data.views import ReferenceSize, make_thumbnails, make_view, to_reference
 from dld_spotter.errors import ConfigError
 from dld_spotter.structures import Sample, SpottingBatch, TextInstances, View
 
@@ -50,7 +50,7 @@ class Collate:
     points: int = 8
     min_height: float = 4.0
     with_targets: bool = True
-    shrink: float = 0.7
+    shrink: float = SHRINK_RATIO
     draw_one: bool = False
     jitter: float = 0.0
     max_words: int | None = None
@@ -73,7 +73,7 @@ class Collate:
         if rng is None:
             rng = np.random.default_rng([self.seed, *(zlib.crc32(sample.name.encode()) for sample in samples)])
         original_sizes = torch.tensor([sample.image.shape[:2] for sample in samples])
-        samples = [self.reference.apply(sample) if self.reference else sample for sample in samples]
+        samples = [to_reference(sample, self.reference) if self.reference else sample for sample in samples]
         images = [sample.image for sample in samples]
         scales = (float(rng.choice(self.scales)),) if self.draw_one else self.scales
         views = {scale: make_view(images, scale, self.stride) for scale in scales}

@@ -14,7 +14,8 @@ import torch
 from dld_spotter.data.geometry import polygons_to_sides, word_heights
 from dld_spotter.structures import DetectionTargets, TextInstances, View
 
-SHRINK_RATIO = 0.4
+SHRINK_RATIO = 0.7
+"""The decoder, which grows the words back, has the same default."""
 MAP_STRIDE = 2
 _FRACTION_BITS = 4  # OpenCV draws with fixed-point coordinates
 _MIN_REACH = 1e-3
