@@ -7,12 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dld_spotter.reading import DynamicSpotter, Reading, load
-    from dld_spotter.structures import Word
+    from dld_spotter.photo_reader import Reading
+    from dld_spotter.reading import DynamicSpotter, load
+    from dld_spotter.word import Word
 
 __all__ = ["DynamicSpotter", "Reading", "Word", "load"]
 
-_MODULES = {"DynamicSpotter": "reading", "Reading": "reading", "load": "reading", "Word": "structures"}
+_MODULES = {"DynamicSpotter": "reading", "Reading": "photo_reader", "Word": "word", "load": "reading"}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,11 +8,12 @@ with the same code.
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from dld_spotter.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PADDING = BLANK = 0
 END = 1
@@ -57,11 +58,13 @@ class Charset:
         """List the characters of ``text`` that cannot be written, in order, with repeats."""
         return [char for char in self.normalize(text) if char not in self._index]
 
-    def encode(self, texts: Sequence[str], length: int) -> Tensor:
+    def encode(self, texts: Sequence[str], length: int) -> "Tensor":
         """Encode texts as ``(N, length)`` int64: characters, one END, then padding; longer texts are cut.
 
         Characters outside the charset are left out; ask :meth:`unknown` first where that matters.
         """
+        import torch  # here alone, so that an exported spotter decodes without it
+
         labels = torch.full((len(texts), length), PADDING, dtype=torch.int64)
         for row, text in enumerate(texts):
             indices = [self._index[char] for char in self.normalize(text) if char in self._index][: length - 1]

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dld_spotter.word import Word as Word
+
 
 @dataclass(frozen=True)
 class TextInstances:
@@ -151,15 +153,6 @@ class SpottingBatch(Movable):
 
     def __len__(self) -> int:
         return len(self.names)
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word that was read: polygon ``(P, 2)`` float32 clockwise from the text's top left, text, score in 0..1."""
-
-    polygon: np.ndarray
-    text: str
-    score: float
 
 
 @dataclass(frozen=True)

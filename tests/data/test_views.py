@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dld_spotter.data.views import ReferenceSize, make_thumbnails, make_view, resize
+from dld_spotter.data.views import ReferenceSize, make_thumbnails, make_view, resize, to_reference
 from dld_spotter.errors import ConfigError
 from dld_spotter.structures import Sample, TextInstances
 
@@ -99,7 +99,7 @@ def test_reference_takes_the_polygons_along():
     sample = Sample(
         np.zeros((100, 50, 3), np.uint8), TextInstances.of([np.array([[0, 0], [50, 0], [50, 100], [0, 100]])], ["a"]), "a"
     )
-    resized = ReferenceSize(33).apply(sample)
+    resized = to_reference(sample, ReferenceSize(33))
     assert resized.image.shape == (66, 33, 3)
     np.testing.assert_allclose(resized.instances.polygons[0], [[0, 0], [33, 0], [33, 66], [0, 66]])
 

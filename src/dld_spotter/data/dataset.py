@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch.utils.data import Dataset, Subset
 
+from dld_spotter.data.photos import read_image as read_image
 from dld_spotter.errors import DataError
 from dld_spotter.structures import Sample
 
@@ -78,35 +77,6 @@ class FileDataset(Dataset[Sample], ABC):
             except DataError as error:
                 reasons.append(str(error))
         return f"{len(self.damaged)} of {len(self)} entries were damaged and skipped: {'; '.join(reasons)}" if reasons else ""
-
-
-def read_image(path: str | Path) -> np.ndarray:
-    """Read any image file that Pillow knows as ``(H, W, 3)`` uint8 RGB, upright, without alpha (on white).
-
-    Raises:
-        DataError: the file is missing, truncated or no image.
-    """
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            return np.array(to_rgb(image))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; restore the image or remove its annotation") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image ({error}); replace or remove it") from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Bring an image of any mode to RGB: 16 bits are scaled, alpha is laid on white."""
-    if image.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel
-        values = np.asarray(image).astype(np.float32)
-        if values.size and values.max() > 255:
-            values = values / 257
-        return Image.fromarray(values.clip(0, 255).round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
 
 
 def existing_folder(root: str | Path | None, key: str = "data.root") -> Path:

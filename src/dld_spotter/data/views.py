@@ -1,54 +1,26 @@
 """One image in several resolutions, all aligned with the reference."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.data.photos import ReferenceSize, scaled_size
 from dld_spotter.structures import Sample, View
 
-
-@dataclass(frozen=True)
-class ReferenceSize:
-    """The rule that turns the size of a file into the size of the reference view.
-
-    Args:
-        short: the short side in pixels; None leaves the image as it is, apart from ``long``.
-        long: the long side never exceeds this; None for no limit.
-    """
-
-    short: int | None = None
-    long: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in (("short", self.short), ("long", self.long)):
-            if value is not None and value < 1:
-                raise ConfigError(f"reference.{name} must be at least 1 pixel, found {value}; raise it or set it to null")
-
-    def __call__(self, height: int, width: int) -> tuple[int, int]:
-        """Return the height and width of the reference, at least 1."""
-        factor = 1.0 if self.short is None else self.short / min(height, width)
-        if self.long is not None:
-            factor = min(factor, self.long / max(height, width))
-        return scaled_size(height, width, factor)
-
-    def apply(self, sample: Sample) -> Sample:
-        """Resize a sample, its polygons included, to the reference."""
-        height, width = sample.image.shape[:2]
-        new_height, new_width = self(height, width)
-        if (new_height, new_width) == (height, width):
-            return sample
-        instances = sample.instances.scaled(new_width / width, new_height / height)
-        return Sample(resize(sample.image, new_height, new_width), instances, sample.name)
+__all__ = ["ReferenceSize", "make_thumbnails", "make_view", "resize", "scaled_size", "to_reference"]
 
 
-def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
-    """Round a scaled size to whole pixels, at least 1."""
-    return max(1, round(height * scale)), max(1, round(width * scale))
+def to_reference(sample: Sample, rule: ReferenceSize) -> Sample:
+    """Resize a sample, its polygons included, to the reference."""
+    height, width = sample.image.shape[:2]
+    new_height, new_width = rule(height, width)
+    if (new_height, new_width) == (height, width):
+        return sample
+    instances = sample.instances.scaled(new_width / width, new_height / height)
+    return Sample(resize(sample.image, new_height, new_width), instances, sample.name)
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,0 +1,79 @@
+"""Photos as they come: files, PIL images and arrays, and the resolution they are read at. Needs no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from dld_spotter.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class ReferenceSize:
+    """The rule that turns the size of a file into the size of the reference view.
+
+    Args:
+        short: the short side in pixels; None leaves the image as it is, apart from ``long``.
+        long: the long side never exceeds this; None for no limit.
+    """
+
+    short: int | None = None
+    long: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("short", self.short), ("long", self.long)):
+            if value is not None and value < 1:
+                raise ConfigError(f"reference.{name} must be at least 1 pixel, found {value}; raise it or set it to null")
+
+    def __call__(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width of the reference, at least 1."""
+        factor = 1.0 if self.short is None else self.short / min(height, width)
+        if self.long is not None:
+            factor = min(factor, self.long / max(height, width))
+        return scaled_size(height, width, factor)
+
+
+def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
+    """Round a scaled size to whole pixels, at least 1."""
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def to_array(image: str | Path | Image.Image | np.ndarray) -> np.ndarray:
+    """Bring a path, a PIL image or an array to ``(H, W, 3)`` uint8 RGB, upright."""
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        return np.array(to_rgb(ImageOps.exif_transpose(image)))
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise ConfigError(f"an image array must be (H, W, 3) uint8 RGB, found {image.shape} {image.dtype}; convert it first")
+    return image
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read any image file that Pillow knows as ``(H, W, 3)`` uint8 RGB, upright, without alpha (on white).
+
+    Raises:
+        DataError: the file is missing, truncated or no image.
+    """
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            return np.array(to_rgb(image))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; restore the image or remove its annotation") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read as an image ({error}); replace or remove it") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Bring an image of any mode to RGB: 16 bits are scaled, alpha is laid on white."""
+    if image.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel
+        values = np.asarray(image).astype(np.float32)
+        if values.size and values.max() > 255:
+            values = values / 257
+        return Image.fromarray(values.clip(0, 255).round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
