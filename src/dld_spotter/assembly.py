@@ -26,7 +26,7 @@ create = partial(instantiate, _convert_="all")
 """Build an object from its configuration, its arguments being plain lists and dictionaries."""
 CHECKPOINTS = ("best", "last")
 """Callbacks that write into the folder of their stage."""
-DATA_FACTS = ("name", "root", "strict")
+DATA_FACTS = ("name", "root", "strict", "size", "crops", "photos", "scans")
 """Entries of a data configuration that others refer to, beside the arguments of the data module."""
 WANDB_HOST = "api.wandb.ai"
 OFFLINE = ("offline", "dryrun")

@@ -1,10 +1,12 @@
 """Every option of every group in ``conf/`` composes with the defaults and builds what its group promises."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
@@ -20,6 +22,7 @@ from dld_spotter.experiments import find_experiments
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
+from tests.data.samples import write_crops
 
 CONF = ROOT / "conf"
 OVERLAYS = ("debug", "sweep", "paths", "hydra")  # they set values and build nothing
@@ -54,8 +57,9 @@ EXPERIMENTS = sorted(find_experiments(ROOT / "experiments"))
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set in the plain form, ``images/`` beside ``gts/``, with splits and without."""
+    """A data set in the plain form, ``images/`` beside ``gts/``, with splits and without, and a table of word crops."""
     root = tmp_path_factory.mktemp("photos")
+    write_crops(root, [("word", np.zeros((12, 40, 3), np.uint8))])
     for split in ("", "train", "test", "Train", "Test"):
         images, truths = root / split / "images", root / split / "gts"
         images.mkdir(parents=True)
@@ -68,7 +72,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target = root / {"images": "Images", "gts": "txt_format"}[kind] / split
             target.parent.mkdir(exist_ok=True)
             (root / split / kind).rename(target)
+    write_annotation_files(root)
     return root
+
+
+def write_annotation_files(root: Path) -> None:
+    """The data sets whose words stand in one file, of the same images."""
+    lines = [{"image": f"images/img_{number}.jpg", "words": []} for number in range(1, 41)]
+    (root / "labels.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def composed(folder: Path, *overrides: str, command: str = "train") -> DictConfig:
@@ -101,6 +112,8 @@ def test_option_builds(option: Path, photos: Path, tmp_path: Path):
     group, name = option.parts
     mount = next(key for key in composed(tmp_path).hydra.runtime.choices if key.partition("@")[0] == group)
     config = composed(tmp_path, f"{mount}={name}", f"data.root={photos}")
+    for source in {"crops", "photos", "scans"} & config.data.keys():
+        config.data[source] = str(photos)
 
     built = build(config, group, mount.partition("@")[2] or group)
 

@@ -4,19 +4,71 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import albumentations as A
+import cv2
 import numpy as np
 from torch.utils.data import Dataset
 
 from dld_spotter.data.dataset import TextDataset
 from dld_spotter.data.geometry import polygons_to_sides, word_heights
 from dld_spotter.data.views import resize, scaled_size
+from dld_spotter.errors import ConfigError
 from dld_spotter.structures import Sample, TextInstances
 
 CUT_TOLERANCE = 0.1  # of a word's height; annotations are no more exact
+LEAST_SCALE = 0.5  # below it, resampling without a filter would skip pixels
+
+
+class RandomTextCrop:
+    """Turns a photo, changes its size and cuts a square out of it, often one with a given word in it, in one resampling.
+
+    Args:
+        size: side of the square, pixels; what lies outside the photo is black.
+        scale: smallest and largest factor of size; drawn evenly in its logarithm.
+        rotation: largest angle in degrees.
+        word_probability: share of squares that are laid around a word drawn at random; the others lie anywhere.
+    """
+
+    def __init__(
+        self,
+        size: int = 512,
+        scale: tuple[float, float] = (0.7, 2.0),
+        rotation: float = 5.0,
+        word_probability: float = 0.8,
+    ) -> None:
+        if size < 16 or not LEAST_SCALE <= scale[0] <= scale[1] or not 0 <= word_probability <= 1:
+            raise ConfigError(
+                f"a random crop needs a size of at least 16 pixels, two factors of scale in order from {LEAST_SCALE} up and a "
+                f"word_probability in 0..1, found {size}, {list(scale)} and {word_probability}"
+            )
+        self.size, self.scale, self.rotation, self.word_probability = size, tuple(scale), rotation, word_probability
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Return the cut-out; words that it cuts are don't-care, words left outside are dropped."""
+        scale = float(np.exp(rng.uniform(*np.log(self.scale))))
+        angle = np.deg2rad(rng.uniform(-self.rotation, self.rotation))
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        shift = self._draw_place(sample, turn, rng)
+        matrix = np.column_stack([turn, shift + 0.5 * turn.sum(axis=1) - 0.5])  # OpenCV has the first pixel's centre at 0
+        image = cv2.warpAffine(sample.image, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR)
+        words = sample.instances
+        moved = TextInstances.of([p @ turn.T + shift for p in words.polygons], words.transcriptions, words.ignore)
+        return Sample(image, mark_cut_words(moved, self.size, self.size), sample.name)
+
+    def _draw_place(self, sample: Sample, turn: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw the shift ``(2,)`` that follows ``turn``: the square stays on the photo as far as it can."""
+        height, width = sample.image.shape[:2]
+        frame = np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ turn.T
+        kept = np.flatnonzero(~sample.instances.ignore)
+        low, high = frame.min(axis=0), frame.max(axis=0) - self.size
+        if len(kept) and rng.random() < self.word_probability:
+            word = sample.instances.polygons[int(rng.choice(kept))] @ turn.T
+            low = np.clip(word.max(axis=0) - self.size, low, np.maximum(low, high))
+            high = np.clip(word.min(axis=0), low, np.maximum(low, high))
+        return -np.where(low < high, rng.uniform(low, np.maximum(low, high)), low)
 
 
 class TextTransforms:
-    """Resizes at random, then applies albumentations' transforms to image and polygons.
+    """Resizes at random or cuts a square out, then applies albumentations' transforms to image and polygons.
 
     Change the resolution with ``scale`` only: the resizing transforms of albumentations move points by a part of a
     pixel against the image.
@@ -24,14 +76,23 @@ class TextTransforms:
     Args:
         transforms: applied in this order; geometric ones take the polygons along.
         scale: smallest and largest factor of size; drawn evenly in its logarithm.
+        crop: comes first.
     """
 
-    def __init__(self, transforms: Sequence[A.BasicTransform], scale: tuple[float, float] = (1.0, 1.0)) -> None:
-        self.scale = scale
-        self.compose = A.Compose(list(transforms), keypoint_params=A.KeypointParams(format="xy", remove_invisible=False))
+    def __init__(
+        self,
+        transforms: Sequence[A.BasicTransform],
+        scale: tuple[float, float] = (1.0, 1.0),
+        crop: RandomTextCrop | None = None,
+    ) -> None:
+        self.scale, self.crop = scale, crop
+        moving = not all(isinstance(transform, A.ImageOnlyTransform) for transform in transforms)
+        keypoints = A.KeypointParams(format="xy", remove_invisible=False) if moving else None
+        self.compose = A.Compose(list(transforms), keypoint_params=keypoints)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Return a changed copy; words that were cut are don't-care, words left outside are dropped."""
+        sample = self.crop(sample, rng) if self.crop else sample
         image, words = sample.image, sample.instances
         height, width = scaled_size(*image.shape[:2], float(np.exp(rng.uniform(*np.log(self.scale)))))
         words = words.scaled(width / image.shape[1], height / image.shape[0])
@@ -46,16 +107,24 @@ class TextTransforms:
 
 def default_transforms(size: int = 640, rotation: float = 15.0, scale: tuple[float, float] = (0.7, 1.4)) -> TextTransforms:
     """Return the augmentation of photos and scans: scale, rotation by degrees, a crop of ``size`` pixels, colour."""
-    return TextTransforms(
-        [
-            A.Rotate(limit=rotation, p=0.7),
-            A.RandomCrop(size, size, pad_if_needed=True, pad_position="top_left"),
-            A.ColorJitter(brightness=(0.87, 1.13), contrast=(0.7, 1.3), saturation=(0.5, 1.5), hue=(-0.05, 0.05), p=0.8),
-            A.GaussianBlur(sigma_limit=(0.1, 1.0), p=0.1),
-            A.ImageCompression(quality_range=(40, 95), p=0.2),
-        ],
-        tuple(scale),
-    )
+    turned_and_cut = [
+        A.Rotate(limit=rotation, p=0.7),
+        A.RandomCrop(size, size, pad_if_needed=True, pad_position="top_left"),
+    ]
+    return TextTransforms([*turned_and_cut, *_camera()], tuple(scale))
+
+
+def crop_transforms(size: int = 512, rotation: float = 5.0, scale: tuple[float, float] = (0.7, 2.0)) -> TextTransforms:
+    """Return the augmentation of large photos with small words: a square of ``size`` pixels around a word, colour."""
+    return TextTransforms(_camera(), crop=RandomTextCrop(size, scale, rotation))
+
+
+def _camera() -> list[A.BasicTransform]:
+    return [
+        A.ColorJitter(brightness=(0.87, 1.13), contrast=(0.7, 1.3), saturation=(0.5, 1.5), hue=(-0.05, 0.05), p=0.8),
+        A.GaussianBlur(sigma_limit=(0.1, 1.0), p=0.1),
+        A.ImageCompression(quality_range=(40, 95), p=0.2),
+    ]
 
 
 def mark_cut_words(words: TextInstances, height: int, width: int) -> TextInstances:

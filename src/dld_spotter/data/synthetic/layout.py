@@ -2,19 +2,22 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
 import numpy as np
 
 from dld_spotter.data.synthetic.block import EM_PER_HEIGHT, Block, Typesetter
+from dld_spotter.data.synthetic.paste import CropPaste, PlacedCrop
 from dld_spotter.data.synthetic.surface import Arc, Box, Plane, Surface
 from dld_spotter.errors import ConfigError
 
 CELL = 4  # pixels per cell of the occupancy grid
 ROW_PER_HEIGHT = 1.5  # room that a row of turned words takes, relative to its height
 PLACES = 24  # random places tried for a block
+CROP_DRAWS = 8  # crops tried for a place in a row
+CROP_PER_HEIGHT = 1.8  # room that a pasted crop takes at most, relative to the height of the row's words
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,34 @@ class PlacedBlock:
     surface: Surface
     board: Box | None = None
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The words."""
+        return tuple(word.text for word in self.block.words)
+
+    @property
+    def ignore(self) -> tuple[bool, ...]:
+        """Whether each word is don't-care: none is."""
+        return (False,) * len(self.block.words)
+
+    @property
+    def polygons(self) -> list[np.ndarray]:
+        """Every word's box in image pixels, ``(P, 2)``."""
+        return [self.surface.outline(word.box) for word in self.block.words]
+
+    @property
+    def em(self) -> float:
+        """Size of the words, pixels."""
+        return self.block.em
+
+    def outline(self) -> np.ndarray:
+        """The outline of all words in image pixels, ``(P, 2)``."""
+        return self.surface.outline(self.block.box)
+
+    def moved(self, x: float, y: float) -> "PlacedBlock":
+        """Return the block shifted by ``(x, y)`` image pixels."""
+        return replace(self, surface=self.surface.moved(x, y))
+
 
 @dataclass(frozen=True)
 class Arrangement:
@@ -65,7 +96,7 @@ class Arrangement:
     height: int
     width: int
     regime: str
-    blocks: tuple[PlacedBlock, ...]
+    blocks: tuple[PlacedBlock | PlacedCrop, ...]
 
 
 class Layout(Protocol):
@@ -101,6 +132,7 @@ class SceneLayout:
         rotation: largest angle in degrees; most text is nearly level.
         curved_probability: share of one-line blocks that run along an arc.
         board_probability: share of blocks that stand on a sign of their own.
+        crops: real words to paste among the others.
     """
 
     def __init__(
@@ -112,6 +144,7 @@ class SceneLayout:
         rotation: float = 45.0,
         curved_probability: float = 0.07,
         board_probability: float = 0.4,
+        crops: CropPaste | None = None,
     ) -> None:
         self.height, self.width = _check_size("height", height), _check_size("width", width)
         chances = {name: regime.probability for name, regime in regimes.items()} if probabilities is None else probabilities
@@ -125,6 +158,7 @@ class SceneLayout:
         self.rotation = np.deg2rad(rotation)
         self.curved_probability = curved_probability
         self.board_probability = board_probability
+        self.crops = crops
 
     def arrange(self, rng: np.random.Generator, typesetter: Typesetter) -> Arrangement:
         """Arrange one scene."""
@@ -133,8 +167,8 @@ class SceneLayout:
         regime = self.regimes[name]
         wanted = int(rng.integers(regime.words[0], regime.words[1] + 1))
         occupancy = Occupancy(height, width)
-        blocks: list[PlacedBlock] = []
-        found = 0
+        blocks = self._paste(rng, wanted, occupancy)
+        found = len(blocks)
         for _ in range(wanted + 3 if wanted else 0):
             if found >= wanted:
                 break
@@ -143,6 +177,16 @@ class SceneLayout:
                 blocks.append(placed)
                 found += len(placed.block.words)
         return Arrangement(height, width, name, tuple(blocks))
+
+    def _paste(self, rng: np.random.Generator, wanted: int, occupancy: "Occupancy") -> list[PlacedBlock | PlacedCrop]:
+        """Place the real words; those for which there is no room are left out."""
+        placed: list[PlacedBlock | PlacedCrop] = []
+        for _ in range(int(rng.binomial(wanted, self.crops.share)) if self.crops else 0):
+            crop = self.crops.draw(rng, (0.9 * occupancy.width, 0.5 * occupancy.height))
+            place = occupancy.take(rng, crop.outline()) if crop else None
+            if crop and place:
+                placed.append(crop.moved(*place))
+        return placed
 
     def _place(
         self, rng: np.random.Generator, typesetter: Typesetter, regime: Regime, wanted: int, occupancy: "Occupancy"
@@ -237,20 +281,27 @@ class DenseLayout:
         heights: least and largest height of a capital with its margin, pixels.
         words: the most words in an image.
         rotation: largest angle in degrees; long words turn less.
+        crops: real words to put among the others, or in their place.
     """
 
     def __init__(
-        self, size: int = 256, heights: tuple[float, float] = (10, 32), words: int = 40, rotation: float = 6.0
+        self,
+        size: int = 256,
+        heights: tuple[float, float] = (10, 32),
+        words: int = 40,
+        rotation: float = 6.0,
+        crops: CropPaste | None = None,
     ) -> None:
         self.size, self.heights, self.words = size, tuple(heights), words
         _check_size("size", size)
         if not 0 < self.heights[0] <= self.heights[1] <= size / 2:
             raise ConfigError(f"layout.heights must be two heights in pixels up to half of layout.size {size}, found {heights}")
         self.rotation = np.deg2rad(rotation)
+        self.crops = crops
 
     def arrange(self, rng: np.random.Generator, typesetter: Typesetter) -> Arrangement:
         """Fill rows from the top down."""
-        blocks: list[PlacedBlock] = []
+        blocks: list[PlacedBlock | PlacedCrop] = []
         top = 0.0
         while len(blocks) < self.words:
             height = min(_log_uniform(rng, *self.heights), (self.size - top) / ROW_PER_HEIGHT)
@@ -265,24 +316,35 @@ class DenseLayout:
 
     def _fill_row(
         self, rng: np.random.Generator, typesetter: Typesetter, em: float, top: float, most: int
-    ) -> tuple[list[PlacedBlock], float]:
-        row: list[PlacedBlock] = []
+    ) -> tuple[list[PlacedBlock | PlacedCrop], float]:
+        row: list[PlacedBlock | PlacedCrop] = []
         left, bottom = rng.uniform(0, 4), top
-        smallest = EM_PER_HEIGHT * self.heights[0]
         while len(row) < most and self.size - left > 1.5 * em:
-            block = typesetter.word(rng, em * rng.uniform(0.85, 1.0), 0.97 * (self.size - left), smallest)
-            if block is None:
+            piece = self._draw_piece(rng, typesetter, em, self.size - left)
+            if piece is None:
                 break
-            surface = self._pose(rng, block)
-            outline = surface.outline(block.box)
+            outline = piece.outline()
             low, high = outline.min(axis=0), outline.max(axis=0)
             if left + high[0] - low[0] > self.size:
                 break
-            y = top + rng.uniform(0, 0.1) * block.em
-            row.append(PlacedBlock(block, surface.moved(left - float(low[0]), y - float(low[1]))))
+            y = top + rng.uniform(0, 0.1) * piece.em
+            row.append(piece.moved(left - float(low[0]), y - float(low[1])))
             left += float(high[0] - low[0]) + rng.uniform(1, 8)
             bottom = max(bottom, y + float(high[1] - low[1]))
         return row, bottom
+
+    def _draw_piece(
+        self, rng: np.random.Generator, typesetter: Typesetter, em: float, room: float
+    ) -> PlacedBlock | PlacedCrop | None:
+        """Draw a word, real or rendered, at most ``room`` pixels wide."""
+        height = em / EM_PER_HEIGHT
+        if self.crops is not None and rng.random() < self.crops.share:
+            for _ in range(CROP_DRAWS):
+                crop = self.crops.draw(rng, (room, CROP_PER_HEIGHT * height), (0.7 * height, height))
+                if crop is not None:
+                    return crop
+        block = typesetter.word(rng, em * rng.uniform(0.85, 1.0), 0.97 * room, EM_PER_HEIGHT * self.heights[0])
+        return None if block is None else PlacedBlock(block, self._pose(rng, block))
 
     def _pose(self, rng: np.random.Generator, block: Block) -> Plane:
         width, height = block.box[2] - block.box[0], block.box[3] - block.box[1]

@@ -8,7 +8,7 @@ import numpy as np
 from dld_spotter.data.synthetic.background import random_colour
 from dld_spotter.data.synthetic.block import LaidWord
 from dld_spotter.data.synthetic.layout import PlacedBlock
-from dld_spotter.data.synthetic.surface import Surface
+from dld_spotter.data.synthetic.surface import Surface, enclose
 
 LUMA = np.array([0.299, 0.587, 0.114])
 EFFECT_HEIGHT = 14.0  # pixels per em from which text may get an outline or a shadow
@@ -40,16 +40,9 @@ def paint_block(rng: np.random.Generator, image: np.ndarray, placed: PlacedBlock
     outline = placed.surface.outline(placed.board or placed.block.box)
     if placed.board is not None:
         _paint_board(rng, image, outline)
-    style = _draw_style(rng, _window(image, outline), image, placed.block.em)
+    style = _draw_style(rng, enclose(image, outline), image, placed.block.em)
     for word in placed.block.words:
         _paint_word(image, placed.surface, word, style)
-
-
-def _window(image: np.ndarray, outline: np.ndarray) -> tuple[int, int, int, int]:
-    """Enclose a polygon by whole pixels of the image: ``(x, y, width, height)``."""
-    left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int), 0).tolist()
-    right, bottom = np.ceil(outline.max(axis=0)).astype(int).tolist()
-    return left, top, min(right, image.shape[1]) - left, min(bottom, image.shape[0]) - top
 
 
 def _paint_board(rng: np.random.Generator, image: np.ndarray, outline: np.ndarray) -> None:
@@ -92,7 +85,7 @@ def _paint_word(image: np.ndarray, surface: Surface, word: LaidWord, style: Styl
     offset = word.x + ink.corner[0], word.y + ink.corner[1]
     height, width = mask.shape
     extent = surface.outline((*offset, offset[0] + ink.scale * width, offset[1] + ink.scale * height))
-    x, y, width, height = window = _window(image, extent)
+    x, y, width, height = window = enclose(image, extent)
     if width <= 0 or height <= 0:
         return
     alpha = surface.warp(mask, ink.scale, offset, window)

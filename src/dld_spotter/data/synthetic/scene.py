@@ -6,8 +6,9 @@ from dld_spotter.data.synthetic.background import Backgrounds
 from dld_spotter.data.synthetic.block import Typesetter
 from dld_spotter.data.synthetic.degrade import Degradation
 from dld_spotter.data.synthetic.fonts import FontBook
-from dld_spotter.data.synthetic.layout import Arrangement, Layout, SceneLayout
+from dld_spotter.data.synthetic.layout import Layout, SceneLayout
 from dld_spotter.data.synthetic.paint import paint_block
+from dld_spotter.data.synthetic.paste import PlacedCrop, paste_crop
 from dld_spotter.data.synthetic.words import WordSource
 from dld_spotter.structures import Sample, TextInstances
 
@@ -48,21 +49,17 @@ class SceneRenderer:
         scene = self.layout.arrange(rng, self.typesetter)
         image = self.backgrounds.draw(rng, scene.height, scene.width)
         for placed in scene.blocks:
-            paint_block(rng, image, placed)
-        polygons, heights = _outline_words(scene)
+            (paste_crop if isinstance(placed, PlacedCrop) else paint_block)(rng, image, placed)
+        polygons = [polygon for placed in scene.blocks for polygon in placed.polygons]
+        heights = [_height(polygon) for polygon in polygons]
         image = self.degradation.apply(rng, image, min((h for h in heights if h >= self.min_legible_height), default=32.0))
-        texts = [word.text for placed in scene.blocks for word in placed.block.words]
-        ignore = [height < self.min_legible_height for height in heights]
+        texts = [text for placed in scene.blocks for text in placed.texts]
+        unknown = [ignore for placed in scene.blocks for ignore in placed.ignore]
+        ignore = [unreadable or height < self.min_legible_height for unreadable, height in zip(unknown, heights, strict=True)]
         return Sample(image, TextInstances.of(polygons, texts, ignore), f"{scene.regime}_{self.seed}_{index}")
 
 
-def _outline_words(scene: Arrangement) -> tuple[list[np.ndarray], list[float]]:
-    """Map every word's box to image pixels; return polygons ``(P, 2)`` and the heights of the words in pixels."""
-    polygons, heights = [], []
-    for placed in scene.blocks:
-        for word in placed.block.words:
-            polygon = placed.surface.outline(word.box)
-            half = len(polygon) // 2
-            polygons.append(polygon)
-            heights.append(float(np.linalg.norm(polygon[:half] - polygon[: half - 1 : -1], axis=1).mean()))
-    return polygons, heights
+def _height(polygon: np.ndarray) -> float:
+    """Mean distance of the two sides of a word ``(P, 2)``."""
+    upper, lower = np.split(polygon, 2)
+    return float(np.linalg.norm(upper - lower[::-1], axis=1).mean())

@@ -23,7 +23,7 @@ class Surface(Protocol):
         """Resample a mask lying at ``offset`` on the surface, ``scale`` surface units a pixel.
 
         Args:
-            mask: ``(h, w)`` uint8.
+            mask: ``(h, w)`` uint8; a plane also takes several channels, ``(h, w, C)``.
             scale: surface units per mask pixel.
             offset: surface coordinates of the mask's top left.
             window: image pixels ``(x, y, width, height)`` to fill.
@@ -34,6 +34,13 @@ class Surface(Protocol):
 
     def moved(self, x: float, y: float) -> "Surface":
         """Return the surface shifted by ``(x, y)`` image pixels."""
+
+
+def enclose(image: np.ndarray, outline: np.ndarray) -> tuple[int, int, int, int]:
+    """Enclose a polygon ``(P, 2)`` by whole pixels of an image ``(H, W, 3)``: ``(x, y, width, height)``."""
+    left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int), 0).tolist()
+    right, bottom = np.ceil(outline.max(axis=0)).astype(int).tolist()
+    return left, top, min(right, image.shape[1]) - left, min(bottom, image.shape[0]) - top
 
 
 def _translation(x: float, y: float) -> np.ndarray:
@@ -63,8 +70,16 @@ class Plane:
     def outline(self, box: Box) -> np.ndarray:
         """Map a rectangle to its four corners."""
         left, top, right, bottom = box
-        corners = np.array([[left, top, 1], [right, top, 1], [right, bottom, 1], [left, bottom, 1]]) @ self.matrix.T
-        return (corners[:, :2] / corners[:, 2:]).astype(np.float32)
+        return self.project(np.array([[left, top], [right, top], [right, bottom], [left, bottom]]))
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Map points ``(P, 2)`` of the surface to image pixels, float32."""
+        mapped = points @ self.matrix[:, :2].T + self.matrix[:, 2]
+        return (mapped[:, :2] / mapped[:, 2:]).astype(np.float32)
+
+    def stretched(self, x: float, y: float) -> "Plane":
+        """Return the plane with surface units ``x`` and ``y`` times as long."""
+        return Plane(self.matrix @ np.diag([x, y, 1.0]))
 
     def warp(
         self, mask: np.ndarray, scale: float, offset: tuple[float, float], window: tuple[int, int, int, int]

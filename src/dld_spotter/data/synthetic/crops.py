@@ -1,0 +1,135 @@
+"""Real word crops and the table that says what they show (``words_map.tsv``)."""
+
+import csv
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from dld_spotter.data.dataset import existing_folder, read_image
+from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
+from dld_spotter.errors import DataError
+
+TABLE = "words_map.tsv"
+COLUMNS = ("word", "x0", "y0", "w", "h", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4", "text")
+IGNORED = "###"
+CACHED = 4096  # decoded crops that a process keeps
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A word cut out of a photo.
+
+    Args:
+        image: ``(h, w, 3)`` uint8 RGB; it is shared, so it must not be written to.
+        quad: ``(4, 2)`` float32 pixels of the crop, clockwise from the text's top left.
+        text: the word; empty where it is unknown.
+        ignore: whether the word is don't-care.
+    """
+
+    image: np.ndarray
+    quad: np.ndarray
+    text: str
+    ignore: bool
+
+
+class CropSource:
+    """A folder of word crops, read one by one as they are asked for.
+
+    ``words_map.tsv`` has a header and a line for each crop, separated by tabs: ``word`` (file name), ``x0 y0 w h`` (its
+    place in the photo, pixels), ``x1 y1 ... x4 y4`` (corners of the word in the photo, as numbers of pixels, clockwise
+    from the text's top left) and ``text`` (``###`` for don't-care words); further columns are passed over. The crops lie
+    in ``words/`` or beside the table; their suffix may differ from the table's, and so may their size: it is taken for a
+    change of resolution.
+
+    Args:
+        folder: holds the table.
+
+    Raises:
+        DataError: the folder or a crop is missing, or a line is malformed; the message names file and line.
+    """
+
+    def __init__(self, folder: str | Path | None) -> None:
+        table = existing_folder(folder, "data.crops") / TABLE
+        if not table.is_file():
+            raise DataError(f"data.crops={folder} holds no {TABLE}; set data.crops to the folder of word crops that does")
+        rows = _read_table(table)
+        images = table.parent / "words"
+        files = {path.stem: path for path in sorted((images if images.is_dir() else table.parent).iterdir()) if _is_image(path)}
+        missing = next((row for row in rows if Path(row.name).stem not in files), None)
+        if missing is not None:
+            raise DataError(
+                f"{table}, line {missing.line}: there is no image {missing.name} in {images}; restore it or remove the line"
+            )
+        rows.sort(key=lambda row: row.height)
+        self.paths = tuple(files[Path(row.name).stem] for row in rows)
+        self.heights = np.array([row.height for row in rows])
+        self.quads = np.stack([row.quad for row in rows])
+        self.texts = tuple(row.text for row in rows)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Crop:
+        image, text = _read_crop(self.paths[index]), self.texts[index]
+        quad = self.quads[index] * np.array(image.shape[1::-1], np.float32)
+        return Crop(image, quad, "" if text == IGNORED else text, text == IGNORED)
+
+    def draw(self, rng: np.random.Generator, heights: tuple[float, float] = (0.0, math.inf)) -> Crop | None:
+        """Draw one of the crops whose word is about so many pixels high, all equally likely; None where there is none."""
+        first, last = np.searchsorted(self.heights, heights)
+        return self[int(rng.integers(first, last))] if first < last else None
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A line of the table; ``height`` of the word in the photo's pixels, ``quad`` ``(4, 2)`` relative to the crop's size."""
+
+    line: int
+    name: str
+    height: float
+    quad: np.ndarray
+    text: str
+
+
+_read_crop = lru_cache(maxsize=CACHED)(read_image)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def mean_height(quad: np.ndarray) -> float:
+    """Mean distance of the upper and the lower side of a quad ``(4, 2)``, at least a pixel."""
+    top_left, top_right, bottom_right, bottom_left = quad.tolist()
+    return max((math.dist(top_left, bottom_left) + math.dist(top_right, bottom_right)) / 2, 1.0)
+
+
+def _read_table(table: Path) -> list[_Row]:
+    lines = read_lines(table)
+    header = lines[0].split("\t")
+    if missing := [column for column in COLUMNS if column not in header]:
+        raise DataError(f"{table}, line 1: the header lacks {', '.join(missing)}; name the columns, separated by tabs")
+    rows = []
+    for number, fields in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), start=1):
+        if number == 1 or not fields:
+            continue
+        row = dict(zip(header, fields, strict=False))
+        try:
+            x, y, width, height, *corners = (float(row[column]) for column in COLUMNS[1:-1])
+        except (KeyError, ValueError):
+            x, y, width, height, corners = 0.0, 0.0, 0.0, 0.0, []
+        if len(fields) != len(header) or not all(map(math.isfinite, (x, y, *corners))) or not min(width, height) > 0:
+            raise DataError(
+                f"{table}, line {number}: expected {len(header)} columns ({' '.join(header)}) with numbers for the place and "
+                f"the corners, found {lines[number - 1]!r}; correct or remove the line"
+            )
+        # A corner is the number of a pixel, whose centre lies half a pixel further.
+        quad = np.array(corners).reshape(4, 2) - (x, y) + 0.5
+        relative = (quad / (width, height)).astype(np.float32)
+        rows.append(_Row(number, row["word"], mean_height(quad), relative, row["text"].strip()))
+    if not rows:
+        raise DataError(f"{table} lists no crop; give a line for each")
+    return rows
