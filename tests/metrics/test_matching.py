@@ -27,6 +27,18 @@ CASES = [
     ("half in don't care", [(*A, "###")], [(50, 0, 150, 20, "x")], "detection", (0, 1, 0)),
     ("over half in don't care", [(*A, "###")], [(49, 0, 149, 20, "x")], "detection", (0, 0, 0)),
     ("don't care wins over a word", [(*A, "###"), (*A, "one")], [(*A, "one")], "end_to_end", (0, 0, 1)),
+    # 40 + 40 of 100 pixels of width lie in don't-care regions, but no more than 40 in one: the prediction counts.
+    ("between two don't cares", [(0, 0, 40, 20, "###"), (60, 0, 100, 20, "###")], [(*A, "x")], "detection", (0, 1, 0)),
+    # The don't-care region itself has IoU 1 with the prediction and still pairs with nothing.
+    ("don't care is no partner", [(*A, "###")], [(*A, "###")], "end_to_end", (0, 0, 0)),
+    ("three hashes read", [(*A, "one")], [(*A, "###")], "end_to_end", (0, 1, 1)),
+    ("no word swallows in word spotting", [(*A, "A24")], [(*A, "x"), (60, 0, 160, 20, "y")], "word_spotting", (0, 1, 0)),
+    ("and is a word otherwise", [(*A, "A24")], [(*A, "A24"), (60, 0, 160, 20, "y")], "end_to_end", (1, 2, 1)),
+    ("zero area of a true word", [(5, 5, 5, 50, "one")], [(*A, "one")], "end_to_end", (0, 1, 1)),
+    ("zero area of a don't care", [(5, 5, 5, 50, "###")], [(*A, "one")], "end_to_end", (0, 1, 0)),
+    ("one prediction for two words", [(*A, "one"), (*A, "two")], [(*A, "two")], "end_to_end", (0, 1, 2)),
+    ("read with a comma", [(*A, "1,000")], [(*A, "1,000")], "end_to_end", (1, 1, 1)),
+    ("capital of two letters", [(*A, "STRASSE")], [(*A, "straße")], "end_to_end", (1, 1, 1)),
     ("zero area", [(*A, "one")], [(5, 5, 5, 5, "one")], "detection", (0, 1, 1)),
     ("zero area in don't care", [(*A, "###")], [(5, 5, 5, 5, "one")], "detection", (0, 1, 0)),
     ("zero area twice", [(5, 5, 5, 5, "one")], [(5, 5, 5, 5, "one")], "detection", (0, 1, 1)),
@@ -57,16 +69,35 @@ def test_davar_uses_one_threshold_for_words_and_dont_care(image):
     assert score_image(*image(truth, words), "rrc", "detection", iou=0.1) == (0, 1, 1)
 
 
+@pytest.mark.parametrize(("width", "ignored"), [(100, False), (99, True)])
+def test_dont_care_exactly_at_the_threshold_of_davar(image, width, ignored):
+    # 30 of 100 pixels of the width lie inside: equal to 0.3 is not enough, 30 of 99 is.
+    truth, words = image([(0, 0, 30, 20, "###")], [(0, 0, width, 20, "x")])
+    assert match_image(truth, words, "davar", "detection", iou=0.3).ignored_words.tolist() == [ignored]
+    assert match_image(truth, words, "rrc", "detection", iou=0.3).ignored_words.tolist() == [False]
+
+
 def test_rrc_rounds_to_pixels_and_totaltext_does_not(image):
     truth, words = image([(*A, "one")], [(0, 0, 50.4, 20, "one")])
     assert score_image(truth, words, "rrc", "detection").matched == 0
     assert score_image(truth, words, "totaltext", "detection").matched == 1
 
 
-def test_turning_direction_does_not_matter(image):
-    truth, words = image([(*A, "one")], [(*A, "one")])
-    turned = [Word(words[0].polygon[::-1], "one", 1.0)]
-    assert score_image(truth, turned) == (1, 1, 1)
+@pytest.mark.parametrize("first", range(4))
+def test_turning_direction_and_first_corner_do_not_matter(image, first):
+    truth, words = image([(*A, "###"), (0, 100, 100, 120, "one")], [(40, 0, 140, 20, "x"), (0, 100, 100, 115, "one")])
+    turned = [Word(np.roll(word.polygon[::-1], first, 0), word.text, 1.0) for word in words]
+    assert score_image(truth, turned) == score_image(truth, words) == (1, 1, 1)
+    np.testing.assert_allclose(match_image(truth, turned).iou, [[60 / 140, 0], [0, 0.75]])
+
+
+def test_share_inside_a_dont_care_region_is_taken_of_the_signed_area(image):
+    # The polygon crosses itself at (5, 5): left of it a triangle of 25, right of it 25 up to x = 10 and 37.5 beyond, which
+    # turns the other way. Its signed area is 62.5 - 25 = 37.5, and 25 + 25 of what it covers lie in the region.
+    truth, _ = image([(0, 0, 10, 10, "###")], [])
+    crossing = np.array([[0, 0], [10, 10], [15, 10], [15, 5], [10, 0], [0, 10]], np.float32)
+    match = match_image(truth, [Word(crossing, "x", 1.0)], task="detection")
+    assert match.inside.item() == pytest.approx(50 / 37.5)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,28 @@ def test_survives_pickling():
     assert _score(pickle.loads(pickle.dumps(metric)), IMAGES[2:]) == _score(EndToEndHmean("davar", 0.1), IMAGES)
 
 
+READINGS = [("one", "One"), ("tow", "two"), ("", "abcd"), ("", ""), ("x", "xyz")]
+
+
+@pytest.mark.parametrize("kind", [WordAccuracy, NormalizedEditSimilarity])
+def test_recognition_survives_pickling_and_any_split(kind):
+    together, parts = kind(), kind()
+    together.update(*zip(*READINGS, strict=True))
+    for text, truth in READINGS:
+        parts.update([text], [truth])
+        parts = pickle.loads(pickle.dumps(parts))
+    assert parts.compute() == pytest.approx(together.compute())
+
+
+@pytest.mark.parametrize("kind", [DetectionHmean, EndToEndHmean, WordSpottingHmean])
+def test_every_task_pickles_and_merges(kind):
+    first, second = kind(), pickle.loads(pickle.dumps(kind()))
+    for metric, images in ((first, IMAGES[:1]), (second, IMAGES[1:])):
+        metric.update(*zip(*images, strict=True))
+    first.merge_state(second)
+    assert {key: round(float(value), 6) for key, value in first.compute().items()} == _score(kind(), IMAGES)
+
+
 def test_lexicons():
     shared = Lexicon("full", WordList(("TWO", "ONE", "GONE"), "adelaidet"))
     assert _score(EndToEndHmean(lexicon=shared), IMAGES[:3])["precision"] == 1.0
