@@ -1,5 +1,6 @@
-"""Draws what was read over the photo."""
+"""Draws what was read, or what is true, over the photo."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dld_spotter.reading import Reading
-from dld_spotter.structures import Word
+from dld_spotter.structures import Sample, Word
 
 LEAST_SIDE = 900
 """Smaller photos are enlarged until their long side has about as many pixels, so that labels can be read."""
@@ -20,6 +21,8 @@ SURE, UNSURE = np.array([0, 122, 110]), np.array([196, 80, 0])
 PAPER, INK, GREY = (255, 255, 255), (24, 24, 27), (113, 113, 122)
 MOST_CROWDED = 0.1
 """Share of the labels that may hide something."""
+CELL, BAND, STRIP, GAP = 560, 24, 36, 8
+"""Contact sheet, pixels: width of a picture, height of a line of text, height of a word, distance between two."""
 Box = tuple[float, float, float, float]
 
 
@@ -160,3 +163,66 @@ def _captioned(picture: Image.Image, reading: Reading) -> Image.Image:
 @lru_cache(maxsize=64)
 def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+
+
+def draw_samples(samples: Sequence[Sample], columns: int = 3) -> Image.Image:
+    """Draw images of a data set side by side, to check the words by eye.
+
+    Each has its words outlined, with a dot at the top left of each, and below it the largest words that count, cut out along
+    their polygons: a polygon that starts at another corner shows its word turned. Ignored words have the colour of unsure ones.
+    """
+    cells = [_cell(sample) for sample in samples]
+    rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
+    heights = [max(cell.height for cell in row) for row in rows]
+    sheet = Image.new("RGB", (min(columns, len(cells)) * (CELL + GAP), sum(heights)), PAPER)
+    for i, row in enumerate(rows):
+        for column, cell in enumerate(row):
+            sheet.paste(cell, (column * (CELL + GAP), sum(heights[:i])))
+    return sheet
+
+
+def _cell(sample: Sample) -> Image.Image:
+    """A sample, ``CELL`` pixels wide: picture, some of its words, caption."""
+    height, width = sample.image.shape[:2]
+    factor = CELL / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    instances = sample.instances.scaled(size[0] / width, size[1] / height)
+    words = [Word(polygon, "", float(not ignore)) for polygon, ignore in zip(instances.polygons, instances.ignore, strict=True)]
+    small = cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    cell = Image.new("RGB", (CELL, size[1] + 2 * BAND + STRIP), PAPER)
+    cell.paste(Image.fromarray(_outline(small, words)))
+    draw = ImageDraw.Draw(cell)
+    for word in words:
+        x, y = word.polygon[0].tolist()
+        draw.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), fill=PAPER, outline=_color(word.score))
+    ignored = int(instances.ignore.sum())
+    text = f"{sample.name}  {width}x{height}  {len(words)} words" + (f", {ignored} ignored" if ignored else "")
+    draw.text((0, size[1] + BAND / 2), text, GREY, _font(12), anchor="lm")
+    _write_strips(cell, sample, size[1] + BAND)
+    return cell
+
+
+def _write_strips(cell: Image.Image, sample: Sample, top: int) -> None:
+    """Paste the largest words that count side by side, each upright with its text below, as far as there is room."""
+    words = zip(sample.instances.polygons, sample.instances.transcriptions, sample.instances.ignore, strict=True)
+    counting = sorted((Word(p, text, 1.0) for p, text, ignore in words if not ignore), key=_height, reverse=True)
+    draw, left = ImageDraw.Draw(cell), 0
+    for word in counting:
+        strip = _cut_out(sample.image, word)
+        width = max(strip.width, round(_font(13).getlength(word.text)))
+        if left + width > CELL:
+            continue
+        cell.paste(strip, (left, top))
+        draw.text((left, top + STRIP + 2), word.text, INK, _font(13), anchor="la")
+        left += width + 2 * GAP
+
+
+def _cut_out(image: np.ndarray, word: Word) -> Image.Image:
+    """The box between the ends of both sides of a word, upright, ``STRIP`` pixels high."""
+    half = len(word.polygon) // 2
+    corners = word.polygon[[0, half - 1, half, -1]].astype(np.float32)
+    length = np.linalg.norm(np.diff(word.polygon[:half], axis=0), axis=1).sum()
+    width = int(np.clip(round(STRIP * length / max(_height(word), 1e-3)), 8, CELL // 2))
+    target = np.array([[0, 0], [width, 0], [width, STRIP], [0, STRIP]], np.float32)
+    flat = cv2.warpPerspective(image, cv2.getPerspectiveTransform(corners, target), (width, STRIP), flags=cv2.INTER_AREA)
+    return Image.fromarray(flat)

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
-from itertools import combinations
+from itertools import combinations, repeat
 from pathlib import Path
 
 from torch.utils.data import Dataset
@@ -16,6 +16,8 @@ STEPS = 10_000
 
 class NamedPart(Dataset[Sample]):
     """The images whose name falls into one part; adding or removing images moves no other image.
+
+    Where the data set says itself which part an image belongs to (``parts``, one name or None for each image), that holds.
 
     Args:
         dataset: a data set of files, with ``names``.
@@ -35,7 +37,12 @@ class NamedPart(Dataset[Sample]):
             before += share
         low, high = round(before * STEPS), round((before + shares[part]) * STEPS)
         self.dataset = dataset
-        self.indices = [i for i, name in enumerate(dataset.names) if low <= zlib.crc32(name.encode()) % STEPS < high]
+        given = getattr(dataset, "parts", None) or repeat(None)
+        self.indices = [
+            i
+            for i, (name, own) in enumerate(zip(dataset.names, given, strict=False))  # repeat never ends
+            if (own == part if own else low <= zlib.crc32(name.encode()) % STEPS < high)
+        ]
         if not self.indices:
             raise ConfigError(
                 f"data part {part} of {len(dataset)} images is empty; raise its share, or name another data set for it"

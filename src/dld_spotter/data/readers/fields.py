@@ -1,0 +1,79 @@
+"""Fields of annotation files: texts, quotes and polygons as they come, brought to one form."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from dld_spotter.errors import DataError
+
+IGNORED = "###"
+"""The text of don't-care words in nearly every data set."""
+_INVISIBLE = " \t\r\n\0\ufeff\u200b\u200e\u200f\u00a0\u3000"
+_QUOTED = re.compile(r'"(.*)"', re.DOTALL)
+
+
+def clean(text: str) -> str:
+    r"""Strip white space, byte-order marks, zero-width characters and NULs from both ends of a field.
+
+    >>> clean("\ufeff 12\u200b")
+    '12'
+    """
+    return text.strip(_INVISIBLE)
+
+
+def unquoted(text: str) -> str:
+    r"""Take a text out of double quotes, as the scripts of the ICDAR competitions do.
+
+    >>> unquoted('"say \\"hi\\""'), unquoted('5"')
+    ('say "hi"', '5"')
+    """
+    found = _QUOTED.fullmatch(text)
+    return found[1].replace("\\\\", "\\").replace('\\"', '"') if found else text
+
+
+def to_polygon(coordinates: Sequence[float | str], where: str) -> np.ndarray:
+    """Build a polygon ``(P, 2)`` float32 from x1, y1, x2, y2, ..., see :func:`with_even_sides`.
+
+    Args:
+        coordinates: numbers, or strings of them.
+        where: file and line or word, for the message.
+
+    Raises:
+        DataError: there are fewer than three corners, or something is no finite number.
+    """
+    try:
+        polygon = np.array(coordinates, np.float64).reshape(-1, 2)
+    except (ValueError, TypeError):
+        polygon = np.zeros((0, 2))
+    if len(polygon) < 3 or not np.isfinite(polygon).all():
+        shown = ", ".join(map(str, coordinates[:16])) if isinstance(coordinates, Sequence) else coordinates
+        raise DataError(f"{where}: expected the corners x1, y1, x2, y2, ... of a polygon, found {shown}; correct or remove it")
+    return with_even_sides(polygon)
+
+
+def with_even_sides(polygon: np.ndarray) -> np.ndarray:
+    """Give both sides of a polygon ``(P, 2)`` equally many points; where P is odd, the sides share the middle one."""
+    middle = len(polygon) // 2
+    even = np.insert(polygon, middle, polygon[middle], axis=0) if len(polygon) % 2 else polygon
+    return even.astype(np.float32)
+
+
+def box_to_polygon(left: float, top: float, right: float, bottom: float) -> list[float]:
+    """Corners of an upright box, clockwise from the top left: x1, y1, ..., x4, y4."""
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
+def clockwise(polygon: np.ndarray) -> np.ndarray:
+    """Turn a polygon ``(P, 2)`` clockwise (y down) where it runs the other way, by reading it backwards.
+
+    >>> clockwise(np.array([[0, 9], [9, 9], [9, 0], [0, 0]])).tolist()
+    [[0, 0], [9, 0], [9, 9], [0, 9]]
+    """
+    return polygon[::-1] if signed_area(polygon) < 0 else polygon
+
+
+def signed_area(polygon: np.ndarray) -> float:
+    """Area of a polygon ``(P, 2)`` in square pixels, negative where it runs counter-clockwise (y down)."""
+    x, y = polygon.astype(np.float64).T
+    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)

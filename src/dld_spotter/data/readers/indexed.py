@@ -1,0 +1,158 @@
+"""Data sets whose words all stand in one large file.
+
+The file is read once and kept as a few flat arrays. Processes that are forked share them, since looking a word up changes
+nothing; as Python objects the words of a large set would take ten times the memory, in every loader process again.
+"""
+
+import os
+from array import array
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from dld_spotter.data.dataset import FileDataset, read_image
+from dld_spotter.errors import DataError
+from dld_spotter.structures import Sample, TextInstances
+
+PROBED = 50
+"""So many images of a set are looked for to find out in which folder they lie."""
+
+
+class Strings(Sequence[str]):
+    """Texts in one buffer."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._bytes, self._ends = bytearray(), array("q", [0])
+        self.extend(texts)
+
+    def extend(self, texts: Iterable[str]) -> None:
+        """Append texts; halves of surrogate pairs, which JSON can hold and UTF-8 cannot, become question marks."""
+        for text in texts:
+            self._bytes += text.encode("utf-8", "replace")
+            self._ends.append(len(self._bytes))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> str:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self._bytes[self._ends[index] : self._ends[index + 1]].decode()
+
+
+class WordTable:
+    """The words of many images, see the module's docstring."""
+
+    def __init__(self) -> None:
+        self.images = Strings()
+        self.texts = Strings()
+        self._words, self._points = array("q", [0]), array("q", [0])
+        self._coordinates, self._ignore = array("f"), bytearray()
+        self._faults: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def add(self, image: str, polygons: Sequence[np.ndarray], texts: Sequence[str], ignore: Sequence[bool]) -> None:
+        """Append an image, given by its path, and its words, as in :class:`~dld_spotter.structures.TextInstances`."""
+        self.images.extend([image])
+        for polygon in polygons:
+            self._coordinates.frombytes(np.ascontiguousarray(polygon, np.float32).tobytes())
+            self._points.append(len(self._coordinates) // 2)
+        self.texts.extend(texts)
+        self._ignore += bytes(ignore)
+        self._words.append(len(self._ignore))
+
+    def add_damaged(self, image: str, error: DataError) -> None:
+        """Append an image whose words cannot be read; asking for them raises ``error``."""
+        self._faults[len(self.images)] = str(error)
+        self.add(image, [], [], [])
+
+    def words(self, index: int) -> TextInstances:
+        """Return the words of an image; raises :class:`~dld_spotter.errors.DataError` where they are damaged."""
+        if index in self._faults:
+            raise DataError(self._faults[index])
+        words = range(self._words[index], self._words[index + 1])
+        coordinates = np.frombuffer(self._coordinates, np.float32).reshape(-1, 2)
+        polygons = [coordinates[self._points[word] : self._points[word + 1]].copy() for word in words]
+        ignore = [bool(self._ignore[word]) for word in words]
+        return TextInstances.of(polygons, [self.texts[word] for word in words], ignore)
+
+
+class ImagePaths(Sequence[Path]):
+    """Paths that are put together when they are asked for."""
+
+    def __init__(self, folder: Path, names: Sequence[str], flat: bool = False) -> None:
+        self.folder, self.names, self.flat = folder, names, flat
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Path:
+        name = self.names[index]
+        return self.folder / (PurePosixPath(name).name if self.flat else name)
+
+    @classmethod
+    def locate(cls, names: Sequence[str], folders: Iterable[Path], source: Path) -> "ImagePaths":
+        """Find the folder that the names of an annotation file refer to, with or without the folders in the names.
+
+        Raises:
+            DataError: none of the images that were looked for is there.
+        """
+        folders = list(folders)
+        candidates = [cls(folder, names, flat) for folder in folders for flat in (False, True)]
+        probes = sorted({round(i) for i in np.linspace(0, len(names) - 1, PROBED)}) if names else []
+        best = max(candidates, key=lambda paths: sum(paths[i].is_file() for i in probes))
+        if not any(best[i].is_file() for i in probes):
+            named = f"such as {names[0]}, is" if names else "(it names none) is"
+            raise DataError(
+                f"none of the images that {source} names, {named} in {' or '.join(map(str, folders))}; "
+                "point data.root to the folder that holds both"
+            )
+        return best
+
+
+class IndexedDataset(FileDataset):
+    """Images whose words come from a table.
+
+    Args:
+        table: the words.
+        images: the image files, in the same order.
+        strict: raise at the first damaged entry instead of skipping it.
+    """
+
+    def __init__(self, table: WordTable, images: ImagePaths, strict: bool = False) -> None:
+        super().__init__(len(table), strict)
+        self.table, self.images = table, images
+        self._prefix = common_folder(table.images)
+
+    @property
+    def names(self) -> list[str]:
+        """Name of every image, as its sample carries it: its path below the folder of all, without suffix."""
+        return [image_name(image, self._prefix) for image in self.table.images]
+
+    def load(self, index: int) -> Sample:
+        """Read an image and its words."""
+        words = self.table.words(index)
+        return Sample(read_image(self.images[index]), words, image_name(self.table.images[index], self._prefix))
+
+
+def common_folder(paths: Sequence[str]) -> str:
+    """The folders that all paths start with, the last ``/`` included.
+
+    >>> common_folder(["a/b/1.jpg", "a/b/2.jpg"]), common_folder(["a/x/1.jpg", "a/y/1.jpg"]), common_folder(["1.jpg"])
+    ('a/b/', 'a/', '')
+    """
+    prefix = os.path.commonprefix([min(paths), max(paths)]) if len(paths) else ""  # noqa: RUF071 - is cut below
+    return prefix[: prefix.rfind("/") + 1]
+
+
+def image_name(path: str, prefix: str = "") -> str:
+    """The name of an image: its path behind ``prefix``, without suffix.
+
+    >>> image_name("a/b/img.v2.jpg", "a/"), image_name("noext")
+    ('b/img.v2', 'noext')
+    """
+    folder, slash, file = path.removeprefix(prefix).rpartition("/")
+    return folder + slash + (file.rpartition(".")[0] or file)

@@ -1,0 +1,170 @@
+"""Our own form: one JSON object a line for each image, as ``check_data export=FILE`` writes and ``docs/data.md`` describes."""
+
+import json
+import re
+from array import array
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dld_spotter.data.dataset import FileDataset, read_image
+from dld_spotter.data.readers.fields import IGNORED, to_polygon
+from dld_spotter.data.readers.indexed import ImagePaths, Strings, common_folder, image_name
+from dld_spotter.errors import DataError
+from dld_spotter.structures import Sample, TextInstances
+
+SPLITS = ("train", "validation", "test")
+_EXPECTED = '{"image": PATH, "words": [{"polygon": [[x, y], ...], "text": TEXT}, ...]}'
+_STRING = rb'"((?:[^"\\]|\\.)*)"'
+_HEAD = re.compile(rb'\s*\{"image": ' + _STRING + rb', "split": (?:"(\w+)"|null), ')
+
+
+class JsonLines(FileDataset):
+    """Images and their words, ``{"image": PATH, "split": ..., "words": [{"polygon", "text", "ignore"}]}`` a line.
+
+    The places of the lines are all that is kept in memory, beside the paths of the images; a line is parsed when its image is
+    asked for. What ``predict`` writes can be read too, as labels to correct.
+
+    Args:
+        root: the file, or a folder that holds one such file; paths of images start at the file's folder.
+        strict: raise at the first damaged entry instead of skipping it.
+    """
+
+    def __init__(self, root: str | Path | None, strict: bool = False) -> None:
+        self.file = find_file(root)
+        status = self.file.stat()
+        self._index = _index(self.file, status.st_mtime_ns, status.st_size)
+        if not len(self._index.places):
+            raise DataError(f"{self.file} holds no line; expected one such as {_EXPECTED} for each image")
+        super().__init__(len(self._index.places), strict)
+        self.images = ImagePaths(self.file.parent, self._index.images)
+        self._prefix = common_folder(list(filter(None, self._index.images)))
+
+    @property
+    def names(self) -> list[str]:
+        """Name of every image, as its sample carries it; a damaged line is called by its number."""
+        return [self._name(index) for index in range(len(self))]
+
+    @property
+    def parts(self) -> list[str | None]:
+        """The part that each line says it belongs to; None where it says nothing."""
+        return [(*SPLITS, None)[code] for code in self._index.splits]
+
+    def load(self, index: int) -> Sample:
+        """Read an image and its words."""
+        where = f"{self.file}, line {self._index.numbers[index]}"
+        with self.file.open("rb") as file:
+            file.seek(self._index.places[index])
+            entry = _parse(file.readline(), where)
+        words = _words(entry["words"], where)
+        return Sample(read_image(self.images[index]), words, self._name(index))
+
+    def _name(self, index: int) -> str:
+        return image_name(self._index.images[index], self._prefix) or f"line_{self._index.numbers[index]}"
+
+
+class _Index:
+    """Where the lines of a file start, their numbers, and the images and splits that they name."""
+
+    def __init__(self) -> None:
+        self.places, self.numbers = array("q"), array("l")
+        self.images, self.splits = Strings(), bytearray()
+
+
+@lru_cache(maxsize=8)
+def _index(path: Path, mtime: int, size: int) -> _Index:
+    """Index a file; the parts of one data set share the index for as long as the file stays the same."""
+    index, place = _Index(), 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip(b"\xef\xbb\xbf \t\r\n"):
+                image, split = _head(line)
+                index.places.append(place)
+                index.numbers.append(number)
+                index.images.extend([image])
+                index.splits.append(SPLITS.index(split) if split in SPLITS else len(SPLITS))
+            place += len(line)
+    return index
+
+
+def _head(line: bytes) -> tuple[str, str | None]:
+    """Image and split of a line, without parsing its words where it was written by :func:`to_line`; "" if it is damaged."""
+    found = _HEAD.match(line)
+    if found and b"\\" not in found[1]:
+        return found[1].decode("utf-8", "replace"), found[2] and found[2].decode()
+    try:
+        entry = _parse(line, "")
+    except DataError:
+        return "", None
+    return entry["image"], entry.get("split")
+
+
+def _parse(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line.decode("utf-8-sig"))
+        if not isinstance(entry["image"], str) or not entry["image"] or not isinstance(entry["words"], list):
+            raise TypeError("image must be a path and words a list")
+        if entry.get("split") not in (None, *SPLITS):
+            raise ValueError(f"split {entry['split']} is none of {', '.join(SPLITS)}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{where}: expected {_EXPECTED}, found a fault ({type(error).__name__}: {error}); mend it") from error
+    return entry
+
+
+def _words(items: list[Any], where: str) -> TextInstances:
+    polygons, texts, ignore = [], [], []
+    for number, item in enumerate(items, start=1):
+        if not isinstance(item, dict) or not isinstance(item.get("text", ""), str | None):
+            raise DataError(
+                f'{where}, word {number}: expected {{"polygon": [[x, y], ...], "text": TEXT}}, found {item}; mend it'
+            )
+        points = item.get("polygon")
+        flat = [value for point in points for value in point] if _is_points(points) else points
+        polygons.append(to_polygon(flat, f"{where}, word {number}"))
+        text = item.get("text") or ""
+        ignore.append(bool(item.get("ignore", text == IGNORED)))
+        texts.append("" if text == IGNORED else text)
+    return TextInstances.of(polygons, texts, ignore)
+
+
+def _is_points(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(point, list) and len(point) == 2 for point in value)
+
+
+def find_file(root: str | Path | None) -> Path:
+    """Find the JSON lines file that ``root`` is or holds.
+
+    Raises:
+        DataError: there is none, or several.
+    """
+    path = Path(root) if root is not None else Path()
+    if root is not None and path.is_file():
+        return path
+    found = sorted(path.glob("*.jsonl")) if root is not None and path.is_dir() else []
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise DataError(f"data.root={root} must be a .jsonl file or a folder with one, found {names}; name the file itself")
+    return found[0]
+
+
+def to_line(image: str, width: int, height: int, words: TextInstances, split: str | None = None) -> str:
+    """Write an image and its words as one line, without its end; coordinates to a thousandth of a pixel."""
+    entry = {
+        "image": image,
+        "split": split,
+        "width": width,
+        "height": height,
+        "words": [_to_item(*word) for word in zip(words.polygons, words.transcriptions, words.ignore, strict=True)],
+    }
+    return json.dumps(entry, ensure_ascii=False)
+
+
+def _to_item(polygon: np.ndarray, text: str, ignore: bool) -> dict[str, Any]:
+    points = [[_short(value) for value in point] for point in polygon.tolist()]
+    return {"polygon": points, "text": text or IGNORED, "ignore": True} if ignore else {"polygon": points, "text": text}
+
+
+def _short(value: float) -> int | float:
+    return int(value) if value.is_integer() else round(value, 3)
