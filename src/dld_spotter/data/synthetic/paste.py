@@ -160,8 +160,9 @@ def _recolour(rng: np.random.Generator, patch: np.ndarray) -> np.ndarray:
     levels = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.06, 3))
     if chances[1] < 0.15:
         levels = 1 - levels
-    contrast, brightness = rng.uniform(0.65, 1.2), rng.normal(0, 0.08)
-    table = np.clip(255 * (contrast * (levels - 0.5) + 0.5 + brightness), 0, 255).astype(np.uint8)
+    middle = levels[int(np.mean(cv2.mean(patch)[:3]))]  # contrast around the crop's own brightness keeps dark words legible
+    changed = rng.uniform(0.65, 1.3) * (levels - middle) + middle + rng.normal(0, 0.06)
+    table = np.clip(255 * changed, 0, 255).astype(np.uint8)
     return cv2.LUT(patch, table[None])
 
 

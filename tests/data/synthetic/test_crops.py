@@ -1,0 +1,120 @@
+"""Reading folders of word crops."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dld_spotter.data.synthetic import CropSource
+from dld_spotter.errors import DataError
+from tests.data.samples import write_crops
+
+GREY = np.full((20, 60, 3), 90, np.uint8)
+
+
+def texts(source: CropSource) -> set[str]:
+    return {source[index].text for index in range(len(source))}
+
+
+def test_a_crop_is_read_with_its_word(tmp_path: Path):
+    image = np.random.default_rng(0).integers(0, 256, (20, 60, 3), np.uint8)
+    crop = CropSource(write_crops(tmp_path, [("Café 5%", image)], margin=3))[0]
+    np.testing.assert_array_equal(crop.image, image)
+    np.testing.assert_allclose(crop.quad, [[3.5, 3.5], [56.5, 3.5], [56.5, 16.5], [3.5, 16.5]], atol=1e-4)
+    assert (crop.text, crop.ignore) == ("Café 5%", False)
+
+
+def test_words_that_nobody_could_read_are_marked(tmp_path: Path):
+    crop = CropSource(write_crops(tmp_path, [("###", GREY)]))[0]
+    assert (crop.text, crop.ignore) == ("", True)
+
+
+def test_quotes_and_hashes_are_text(tmp_path: Path):
+    words = ['"SCAN"', '"We', "#1", "it's"]
+    assert texts(CropSource(write_crops(tmp_path, [(word, GREY) for word in words]))) == set(words)
+
+
+def test_a_crop_may_be_stored_smaller_and_in_another_format(tmp_path: Path):
+    write_crops(tmp_path, [("word", GREY)], margin=2)
+    file = tmp_path / "words" / "word_1.png"
+    Image.open(file).resize((30, 10)).save(file.with_suffix(".jpg"))
+    file.unlink()
+    crop = CropSource(tmp_path)[0]
+    assert crop.image.shape == (10, 30, 3)
+    np.testing.assert_allclose(crop.quad, np.array([[2.5, 2.5], [57.5, 2.5], [57.5, 17.5], [2.5, 17.5]]) / 2, atol=1e-4)
+
+
+def test_crops_may_lie_beside_the_table(tmp_path: Path):
+    write_crops(tmp_path, [("word", GREY)])
+    (tmp_path / "words" / "word_1.png").rename(tmp_path / "word_1.png")
+    (tmp_path / "words").rmdir()
+    assert texts(CropSource(tmp_path)) == {"word"}
+
+
+def test_crops_are_drawn_by_the_height_of_their_word(tmp_path: Path):
+    heights = [8, 12, 20, 40, 41]
+    source = CropSource(write_crops(tmp_path, [(str(h), np.zeros((h, 30, 3), np.uint8)) for h in heights]))
+    rng = np.random.default_rng(0)
+    assert {source.draw(rng, (10, 30)).text for _ in range(40)} == {"12", "20"}
+    assert {source.draw(rng).text for _ in range(100)} == {str(h) for h in heights}
+    assert source.draw(rng, (50, 90)) is None
+
+
+def test_only_drawn_crops_are_read(tmp_path: Path):
+    source = CropSource(write_crops(tmp_path, [("good", GREY), ("bad", GREY)]))
+    (tmp_path / "words" / "word_2.png").write_bytes(b"no image")
+    assert source[0].text == "good"
+    with pytest.raises(DataError, match=r"word_2\.png cannot be read"):
+        source[1]
+
+
+@pytest.mark.parametrize("folder", [None, "absent"])
+def test_a_missing_folder_is_named(folder: str | None):
+    with pytest.raises(DataError, match=rf"data\.crops={folder} is not a folder; set data\.crops"):
+        CropSource(folder)
+
+
+def test_a_folder_without_a_table_is_named(tmp_path: Path):
+    with pytest.raises(DataError, match=r"holds no words_map\.tsv"):
+        CropSource(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("\t100\t", "\tx\t", r"words_map\.tsv, line 2: expected 16 columns .* found 'word_1"),
+        ("\t60\t", "\t0\t", "line 2: expected"),
+        ("\t102\t", "\tnan\t", "line 2: expected"),
+        ("\tfirst", "", "line 2: expected"),
+        ("\tsecond", "\tsecond\tword", "line 3: expected"),
+        ("word_2.png", "word_9.png", r"line 3: there is no image word_9\.png"),
+        ("\ttext", "\tlabel", "line 1: the header lacks text"),
+    ],
+)
+def test_a_malformed_table_is_told_with_its_line(tmp_path: Path, old: str, new: str, message: str):
+    table = write_crops(tmp_path, [("first", GREY), ("second", GREY)], margin=2) / "words_map.tsv"
+    text = table.read_text(encoding="utf-8")
+    assert old in text
+    table.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        CropSource(tmp_path)
+
+
+def test_a_table_without_crops_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match="lists no crop"):
+        CropSource(write_crops(tmp_path, []))
+
+
+def test_the_official_training_crops_are_read():
+    folder = Path(__file__).parents[4] / "shared" / "data" / "icdar2015" / "train"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent")
+    source = CropSource(folder)
+    assert len(source) == 4468
+    for index in range(0, len(source), 97):
+        crop = source[index]
+        height, width = crop.image.shape[:2]
+        assert crop.text
+        assert (crop.quad >= 0).all()
+        assert (crop.quad <= (width, height)).all()
