@@ -192,12 +192,20 @@ def build_loggers(config: DictConfig) -> list[Logger]:
 
 
 def build_trainer(config: DictConfig, loggers: list[Logger], folder: Path, epochs: int) -> Trainer:
-    """Build the trainer of one stage, which keeps its checkpoints in ``folder``; raises ConfigError for endless stages."""
+    """Build the trainer of one stage, which keeps its checkpoints in ``folder``.
+
+    Raises:
+        ConfigError: the stage would be endless, or have no step.
+    """
     if not isinstance(epochs, int) or epochs < 0:
         raise ConfigError(f"stages have epochs={epochs}, expected a whole number of at least 0; correct stages.*.epochs")
+    for key in ("max_steps", "limit_train_batches"):
+        if config.trainer.get(key) == 0:
+            raise ConfigError(f"trainer.{key}=0 leaves a stage without steps; give stages.*.epochs=0 to skip the stage")
     callbacks: list[Callback] = [
         create(callback, **({"dirpath": str(folder)} if name in CHECKPOINTS else {}))
         for name, callback in config.callbacks.items()
+        if config.trainer.get("limit_val_batches") != 0 or not callback.get("monitor")  # there is nothing to monitor
     ]
     return create(config.trainer, logger=loggers, callbacks=callbacks, max_epochs=epochs, default_root_dir=str(folder))
 

@@ -6,6 +6,7 @@ import torch
 from lightning import Callback, Trainer
 from torch import Tensor
 
+from dld_spotter.errors import ConfigError
 from dld_spotter.module import DLDModule, TeacherModule
 from dld_spotter.structures import SpottingBatch
 
@@ -53,6 +54,24 @@ class DistinctNoise(Callback):
         """Seed the further processes, whose weights equal the first one's by now."""
         if trainer.global_rank:
             torch.manual_seed(self.seed + trainer.global_rank)
+
+
+class SameLength(Callback):
+    """Refuse to resume a stage whose number of steps has changed: its learning rates were planned for the number it had."""
+
+    def on_load_checkpoint(self, trainer: Trainer, module: DLDModule | TeacherModule, checkpoint: dict[str, Any]) -> None:
+        """Compare the plan in the checkpoint with this run's.
+
+        Raises:
+            ConfigError: they differ.
+        """
+        planned = [state["total_steps"] for state in checkpoint.get("lr_schedulers", ()) if "total_steps" in state]
+        steps = int(trainer.estimated_stepping_batches)
+        if planned and planned[0] != steps:
+            raise ConfigError(
+                f"the interrupted stage was planned for {planned[0]} steps, but this run has {steps}; give the epochs, the "
+                "batch size and the trainer.* settings of the interrupted run, or stages.teacher.checkpoint=FILE to start a new stage from it"
+            )
 
 
 class ScaleHistogram(Callback):

@@ -8,6 +8,7 @@ the same two entries beside their training state.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 from pydoc import locate as locate_object
 from typing import Any
@@ -133,8 +134,10 @@ def save_checkpoint(path: Path, parts: Mapping[str, nn.Module], provenance: Mapp
     }
     model = {part: provenance["model"][part] for part in parts}
     path.parent.mkdir(parents=True, exist_ok=True)
+    content = BytesIO()  # torch itself does not say why a file cannot be written
+    torch.save({"state_dict": state, "dld_spotter": {**provenance, "model": model}}, content)
     partial = path.with_suffix(".partial")
-    torch.save({"state_dict": state, "dld_spotter": {**provenance, "model": model}}, partial)
+    partial.write_bytes(content.getbuffer())
     partial.replace(path)
 
 

@@ -1,9 +1,11 @@
 """What every entry point shares: where configurations lie, how a run is composed, how errors are told."""
 
+import errno
 import functools
 import logging
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dld_spotter import experiments
-from dld_spotter.errors import ConfigError, SpotterError
+from dld_spotter.errors import ConfigError, SpotterError, StorageError
 
 _PACKAGE = Path(__file__).resolve().parent
 ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1]
@@ -27,8 +29,15 @@ ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1]
 USER_ERRORS = (SpotterError, HydraException, OmegaConfBaseException)
 """What a user can cause and mend; everything else is a defect and keeps its traceback."""
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+BARRED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG}
+"""Numbers of the system's errors about disks that are full, and about paths that cannot be used."""
+
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 """Whether the user asked for tracebacks in place of sentences."""
+
+SECOND_SENTENCE = 5.0
+"""Seconds after which a further process of a training tells what went wrong."""
 
 # oneDNN compiles a kernel for every shape it meets and keeps 1024 of them: too few for the scales of a batch.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
@@ -40,6 +49,7 @@ NOISE = (
     r"Checkpoint directory .* exists and is not empty",
     r"Found \d+ module\(s\) in eval mode",  # the frozen teacher
     r"The '\w+' does not have many workers",  # the number of workers is ours to choose
+    r"`ModelCheckpoint\(monitor='val/hmean'\)` could not find",  # a stage that ends before its first validation
     r"It is recommended to use `self.log\('val/hmean'",  # which is counted over all processes already
 )
 """Warnings of libraries that a user can do nothing about."""
@@ -79,10 +89,12 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
         def job(config: DictConfig) -> Any:
             _silence_libraries()
             try:
-                return task(config)
+                with _storage_errors(), _hydra_raises(TRACEBACKS):  # the processes that the task starts tell in a sentence too
+                    return task(config)
             except USER_ERRORS as error:
                 if TRACEBACKS or HydraConfig.get().mode is RunMode.MULTIRUN:  # of a sweep, Hydra says which job failed
                     raise
+                _let_the_first_process_tell()
                 sys.exit(_tell(error))
 
         application = hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(job)
@@ -90,7 +102,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
         @functools.wraps(task)
         def main(*config: DictConfig) -> Any:
             try:
-                with _hydra_raises():
+                with _storage_errors(), _hydra_raises(True):
                     return application(*config)
             except USER_ERRORS as error:
                 if TRACEBACKS:
@@ -103,10 +115,26 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
 
 
 @contextmanager
-def _hydra_raises() -> Iterator[None]:
-    """Let Hydra raise its errors; by default it prints several lines and exits."""
+def _storage_errors() -> Iterator[None]:
+    """Tell what a user can mend about files and disks in a sentence; other errors of the system are left as they are."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            remedy = "free some space, or give paths.output_dir=FOLDER on another disk"
+        elif error.errno in BARRED:
+            remedy = "mend the path or its permissions; paths.output_dir=FOLDER names the folder that is written to"
+        else:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        raise StorageError(f"{place}{error.strerror}; {remedy}") from error
+
+
+@contextmanager
+def _hydra_raises(wanted: bool) -> Iterator[None]:
+    """Let Hydra raise its errors, or not; by default it prints several lines and exits."""
     before = os.environ.get("HYDRA_FULL_ERROR", "0")
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ["HYDRA_FULL_ERROR"] = str(int(wanted))
     try:
         yield
     finally:
@@ -119,6 +147,12 @@ def _silence_libraries() -> None:
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch", "lightning.fabric"):  # "GPU available: ...", tips, "`Trainer.fit` stopped"
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _let_the_first_process_tell() -> None:
+    """Wait in a further process of a training: where the first one fails for the same reason, it ends this one meanwhile."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        time.sleep(SECOND_SENTENCE)
 
 
 def _tell(error: BaseException) -> int:

@@ -15,3 +15,7 @@ class DataError(SpotterError):
 
 class CheckpointError(SpotterError):
     """A checkpoint is missing, damaged, or does not fit the model it is loaded into."""
+
+
+class StorageError(SpotterError):
+    """A file cannot be written or read for want of space or permission, or because its folder is none."""

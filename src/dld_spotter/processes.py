@@ -6,6 +6,7 @@ beside the first process, write nothing and end before the evaluation.
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from subprocess import Popen
@@ -16,8 +17,12 @@ from hydra.types import RunMode
 from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
+from dld_spotter.errors import SpotterError
+
 LAUNCHED = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """Variables that Lightning leaves behind for its own processes."""
+SETTLE = 8.0
+"""Seconds in which a process that has failed ends, sentence included."""
 PATIENCE = 60.0
 """Seconds that a process which has nothing left to do may take to end."""
 
@@ -49,12 +54,17 @@ class Processes:
             if launched:
                 self.started, self.observed = list(launched), launched
 
-    def end(self, failed: bool) -> None:
-        """Let the processes end, or make them where the run has failed, so that a next run can start its own."""
+    def end(self, error: BaseException | None = None) -> None:
+        """Let the processes end, or make them where the run has failed, so that a next run can start its own.
+
+        Raises:
+            SystemExit: ``error`` only follows from what went wrong in another process, which told it.
+        """
         if self.external:
             return
-        if failed:
+        if error is not None:
             self.observed[:] = []  # or Lightning, which watches them, would kill this process too
+            status = 0 if isinstance(error, SpotterError) else self._failed()
             for process in self.started:
                 process.kill()
         for process in self.started:
@@ -63,3 +73,14 @@ class Processes:
             torch.distributed.destroy_process_group()
         for name in LAUNCHED:
             os.environ.pop(name, None)
+        if error is not None and status > 0:
+            raise SystemExit(status) from error
+
+    def _failed(self) -> int:
+        """Exit status of a process that has ended with one, else 0; it may be about to."""
+        deadline = time.monotonic() + SETTLE
+        while self.started and time.monotonic() < deadline:
+            if statuses := [process.returncode for process in self.started if process.poll()]:
+                return statuses[0]
+            time.sleep(0.1)
+        return 0

@@ -54,7 +54,7 @@ class StageProgress(ProgressBar):
         steps = int(trainer.estimated_stepping_batches)
         name = "distillation" if isinstance(module, DLDModule) else "teacher"
         device = trainer.strategy.root_device.type + (f" in {trainer.world_size} processes" if trainer.world_size > 1 else "")
-        console.print(f"{name} stage: {steps} steps on {device}")
+        console.print(f"{name} stage: {steps} step{'s' * (steps != 1)} on {device}")
         self.task = self.bar.add_task(name, total=steps, completed=trainer.global_step, figures="")
         self.bar.start()
 

@@ -53,9 +53,12 @@ def train(config: DictConfig, folder: Path) -> float:
         score, models, selector = run_stages(config, folder / "checkpoints", teacher, loggers, interrupted, processes)
         if is_first():
             evaluate(config, models, selector, folder)
+        processes.end()
         status = "success"
+    except BaseException as error:
+        processes.end(error)
+        raise
     finally:
-        processes.end(failed=status == "failed")
         assembly.close_loggers(loggers, status)
     return score
 

@@ -52,13 +52,14 @@ class SpottingHmean(Metric):
             self.counts += torch.tensor(counts, device=self.counts.device)
 
     def compute(self) -> dict[str, Tensor]:
-        """Scalars ``precision``, ``recall`` and ``hmean``, 0 where there is nothing to divide by."""
+        """Scalars ``precision``, ``recall`` and ``hmean`` in single precision, 0 where there is nothing to divide by."""
         matched, predicted, true = self.counts.cpu().double()
-        return {
+        figures = {
             "precision": matched / predicted.clamp(min=1),
             "recall": matched / true.clamp(min=1),
             "hmean": 2 * matched / (predicted + true).clamp(min=1),
         }
+        return {name: value.float() for name, value in figures.items()}  # loggers move them to devices without doubles
 
 
 class DetectionHmean(SpottingHmean):
