@@ -101,6 +101,13 @@ def test_polygons_of_any_length(archive):
     assert [word.polygon.shape for word in annotations.images["0000001"]] == [(6, 2), (3, 2)]
 
 
+@pytest.mark.parametrize("protocol", ["rrc", "davar"])
+def test_four_hashes_may_be_the_text_of_a_quadrilateral(archive, protocol):
+    annotations = read_annotations(archive(gt_img_1=f"{QUAD},####\n{QUAD},a"), protocol=protocol, truth=True)
+    assert annotations.truth("1").transcriptions == ("####", "a")
+    assert not annotations.truth("1").ignore.any()
+
+
 def test_what_follows_a_second_mark_is_dropped_as_the_script_does(archive):
     assert _texts(read_annotations(archive(**{"1": "0,0,9,0,9,9,####a,b,####c"}))) == ["a,b"]
 

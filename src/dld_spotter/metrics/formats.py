@@ -88,9 +88,7 @@ class _Reader:
 
     def parse(self) -> dict[str, list[Word]]:
         lines = [line for lines in self.files.values() for line in lines]
-        polygon_form = [",####" in line.text and bool(_POLYGON.fullmatch(line.text)) for line in lines]
-        if any(polygon_form):
-            self._refuse_mixture(lines, polygon_form)
+        if _polygon_form(lines):
             return {key: [_polygon(line) for line in lines] for key, lines in self.files.items()}
         if self.protocol == "davar":
             return {key: [_any_length(line) for line in lines] for key, lines in self.files.items()}
@@ -108,15 +106,22 @@ class _Reader:
             raise lines[found.index(False)].error("a confidence from 0 to 1 after 8 coordinates, as confidences=yes says")
         return all(found)
 
-    def _refuse_mixture(self, lines: list[_Line], polygon_form: list[bool]) -> None:
-        if not all(polygon_form):
-            raise lines[polygon_form.index(False)].error("x1,y1,...,xn,yn,####text as on other lines of the same archive")
-
     def _quadrilateral(self, line: _Line) -> tuple[np.ndarray, str]:
         found = _QUADRILATERAL.fullmatch(line.text)
         if not found or (found[2] is None and self.task != "detection"):
             raise line.error("8 coordinates and a text, separated by commas")
         return _points(found[1], line), found[2] or ""
+
+
+def _polygon_form(lines: list[_Line]) -> bool:
+    """Whether the lines are ``x1,y1,...,xn,yn,####text``; raises where only some are."""
+    found = [",####" in line.text and _POLYGON.fullmatch(line.text) for line in lines]
+    if not any(match and match[2].strip() for match in found) and not all(found):
+        return False  # a quadrilateral may have the text ####
+    if not all(found):
+        other = next(line for line, match in zip(lines, found, strict=True) if not match)
+        raise other.error("x1,y1,...,xn,yn,####text as on other lines of the same archive")
+    return bool(lines)
 
 
 def read_annotations(
