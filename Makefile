@@ -1,5 +1,7 @@
 # Everything happens in .venv, which is made on first use and again whenever the requirements change.
-PYTHON ?= python3
+RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
+	$$python -c '$(RECENT)' 2>/dev/null && echo $$python && break; done)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
@@ -12,13 +14,14 @@ export PIP_NO_INPUT := 1
 .PHONY: help install train test test-slow lint format wheel clean
 
 help:  ## what there is
-	@echo "make TARGET [PYTHON=python3.12] [ARGS=\"...\"]"
+	@echo "make TARGET [PYTHON=/path/to/python3.11] [ARGS=\"...\"]"
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-10s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## make .venv with the package and what its tests need, in the versions of constraints.txt
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: $(PYTHON) is Python %d.%d; give make PYTHON=python3.11 or newer" % sys.version_info[:2])'
+	@$(PYTHON) -c '$(RECENT)' 2>/dev/null || { \
+	echo "error: found no Python 3.11 or newer$(if $(PYTHON), in PYTHON=$(PYTHON),); give make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,export]"

@@ -1,12 +1,13 @@
 """The project as its users get it: make targets, pinned versions, and the wheel outside the repository."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,55 @@ def test_constraints_pin_every_requirement_within_its_range():
     extras = PROJECT["optional-dependencies"]
     for requirement in map(Requirement, PROJECT["dependencies"] + extras["dev"] + extras["export"]):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+
+
+def test_every_import_is_a_declared_requirement():
+    """What another package happens to bring along may be gone with its next version."""
+    extras = PROJECT["optional-dependencies"]
+    declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"] + extras["export"]}
+    owners = packages_distributions()
+    undeclared = {
+        f"{path.name}: {name}"
+        for path in (ROOT / "src").rglob("*.py")
+        for name in imported(ast.parse(path.read_text("utf-8")))
+        if name not in sys.stdlib_module_names | {"dld_spotter"}
+        and not {canonicalize_name(owner) for owner in owners.get(name, [name])} & declared
+    }
+    assert not undeclared
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Top-level names of all packages that a module imports, wherever in it."""
+    nodes = list(ast.walk(tree))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    origins = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.partition(".")[0] for name in plain | origins}
+
+
+def test_imports_are_seen_wherever_they_stand():
+    assert imported(ast.parse("import a.b as c\ndef f():\n    from d.e import g\nfrom . import h")) == {"a", "d"}
+
+
+@pytest.mark.parametrize("python", ["/bin/false", "no-such-python"])
+def test_make_asks_for_a_recent_python(tmp_path: Path, python: str):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    ended = run("make", "install", f"PYTHON={python}", cwd=tmp_path)
+    assert ended.returncode != 0
+    assert f"error: found no Python 3.11 or newer in PYTHON={python}; give" in ended.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_make_finds_a_recent_python_by_itself(tmp_path: Path):
+    """The first name on the PATH is too old; the next one is tried."""
+    old, recent = tmp_path / "python3.11", tmp_path / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    recent.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    for script in (old, recent):
+        script.chmod(0o755)
+    (tmp_path / "show.mk").write_text(f"include {ROOT / 'Makefile'}\nshow: ; @echo found $(PYTHON)\n")
+    shown = run("make", "--no-print-directory", "-f", "show.mk", "show", cwd=tmp_path, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert shown.stdout == "found python3\n"
 
 
 def test_the_wheel_carries_what_the_commands_read(wheel: Path):

@@ -70,7 +70,7 @@ class SameLength(Callback):
         if planned and planned[0] != steps:
             raise ConfigError(
                 f"the interrupted stage was planned for {planned[0]} steps, but this run has {steps}; give the epochs, the "
-                "batch size and the trainer.* settings of the interrupted run, or stages.teacher.checkpoint=FILE to start a new stage from it"
+                "batch size and the trainer.* settings of the interrupted run, or start anew"
             )
 
 

@@ -1,12 +1,16 @@
+from types import SimpleNamespace
+
 import lightning
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import Subset
 
 from dld_spotter.data.collate import Collate
 from dld_spotter.data.datamodule import SpottingDataModule
+from dld_spotter.data.splits import NamedPart
 from dld_spotter.data.transforms import TransformedDataset, default_transforms
-from dld_spotter.errors import ConfigError
+from dld_spotter.errors import ConfigError, DataError
 from tests.data.samples import box, sample
 from tests.data.test_collate import CHARSET, assert_same
 from tests.data.test_dataset import Numbers
@@ -78,6 +82,42 @@ def test_what_is_missing_is_named():
     with pytest.raises(ConfigError, match=r"data\.test is not set"):
         data.test_dataloader()
     with pytest.raises(ConfigError, match=r"data\.batch_size=2 is more than the 1 training images"):
+        data.train_dataloader()
+
+
+class Named(Numbers):
+    def __init__(self, names):
+        super().__init__(len(names))
+        self.names = names
+
+
+@pytest.mark.parametrize("wrap", [lambda d: d, lambda d: Subset(d, [0, 1, 2]), lambda d: NamedPart(d, {"all": 1.0}, "all")])
+def test_images_that_share_a_name_are_refused(wrap):
+    def served(names):
+        return SpottingDataModule(None, None, wrap(Named(names)), COLLATE).test_dataloader()
+
+    assert len(served(["a", "b", "c"]).dataset) == 3
+    with pytest.raises(DataError, match="2 images of the data set have the name b"):
+        served(["b", "a", "b"])
+
+
+def test_the_part_that_is_served_may_hold_one_of_two_namesakes():
+    data = SpottingDataModule(None, None, Subset(Named(["a", "b", "b"]), [0, 1]), COLLATE)
+    assert len(data.test_dataloader().dataset) == 2
+
+
+def test_processes_share_the_images():
+    data = module(eval_batch_size=1)
+    parts = []
+    for rank in range(2):
+        data.trainer = SimpleNamespace(world_size=2, global_rank=rank)
+        parts.append([name for batch in data.val_dataloader() for name in batch.names])
+        assert len(data.train_dataloader()) == 1
+    assert parts == [["scene0", "scene2", "scene4"], ["scene1", "scene3"]]
+    data.trainer = SimpleNamespace(world_size=6, global_rank=0)
+    with pytest.raises(ConfigError, match="5 images, fewer than the 6 processes"):
+        data.val_dataloader()
+    with pytest.raises(ConfigError, match=r"7 training images \(1 for each of 6 processes\)"):
         data.train_dataloader()
 
 

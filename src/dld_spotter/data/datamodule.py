@@ -1,5 +1,6 @@
 """Loaders of multi-resolution batches for training and evaluation."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -8,11 +9,12 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
 from dld_spotter.data.collate import Collate
 from dld_spotter.data.dataset import TextDataset, report_damage
-from dld_spotter.errors import ConfigError
+from dld_spotter.data.splits import NamedPart
+from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.structures import Sample, SpottingBatch
 
 Draw = tuple[int, Sample]
@@ -84,8 +86,14 @@ class SpottingDataModule(lightning.LightningDataModule):
         return self._loader(dataset, self.collate, self.eval_batch_size, sampler=sampler)
 
     def test_dataloader(self) -> DataLoader:
-        """Return the test batches, in order."""
-        return self._loader(_required(self.test, "test"), self.collate, self.eval_batch_size)
+        """Return the test batches, in order.
+
+        Raises:
+            DataError: two images have one name, by which outcomes and predictions are told apart.
+        """
+        dataset = _required(self.test, "test")
+        refuse_namesakes(dataset)
+        return self._loader(dataset, self.collate, self.eval_batch_size)
 
     def _place(self) -> tuple[int, int]:
         """How many processes train, and which of them this one is."""
@@ -136,6 +144,26 @@ def _collate_draws(collate: Collate, seed: int, draws: Sequence[Draw]) -> Spotti
     """Collate with a generator that depends on the seed and the samples' numbers only."""
     numbers, samples = zip(*draws, strict=True)
     return collate(samples, np.random.default_rng([seed, *numbers]))
+
+
+def names_of(dataset: TextDataset) -> list[str]:
+    """Names of the images of a data set, or of a part of one; empty where only the samples know them."""
+    if hasattr(dataset, "names"):
+        return list(dataset.names)
+    if isinstance(dataset, NamedPart | Subset):
+        names = names_of(dataset.dataset)
+        return [names[index] for index in dataset.indices] if names else []
+    return []
+
+
+def refuse_namesakes(dataset: TextDataset) -> None:
+    """Raise DataError if two images of a data set have one name."""
+    (name, count), *_ = Counter(names_of(dataset)).most_common(1) or [("", 0)]
+    if count > 1:
+        raise DataError(
+            f"{count} images of the data set have the name {name}, such as {name}.jpg beside {name}.png or in two folders; "
+            "rename or remove all but one"
+        )
 
 
 def _required(dataset: TextDataset | None, name: str) -> TextDataset:
