@@ -57,6 +57,18 @@ def test_predictions_score_as_the_evaluation_did(photos: Path):
     assert again["hmean"] == pytest.approx(found["hmean"])
 
 
+def test_predictions_for_curved_words_keep_every_point(photos: Path):
+    evaluate.run(config("evaluate", photos, "protocol=totaltext", "task=detection", "scale=1.0"), photos / "out")
+    found = json.loads((photos / "out" / "evaluation.json").read_text())
+    with zipfile.ZipFile(photos / "out" / "predictions.zip") as archive:
+        assert sorted(archive.namelist()) == ["img_0.txt", "img_1.txt"]
+        line = archive.read("img_0.txt").decode().splitlines()[0]
+    assert line.partition(",####")[0].count(",") + 1 == 2 * 16
+    (photos / "gts" / "gt_img_2.txt").unlink()
+    settings = ScoreConfig(str(photos / "gts"), str(photos / "out" / "predictions.zip"), task="detection", protocol="totaltext")
+    assert score(settings)["hmean"] == pytest.approx(found["hmean"])
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [(["gamma=0.7"], "choose one of"), (["gamma=0.1", "scale=0.5"], "leave gamma out"), (["scale=0.77"], "choose one of")],

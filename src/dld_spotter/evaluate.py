@@ -26,6 +26,9 @@ from dld_spotter.reading import usable_device
 from dld_spotter.structures import Word
 from dld_spotter.tradeoff import table
 
+CURVED = frozenset({"totaltext", "ctw1500"})
+"""Protocols and data sets whose words are polygons of any length."""
+
 
 def run(config: DictConfig, folder: Path) -> None:
     """Score and leave ``evaluation.json`` and ``predictions.zip`` in ``folder``."""
@@ -59,7 +62,7 @@ def run(config: DictConfig, folder: Path) -> None:
         "requested": {"gamma": config.gamma, "budget": None, "scale": config.scale},
     }
     (folder / "evaluation.json").write_text(json.dumps(facts | asdict(point), indent=1) + "\n", "utf-8")
-    write_predictions(folder / "predictions.zip", words)
+    write_predictions(folder / "predictions.zip", words, bool(CURVED & {config.protocol, config.data.name}))
     rich.print(table([point], f"{config.data.name}: {len(words)} images, {config.task}, lexicon {facts['lexicon']}"))
     rich.print(f"everything is in {folder}")
 
@@ -79,15 +82,29 @@ def pick_selector(checkpoint: Checkpoint, scale: float | None, gamma: float | No
     return FixedScale(checkpoint.provenance["scales"], gamma=0.0, factors=[1.0], scale=1.0 if scale is None else scale)
 
 
-def write_predictions(path: Path, words: Mapping[str, Sequence[Word]]) -> None:
-    """Write ``res_NAME.txt`` files with ``x1,y1,...,x4,y4,text`` lines, the form of the ICDAR script.
+def write_predictions(path: Path, words: Mapping[str, Sequence[Word]], polygons: bool = False) -> None:
+    """Write a text file per image in the form of the data set's official script; ``score`` reads both.
 
-    Polygons with more points are reduced to their four corners; coordinates are whole pixels of the original image.
+    Args:
+        path: the archive.
+        words: image -> its words, in pixels of the original image.
+        polygons: the form for curved words, ``NAME.txt`` with ``x1,y1,...,xn,yn,####text`` lines, else that of ICDAR,
+            ``res_NAME.txt`` with ``x1,y1,...,x4,y4,text`` lines, polygons being reduced to their corners in whole pixels.
     """
+    member, line = ("{}.txt", polygon_line) if polygons else ("res_{}.txt", corner_line)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, found in words.items():
-            lines = [",".join(map(str, corners(word.polygon).ravel().tolist())) + f",{word.text}" for word in found]
-            archive.writestr(f"res_{name}.txt", "\n".join(lines))
+            archive.writestr(member.format(name), "\n".join(map(line, found)))
+
+
+def corner_line(word: Word) -> str:
+    """``x1,y1,...,x4,y4,text`` in whole pixels."""
+    return ",".join(map(str, corners(word.polygon).ravel().tolist())) + f",{word.text}"
+
+
+def polygon_line(word: Word) -> str:
+    """``x1,y1,...,xn,yn,####text`` in hundredths of a pixel."""
+    return ",".join(f"{value:.2f}" for value in word.polygon.ravel().tolist()) + f",####{word.text}"
 
 
 def corners(polygon: np.ndarray) -> np.ndarray:
