@@ -62,6 +62,17 @@ def test_sides_run_in_reading_direction(angle):
     np.testing.assert_allclose(steps, steps.mean(), rtol=1e-3)
 
 
+@pytest.mark.parametrize("angle", [60, 75, 90, -60, 180])
+def test_the_reading_direction_is_guessed_within_45_degrees_of_level(angle):
+    """A text map does not tell which way a word is read: the region is found, the direction taken is that nearest to level."""
+    polygon = turned_box(160, 128, 120, 30, angle)
+    sides, _ = DECODE(target_map([polygon]), 256, 320)
+    assert iou(sides_to_polygon(sides[0]), polygon) > 0.8
+    along = sides[0, :, -1] - sides[0, :, 0]
+    assert (along[:, 0] >= np.abs(along[:, 1]) - 1e-3).all(), "from left to right"
+    assert (sides[0, 1, :, 1] > sides[0, 0, :, 1]).all(), "the lower side lies below"
+
+
 def test_curved_words_are_followed():
     polygon = arc()
     sides, _ = DECODE(target_map([polygon]), 256, 320)

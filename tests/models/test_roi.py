@@ -1,8 +1,13 @@
+import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from dld_spotter.charset import Charset
+from dld_spotter.data.collate import Collate
 from dld_spotter.data.geometry import polygons_to_sides
+from dld_spotter.data.readers.icdar2015 import ICDAR2015
 from dld_spotter.models.roi import sample_strips, strip_grid, word_heights
 from tests.data.samples import box, turned_box
 
@@ -170,3 +175,25 @@ def test_word_heights():
     torch.testing.assert_close(
         word_heights(sides_of(box(3, 4, 50, 12), turned_box(50, 50, 40, 9, 30))), torch.tensor([12.0, 9.0])
     )
+
+
+@pytest.mark.parametrize("angle", [0, 30, 60, 90, 120, 180, -60, -90])
+def test_the_ground_truth_says_which_way_a_word_is_read(tmp_path, angle):
+    """A photo and its annotation are turned; read from files, the strip stays as it was, whatever side is the longer one."""
+    side, quad = 160, box(48, 68, 64, 24)
+    pattern = cv2.resize(np.random.default_rng(0).integers(0, 256, (4, 9, 3), dtype=np.uint8), (64, 24))
+    photo = np.full((side, side, 3), 128, np.uint8)
+    photo[68:92, 48:112] = pattern
+    turn = cv2.getRotationMatrix2D((side / 2 - 0.5, side / 2 - 0.5), -angle, 1)
+    corners = (quad - side / 2) @ turn[:, :2].T + side / 2
+    for name in ("images", "gts"):
+        (tmp_path / name).mkdir()
+    turned = cv2.warpAffine(photo, turn, (side, side), flags=cv2.INTER_CUBIC, borderValue=(128, 128, 128))
+    Image.fromarray(turned).save(tmp_path / "images" / "a.png")
+    (tmp_path / "gts" / "gt_a.txt").write_text(",".join(f"{value:.3f}" for value in corners.ravel()) + ",cat\n")
+    batch = Collate(Charset("act"))([ICDAR2015(tmp_path)[0]])
+    images = batch.views[1.0].images.float()
+    strip = sample_strips([images], (1,), batch.sides, batch.image_index, SIZE)[0]
+    plain = torch.from_numpy(photo).permute(2, 0, 1)[None].float()
+    upright = sample_strips([plain], (1,), sides_of(quad), torch.tensor([0]), SIZE)[0]
+    assert (strip - upright).abs().mean() < 6, "of 255"

@@ -15,6 +15,9 @@ MAP_STRIDE = 2
 class TextMapDecoder:
     """Turn a text map into words: contours, un-clipping, sides.
 
+    A text map does not tell which way a word is read. The direction is guessed: within 45 degrees of level, from left to
+    right. Words that are turned further are found, but their strips run across them.
+
     Args:
         threshold: probability above which a cell belongs to a word.
         min_score: least mean probability inside a contour.
