@@ -129,7 +129,9 @@ def _match(
         lexicon.shared.nearest(word.text for words in predictions.images.values() for word in words)  # all at once is faster
     rules = (find_protocol(protocol), check_task(cfg.task), cfg.iou)
     return {
-        image: match_image(truth.truth(image), predictions.images.get(image, []), *rules, lexicon and lexicon.of(image))
+        image: match_image(
+            truth.truth(image), predictions.images.get(image, []), *rules, lexicon and lexicon.of(image), exact=False
+        )
         for image in truth.images
     }
 

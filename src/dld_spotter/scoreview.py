@@ -18,7 +18,7 @@ from dld_spotter.errors import DataError
 from dld_spotter.metrics.explanation import Verdict
 from dld_spotter.metrics.formats import printable
 from dld_spotter.metrics.lexicons import image_key
-from dld_spotter.structures import Word
+from dld_spotter.word import Word
 
 COLORS = {
     "matched": "#1b7f4b",

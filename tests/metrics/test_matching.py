@@ -143,6 +143,21 @@ def test_equals_a_plain_double_loop_on_random_boxes(image):
         assert score_image(truth, words, task="detection", iou=0.3) == _plain(truth, words, 0.3)
 
 
+@pytest.mark.parametrize("iou", [0, 0.1, 0.5])
+@pytest.mark.parametrize("protocol", ["rrc", "davar"])
+def test_pairs_that_decide_nothing_can_be_left_out(protocol, iou):
+    """Crowds of polygons, some of which cross themselves, so that their signed areas are odd."""
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        crowd = rng.integers(0, 25, (2, 9, 4, 2)).astype(np.float32)
+        truth = TextInstances.of(crowd[0], ["x"] * 9, rng.random(9) < 0.3)
+        words = [Word(polygon, "x", 1.0) for polygon in crowd[1]]
+        exact = match_image(truth, words, protocol, "detection", iou)
+        short = match_image(truth, words, protocol, "detection", iou, exact=False)
+        assert short.pairs.tolist() == exact.pairs.tolist()
+        assert short.ignored_words.tolist() == exact.ignored_words.tolist()
+
+
 def test_hmean_sums_counts_over_images():
     assert Hmean.of([ImageCounts(1, 2, 1), ImageCounts(2, 2, 4)]) == Hmean(3 / 4, 3 / 5, pytest.approx(2 / 3))
     assert Hmean.of([]) == Hmean.of([ImageCounts(0, 0, 3)]) == Hmean(0.0, 0.0, 0.0)

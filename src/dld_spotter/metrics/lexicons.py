@@ -13,7 +13,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
 from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.structures import Word
+from dld_spotter.word import Word
 
 Policy = Literal["davar", "adelaidet", "score_weighted"]
 POLICIES: tuple[str, ...] = get_args(Policy)

@@ -9,9 +9,10 @@ import numpy as np
 import shapely
 
 from dld_spotter.errors import ConfigError
+from dld_spotter.instances import TextInstances
 from dld_spotter.metrics.lexicons import WordList
 from dld_spotter.metrics.protocols import Protocol, Task, check_task, dictionary_form, find_protocol
-from dld_spotter.structures import TextInstances, Word
+from dld_spotter.word import Word
 
 
 class ImageCounts(NamedTuple):
@@ -79,7 +80,7 @@ def score_image(
     lexicon: WordList | None = None,
 ) -> ImageCounts:
     """Count the matches of one image; see :func:`match_image`."""
-    return match_image(truth, words, protocol, task, iou, lexicon).counts
+    return match_image(truth, words, protocol, task, iou, lexicon, exact=False).counts
 
 
 def match_image(
@@ -89,6 +90,7 @@ def match_image(
     task: Task = "end_to_end",
     iou: float = 0.5,
     lexicon: WordList | None = None,
+    exact: bool = True,
 ) -> ImageMatch:
     """Match the predictions of one image to its true words by the rules in :mod:`dld_spotter.metrics.protocols`.
 
@@ -99,6 +101,7 @@ def match_image(
         task: what counts as a match.
         iou: a pair needs more than this, 0 to below 1.
         lexicon: words to which the predictions are corrected first.
+        exact: whether every IoU is wanted; otherwise it is 0 wherever the bounding boxes show that it decides nothing.
 
     Raises:
         ConfigError: unknown protocol or task, or ``iou`` out of range.
@@ -110,8 +113,15 @@ def match_image(
     truths, ignored_truth = _comparable(truth, task)
 
     regions = [protocol.corners(polygon) for polygon in (*truth.polygons, *(word.polygon for word in words))]
-    overlap, areas = _overlap(regions, len(truth))
-    true_areas, word_areas = areas[: len(truth)], areas[len(truth) :]
+    shapes = _Shapes.of(regions)
+    true_areas, word_areas = shapes.areas[: len(truth)], shapes.areas[len(truth) :]
+    largest = shapes.box_overlap(len(truth))
+    wanted = largest > 0
+    if not exact:
+        for_care = largest > iou * (true_areas[:, None] + word_areas - largest)
+        for_dont_care = largest > protocol.area_threshold(iou) * word_areas
+        wanted &= np.where(ignored_truth[:, None], for_dont_care, for_care)
+    overlap = shapes.overlap(wanted)
     inside = np.divide(overlap, word_areas, out=np.zeros_like(overlap), where=word_areas > 0)
     ignored_words = (inside[ignored_truth] > protocol.area_threshold(iou)).any(0)
     union = true_areas[:, None] + word_areas - overlap
@@ -144,34 +154,58 @@ def _first_come(candidates: np.ndarray) -> np.ndarray:
     return np.array(pairs, int).reshape(-1, 2)
 
 
-def _overlap(regions: Sequence[np.ndarray], split: int) -> tuple[np.ndarray, np.ndarray]:
-    """Intersections of the first ``split`` polygons with the others ``(G, D)``, and the areas of all, square pixels.
+@dataclass(frozen=True)
+class _Shapes:
+    """N polygons as one array of points.
 
     A polygon that crosses itself covers what the even-odd rule says, while its area is the plain shoelace sum: so does
     the clipping library of the scripts. Fewer than three points make an empty region.
-    """
-    overlap = np.zeros((split, len(regions) - split))
-    if not regions:
-        return overlap, np.zeros(0)
-    lengths = np.array([max(len(region), 3) for region in regions])
-    points = np.concatenate([region if len(region) >= 3 else np.zeros((3, 2)) for region in regions]).astype(float)
-    owner = np.repeat(np.arange(len(regions)), lengths)
-    following = np.arange(1, len(points) + 1)
-    starts = np.cumsum(lengths) - lengths
-    following[starts + lengths - 1] = starts
-    # Relative to each polygon's first point, so that far from the origin no digits are lost.
-    x, y = (points - points[starts][owner]).T
-    areas = np.abs(np.bincount(owner, x * y[following] - x[following] * y)) / 2
 
-    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
-    touching = ((low[:split, None] < high[None, split:]) & (high[:split, None] > low[None, split:])).all(-1)
-    rows, columns = np.nonzero(touching)
-    if len(rows):
-        shapes = shapely.polygons(shapely.linearrings(points, indices=owner))
-        for index in np.flatnonzero(~shapely.is_valid(shapes)):
-            shapes[index] = _even_odd(points[owner == index])
-        overlap[rows, columns] = shapely.area(shapely.intersection(shapes[rows], shapes[columns + split]))
-    return overlap, areas
+    Args:
+        points: ``(P, 2)`` pixels, polygon after polygon.
+        starts: ``(N,)`` int, where each polygon begins.
+        owner: ``(P,)`` int, the polygon of each point.
+        areas: ``(N,)`` square pixels.
+    """
+
+    points: np.ndarray
+    starts: np.ndarray
+    owner: np.ndarray
+    areas: np.ndarray
+
+    @classmethod
+    def of(cls, regions: Sequence[np.ndarray]) -> Self:
+        """Join polygons, each ``(P, 2)``."""
+        lengths = np.array([max(len(region), 3) for region in regions], int)
+        points = np.concatenate([region if len(region) >= 3 else np.zeros((3, 2)) for region in regions] or [np.zeros((0, 2))])
+        points = points.astype(float)
+        owner = np.repeat(np.arange(len(regions)), lengths)
+        starts = np.cumsum(lengths) - lengths
+        following = np.arange(1, len(points) + 1)
+        following[starts + lengths - 1] = starts
+        # Relative to each polygon's first point, so that far from the origin no digits are lost.
+        x, y = (points - points[starts][owner]).T
+        areas = np.abs(np.bincount(owner, x * y[following] - x[following] * y, len(regions))) / 2
+        return cls(points, starts, owner, areas)
+
+    def box_overlap(self, split: int) -> np.ndarray:
+        """What the bounding boxes of the first ``split`` polygons share with those of the others ``(G, D)``."""
+        if not len(self.starts):
+            return np.zeros((0, 0))
+        low, high = np.minimum.reduceat(self.points, self.starts), np.maximum.reduceat(self.points, self.starts)
+        sides = np.minimum(high[:split, None], high[None, split:]) - np.maximum(low[:split, None], low[None, split:])
+        return sides.clip(0).prod(-1)
+
+    def overlap(self, wanted: np.ndarray) -> np.ndarray:
+        """What the first G polygons share with the other D, where ``wanted`` ``(G, D)`` bool; 0 elsewhere."""
+        overlap = np.zeros(wanted.shape)
+        rows, columns = np.nonzero(wanted)
+        if len(rows):
+            shapes = shapely.polygons(shapely.linearrings(self.points, indices=self.owner))
+            for index in np.flatnonzero(~shapely.is_valid(shapes)):
+                shapes[index] = _even_odd(self.points[self.owner == index])
+            overlap[rows, columns] = shapely.area(shapely.intersection(shapes[rows], shapes[columns + len(wanted)]))
+        return overlap
 
 
 def _even_odd(points: np.ndarray) -> shapely.Geometry:

@@ -8,10 +8,11 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from dld_spotter.errors import ConfigError
+from dld_spotter.instances import TextInstances
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import score_image
 from dld_spotter.metrics.protocols import Task, find_protocol
-from dld_spotter.structures import TextInstances, Word
+from dld_spotter.word import Word
 
 
 class SpottingHmean(Metric):
