@@ -37,9 +37,12 @@ def wandb_logger(project: str, save_dir: str, group: str | None = None, **option
     """Log to Weights & Biases: online where the user is logged in, otherwise offline, never with a prompt."""
     os.environ.setdefault("WANDB_SILENT", "true")
     mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
-    if mode == "disabled":
-        return WandbLogger(project=project, save_dir=save_dir, group=group, mode="disabled", **options)
-    return WandbLogger(project=project, save_dir=save_dir, group=group or _sweep(), offline=mode in OFFLINE, **options)
+    if mode != "online":
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B's own reports would go over the network even so
+    where = {"mode": "disabled"} if mode == "disabled" else {"offline": mode in OFFLINE}
+    logger = WandbLogger(project=project, save_dir=save_dir, group=group or _sweep(), **where, **options)
+    logger._wandb_init.pop("anonymous", None)  # Lightning passes on what W&B answers with a warning in every run
+    return logger
 
 
 def _sweep() -> str | None:

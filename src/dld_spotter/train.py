@@ -45,6 +45,7 @@ def train(config: DictConfig, folder: Path) -> float:
         OmegaConf.save(config, folder / "config.yaml", resolve=True)
         if interrupted:
             set_aside(folder / "metrics.csv")
+        print(plan(config, interrupted, folder))
     teacher = assembly.build_teacher(config)
     loggers = assembly.build_loggers(config)
     processes = Processes()
@@ -61,6 +62,18 @@ def train(config: DictConfig, folder: Path) -> float:
     finally:
         assembly.close_loggers(loggers, status)
     return score
+
+
+def plan(config: DictConfig, interrupted: str | None, folder: Path) -> str:
+    """What a run is going to do, in a sentence."""
+    stages = config.stages
+    origin = f" from {stages.teacher.checkpoint}" if stages.teacher.checkpoint else " from scratch"
+    teacher = f"{stages.teacher.epochs} epochs{origin}" if stages.teacher.epochs else f"as it is in {stages.teacher.checkpoint}"
+    steps = [] if interrupted == "distillation" else [f"teacher ({teacher})"]
+    steps += [f"distillation ({stages.distillation.epochs} epochs)"] if stages.distillation.epochs else []
+    start = f"going on with {config.resume}: " if interrupted else ""
+    steps += [f"evaluation at {len(config.scales)} scales"]
+    return f"{start}{', '.join(steps)} on {config.data.name}; everything goes to {folder}"
 
 
 def run_stages(
