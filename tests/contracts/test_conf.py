@@ -14,6 +14,7 @@ from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
+from scipy.io import savemat
 
 from dld_spotter.assembly import build_data, create
 from dld_spotter.charset import Charset
@@ -78,8 +79,21 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_annotation_files(root: Path) -> None:
     """The data sets whose words stand in one file, of the same images."""
-    lines = [{"image": f"images/img_{number}.jpg", "words": []} for number in range(1, 41)]
-    (root / "labels.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    names = [f"images/img_{number}.jpg" for number in range(1, 41)]
+    (root / "labels.jsonl").write_text("".join(json.dumps({"image": name, "words": []}) + "\n" for name in names))
+    for split in ("train", "val"):
+        chosen = names[: len(names) // 2] if split == "train" else names[len(names) // 2 :]
+        linked = {"imgs": {name: {"file_name": name, "set": split} for name in chosen}, "anns": {}}
+        (root / f"TextOCR_0.1_{split}.json").write_text(json.dumps(linked))
+        davar = {name: {"content_ann": {"bboxes": []}} for name in chosen}
+        (root / f"a_{'test' if split == 'val' else split}_datalist.json").write_text(json.dumps(davar))
+    linked = {"imgs": {name: {"file_name": name, "set": ("train", "val")[i % 2]} for i, name in enumerate(names)}}
+    (root / "cocotext.v2.json").write_text(json.dumps(linked))
+    many = [f"images/img_{number}.jpg" for number in range(1, 1001)]  # of which a hundredth is a part
+    cells = {key: np.empty((1, len(many)), object) for key in ("imnames", "txt", "wordBB")}
+    for i, name in enumerate(many):
+        cells["imnames"][0, i], cells["txt"][0, i], cells["wordBB"][0, i] = name, "word", np.zeros((2, 4))
+    savemat(root / "gt.mat", cells)
 
 
 def composed(folder: Path, *overrides: str, command: str = "train") -> DictConfig:

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from dld_spotter.data.readers.totaltext import TotalText
 from dld_spotter.errors import ConfigError, DataError
@@ -40,6 +41,32 @@ def test_the_authors_form(tmp_path, split, images, gts):
     assert sample.instances.ignore.tolist() == [False, False, True]
     assert sample.instances.polygons[0].tolist() == [[10, 5], [40, 5], [40, 15], [10, 15]]
     assert sample.instances.polygons[1].tolist() == [[0, 20], [10, 18], [20, 20], [20, 28], [10, 26], [0, 28]]
+
+
+@pytest.mark.parametrize("variable", ["polygt", "gt"])
+def test_the_matlab_form(tmp_path, variable):
+    rows = [
+        ("x:", [[10, 40, 40, 10]], "y:", [[5, 5, 15, 15]], ["it's"], ["h"]),
+        ("x:", [[0, 10, 20, 20, 10]], "y:", [[20, 18, 20, 28, 26]], ["odd"], ["c"]),
+        ("x:", [[1, 2, 2, 1]], "y:", [[1, 1, 2, 2]], ["#"], ["#"]),
+        ("x:", [[1, 2, 2, 1]], "y:", [[1, 1, 2, 2]], [], ["#"]),
+    ]
+    cells = np.empty((len(rows), 6), object)
+    for place, row in enumerate(rows):
+        cells[place] = [np.array(cell) for cell in row]
+    write_tree(tmp_path, "", "Images/Train", "Groundtruth/Polygon/Train")
+    folder = tmp_path / "Groundtruth" / "Polygon" / "Train"
+    (folder / "poly_gt_img1.txt").unlink()
+    savemat(folder / "poly_gt_img1.mat", {variable: cells})
+    (sample,) = list(TotalText(tmp_path, "Train", strict=True))
+    assert sample.instances.transcriptions == ("it's", "odd", "", "")
+    assert sample.instances.ignore.tolist() == [False, False, True, True]
+    assert sample.instances.polygons[0].tolist() == [[10, 5], [40, 5], [40, 15], [10, 15]]
+    assert len(sample.instances.polygons[1]) == 6
+    cells[1, 1] = np.array([[1, 2]])
+    savemat(folder / "poly_gt_img1.mat", {variable: cells})
+    with pytest.raises(DataError, match=r"poly_gt_img1\.mat, word 2: expected the corners of a polygon, found 2 x values"):
+        TotalText(tmp_path, "Train", strict=True)[0]
 
 
 def test_the_plain_form_is_turned_clockwise(tmp_path):

@@ -73,6 +73,16 @@ def clockwise(polygon: np.ndarray) -> np.ndarray:
     return polygon[::-1] if signed_area(polygon) < 0 else polygon
 
 
+def from_top_left(quad: np.ndarray) -> np.ndarray:
+    """Order a quadrilateral ``(4, 2)`` whose corners may start anywhere: clockwise, from the corner nearest to the top left.
+
+    >>> from_top_left(np.array([[9, 5], [9, 0], [0, 0], [0, 5]])).tolist()
+    [[0, 0], [9, 0], [9, 5], [0, 5]]
+    """
+    turned = clockwise(quad)
+    return np.roll(turned, -int(turned.sum(1).argmin()), axis=0)
+
+
 def signed_area(polygon: np.ndarray) -> float:
     """Area of a polygon ``(P, 2)`` in square pixels, negative where it runs counter-clockwise (y down)."""
     x, y = polygon.astype(np.float64).T

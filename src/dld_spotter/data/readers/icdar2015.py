@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from dld_spotter.data.readers.fields import IGNORED
 from dld_spotter.data.readers.paired import PairedDataset, read_quads, split_folders
 from dld_spotter.structures import TextInstances
 
-IGNORED = "###"
 PLAIN = ("images", "gts")
 OFFICIAL = {
     "train": [("ch4_training_images", "ch4_training_localization_transcription_gt")],

@@ -7,6 +7,7 @@ nothing; as Python objects the words of a large set would take ten times the mem
 import os
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -57,9 +58,9 @@ class WordTable:
     def add(self, image: str, polygons: Sequence[np.ndarray], texts: Sequence[str], ignore: Sequence[bool]) -> None:
         """Append an image, given by its path, and its words, as in :class:`~dld_spotter.structures.TextInstances`."""
         self.images.extend([image])
-        for polygon in polygons:
-            self._coordinates.frombytes(np.ascontiguousarray(polygon, np.float32).tobytes())
-            self._points.append(len(self._coordinates) // 2)
+        if len(polygons):
+            self._coordinates.frombytes(np.concatenate(polygons).astype(np.float32).tobytes())
+            self._points.extend(accumulate(map(len, polygons[1:]), initial=self._points[-1] + len(polygons[0])))
         self.texts.extend(texts)
         self._ignore += bytes(ignore)
         self._words.append(len(self._ignore))

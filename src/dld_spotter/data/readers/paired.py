@@ -2,18 +2,19 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from dld_spotter.data.dataset import FileDataset, existing_folder, read_image
+from dld_spotter.data.readers.fields import clean, unquoted
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.structures import Sample, TextInstances
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
-
 
 SPLIT_FOLDERS = {"train": ("train", "training"), "test": ("test", "testing", "val", "validation")}
 """Where the two splits of a data set usually lie; a set without a test folder is tested on its validation folder."""
@@ -39,23 +40,26 @@ class PairedDataset(FileDataset):
 
     Args:
         root: folder of the data set.
-        folders: pairs (images, ground truth) of folder names to look for in ``root``, the first that exists is taken.
+        folders: pairs (images, ground truth) of folder names to look for in ``root``, the first that exists is taken; a ``*``
+            in the first name stands for every folder that fits, since some sets come in several archives.
         strict: raise at the first damaged entry instead of skipping it.
     """
 
     prefixes: ClassVar = ("gt_", "")
+    suffixes: ClassVar = (".txt",)
 
     def __init__(self, root: str | Path | None, folders: Iterable[tuple[str, str]], strict: bool = False) -> None:
         root, folders = existing_folder(root), list(folders)
-        pair = next((pair for pair in folders if all((root / name).is_dir() for name in pair)), None)
+        found = ((_matching(root, images), root / truths) for images, truths in folders)
+        pair = next(((images, truths) for images, truths in found if images and truths.is_dir()), None)
         if pair is None:
             wanted = " or ".join(f"{images}/ + {truths}/" for images, truths in folders)
             raise DataError(f"data.root={root} holds none of the folders {wanted}; point data.root to the folder that does")
-        self.images_folder, self.truth_folder = root / pair[0], root / pair[1]
-        self.images = sorted(p for p in self.images_folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-        self.images.sort(key=lambda path: (len(path.stem), path.stem))  # img_2 before img_10
+        images_folders, self.truth_folder = pair
+        self.images = [p for folder in images_folders for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+        self.images.sort(key=lambda path: (len(path.stem), path.stem, path))  # img_2 before img_10
         if not self.images:
-            raise DataError(f"{self.images_folder} holds no image; point data.root to the folder of the data set")
+            raise DataError(f"{images_folders[0]} holds no image; point data.root to the folder of the data set")
         super().__init__(len(self.images), strict)
 
     @property
@@ -74,50 +78,73 @@ class PairedDataset(FileDataset):
         """Read a ground-truth file."""
 
     def _truth_file(self, image: Path) -> Path:
-        names = [prefix + image.stem + ".txt" for prefix in self.prefixes]
+        names = [prefix + image.stem + suffix for suffix in self.suffixes for prefix in self.prefixes]
         for name in names:
             if (self.truth_folder / name).is_file():
                 return self.truth_folder / name
         raise DataError(f"{image} has no ground truth {' or '.join(names)} in {self.truth_folder}; add it or remove the image")
 
 
+def _matching(root: Path, name: str) -> list[Path]:
+    """Folders that a name, with or without ``*``, stands for."""
+    return [path for path in (sorted(root.glob(name)) if "*" in name else [root / name]) if path.is_dir()]
+
+
 def read_quads(path: Path) -> tuple[np.ndarray, list[str]]:
-    """Read lines ``x1,y1,x2,y2,x3,y3,x4,y4,text`` (UTF-8, with or without BOM; the text may hold commas).
+    """Read lines ``x1,y1,x2,y2,x3,y3,x4,y4,text``, see :func:`read_fields`.
 
     Returns:
         quads ``(N, 4, 2)`` float32 and their texts.
+    """
+    words = list(read_fields(path, 8, "x1,y1,x2,y2,x3,y3,x4,y4,text"))
+    return np.array([numbers for _, numbers, _ in words], np.float32).reshape(-1, 4, 2), [text for _, _, text in words]
+
+
+def read_fields(path: Path, count: int, expected: str) -> Iterator[tuple[int, list[float], str]]:
+    """Read lines of ``count`` numbers and a text, separated by commas, or all of them by semicolons.
+
+    White space, byte-order marks and other invisible characters around a field do not matter, nor does a line without anything.
+    The text may hold further commas, and stand in double quotes, which are taken away.
+
+    Args:
+        path: UTF-8 with or without BOM, or UTF-16.
+        count: of numbers before the text.
+        expected: the form of a line, for the message.
+
+    Yields:
+        number of the line, its numbers, its text.
 
     Raises:
         DataError: a line is malformed; the message names file and line.
     """
-    quads, texts = [], []
     for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
+        if not clean(line):
             continue
-        *coordinates, text = line.split(",", 8)
+        separator = ";" if line.count(";") >= count > line.count(",") else ","
+        *fields, text = clean(line).split(separator, count)
         try:
-            quad = [float(value) for value in coordinates]
+            numbers = [float(clean(field)) for field in fields]
         except ValueError:
-            quad = []
-        if len(quad) != 8 or not all(map(math.isfinite, quad)):
-            raise DataError(
-                f"{path}, line {number}: expected x1,y1,x2,y2,x3,y3,x4,y4,text, found {line!r}; correct or remove the line"
-            )
-        quads.append(quad)
-        texts.append(text.strip())
-    return np.array(quads, np.float32).reshape(-1, 4, 2), texts
+            numbers = []
+        if len(numbers) != count or not all(map(math.isfinite, numbers)):
+            raise DataError(f"{path}, line {number}: expected {expected}, found {line!r}; correct or remove the line")
+        yield number, numbers, unquoted(clean(text))
 
 
 def read_lines(path: Path) -> Sequence[str]:
-    """Read a UTF-8 text file, with or without BOM, as lines; raises :class:`~dld_spotter.errors.DataError`."""
+    """Read a text file as lines: UTF-8, with or without BOM, or UTF-16 with BOM.
+
+    Raises:
+        DataError: it cannot be read, or has another encoding.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); restore it") from error
+    encoding = "utf-16" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return [line.rstrip("\r") for line in raw.decode("utf-8-sig").split("\n")]
+        return [line.rstrip("\r") for line in raw.decode(encoding).split("\n")]
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}, line {line}: expected UTF-8, found byte {raw[error.start]:#x}; save the file as UTF-8"
-        ) from error
+        found = f"byte {raw[error.start]:#x}" if error.start < len(raw) else "half a character"
+        raise DataError(f"{path}, line {line}: expected UTF-8, found {found}; save the file as UTF-8") from error

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from dld_spotter.data.readers.fields import with_even_sides
+from dld_spotter.data.readers.mat import read_mat, text_of
 from dld_spotter.data.readers.paired import PairedDataset, read_lines
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.structures import TextInstances
@@ -24,10 +26,11 @@ Record = tuple[np.ndarray, str, bool]
 
 
 class TotalText(PairedDataset):
-    """Words as polygons of any number of points, in either text form that is in use.
+    """Words as polygons of any number of points, in any form that is in use (https://github.com/cs-chan/Total-Text-Dataset).
 
     The authors' ``x: [[...]], y: [[...]], ornt: [u'c'], transcriptions: [u'WORD']``, clockwise from the top left, with
-    ``#`` for don't-care words; or ``x1,y1,x2,y2,...,####WORD``, the other way round, with ``####``+``###`` for these.
+    ``#`` for don't-care words; their MATLAB files (``polygt``) with the same; or ``x1,y1,x2,y2,...,####WORD``, the other way
+    round, with ``####``+``###`` for don't-care words.
 
     Args:
         root: holds ``Images/Train`` and ``txt_format/Train`` (or ``Groundtruth/Polygon/Train``), or ``images/`` and ``gts/``.
@@ -36,6 +39,7 @@ class TotalText(PairedDataset):
     """
 
     prefixes: ClassVar = ("poly_gt_", "gt_", "")
+    suffixes: ClassVar = (".txt", ".mat")
 
     def __init__(self, root: str | Path | None, split: str | None = None, strict: bool = False) -> None:
         if split is not None and split not in SPLITS:
@@ -45,11 +49,25 @@ class TotalText(PairedDataset):
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""
-        lines = read_lines(path)
-        plain = any(",####" in line for line in lines)
-        records = list(_plain_records(path, lines) if plain else _official_records(path, "\n".join(lines)))
+        records = list(_mat_records(path) if path.suffix == ".mat" else _text_records(path))
         texts = ["" if ignore else text for _, text, ignore in records]
         return TextInstances.of([polygon for polygon, _, _ in records], texts, [ignore for _, _, ignore in records])
+
+
+def _mat_records(path: Path) -> Iterator[Record]:
+    """Rows ``'x:', x, 'y:', y, text, orientation``."""
+    for number, row in enumerate(np.atleast_2d(read_mat(path, "polygt", "gt")), start=1):
+        if len(row) < 5:
+            raise DataError(f"{path}, word {number}: expected a row of 6 cells, found {len(row)}; restore the published file")
+        x, y = ([str(value) for value in np.ravel(row[column])] for column in (1, 3))
+        word, orientation = text_of(row[4]), text_of(row[5]) if len(row) > 5 else ""
+        yield _polygon(f"{path}, word {number}", x, y), word, word in IGNORED or "#" in orientation
+
+
+def _text_records(path: Path) -> Iterator[Record]:
+    lines = read_lines(path)
+    plain = any(",####" in line for line in lines)
+    return _plain_records(path, lines) if plain else _official_records(path, "\n".join(lines))
 
 
 def _plain_records(path: Path, lines: list[str]) -> Iterator[Record]:
@@ -57,7 +75,7 @@ def _plain_records(path: Path, lines: list[str]) -> Iterator[Record]:
         if line.strip():
             coordinates, _, text = line.partition(",####")
             values = coordinates.split(",")
-            yield _polygon(path, number, values[::2], values[1::2])[::-1], text, text in IGNORED
+            yield _polygon(f"{path}, line {number}", values[::2], values[1::2])[::-1], text, text in IGNORED
 
 
 def _official_records(path: Path, text: str) -> Iterator[Record]:
@@ -67,7 +85,7 @@ def _official_records(path: Path, text: str) -> Iterator[Record]:
         if text[end : match.start()].strip():
             break
         end = match.end()
-        polygon = _polygon(path, number, match["x"].split(), match["y"].split())
+        polygon = _polygon(f"{path}, line {number}", match["x"].split(), match["y"].split())
         try:
             word = next(iter(ast.literal_eval(match["text"])), "")
         except (SyntaxError, ValueError) as error:
@@ -84,16 +102,14 @@ def _official_records(path: Path, text: str) -> Iterator[Record]:
         )
 
 
-def _polygon(path: Path, number: int, x: list[str], y: list[str]) -> np.ndarray:
-    """Build a polygon with equally many points on both sides; where their number is odd, the sides share the middle one."""
+def _polygon(where: str, x: list[str], y: list[str]) -> np.ndarray:
     try:
         polygon = np.stack([np.array(x, np.float32), np.array(y, np.float32)], axis=1)
     except ValueError:
         polygon = np.zeros((0, 2))
     if len(polygon) < 3 or not np.isfinite(polygon).all():
         raise DataError(
-            f"{path}, line {number}: expected the corners of a polygon, found {len(x)} x values ({', '.join(x)}) and "
+            f"{where}: expected the corners of a polygon, found {len(x)} x values ({', '.join(x)}) and "
             f"{len(y)} y values ({', '.join(y)}); correct or remove the word"
         )
-    middle = len(polygon) // 2
-    return np.insert(polygon, middle, polygon[middle], axis=0) if len(polygon) % 2 else polygon
+    return with_even_sides(polygon)
