@@ -156,8 +156,7 @@ def describe(census: Mapping[str, Any]) -> Group:
         shown = "  ".join(f"{char!r} {count}" for char, count in list(census["unknown_characters"].items())[:MOST_CHARACTERS])
         more = max(0, len(census["unknown_characters"]) - MOST_CHARACTERS)
         blocks.append(escape(f"\ncharacters outside the charset: {shown}{f'  and {more} more' if more else ''}"))
-    blocks.append(_problems_table(census["problems"]) if census["problems"] else "\nno problems were found")
-    return Group(*blocks)
+    return Group(*blocks, *_problem_lines(census["problems"]))
 
 
 def _counts_table(census: Mapping[str, Any]) -> Table:
@@ -178,12 +177,12 @@ def _histogram_table(histogram: Mapping[str, Any]) -> Table:
     return table
 
 
-def _problems_table(problems: Mapping[str, Any]) -> Table:
-    table = Table("problem", "count", "such as", show_lines=True)
+def _problem_lines(problems: Mapping[str, Any]) -> list[str]:
+    lines = ["\nno problems were found"] if not problems else []
     for kind, found in problems.items():
-        examples = "\n".join(map(escape, found["examples"]))
-        table.add_row(f"[bold]{kind}[/bold]: {PROBLEMS[kind]}", str(found["count"]), examples)
-    return table
+        lines.append(f"\n[bold]{kind}[/bold] ({found['count']}): {PROBLEMS[kind]}")
+        lines += [f"  {escape(example)}" for example in found["examples"]]
+    return lines
 
 
 def _refuse_wrong_numbers(config: DictConfig) -> None:
