@@ -3,7 +3,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dld_spotter.callbacks import ScaleHistogram, TemperatureSchedule
+from dld_spotter.callbacks import DistinctNoise, SameLength, ScaleHistogram, TemperatureSchedule
+from dld_spotter.errors import ConfigError
 from dld_spotter.losses.detection import DetectionLoss
 from tests.small import SCALES
 from tests.test_module import make_module
@@ -43,6 +44,23 @@ def test_the_selector_receives_the_temperature(batch):
     module.selector.forward = lambda images, sizes, temperature: seen.append(temperature) or forward(images, sizes, temperature)
     module.training_step(batch, 0)
     assert seen == [3.5] * module.selector_samples
+
+
+@pytest.mark.parametrize(("rank", "same"), [(0, True), (1, False), (2, False)])
+def test_further_processes_draw_their_own_noise(rank, same):
+    torch.manual_seed(7)
+    alone = torch.rand(3)
+    torch.manual_seed(7)
+    DistinctNoise(7).on_train_start(SimpleNamespace(global_rank=rank), None)
+    assert torch.equal(torch.rand(3), alone) is same
+
+
+def test_a_schedule_of_another_length_is_not_resumed():
+    check, checkpoint = SameLength(), {"lr_schedulers": [{"total_steps": 20, "last_epoch": 9}]}
+    check.on_load_checkpoint(trainer(0, 20), None, checkpoint)
+    check.on_load_checkpoint(trainer(0, 30), None, {"lr_schedulers": [{"last_epoch": 9}]})
+    with pytest.raises(ConfigError, match="planned for 20 steps, but this run has 30"):
+        check.on_load_checkpoint(trainer(0, 30), None, checkpoint)
 
 
 def test_histogram_counts_an_epoch():

@@ -1,5 +1,6 @@
 """What goes wrong is told in one sentence, with the file and the line, and by the exit status."""
 
+import resource
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ from PIL import Image
 
 from dld_spotter.tradeoff import TradeOff
 from tests.data.samples import box, sample
-from tests.integration.runs import SMALL, run, train
+from tests.integration.runs import SCENES, SMALL, run, train
 
 WORD = "8,8,58,8,58,28,8,28,cat\n"
 
@@ -83,12 +84,50 @@ def test_missing_folder(tmp_path):
         ("scales=[1.0,0.5]", 2, "scales"),
         ("stages.teacher.checkpoint=absent.ckpt", 1, "absent.ckpt does not exist"),
         ("data.batch_size=3000", 2, "data.batch_size=3000"),
+        ("trainer.max_steps=0", 2, "trainer.max_steps=0"),
+        ("trainer.limit_train_batches=0", 2, "trainer.limit_train_batches=0"),
+        ("trainer.strategy=fast", 2, "fast"),
+        ("trainer.devices=0", 2, "devices=0"),
     ],
 )
 def test_mistaken_overrides(tmp_path, override, status, words):
     ended = train(tmp_path, override)
     assert ended.status == status
     assert words in ended.error
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    ended = train(tmp_path / "file" / "run")
+    assert ended.status == 1
+    assert f"{tmp_path}/file/run: Not a directory" in ended.error
+    assert "paths.output_dir" in ended.error
+
+
+@pytest.mark.parametrize("kibibytes", [20, 200])
+@pytest.mark.slow
+def test_a_full_disk(tmp_path, kibibytes):
+    """The system refuses to let a file grow, first within Lightning's checkpoint, then in that of the next stage."""
+    module = [sys.executable, "-m", "dld_spotter.train", *SMALL, *SCENES, f"paths.output_dir={tmp_path}"]
+    limit = kibibytes * 1024
+    ended = subprocess.run(
+        module,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1), ended.stderr
+    assert ended.stderr.startswith("error: ")
+    assert "free some space" in ended.stderr
+
+
+def test_two_photos_of_one_name(photos):
+    picture = photos / "test" / "images" / "img_1.jpg"
+    picture.with_suffix(".png").write_bytes(picture.read_bytes())
+    ended = train_on(photos, "stages.distillation.epochs=0")
+    assert ended.status == 1
+    assert "2 images of the data set have the name img_1" in ended.error
 
 
 def test_shell_sees_status_and_sentence(tmp_path):
