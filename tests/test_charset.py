@@ -1,8 +1,14 @@
 import pytest
+from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from dld_spotter.charset import END, PADDING, PRINTABLE_ASCII, SPECIAL, START, Charset
+from dld_spotter.assembly import create
+from dld_spotter.charset import END, PADDING, PRINTABLE_ASCII, SPECIAL, START, Charset, read_characters
+from dld_spotter.checkpoint import load_checkpoint
+from dld_spotter.entry import ROOT
 from dld_spotter.errors import ConfigError
 
 PRINTABLE = Charset(PRINTABLE_ASCII)
@@ -53,9 +59,88 @@ def test_length_counts_the_special_classes():
     assert PRINTABLE.encode(["~"], 2)[0, 0] == len(PRINTABLE) - 1
 
 
-@pytest.mark.parametrize(
-    ("characters", "fold", "found"), [("abca", False, "'a'"), ("", False, "empty"), ("aB", True, "fold_case")]
-)
+@pytest.mark.parametrize(("characters", "fold", "found"), [("abca", False, "'a'"), ("", False, "empty"), ("aBa", True, "'a'")])
 def test_bad_characters_are_refused(characters, fold, found):
     with pytest.raises(ConfigError, match=found):
         Charset(characters, fold)
+
+
+def test_any_charset_folds_case():
+    folded = Charset(PRINTABLE_ASCII, fold_case=True)
+    assert len(folded) == len(PRINTABLE) - 26
+    assert folded.decode(folded.encode(["Ab-Z"], 9)[0].tolist()) == "ab-z"
+    assert not folded.unknown(PRINTABLE_ASCII)
+    assert Charset("aAbB", fold_case=True) == Charset("ab", fold_case=True)
+
+
+def test_lines_are_written_with_single_spaces():
+    lines = Charset(" " + PRINTABLE_ASCII)
+    assert len(lines) == 98
+    assert lines.decode(lines.encode([" TWO\twords \u3000 more\n"], 30)[0].tolist()) == "TWO words more"
+    assert lines.unknown("a\u00a0b") == []
+    assert PRINTABLE.unknown(" a b") == [" ", " "], "without a space in it a charset leaves white space as it is"
+
+
+@pytest.mark.parametrize(
+    ("content", "characters"),
+    [
+        ("abc\n", "abc"),
+        ("a\r\nb\r\n\r\nc", "abc"),
+        ("\ufeffaab b\t", "ab "),
+        ("e\u0301\u4e2d\U0001f600", "\u00e9\u4e2d\U0001f600"),
+        ("a${b}", "a{b}$"),
+    ],
+)
+def test_characters_from_a_file(tmp_path, content, characters):
+    (tmp_path / "chars.txt").write_bytes(content.encode())
+    assert read_characters(tmp_path / "chars.txt") == characters
+
+
+@pytest.mark.parametrize(("content", "found"), [(None, "No such file"), (b"\n\n", "holds no character"), (b"\xe9", "UTF-8")])
+def test_a_file_without_characters_is_named(tmp_path, content, found):
+    if content is not None:
+        (tmp_path / "chars.txt").write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"charset_file=.*chars\.txt.*{found}"):
+        read_characters(tmp_path / "chars.txt")
+
+
+@pytest.fixture
+def composed():
+    """Compose a command's charset."""
+
+    def compose_charset(*overrides):
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            config = compose("check_data", list(overrides))
+        return OmegaConf.to_container(config.charset, resolve=True)
+
+    return compose_charset
+
+
+@pytest.mark.parametrize(
+    ("option", "count", "sample"),
+    [
+        ("alphanumeric", 36, "z9"),
+        ("printable", 94, "Zz9~"),
+        ("ascii", 95, "two words"),
+        ("file", 336, "\u0141\u00f3d\u017a"),
+    ],
+)
+def test_the_options(composed, option, count, sample):
+    charset = create(composed(f"charset={option}"))
+    assert len(charset.characters) == count
+    assert not charset.unknown(sample)
+    assert charset.decode(charset.encode([sample], 12)[0].tolist()) == sample
+
+
+def test_the_printable_option_is_the_one_of_the_bundled_weights(composed):
+    assert create(composed("charset=printable")) == PRINTABLE == load_checkpoint("bundled").spotter().charset
+
+
+def test_a_file_of_ones_own_is_kept_as_characters(composed, tmp_path):
+    file = tmp_path / "greek.txt"
+    file.write_text("\u0391\u0392\u03b1\u03b2", "utf-8")
+    found = composed("charset=file", f"charset_file={file}", "charset.fold_case=true")
+    assert found["characters"] == "\u0391\u0392\u03b1\u03b2"
+    assert create(found).characters == "\u03b1\u03b2"
+    with pytest.raises(OmegaConfBaseException, match="charset_file="):
+        composed("charset=file", "charset_file=lost.txt")

@@ -8,6 +8,7 @@ with the same code.
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dld_spotter.errors import ConfigError
@@ -28,7 +29,9 @@ class Charset:
 
     Args:
         characters: the distinct characters in index order.
-        fold_case: map text to lower case before it is encoded; the characters must then hold no upper case.
+        fold_case: map text and ``characters`` to lower case, so that any charset can be used without regard to case.
+
+    Where a space is among the characters, whole lines can be written: every run of white space in a text is one space.
     """
 
     characters: str
@@ -41,8 +44,8 @@ class Charset:
             raise ConfigError(
                 f"charset.characters must be distinct and not empty, found repeated {repeated}; remove the repeats"
             )
-        if self.fold_case and self.characters != self.characters.lower():
-            raise ConfigError("charset.characters holds upper case although charset.fold_case=true; give lower case only")
+        if self.fold_case:
+            object.__setattr__(self, "characters", "".join(dict.fromkeys(self.characters.lower())))
         object.__setattr__(self, "_index", {char: SPECIAL + i for i, char in enumerate(self.characters)})
 
     def __len__(self) -> int:
@@ -50,9 +53,10 @@ class Charset:
         return SPECIAL + len(self.characters)
 
     def normalize(self, text: str) -> str:
-        """Bring text to the form that is encoded: NFC, and lower case where the charset folds case."""
+        """Bring text to the form that is encoded: NFC, lower case if case is folded, single spaces if there is a space."""
         text = unicodedata.normalize("NFC", text)
-        return text.lower() if self.fold_case else text
+        text = text.lower() if self.fold_case else text
+        return " ".join(text.split()) if " " in self._index else text
 
     def unknown(self, text: str) -> list[str]:
         """List the characters of ``text`` that cannot be written, in order, with repeats."""
@@ -80,3 +84,25 @@ class Charset:
             if index >= SPECIAL:
                 characters.append(self.characters[index - SPECIAL])
         return "".join(characters)
+
+
+def read_characters(path: Path) -> str:
+    """Read the characters of a charset from a UTF-8 file, in their order, each once.
+
+    Line breaks and control characters are left out, so one character a line will do as well as all on one line; a space counts.
+
+    Raises:
+        ConfigError: the file is missing, holds no character, or is not UTF-8.
+    """
+    try:
+        text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"charset_file={path} cannot be read as UTF-8 ({error}); give a text file with the characters"
+        ) from error
+    characters = "".join(dict.fromkeys(char for char in text if unicodedata.category(char) not in ("Cc", "Zl", "Zp")))
+    if not characters:
+        raise ConfigError(f"charset_file={path} holds no character; give a text file with the characters")
+    if "${" in characters:  # which configurations take for a reference
+        characters = characters.replace("$", "") + "$"
+    return characters

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dld_spotter import experiments
+from dld_spotter.charset import read_characters
 from dld_spotter.errors import ConfigError, SpotterError, StorageError
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -55,6 +56,11 @@ NOISE = (
 """Warnings of libraries that a user can do nothing about."""
 
 
+def characters_of(file: str) -> str:
+    """Read the characters of a charset file: one that exists, or one of ``conf/charset``."""
+    return read_characters(Path(file) if Path(file).is_file() else ROOT / "conf" / "charset" / file)
+
+
 def list_options(choices: Mapping[str, str | None]) -> str:
     """List the groups of an entry point and what each offers, one line a group, ``*`` at the option that is chosen.
 
@@ -76,6 +82,7 @@ def list_options(choices: Mapping[str, str | None]) -> str:
 
 experiments.register(ROOT / "experiments")
 OmegaConf.register_new_resolver("list_options", list_options, replace=True)
+OmegaConf.register_new_resolver("characters_of", characters_of, replace=True)
 
 
 def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[..., Any]]:
