@@ -16,7 +16,7 @@ from dld_spotter.errors import ConfigError, DataError, SpotterError
 from dld_spotter.metrics.explanation import Verdict, differences, explain_image
 from dld_spotter.metrics.formats import Annotations, printable, read_annotations
 from dld_spotter.metrics.lexicons import Lexicon, image_key
-from dld_spotter.metrics.matching import Hmean, ImageCounts, ImageMatch, match_image
+from dld_spotter.metrics.matching import Hmean, ImageCounts, ImageMatch, match_images
 from dld_spotter.metrics.protocols import check_task, find_protocol
 
 HELP = """\
@@ -127,13 +127,12 @@ def _match(
 ) -> dict[str, ImageMatch]:
     if lexicon and lexicon.shared:
         lexicon.shared.nearest(word.text for words in predictions.images.values() for word in words)  # all at once is faster
-    rules = (find_protocol(protocol), check_task(cfg.task), cfg.iou)
-    return {
-        image: match_image(
-            truth.truth(image), predictions.images.get(image, []), *rules, lexicon and lexicon.of(image), exact=False
-        )
-        for image in truth.images
-    }
+    truths, words, lists = zip(
+        *((truth.truth(image), predictions.images.get(image, []), lexicon and lexicon.of(image)) for image in truth.images),
+        strict=True,
+    )
+    matches = match_images(truths, words, protocol, check_task(cfg.task), cfg.iou, lists, exact=False)
+    return dict(zip(truth.images, matches, strict=True))
 
 
 def _counts(matches: Mapping[str, ImageMatch]) -> np.ndarray:

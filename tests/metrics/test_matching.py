@@ -3,7 +3,7 @@ import pytest
 import shapely
 
 from dld_spotter.errors import ConfigError
-from dld_spotter.metrics.matching import Hmean, ImageCounts, match_image, score_image
+from dld_spotter.metrics.matching import Hmean, ImageCounts, match_image, match_images, score_image
 from dld_spotter.structures import TextInstances, Word
 
 A = (0, 0, 100, 20)
@@ -153,9 +153,26 @@ def test_pairs_that_decide_nothing_can_be_left_out(protocol, iou):
         truth = TextInstances.of(crowd[0], ["x"] * 9, rng.random(9) < 0.3)
         words = [Word(polygon, "x", 1.0) for polygon in crowd[1]]
         exact = match_image(truth, words, protocol, "detection", iou)
-        short = match_image(truth, words, protocol, "detection", iou, exact=False)
+        (short,) = match_images([truth], [words], protocol, "detection", iou, exact=False)
         assert short.pairs.tolist() == exact.pairs.tolist()
         assert short.ignored_words.tolist() == exact.ignored_words.tolist()
+
+
+def test_all_images_at_once_equal_one_by_one(image):
+    rng = np.random.default_rng(0)
+    scenes = [([], []), ([(*A, "one")], []), ([], [(*A, "one")]), ([(*A, "###")], [(*A, "one")])]
+    for count in (7, 3, 9):
+        corner, size = rng.integers(0, 60, (2, count, 2)), rng.integers(5, 40, (2, count, 2))
+        sides = np.concatenate([corner, corner + size], -1).tolist()
+        scenes.append(tuple([(*s, "###" if i % 4 == 0 else "x") for i, s in enumerate(side)] for side in sides))
+    truths, words = zip(*(image(*scene) for scene in scenes), strict=True)
+    matches = match_images(truths, words, task="detection", iou=0.2)
+    for truth, found, match in zip(truths, words, matches, strict=True):
+        alone = match_image(truth, found, task="detection", iou=0.2)
+        for name in ("iou", "inside", "ignored_truth", "ignored_words", "pairs", "correct"):
+            np.testing.assert_array_equal(getattr(match, name), getattr(alone, name), err_msg=name)
+        assert (match.truths, match.words) == (alone.truths, alone.words)
+    assert match_images([], []) == []
 
 
 def test_hmean_sums_counts_over_images():

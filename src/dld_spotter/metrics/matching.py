@@ -80,7 +80,7 @@ def score_image(
     lexicon: WordList | None = None,
 ) -> ImageCounts:
     """Count the matches of one image; see :func:`match_image`."""
-    return match_image(truth, words, protocol, task, iou, lexicon, exact=False).counts
+    return match_images([truth], [words], protocol, task, iou, [lexicon], exact=False)[0].counts
 
 
 def match_image(
@@ -90,17 +90,29 @@ def match_image(
     task: Task = "end_to_end",
     iou: float = 0.5,
     lexicon: WordList | None = None,
-    exact: bool = True,
 ) -> ImageMatch:
-    """Match the predictions of one image to its true words by the rules in :mod:`dld_spotter.metrics.protocols`.
+    """Match the predictions of one image to its true words; see :func:`match_images`."""
+    return match_images([truth], [words], protocol, task, iou, [lexicon])[0]
+
+
+def match_images(
+    truths: Sequence[TextInstances],
+    words: Sequence[Sequence[Word]],
+    protocol: str | Protocol = "rrc",
+    task: Task = "end_to_end",
+    iou: float = 0.5,
+    lexicons: Sequence[WordList | None] | None = None,
+    exact: bool = True,
+) -> list[ImageMatch]:
+    """Match predictions to true words by the rules in :mod:`dld_spotter.metrics.protocols`, all images at once.
 
     Args:
-        truth: the image's words.
-        words: predictions, in the order in which they compete.
+        truths: per image its words.
+        words: per image its predictions, in the order in which they compete.
         protocol: a protocol or its name.
         task: what counts as a match.
         iou: a pair needs more than this, 0 to below 1.
-        lexicon: words to which the predictions are corrected first.
+        lexicons: per image the words to which its predictions are corrected first.
         exact: whether every IoU is wanted; otherwise it is 0 wherever the bounding boxes show that it decides nothing.
 
     Raises:
@@ -109,27 +121,72 @@ def match_image(
     protocol, task = find_protocol(protocol), check_task(task)
     if not 0 <= iou < 1:
         raise ConfigError(f"iou={iou} must be at least 0 and below 1, such as 0.5")
-    words = tuple(lexicon.apply(words) if lexicon else words)
-    truths, ignored_truth = _comparable(truth, task)
+    lexicons = lexicons or [None] * len(truths)
+    words = [tuple(lexicon.apply(found) if lexicon else found) for found, lexicon in zip(words, lexicons, strict=True)]
+    texts, flags = zip(*(_comparable(truth, task) for truth in truths), strict=True) if truths else ((), ())
+    ignored_truth = np.concatenate([*flags, np.zeros(0, bool)])
 
-    regions = [protocol.corners(polygon) for polygon in (*truth.polygons, *(word.polygon for word in words))]
-    shapes = _Shapes.of(regions)
-    true_areas, word_areas = shapes.areas[: len(truth)], shapes.areas[len(truth) :]
-    largest = shapes.box_overlap(len(truth))
-    wanted = largest > 0
-    if not exact:
-        for_care = largest > iou * (true_areas[:, None] + word_areas - largest)
-        for_dont_care = largest > protocol.area_threshold(iou) * word_areas
-        wanted &= np.where(ignored_truth[:, None], for_dont_care, for_care)
-    overlap = shapes.overlap(wanted)
-    inside = np.divide(overlap, word_areas, out=np.zeros_like(overlap), where=word_areas > 0)
-    ignored_words = (inside[ignored_truth] > protocol.area_threshold(iou)).any(0)
-    union = true_areas[:, None] + word_areas - overlap
-    ious = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    # From here on true words and predictions are numbered through all images, pairs in the order in which they are tried.
+    sizes = np.array([(len(truth), len(found)) for truth, found in zip(truths, words, strict=True)], int).reshape(-1, 2)
+    polygons = [*(p for truth in truths for p in truth.polygons), *(word.polygon for found in words for word in found)]
+    pairs = _Pairs.of(_Shapes.of(polygons, protocol), sizes, ignored_truth, iou, protocol.area_threshold(iou), exact)
+    ignored_words = np.zeros(sizes[:, 1].sum(), bool)
+    ignored_words[pairs.columns[ignored_truth[pairs.rows] & (pairs.inside > protocol.area_threshold(iou))]] = True
+    candidates = (pairs.iou > iou) & ~ignored_truth[pairs.rows] & ~ignored_words[pairs.columns]
+    taken = _first_come(pairs.rows[candidates], pairs.columns[candidates])
 
-    pairs = _first_come((ious > iou) & ~ignored_truth[:, None] & ~ignored_words)
-    correct = [task == "detection" or protocol.same_text(truths[t], words[w].text, task) for t, w in pairs]
-    return ImageMatch(ious, inside, ignored_truth, ignored_words, pairs, np.array(correct, bool), truths, words)
+    matches = []
+    first, block = np.cumsum(sizes, axis=0) - sizes, np.cumsum(sizes.prod(1)) - sizes.prod(1)
+    ends = np.searchsorted(taken[:, 0], first[:, 0] + sizes[:, 0])
+    for i, (true, found) in enumerate(sizes.tolist()):
+        (t, w), own = first[i], slice(block[i], block[i] + true * found)
+        mine = taken[ends[i - 1] if i else 0 : ends[i]] - first[i]
+        correct = [task == "detection" or protocol.same_text(texts[i][a], words[i][b].text, task) for a, b in mine.tolist()]
+        ious, inside = pairs.iou[own].reshape(true, found), pairs.inside[own].reshape(true, found)
+        flags = ignored_truth[t : t + true], ignored_words[w : w + found]
+        matches.append(ImageMatch(ious, inside, *flags, mine, np.array(correct, bool), texts[i], words[i]))
+    return matches
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Every true word with every prediction of its image, K pairs, both numbered through all images.
+
+    Args:
+        rows: ``(K,)`` int, true words.
+        columns: ``(K,)`` int, predictions.
+        iou: ``(K,)``.
+        inside: ``(K,)`` share of the prediction's area that lies in the true word.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    iou: np.ndarray
+    inside: np.ndarray
+
+    @classmethod
+    def of(
+        cls, shapes: "_Shapes", sizes: np.ndarray, ignored_truth: np.ndarray, iou: float, area_threshold: float, exact: bool
+    ) -> Self:
+        """Measure the overlaps in ``shapes``, all true words before all predictions; ``sizes`` ``(N, 2)`` of each image."""
+        each = np.repeat(sizes[:, 1], sizes[:, 0])  # how many predictions each true word meets
+        rows = np.repeat(np.arange(len(each)), each)
+        first_word = np.repeat(np.cumsum(sizes[:, 1]) - sizes[:, 1], sizes[:, 0])
+        columns = np.arange(len(rows)) - (np.cumsum(each) - each)[rows] + first_word[rows]
+
+        partners = columns + len(each)
+        true_areas, word_areas = shapes.areas[rows], shapes.areas[partners]
+        most = shapes.box_overlap(rows, partners)
+        wanted = most > 0
+        if not exact:
+            wanted &= np.where(
+                ignored_truth[rows], most > area_threshold * word_areas, most > iou * (true_areas + word_areas - most)
+            )
+        overlap = np.zeros(len(rows))
+        overlap[wanted] = shapes.overlap(rows[wanted], partners[wanted])
+        inside = np.divide(overlap, word_areas, out=np.zeros_like(overlap), where=word_areas > 0)
+        union = true_areas + word_areas - overlap
+        return cls(rows, columns, np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0), inside)
 
 
 def _comparable(truth: TextInstances, task: Task) -> tuple[tuple[str, ...], np.ndarray]:
@@ -141,15 +198,15 @@ def _comparable(truth: TextInstances, task: Task) -> tuple[tuple[str, ...], np.n
     return tuple(form or text for form, text in zip(forms, truth.transcriptions, strict=True)), truth.ignore | no_word
 
 
-def _first_come(candidates: np.ndarray) -> np.ndarray:
-    """Pair row after row with its first free column; ``candidates`` ``(G, D)`` bool -> ``(M, 2)`` int."""
+def _first_come(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Pair row after row with its first free column, of candidates ``(K,)`` in order -> ``(M, 2)`` int."""
     pairs: list[tuple[int, int]] = []
-    rows: set[int] = set()
-    columns: set[int] = set()
-    for row, column in np.argwhere(candidates).tolist():
-        if row not in rows and column not in columns:
-            rows.add(row)
-            columns.add(column)
+    taken_rows: set[int] = set()
+    taken_columns: set[int] = set()
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        if row not in taken_rows and column not in taken_columns:
+            taken_rows.add(row)
+            taken_columns.add(column)
             pairs.append((row, column))
     return np.array(pairs, int).reshape(-1, 2)
 
@@ -163,49 +220,49 @@ class _Shapes:
 
     Args:
         points: ``(P, 2)`` pixels, polygon after polygon.
-        starts: ``(N,)`` int, where each polygon begins.
-        owner: ``(P,)`` int, the polygon of each point.
+        starts: ``(N + 1,)`` int, where each polygon begins, and the end.
         areas: ``(N,)`` square pixels.
     """
 
     points: np.ndarray
     starts: np.ndarray
-    owner: np.ndarray
     areas: np.ndarray
 
     @classmethod
-    def of(cls, regions: Sequence[np.ndarray]) -> Self:
-        """Join polygons, each ``(P, 2)``."""
+    def of(cls, regions: Sequence[np.ndarray], protocol: Protocol) -> Self:
+        """Join polygons, each ``(P, 2)``, in the precision of a protocol."""
         lengths = np.array([max(len(region), 3) for region in regions], int)
-        points = np.concatenate([region if len(region) >= 3 else np.zeros((3, 2)) for region in regions] or [np.zeros((0, 2))])
-        points = points.astype(float)
-        owner = np.repeat(np.arange(len(regions)), lengths)
-        starts = np.cumsum(lengths) - lengths
+        whole = [region if len(region) >= 3 else np.zeros((3, 2)) for region in regions]
+        points = protocol.corners(np.concatenate([*whole, np.zeros((0, 2))]).astype(float))
+        starts = np.concatenate([[0], np.cumsum(lengths)])
         following = np.arange(1, len(points) + 1)
-        following[starts + lengths - 1] = starts
+        following[starts[1:] - 1] = starts[:-1]
+        owner = np.repeat(np.arange(len(regions)), lengths)
         # Relative to each polygon's first point, so that far from the origin no digits are lost.
-        x, y = (points - points[starts][owner]).T
+        x, y = (points - points[starts[:-1]][owner]).T
         areas = np.abs(np.bincount(owner, x * y[following] - x[following] * y, len(regions))) / 2
-        return cls(points, starts, owner, areas)
+        return cls(points, starts, areas)
 
-    def box_overlap(self, split: int) -> np.ndarray:
-        """What the bounding boxes of the first ``split`` polygons share with those of the others ``(G, D)``."""
-        if not len(self.starts):
-            return np.zeros((0, 0))
-        low, high = np.minimum.reduceat(self.points, self.starts), np.maximum.reduceat(self.points, self.starts)
-        sides = np.minimum(high[:split, None], high[None, split:]) - np.maximum(low[:split, None], low[None, split:])
+    def box_overlap(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """What the bounding boxes of pairs ``(K,)`` of polygons share."""
+        if not len(rows):
+            return np.zeros(0)
+        low, high = (extreme.reduceat(self.points, self.starts[:-1]) for extreme in (np.minimum, np.maximum))
+        sides = np.minimum(high[rows], high[columns]) - np.maximum(low[rows], low[columns])
         return sides.clip(0).prod(-1)
 
-    def overlap(self, wanted: np.ndarray) -> np.ndarray:
-        """What the first G polygons share with the other D, where ``wanted`` ``(G, D)`` bool; 0 elsewhere."""
-        overlap = np.zeros(wanted.shape)
-        rows, columns = np.nonzero(wanted)
-        if len(rows):
-            shapes = shapely.polygons(shapely.linearrings(self.points, indices=self.owner))
-            for index in np.flatnonzero(~shapely.is_valid(shapes)):
-                shapes[index] = _even_odd(self.points[self.owner == index])
-            overlap[rows, columns] = shapely.area(shapely.intersection(shapes[rows], shapes[columns + len(wanted)]))
-        return overlap
+    def overlap(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """What pairs ``(K,)`` of polygons share, square pixels."""
+        used, place = np.unique(np.concatenate([rows, columns]), return_inverse=True)
+        if not len(used):
+            return np.zeros(0)
+        parts = [self.points[self.starts[i] : self.starts[i + 1]] for i in used.tolist()]
+        owner = np.repeat(np.arange(len(used)), np.diff(self.starts)[used])
+        shapes = shapely.polygons(shapely.linearrings(np.concatenate(parts), indices=owner))
+        for i in np.flatnonzero(~shapely.is_valid(shapes)):
+            shapes[i] = _even_odd(parts[i])
+        first, second = shapes[place].reshape(2, -1)
+        return shapely.area(shapely.intersection(first, second))
 
 
 def _even_odd(points: np.ndarray) -> shapely.Geometry:

@@ -1,4 +1,4 @@
-"""Hmean over batches and devices; the counting itself is :func:`dld_spotter.metrics.matching.score_image`."""
+"""Hmean over batches and devices; the counting itself is :func:`dld_spotter.metrics.matching.match_images`."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -10,7 +10,7 @@ from torchmetrics import Metric
 from dld_spotter.errors import ConfigError
 from dld_spotter.instances import TextInstances
 from dld_spotter.metrics.lexicons import Lexicon
-from dld_spotter.metrics.matching import score_image
+from dld_spotter.metrics.matching import match_images
 from dld_spotter.metrics.protocols import Task, find_protocol
 from dld_spotter.word import Word
 
@@ -47,10 +47,9 @@ class SpottingHmean(Metric):
             if self.lexicon and not self.lexicon.shared:
                 raise ConfigError("a lexicon with one list per image needs names; give update(preds, target, names)")
             names = [""] * len(target)
-        for words, truth, name in zip(preds, target, names, strict=True):
-            lexicon = self.lexicon and self.lexicon.of(name)
-            counts = score_image(truth, words, self.protocol, self.task, self.iou, lexicon)
-            self.counts += torch.tensor(counts, device=self.counts.device)
+        lexicons = [self.lexicon and self.lexicon.of(name) for name in names]
+        for match in match_images(target, preds, self.protocol, self.task, self.iou, lexicons, exact=False):
+            self.counts += torch.tensor(match.counts, device=self.counts.device)
 
     def compute(self) -> dict[str, Tensor]:
         """Scalars ``precision``, ``recall`` and ``hmean`` in single precision, 0 where there is nothing to divide by."""
