@@ -129,14 +129,14 @@ def interrupted_stage(config: DictConfig, checkpoints: Path) -> str | None:
     content = load_checkpoint(resume)
     if Path(resume).stem not in assembly.CHECKPOINTS:
         raise ConfigError(f"resume={resume} holds weights only; give the last.ckpt beside it, or the best.ckpt")
-    refuse_other_models(content, assembly.provenance(config))
     folders = stage_folders(checkpoints)
-    for stage, folder in folders.items():
-        if Path(resume).resolve().parent == folder.resolve():
-            return stage
-    raise ConfigError(
-        f"resume={resume} lies in none of {', '.join(map(str, folders.values()))}; give paths.output_dir=FOLDER of that run"
-    )
+    stage = next((name for name, place in folders.items() if Path(resume).resolve().parent == place.resolve()), None)
+    if stage is None:
+        raise ConfigError(
+            f"resume={resume} lies in none of {', '.join(map(str, folders.values()))}; give paths.output_dir=FOLDER of that run"
+        )
+    refuse_other_models(content, assembly.provenance(config))
+    return stage
 
 
 def refuse_other_models(content: Checkpoint, asked: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Whole runs of training: what they leave, that they repeat, and that a sweep ends in one trade-off."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -174,6 +175,42 @@ def test_resuming_from_elsewhere_is_refused(tmp_path, single):
     last = single[1] / "checkpoints" / "last.ckpt"
     assert_told(train(tmp_path, f"resume={last}"), 2, str(last), "paths.output_dir")
     assert_told(train(tmp_path, f"resume={tmp_path}/absent.ckpt"), 1, "absent.ckpt does not exist")
+
+
+@pytest.mark.parametrize(
+    ("override", "setting"),
+    [
+        ("scales=[0.7,1.0]", "scales"),
+        ("model.student.channels=24", "model.student.channels=16, but this run has 24"),
+        ("selector=random", "model.selector"),
+        ("stages.distillation.epochs=2", "planned for 2 steps, but this run has 4"),
+    ],
+)
+def test_resuming_with_other_settings_is_refused(tmp_path, single, override, setting):
+    folder = shutil.copytree(single[1], tmp_path / "run")
+    ended = train(folder, "objective.weights.cost=0.3", f"resume={folder / 'checkpoints' / 'last.ckpt'}", override)
+    assert_told(ended, 2, setting, "interrupted run")
+
+
+@pytest.mark.parametrize("override", ["trainer.limit_val_batches=0", "trainer.max_steps=1"])
+def test_a_stage_that_is_not_validated_keeps_its_last_weights(tmp_path, override):
+    ended = train(tmp_path, override)
+    assert (ended.status, ended.stderr) == (0, "")
+    checkpoints = tmp_path / "checkpoints"
+    assert not (checkpoints / "best.ckpt").exists()
+    last, kept = (load_checkpoint(checkpoints / name).weights("student") for name in ("last.ckpt", "student.ckpt"))
+    for name, value in last.items():
+        torch.testing.assert_close(kept[name], value, rtol=1e-3, atol=1e-5)
+    assert (tmp_path / "tradeoff.json").is_file()
+
+
+def test_the_plan_and_the_progress_are_told_line_by_line(single):
+    lines = single[0].stdout.splitlines()
+    assert lines[0].startswith("teacher (1 epochs from scratch), distillation (1 epochs), evaluation at 2 scales")
+    assert lines[0].endswith(str(single[1]))
+    assert "teacher stage: 2 steps on cpu" in lines
+    assert any(line.startswith("distillation: step 2 of 2, 0:00:00 left, loss ") for line in lines)
+    assert any("val/hmean" in line for line in lines)
 
 
 def test_tradeoff_is_plain_json(single):
