@@ -190,6 +190,11 @@ def test_files_that_are_no_annotations_are_named_and_not_read(tmp_path):
     assert read_annotations(tmp_path / "gts").ignored_files == ("deeper",)
 
 
+def test_archives_of_windows(archive):
+    annotations = read_annotations(archive(**{"gts\\gt_img_1": f"{QUAD},a"}))
+    assert _texts(annotations) == ["a"]
+
+
 def test_bytes_that_are_no_utf_8_are_replaced_and_told(archive):
     annotations = read_annotations(archive(gt_img_1=f"{QUAD},caf".encode() + b"\xe9", gt_img_2=f"{QUAD},\ufffd".encode()))
     assert _texts(annotations) == ["caf\ufffd"]

@@ -152,7 +152,7 @@ def read_annotations(
         if content is None:
             ignored.append(printable(name))
             continue
-        key, source = image_key(PurePosixPath(name).stem), f"{path}, {printable(name)}"
+        key, source = image_key(_posix(name).stem), f"{path}, {printable(name)}"
         if key in reader.files:
             raise DataError(f"{source}: image {key} has two files; keep one")
         text, whole = _decode(content, source)
@@ -178,9 +178,13 @@ def _decode(content: bytes, source: str) -> tuple[str, bool]:
     return text, "\ufffd" not in text or "\ufffd".encode() in content
 
 
+def _posix(name: str) -> PurePosixPath:
+    return PurePosixPath(name.replace("\\", "/"))  # some archives are packed by Windows
+
+
 def _is_annotation(name: str) -> bool:
-    member = PurePosixPath(name)
-    return member.suffix == ".txt" and not member.name.startswith(".")  # macOS adds ._gt_img_1.txt
+    member = _posix(name)
+    return member.suffix.lower() == ".txt" and not member.name.startswith(".")  # macOS adds ._gt_img_1.txt
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes | None]]:
