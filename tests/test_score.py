@@ -104,6 +104,24 @@ def test_bad_input_ends_in_one_sentence(folders, capsys, arguments, status, faul
     assert not any(line.startswith(("error", "Traceback")) for line in table)
 
 
+def test_predictions_may_be_empty_and_a_ground_truth_may_not(folders, capsys):
+    (folders / "none.jsonl").write_text("")
+    status, out, _ = _run(capsys, f"gt={folders / 'gt'}", f"preds={folders / 'none.jsonl'}")
+    result = json.loads(out)
+    assert (status, result["hmean"], result["true"], result["images_without_predictions"]) == (0, 0.0, 2, 2)
+    status, out, err = _run(capsys, f"gt={folders / 'none.jsonl'}", f"preds={folders / 'preds'}")
+    assert (status, out) == (1, "")
+    assert "none.jsonl holds no image" in err
+
+
+def test_output_is_json_whatever_the_texts_hold(folders, capsys):
+    (folders / "p.jsonl").write_text('{"image": "1", "words": [{"polygon": [[0, 0], [9, 0], [9, 9]], "text": "a\\ud800"}]}')
+    status, out, _ = _run(capsys, *(f"{key}={folders / name}" for key, name in
+                                    (("gt", "gt"), ("preds", "p.jsonl"), ("paths.output_dir", ""))), "explain=1")  # fmt: skip
+    assert status == 0
+    assert json.loads(out.encode())["explanation"]["words"][-1]["text"] == "a\ud800"
+
+
 def test_help_names_every_key(capsys):
     status, out, _ = _run(capsys, "--help")
     assert status == 0

@@ -85,6 +85,8 @@ def score(cfg: ScoreConfig) -> dict[str, Any]:
     if sum(question is not None for question in (cfg.baseline, cfg.compare, cfg.explain)) > 1:
         raise ConfigError("baseline=, compare= and explain= are three questions; ask one at a time")
     truth = read_annotations(cfg.gt, task, cfg.protocol, truth=True)
+    if not truth.images:
+        raise DataError(f"gt={cfg.gt} holds no image; give one line of JSON for each image of the ground truth")
     predictions = _read_predictions(cfg, cfg.preds, truth)
     lexicon = None if cfg.lexicon in ("none", None) else Lexicon.read(cfg.lexicon, cfg.policy)
     matches = _match(cfg, cfg.protocol, truth, predictions, lexicon)
@@ -253,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(HELP, end="")
         return 0 if arguments else 2
     try:
-        print(json.dumps(score(_parse(arguments)), ensure_ascii=False))
+        print(json.dumps(score(_parse(arguments))))
     except SpotterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1

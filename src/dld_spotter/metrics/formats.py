@@ -14,6 +14,7 @@ are dropped, a text in double quotes is unquoted, and predictions with confidenc
 import codecs
 import json
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ IGNORED = "###"
 CONFIDENCES = ("auto", "yes", "no")
 LARGEST_MEMBER, LARGEST_ARCHIVE = 2**26, 2**30
 """Bytes of text, after unpacking, beyond which a file is damaged or a zip bomb; the largest data sets have a few MB."""
-UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError)
+UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, OSError, EOFError, NotImplementedError, RuntimeError)
 """What reading an archive raises; the last two where it is packed or encrypted in a way that Python cannot undo."""
 _NUMBER = r"\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\s*"
 _POLYGON = re.compile(rf"({_NUMBER}(?:,{_NUMBER}){{5,}}),####(.*)")
