@@ -1,11 +1,14 @@
 """Data lists of DAVAR-Lab-OCR, the code of the DLD paper."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dld_spotter.data.dataset import existing_folder
-from dld_spotter.data.readers.fields import IGNORED, box_to_polygon, to_polygon
+from dld_spotter.data.readers.fields import IGNORED, box_to_polygon, to_polygons
 from dld_spotter.data.readers.indexed import ImagePaths, IndexedDataset, WordTable
 from dld_spotter.data.readers.json_stream import JsonCursor
 from dld_spotter.data.readers.linked import existing_file
@@ -67,7 +70,7 @@ def _read(path: Path, mtime: int) -> WordTable:
     return table
 
 
-def _words(entry: Any, where: str) -> tuple[list, list[str], list[bool]]:
+def _words(entry: Any, where: str) -> tuple[Sequence[np.ndarray], list[str], list[bool]]:
     try:
         content = entry["content_ann"]
         boxes = content["bboxes"]
@@ -82,5 +85,4 @@ def _words(entry: Any, where: str) -> tuple[list, list[str], list[bool]]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         expected = '{"content_ann": {"bboxes": [[x1, y1, ...], ...], "texts": [...], "cares": [...]}}'
         raise DataError(f"{where}: expected {expected}, found a fault ({type(error).__name__}: {error}); mend it") from error
-    polygons = [to_polygon(box, f"{where}, word {number}") for number, box in enumerate(corners, start=1)]
-    return polygons, ["" if text == IGNORED else text for text in texts], ignore
+    return to_polygons(corners, where), ["" if text == IGNORED else text for text in texts], ignore

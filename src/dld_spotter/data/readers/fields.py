@@ -52,6 +52,19 @@ def to_polygon(coordinates: Sequence[float | str], where: str) -> np.ndarray:
     return with_even_sides(polygon)
 
 
+def to_polygons(words: Sequence[Sequence[float]], where: str) -> Sequence[np.ndarray]:
+    """Build the polygons of an image, see :func:`to_polygon`; all at once where they have equally many points."""
+    lengths = {len(word) for word in words if isinstance(word, Sequence)}
+    if len(lengths) == 1 and (length := lengths.pop()) % 4 == 0 and length > 4:
+        try:
+            polygons = np.array(words, np.float64).reshape(len(words), -1, 2)
+        except (ValueError, TypeError):
+            polygons = np.full(1, np.nan)
+        if np.isfinite(polygons).all():
+            return list(polygons.astype(np.float32))
+    return [to_polygon(word, f"{where}, word {number}") for number, word in enumerate(words, start=1)]
+
+
 def with_even_sides(polygon: np.ndarray) -> np.ndarray:
     """Give both sides of a polygon ``(P, 2)`` equally many points; where P is odd, the sides share the middle one."""
     middle = len(polygon) // 2

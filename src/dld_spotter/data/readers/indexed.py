@@ -7,7 +7,7 @@ nothing; as Python objects the words of a large set would take ten times the mem
 import os
 from array import array
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -29,8 +29,8 @@ class Strings(Sequence[str]):
 
     def extend(self, texts: Iterable[str]) -> None:
         """Append texts; halves of surrogate pairs, which JSON can hold and UTF-8 cannot, become question marks."""
-        for text in texts:
-            self._bytes += text.encode("utf-8", "replace")
+        for encoded in [text.encode("utf-8", "replace") for text in texts]:
+            self._bytes += encoded
             self._ends.append(len(self._bytes))
 
     def __len__(self) -> int:
@@ -40,6 +40,11 @@ class Strings(Sequence[str]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         return self._bytes[self._ends[index] : self._ends[index + 1]].decode()
+
+    def between(self, start: int, stop: int) -> list[str]:
+        """Texts ``start`` to ``stop``, the last one left out."""
+        ends = self._ends[start : stop + 1]
+        return [self._bytes[low:high].decode() for low, high in pairwise(ends)]
 
 
 class WordTable:
@@ -74,11 +79,10 @@ class WordTable:
         """Return the words of an image; raises :class:`~dld_spotter.errors.DataError` where they are damaged."""
         if index in self._faults:
             raise DataError(self._faults[index])
-        words = range(self._words[index], self._words[index + 1])
+        start, stop = self._words[index], self._words[index + 1]
         coordinates = np.frombuffer(self._coordinates, np.float32).reshape(-1, 2)
-        polygons = [coordinates[self._points[word] : self._points[word + 1]].copy() for word in words]
-        ignore = [bool(self._ignore[word]) for word in words]
-        return TextInstances.of(polygons, [self.texts[word] for word in words], ignore)
+        polygons = [coordinates[low:high].copy() for low, high in pairwise(self._points[start : stop + 1])]
+        return TextInstances.of(polygons, self.texts.between(start, stop), list(map(bool, self._ignore[start:stop])))
 
 
 class ImagePaths(Sequence[Path]):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dld_spotter.data.dataset import FileDataset, read_image
-from dld_spotter.data.readers.fields import IGNORED, to_polygon
+from dld_spotter.data.readers.fields import IGNORED, to_polygons
 from dld_spotter.data.readers.indexed import ImagePaths, Strings, common_folder, image_name
 from dld_spotter.errors import DataError
 from dld_spotter.structures import Sample, TextInstances
@@ -114,19 +114,16 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
 
 
 def _words(items: list[Any], where: str) -> TextInstances:
-    polygons, texts, ignore = [], [], []
+    corners, texts, ignore = [], [], []
     for number, item in enumerate(items, start=1):
         if not isinstance(item, dict) or not isinstance(item.get("text", ""), str | None):
-            raise DataError(
-                f'{where}, word {number}: expected {{"polygon": [[x, y], ...], "text": TEXT}}, found {item}; mend it'
-            )
+            raise DataError(f'{where}, word {number}: expected {{"polygon": [[x, y], ...], "text": TEXT}}, found {item}')
         points = item.get("polygon")
-        flat = [value for point in points for value in point] if _is_points(points) else points
-        polygons.append(to_polygon(flat, f"{where}, word {number}"))
+        corners.append([value for point in points for value in point] if _is_points(points) else points)
         text = item.get("text") or ""
         ignore.append(bool(item.get("ignore", text == IGNORED)))
         texts.append("" if text == IGNORED else text)
-    return TextInstances.of(polygons, texts, ignore)
+    return TextInstances.of(to_polygons(corners, where), texts, ignore)
 
 
 def _is_points(value: Any) -> bool:

@@ -1,12 +1,13 @@
 """SynthText in the Wild: 858,750 rendered images."""
 
+from array import array
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from dld_spotter.data.dataset import existing_folder
-from dld_spotter.data.readers.indexed import ImagePaths, IndexedDataset, WordTable
+from dld_spotter.data.readers.indexed import ImagePaths, IndexedDataset, Strings, WordTable
 from dld_spotter.data.readers.mat import read_mat, text_of
 from dld_spotter.errors import DataError
 
@@ -35,23 +36,25 @@ class SynthText(IndexedDataset):
 @lru_cache(maxsize=2)
 def _read(path: Path, mtime: int) -> WordTable:
     """Read ``gt.mat``, one variable after the other, since each takes much memory until it is packed."""
-    images = [text_of(name) for name in read_mat(path, "imnames").flat]
-    texts = [" ".join(map(str, np.ravel(lines))).split() for lines in read_mat(path, "txt").flat]
+    images = Strings(text_of(name) for name in read_mat(path, "imnames").flat)
+    words, ends = Strings(), array("q", [0])
+    for lines in read_mat(path, "txt").flat:
+        words.extend(" ".join(map(str, np.ravel(lines))).split())
+        ends.append(len(words))
     boxes = read_mat(path, "wordBB").ravel()
-    if not len(images) == len(texts) == len(boxes):
-        raise DataError(f"{path} holds {len(images)} imnames, {len(texts)} txt and {len(boxes)} wordBB; restore the file")
+    if not len(images) == len(ends) - 1 == len(boxes):
+        raise DataError(f"{path} holds {len(images)} imnames, {len(ends) - 1} txt and {len(boxes)} wordBB; restore the file")
     table = WordTable()
-    for place, (image, words) in enumerate(zip(images, texts, strict=True)):
+    for place, image in enumerate(images):
+        texts = words.between(ends[place], ends[place + 1])
         quads = _quads(boxes[place])
-        if quads is None or len(quads) != len(words):
-            found = "other shapes" if quads is None else f"{len(quads)} boxes"
-            error = DataError(
-                f"{path}, image {image}: expected a box for each of {len(words)} words, found {found}; leave it out"
-            )
-            table.add_damaged(image, error)
-        else:
-            table.add(image, quads, words, bytes(len(words)))
         boxes[place] = None
+        if quads is not None and len(quads) == len(texts):
+            table.add(image, quads, texts, bytes(len(texts)))
+            continue
+        found = "other shapes" if quads is None else f"{len(quads)} boxes"
+        error = DataError(f"{path}, image {image}: expected a box for each of {len(texts)} words, found {found}; leave it out")
+        table.add_damaged(image, error)
     return table
 
 
