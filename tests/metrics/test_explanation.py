@@ -55,6 +55,7 @@ def test_lexicon_drops_and_corrects_and_places_stay_those_of_the_file(image):
         ("prediction", 1, "zzzzz", "dropped", None),
         ("prediction", 2, "hause", "matched", 1),
     ]
+    assert verdicts[1].reason == "prediction 1 would fit but was dropped by the lexicon"
     assert '"HOUSE", is 5 edits away' in verdicts[2].reason
     assert 'made it "HOUSE"' in verdicts[3].reason
 

@@ -52,7 +52,9 @@ def explain_image(
     corrected = lexicon.correct(words) if lexicon else list(words)
     kept = np.array([i for i, word in enumerate(corrected) if word is not None], int)
     match = match_image(truth, [corrected[i] for i in kept], protocol, task, iou)
-    image = _Image(truth, words, match, kept, protocol, task, iou)
+    lost = np.setdiff1d(np.arange(len(words)), kept)
+    lost_iou = match_image(truth, [words[i] for i in lost], protocol).iou
+    image = _Image(truth, words, match, kept, lost, lost_iou, protocol, task, iou)
     by_word = {int(i): place for place, i in enumerate(kept)}
     verdicts = [image.of_truth(t) for t in range(len(truth))]
     for i, word in enumerate(words):
@@ -68,12 +70,26 @@ def _dropped(i: int, word: Word, lexicon: WordList) -> Verdict:
 
 @dataclass(frozen=True)
 class _Image:
-    """One image after matching; ``kept`` ``(D,)`` holds the place in the file of each prediction in ``match``."""
+    """One image after matching.
+
+    Args:
+        truth: its true words.
+        words: its predictions, as in the file.
+        match: of the predictions that the lexicon kept.
+        kept: ``(D,)`` int, the place among ``words`` of each of them.
+        lost: ``(L,)`` int, the places of those that it dropped.
+        lost_iou: ``(G, L)`` of those.
+        protocol: the rules.
+        task: what counts as a match.
+        threshold: a pair needs a larger IoU.
+    """
 
     truth: TextInstances
     words: Sequence[Word]
     match: ImageMatch
     kept: np.ndarray
+    lost: np.ndarray
+    lost_iou: np.ndarray
     protocol: Protocol
     task: Task
     threshold: float
@@ -115,6 +131,9 @@ class _Image:
     def _why_missed(self, t: int) -> tuple[int | None, str]:
         row = self.match.iou[t]
         near = np.flatnonzero(row > self.threshold)
+        dropped = np.flatnonzero(self.lost_iou[t] > self.threshold)
+        if not len(near) and len(dropped):
+            return None, f"prediction {self.lost[dropped[0]] + 1} would fit but was dropped by the lexicon"
         if not len(near):
             return self._too_little(row, "prediction", self._place)
         w = int(near[row[near].argmax()])
