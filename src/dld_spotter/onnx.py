@@ -1,0 +1,161 @@
+"""Read photos with what ``python -m dld_spotter.export`` left: ONNX Runtime, NumPy, OpenCV, Shapely, Pillow, and no torch."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from dld_spotter.charset import Charset
+from dld_spotter.data.photos import ReferenceSize, scaled_size
+from dld_spotter.data.resizing import resize
+from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.models.contours import TextMapDecoder
+from dld_spotter.photo_reader import PhotoReader
+from dld_spotter.word import Word
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+FORMAT = 1
+META, DETECTOR, RECOGNIZER, SELECTOR = "meta.json", "student.onnx", "recognizer.onnx", "selector.onnx"
+
+
+class OnnxSpotter(PhotoReader):
+    """An exported spotter with its selector; reads as :class:`dld_spotter.DynamicSpotter` does.
+
+    Args:
+        folder: what the export left.
+        reference: rule for the reference resolution; the longest side is limited, so that large photos stay affordable.
+        threads: threads of ONNX Runtime; None for one per core.
+        providers: where ONNX Runtime computes, best first, such as ``CUDAExecutionProvider``.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or of another format.
+        ConfigError: ONNX Runtime is not installed.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        reference: ReferenceSize | None = None,
+        threads: int | None = None,
+        providers: tuple[str, ...] = ("CPUExecutionProvider",),
+    ) -> None:
+        self.folder = Path(folder)
+        self.meta = read_meta(self.folder)
+        self.reference = reference or ReferenceSize(long=1280)
+        self.charset = Charset(**self.meta["charset"])
+        self.postprocess = TextMapDecoder(**self.meta["postprocess"])
+        self.has_selector = self.meta["selector"] is not None
+        self.selector_gflops = self.meta["gflops"]["selector"]
+        self._detector = _open(self.folder / DETECTOR, threads, providers)
+        self._recognizer = _open(self.folder / RECOGNIZER, threads, providers)
+        self._selector = _open(self.folder / SELECTOR, threads, providers) if self.has_selector else None
+
+    def check_gamma(self, gamma: float) -> None:
+        """See :meth:`PhotoReader.check_gamma`."""
+        if self.meta["selector"]["rule"] == "heads":
+            self._head(gamma)
+        elif gamma < 0:
+            raise ConfigError(f"gamma={gamma:g} must be at least 0")
+
+    def resize(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
+        """See :meth:`PhotoReader.resize`."""
+        return resize(image, height, width)
+
+    def choose(self, reference: np.ndarray, gamma: float | None = None) -> float:
+        """See :meth:`PhotoReader.choose`."""
+        rule = self.meta["selector"]
+        side = self.meta["thumbnail"]
+        thumbnail = _batch_of(self.resize(reference, side, side), side, side)
+        sizes = np.array([reference.shape[:2]], np.int64)
+        ((losses,),) = self._selector.run(None, {"thumbnails": thumbnail, "sizes": sizes})
+        if rule["rule"] == "heads":
+            index = losses[self._head(gamma)].argmin()
+        else:
+            height, width = reference.shape[:2]
+            costs = np.array([self.gflops(*scaled_size(height, width, scale), 0) for scale in rule["scales"]])
+            weight = rule["gammas"][self._head(None)] if gamma is None else gamma
+            index = (losses[0] + weight * costs / self.gflops(height, width, 0)).argmin()
+        return rule["scales"][int(index)]
+
+    def spot(self, reference: np.ndarray, scale: float) -> list[Word]:
+        """See :meth:`PhotoReader.spot`."""
+        height, width = scaled_size(*reference.shape[:2], scale)
+        stride = self.meta["stride"]
+        images = _batch_of(self.resize(reference, height, width), *(-(-side // stride) * stride for side in (height, width)))
+        text, *pyramid = self._detector.run(None, {"images": images})
+        sides, found = self.postprocess(text[0], height, width)
+        if not len(sides):
+            return []
+        inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
+        inputs |= {"images": images, "sides": sides, "image_index": np.zeros(len(sides), np.int64)}
+        labels, scores = self._recognizer.run(["labels", "scores"], inputs)
+        sides = sides / np.array([width / reference.shape[1], height / reference.shape[0]], np.float32)
+        words = []
+        for indices, side, score in zip(labels.tolist(), sides, scores * found, strict=True):
+            text = self.charset.decode(indices)
+            if text and score >= self.meta["min_score"]:
+                words.append(Word(np.concatenate([side[0], side[1, ::-1]]), text, float(score)))
+        return words
+
+    def gflops(self, height: int, width: int, words: int) -> float:
+        """See :meth:`PhotoReader.gflops`; those of convolutions follow the number of pixels."""
+        stride, costs = self.meta["stride"], self.meta["gflops"]
+        pixels = -(-height // stride) * -(-width // stride) * stride**2
+        return pixels * costs["per_pixel"] + words * costs["per_word"]
+
+    def _head(self, gamma: float | None) -> int:
+        """Which of the selector's decisions belongs to a cost weight, by default the middle one."""
+        gammas = self.meta["selector"]["gammas"]
+        if gamma is None:
+            return len(gammas) // 2
+        if round(float(gamma), 9) not in gammas:
+            known = ", ".join(f"{value:g}" for value in gammas)
+            raise ConfigError(f"gamma={gamma:g} is none of this selector's cost weights; choose one of {known}")
+        return gammas.index(round(float(gamma), 9))
+
+
+def read_meta(folder: Path) -> Mapping[str, Any]:
+    """Read ``meta.json`` of an export.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or of another format.
+    """
+    path = folder / META
+    try:
+        meta = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist; name a folder that `python -m dld_spotter.export` wrote") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); export again") from error
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not of format {FORMAT}; export again with this version of dld_spotter")
+    return meta
+
+
+def _open(path: Path, threads: int | None, providers: tuple[str, ...]) -> "InferenceSession":
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ConfigError("ONNX Runtime is not installed; run pip install onnxruntime") from error
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; export again")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=list(providers))
+    except Exception as error:  # the runtime's own exceptions share no base class
+        kind = type(error).__name__
+        raise CheckpointError(f"{path} is no graph that ONNX Runtime can load ({kind}); export again") from error
+
+
+def _batch_of(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Lay an image ``(H, W, 3)`` at the top left of zeros ``(1, 3, height, width)``."""
+    batch = np.zeros((1, 3, height, width), np.uint8)
+    for plane, channel in zip(batch[0], cv2.split(image), strict=True):
+        plane[: image.shape[0], : image.shape[1]] = channel
+    return batch
