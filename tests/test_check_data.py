@@ -12,6 +12,7 @@ from PIL import Image
 from dld_spotter.check_data import main
 from dld_spotter.data.inspection import PROBLEMS
 from dld_spotter.metrics.formats import read_annotations
+from tests.data.samples import write_crops
 
 GOOD = "4,4,40,4,40,20,4,20,word"
 
@@ -185,9 +186,10 @@ def test_mistakes_are_one_line(check, arguments, status, words):
 
 def test_nothing_readable_is_status_1(check, tmp_path):
     root = write(tmp_path / "d", {"img_1": "nonsense", "img_2": None})
-    status, _, err = check("data=folder", f"data.root={root}")
+    status, _, err = check("data=folder", f"data.root={root}", f"export={tmp_path / 'e.jsonl'}")
     assert status == 1
     assert "holds no image that can be read" in err
+    assert not (tmp_path / "e.jsonl").exists()
     assert "line 1: expected x1,y1" in err
 
 
@@ -200,6 +202,26 @@ def test_a_rendered_set_becomes_files_that_read_back(check, tmp_path):
         assert after[key] == before[key]
     assert not Path(json.loads(file.read_text("utf-8").splitlines()[0])["image"]).is_absolute()
     assert len(read_annotations(file, truth=True).images) == 9, "score reads it"
+
+
+def test_an_export_replaces_no_file(check, tmp_path):
+    root = write(tmp_path / "d", {"img_1": GOOD})
+    labels = tmp_path / "labels.jsonl"
+    labels.write_text("precious")
+    status, _, err = check("data=folder", f"data.root={root}", f"export={labels}")
+    assert status == 2
+    assert f"export={labels} exists already" in err
+    assert labels.read_text() == "precious"
+
+
+def test_a_mixture_is_looked_at_member_by_member(check, tmp_path):
+    photos, scans = (write(tmp_path / name, {f"{name}_{n}": GOOD for n in range(3)}) for name in ("photos", "scans"))
+    (scans / "images" / "scans_1.png").write_bytes(b"")
+    crops = write_crops(tmp_path / "crops", [("word", np.asarray(photo(1)))] * 3)
+    arguments = [f"data.photos={photos}", f"data.scans={scans}", f"data.crops={crops}"]
+    found = census(check("data=real_mixed", *arguments, "limit=3", "json=true", "picture=null"))
+    assert found["parts"]["train"]["images"] == 9
+    assert found["parts"]["train"]["damaged"] == 1
 
 
 def test_limit_spreads_over_the_whole_set(check, tmp_path):

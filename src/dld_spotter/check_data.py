@@ -4,7 +4,8 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from dld_spotter.assembly import create
 from dld_spotter.charset import Charset
-from dld_spotter.data.census import all_problems, take_census
+from dld_spotter.data.census import Census
 from dld_spotter.data.dataset import TextDataset
 from dld_spotter.data.inspection import PROBLEMS, Finding, Inspection
 from dld_spotter.data.readers.jsonl import to_line
@@ -51,7 +52,7 @@ def check(config: DictConfig, folder: Path) -> None:
     """Look at every image that ``config`` names; report, and leave ``problems.txt`` and the picture in ``folder``.
 
     Raises:
-        ConfigError: limit, workers, examples or sheet is no number of the right kind.
+        ConfigError: limit, workers, examples or sheet is no number of the right kind, or the file to export to is there.
         DataError: nothing at all can be read.
     """
     _refuse_wrong_numbers(config)
@@ -61,28 +62,34 @@ def check(config: DictConfig, folder: Path) -> None:
     parts, refused = build_parts(config)
     export = Path(config.export) if config.export else None
     if export is not None:
+        if export.exists():
+            raise ConfigError(f"export={export} exists already; name another file, or remove it")
         export.parent.mkdir(parents=True, exist_ok=True)
     inspection = Inspection(parts, config.limit, export and export.with_name(f"{export.stem}_images"))
-    findings = inspect(inspection, config.workers)
-    problems = all_problems(findings)
-    if not any(finding.size for finding in findings):
-        reason = problems[0].message if problems else "it is empty"
+    census = Census(charset, config.max_length)
+    with export.open("w", encoding="utf-8", newline="\n") if export else nullcontext() as lines:
+        for finding in look_at_all(inspection, config.workers):
+            census.add(finding)
+            if lines and finding.words is not None:
+                lines.write(export_line(finding, export.parent) + "\n")
+    if not census.readable:
+        if export is not None:
+            export.unlink()
+        reason = census.problems[0].message if census.problems else "it is empty"
         raise DataError(f"data={config.data.name} holds no image that can be read: {reason}")
-    census = {"dataset": config.data.name, "unusable_parts": refused}
-    census |= take_census(findings, problems, charset, config.max_length, config.examples)
+    report = {"dataset": config.data.name, "unusable_parts": refused} | census.report(config.examples)
     if config.json:
-        print(json.dumps(census, ensure_ascii=False))
+        print(json.dumps(report, ensure_ascii=False))
     else:
-        rich.print(describe(census))
+        rich.print(describe(report))
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "problems.txt"]
-    written[0].write_text("".join(f"{problem.kind}: {problem.message}\n" for problem in problems), "utf-8")
+    written[0].write_text("".join(f"{problem.kind}: {problem.message}\n" for problem in census.problems), "utf-8")
     if config.picture:
         written.append(Path(config.picture))
-        draw_sheet(inspection, findings, config.sheet, written[-1])
+        draw_sheet(inspection, census.with_words or census.readable, config.sheet, written[-1])
     if export is not None:
         written.append(export)
-        write_lines(export, findings)
     summary = f"written: {', '.join(map(str, written))}"
     Console(stderr=bool(config.json)).print(summary, soft_wrap=True, highlight=False, markup=False)
 
@@ -118,53 +125,47 @@ def _own_error(error: BaseException) -> SpotterError:
     return cause
 
 
-def inspect(inspection: Inspection, workers: int) -> list[Finding]:
+def look_at_all(inspection: Inspection, workers: int) -> Iterable[Finding]:
     """Look at every image, in ``workers`` processes; a bar on stderr shows how far it is."""
     loader = DataLoader(inspection, batch_size=None, num_workers=workers, collate_fn=_unchanged)
-    return list(track(loader, "checking", total=len(inspection), console=Console(stderr=True), transient=True))
+    return track(loader, "checking", total=len(inspection), console=Console(stderr=True), transient=True)
 
 
-def write_lines(path: Path, findings: Sequence[Finding]) -> None:
-    """Write what can be read as JSON lines, which name images below the file's folder relative to it, so that both can move."""
-    folder = path.parent.resolve()
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for finding in findings:
-            if finding.words is not None and finding.size is not None:
-                image = Path(finding.image).resolve()
-                name = image.relative_to(folder) if image.is_relative_to(folder) else image
-                height, width = finding.size
-                file.write(to_line(name.as_posix(), width, height, finding.words, finding.part) + "\n")
+def export_line(finding: Finding, folder: Path) -> str:
+    """A line of JSON lines; an image below ``folder``, that of the file, is named relative to it, so that both can move."""
+    image, folder = Path(finding.image).resolve(), folder.resolve()
+    name = image.relative_to(folder) if image.is_relative_to(folder) else image
+    height, width = finding.size
+    return to_line(name.as_posix(), width, height, finding.words, finding.part)
 
 
-def draw_sheet(inspection: Inspection, findings: Sequence[Finding], count: int, path: Path) -> None:
-    """Draw ``count`` images with their words, evenly spread over those that have words that count, if any has."""
-    readable = [number for number, finding in enumerate(findings) if finding.size]
-    numbers = [number for number in readable if not findings[number].words.ignore.all()] or readable
+def draw_sheet(inspection: Inspection, numbers: Sequence[int], count: int, path: Path) -> None:
+    """Draw ``count`` images with their words, evenly spread over those with ``numbers``."""
     chosen = [numbers[i * len(numbers) // count] for i in range(count)] if len(numbers) > count else numbers
     path.parent.mkdir(parents=True, exist_ok=True)
     draw_samples([inspection.sample(number) for number in chosen]).save(path, quality=90)
 
 
-def describe(census: Mapping[str, Any]) -> Group:
-    """Show a census as tables."""
-    blocks: list[Any] = [_counts_table(census)]
-    blocks += [f"[red]{part} cannot be used:[/red] {escape(reason)}" for part, reason in census["unusable_parts"].items()]
+def describe(report: Mapping[str, Any]) -> Group:
+    """Show what :meth:`Census.report` gives as tables."""
+    blocks: list[Any] = [_counts_table(report)]
+    blocks += [f"[red]{part} cannot be used:[/red] {escape(reason)}" for part, reason in report["unusable_parts"].items()]
     for key, title in (("word_heights", "word heights, pixels"), ("image_long_sides", "long sides of images, pixels")):
-        percentiles = ", ".join(f"{share} % below {value}" for share, value in census[key]["percentiles"].items())
-        blocks += [f"\n{title}: {percentiles}", _histogram_table(census[key])]
-    if census["unknown_characters"]:
-        shown = "  ".join(f"{char!r} {count}" for char, count in list(census["unknown_characters"].items())[:MOST_CHARACTERS])
-        more = max(0, len(census["unknown_characters"]) - MOST_CHARACTERS)
+        percentiles = ", ".join(f"{share} % below {value}" for share, value in report[key]["percentiles"].items())
+        blocks += [f"\n{title}: {percentiles}", _histogram_table(report[key])]
+    if report["unknown_characters"]:
+        shown = "  ".join(f"{char!r} {count}" for char, count in list(report["unknown_characters"].items())[:MOST_CHARACTERS])
+        more = max(0, len(report["unknown_characters"]) - MOST_CHARACTERS)
         blocks.append(escape(f"\ncharacters outside the charset: {shown}{f'  and {more} more' if more else ''}"))
-    return Group(*blocks, *_problem_lines(census["problems"]))
+    return Group(*blocks, *_problem_lines(report["problems"]))
 
 
-def _counts_table(census: Mapping[str, Any]) -> Table:
-    table = Table("", *census["parts"], title=f"data={census['dataset']}", title_justify="left")
+def _counts_table(report: Mapping[str, Any]) -> Table:
+    table = Table("", *report["parts"], title=f"data={report['dataset']}", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     for key, name in ROWS.items():
-        table.add_row(name, *(str(counts[key]) for counts in census["parts"].values()))
+        table.add_row(name, *(str(counts[key]) for counts in report["parts"].values()))
     return table
 
 

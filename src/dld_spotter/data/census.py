@@ -1,97 +1,127 @@
-"""The findings of a data set, counted."""
+"""The findings of a data set, counted one after the other, so that a large set fits into memory."""
 
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from dld_spotter.charset import Charset
-from dld_spotter.data.inspection import PROBLEMS, Finding, Problem, duplicates, heights
+from dld_spotter.data.geometry import polygons_to_sides, word_heights
+from dld_spotter.data.inspection import PROBLEMS, Finding, Problem
+from dld_spotter.structures import TextInstances
 
 HEIGHT_EDGES = (0, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Lower ends of the bins of word heights, pixels; the last bin is open."""
 SIDE_EDGES = (0, 160, 320, 640, 960, 1280, 1920, 2560, 3840)
 """The same for the long side of images."""
 PERCENTILES = (5, 50, 95)
+COUNTS = (
+    "images",
+    "damaged",
+    "without_words",
+    "words",
+    "ignored",
+    "without_text",
+    "outside_charset",
+    "too_long",
+    "readable",
+)
+"""What is counted in each part: images, those that are damaged or without words; words, those that are ignored, have no text,
+hold a character outside the charset, or are too long, and those that are left for training to read."""
 
 
-def take_census(
-    findings: Sequence[Finding], problems: Sequence[Problem], charset: Charset, max_length: int, examples: int | None = None
-) -> dict[str, Any]:
-    """Count images, words, characters and problems.
+class Census:
+    """Counts what is in a data set and what is wrong with it.
 
     Args:
-        findings: of every image.
-        problems: all of them, see :func:`all_problems`.
         charset: the characters that a spotter can write.
         max_length: the characters of the longest word that is read in training.
-        examples: at most so many messages for each kind of problem; None for all.
-
-    Returns:
-        plain values, ready for JSON: ``parts`` (train, validation, test and all -> counts), ``unknown_characters`` (character
-        outside the charset -> how often it stands in words that count), ``word_heights`` and ``image_long_sides`` (pixels:
-        edges, counts, percentiles), ``problems`` (kind -> count and examples).
     """
-    unknown: Counter[str] = Counter()
-    for finding in findings:
-        for text in _texts(finding):
-            unknown.update(charset.unknown(text))
-    sides = np.array([max(finding.size) for finding in findings if finding.size], float)
-    parts = list(dict.fromkeys(finding.part for finding in findings))
-    by_part = {part: [finding for finding in findings if finding.part == part] for part in parts} | {"all": list(findings)}
-    return {
-        "parts": {part: _counts(members, charset, max_length) for part, members in by_part.items()},
-        "unknown_characters": dict(unknown.most_common()),
-        "word_heights": _histogram(heights(findings), HEIGHT_EDGES),
-        "image_long_sides": _histogram(sides, SIDE_EDGES),
-        "problems": _by_kind(problems, examples),
-    }
+
+    def __init__(self, charset: Charset, max_length: int) -> None:
+        self.charset, self.max_length = charset, max_length
+        self.problems: list[Problem] = []
+        self.readable, self.with_words = array("q"), array("q")  # numbers of images
+        self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._unknown: Counter[str] = Counter()
+        self._heights, self._sides, self._seen = array("f"), array("l"), 0
+        self._first: dict[tuple[str, Any], tuple[str, str]] = {}
+
+    def add(self, finding: Finding) -> None:
+        """Count an image."""
+        number, self._seen = self._seen, self._seen + 1
+        counts = self._counts[finding.part]
+        self.problems += finding.problems
+        counts["images"] += 1
+        if finding.words is None or finding.size is None:
+            counts["damaged"] += 1
+            return
+        self.readable.append(number)
+        if not finding.words.ignore.all():
+            self.with_words.append(number)
+        self._sides.append(max(finding.size))
+        self._add_words(finding.words, counts)
+        self._compare(finding)
+
+    def report(self, examples: int | None = None) -> dict[str, Any]:
+        """Return what was counted.
+
+        Args:
+            examples: at most so many messages for each kind of problem; None for all.
+
+        Returns:
+            plain values, ready for JSON: ``parts`` (train, validation, test and all -> ``COUNTS``), ``unknown_characters``
+            (character outside the charset -> how often it stands in words that count), ``word_heights`` and
+            ``image_long_sides`` (pixels: edges, counts, percentiles), ``problems`` (kind -> count and examples).
+        """
+        whole = sum(self._counts.values(), Counter())
+        parts = {**self._counts, "all": whole}
+        return {
+            "parts": {part: {name: counts[name] for name in COUNTS} for part, counts in parts.items()},
+            "unknown_characters": dict(self._unknown.most_common()),
+            "word_heights": _histogram(self._heights, HEIGHT_EDGES),
+            "image_long_sides": _histogram(self._sides, SIDE_EDGES),
+            "problems": self._by_kind(examples),
+        }
+
+    def _add_words(self, words: TextInstances, counts: Counter[str]) -> None:
+        counts["without_words"] += not len(words)
+        counts["words"] += len(words)
+        counts["ignored"] += int(words.ignore.sum())
+        counting = np.flatnonzero(~words.ignore)
+        self._heights.extend(word_heights(polygons_to_sides([words.polygons[word] for word in counting])).tolist())
+        for text in (words.transcriptions[word] for word in counting):
+            unknown = self.charset.unknown(text)
+            long = len(self.charset.normalize(text)) > self.max_length
+            self._unknown.update(unknown)
+            counts["without_text"] += not text
+            counts["outside_charset"] += bool(unknown)
+            counts["too_long"] += long
+            counts["readable"] += bool(text) and not unknown and not long
+
+    def _compare(self, finding: Finding) -> None:
+        """Note an image that has the pixels of an earlier one, or its name in the same part."""
+        keys = (("duplicate image", finding.digest), ("duplicate name", (finding.part, finding.name)))
+        place = finding.image or finding.name
+        for kind, key in keys:
+            part, other = self._first.setdefault((kind, key), (finding.part, place))
+            if (part, other) != (finding.part, place):
+                leak = f", which belongs to {part}" if part != finding.part else ""
+                self.problems.append(Problem(kind, f"{finding.part} {place}: as {other}{leak}"))
+
+    def _by_kind(self, examples: int | None) -> dict[str, Any]:
+        found = {kind: [problem.message for problem in self.problems if problem.kind == kind] for kind in PROBLEMS}
+        return {kind: {"count": len(all_), "examples": all_[:examples]} for kind, all_ in found.items() if all_}
 
 
-def all_problems(findings: Sequence[Finding]) -> list[Problem]:
-    """Problems of single images and those between images."""
-    return [problem for finding in findings for problem in finding.problems] + duplicates(findings)
-
-
-def _counts(findings: Sequence[Finding], charset: Charset, max_length: int) -> dict[str, int]:
-    read = [finding for finding in findings if finding.words is not None]
-    texts = [text for finding in read for text in _texts(finding)]
-    words = sum(len(finding.words) for finding in read)
-    ignored = sum(int(finding.words.ignore.sum()) for finding in read)
-    foreign = [bool(charset.unknown(text)) for text in texts]
-    long = [len(charset.normalize(text)) > max_length for text in texts]
-    return {
-        "images": len(findings),
-        "damaged": len(findings) - len(read),
-        "without_words": sum(not len(finding.words) for finding in read),
-        "words": words,
-        "ignored": ignored,
-        "without_text": words - ignored - len(texts),
-        "outside_charset": sum(foreign),
-        "too_long": sum(long),
-        "readable": sum(not (a or b) for a, b in zip(foreign, long, strict=True)),
-    }
-
-
-def _texts(finding: Finding) -> list[str]:
-    """Texts of the words that count and have one."""
-    if finding.words is None:
-        return []
-    words = zip(finding.words.transcriptions, finding.words.ignore, strict=True)
-    return [text for text, ignore in words if text and not ignore]
-
-
-def _histogram(values: np.ndarray, edges: Sequence[int]) -> dict[str, Any]:
-    counts, _ = np.histogram(values, [*edges, np.inf])
-    percentiles = np.percentile(values, PERCENTILES).round(1).tolist() if len(values) else [None] * len(PERCENTILES)
+def _histogram(values: Sequence[float], edges: Sequence[int]) -> dict[str, Any]:
+    numbers = np.asarray(values, float)
+    counts, _ = np.histogram(numbers, [*edges, np.inf])
+    percentiles = np.percentile(numbers, PERCENTILES).round(1).tolist() if len(numbers) else [None] * len(PERCENTILES)
     return {
         "edges": list(edges),
         "counts": counts.tolist(),
         "percentiles": dict(zip(map(str, PERCENTILES), percentiles, strict=True)),
     }
-
-
-def _by_kind(problems: Sequence[Problem], examples: int | None) -> dict[str, Any]:
-    kinds = {kind: [problem.message for problem in problems if problem.kind == kind] for kind in PROBLEMS}
-    return {kind: {"count": len(found), "examples": found[:examples]} for kind, found in kinds.items() if found}

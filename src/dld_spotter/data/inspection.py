@@ -5,7 +5,6 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import shapely
@@ -13,7 +12,6 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from dld_spotter.data.dataset import FileDataset, TextDataset
-from dld_spotter.data.geometry import polygons_to_sides, word_heights
 from dld_spotter.data.mixture import WeightedMixture
 from dld_spotter.data.readers.fields import signed_area
 from dld_spotter.data.splits import NamedPart
@@ -218,34 +216,6 @@ def looks_misread(text: str) -> bool:
         return not text.isascii() and text.encode("cp1252").decode("utf-8") != text
     except UnicodeError:
         return False
-
-
-def duplicates(findings: Sequence[Finding]) -> list[Problem]:
-    """Find images that have the pixels, or the name, of an earlier one."""
-    problems: list[Problem] = []
-    for kind, key in (("duplicate image", "digest"), ("duplicate name", "name")):
-        first: dict[Any, Finding] = {}
-        for finding in findings:
-            if finding.size is None:
-                continue
-            other = first.setdefault(getattr(finding, key), finding)
-            if other is not finding and (kind == "duplicate image" or other.part == finding.part):
-                leak = f", which belongs to {other.part}" if other.part != finding.part else ""
-                message = f"{finding.part} {finding.image or finding.name}: as {other.image or other.name}{leak}"
-                problems.append(Problem(kind, message))
-    return problems
-
-
-def heights(findings: Sequence[Finding]) -> np.ndarray:
-    """Heights in pixels of all words that count."""
-    polygons = [
-        polygon
-        for finding in findings
-        if finding.words
-        for polygon, ignore in zip(finding.words.polygons, finding.words.ignore, strict=True)
-        if not ignore
-    ]
-    return word_heights(polygons_to_sides(polygons))
 
 
 def _orientation(path: Path) -> int:
