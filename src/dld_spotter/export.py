@@ -1,0 +1,196 @@
+"""Export to ONNX: ``python -m dld_spotter.export ckpt=FILE out=FOLDER``; ``--help`` lists what can be overridden."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import rich
+import torch
+from omegaconf import MISSING, DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from dld_spotter.checkpoint import Checkpoint, load_checkpoint
+from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
+from dld_spotter.entry import entry_point
+from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.graphs import export_selector, export_spotter, quantize
+from dld_spotter.metrics.matching import Hmean, score_image
+from dld_spotter.onnx import DETECTOR, FORMAT, META, RECOGNIZER, OnnxSpotter, read_meta
+from dld_spotter.parity import LEAST, Agreement
+from dld_spotter.photo_reader import PhotoReader, Reading
+from dld_spotter.reading import DynamicSpotter
+from dld_spotter.structures import Sample
+
+NEEDED = ("onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass
+class Settings:
+    """Types of what ``conf/export.yaml`` holds."""
+
+    ckpt: str = MISSING
+    out: str = MISSING
+    quantize: str | None = None
+    images: int = MISSING
+    seed: int = MISSING
+    paths: Any = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one reader made of the rendered scenes.
+
+    Args:
+        readings: one per scene and scale.
+        choices: the selector's scale, one per scene; empty without a selector.
+        hmean: end to end, over all scales.
+        seconds: per reading.
+    """
+
+    readings: list[Reading]
+    choices: list[float]
+    hmean: float
+    seconds: float
+
+
+def export(config: DictConfig) -> None:
+    """Write the graphs and ``meta.json``, and compare them with torch on rendered scenes.
+
+    Raises:
+        CheckpointError: the graphs do not agree with torch.
+        ConfigError: a setting is wrong or a package is missing.
+    """
+    config = OmegaConf.merge(OmegaConf.structured(Settings), config)
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise ConfigError(f"export needs {', '.join(missing)}; run pip install 'dld-spotter[export]'")
+    if config.quantize not in (None, "int8"):
+        raise ConfigError(f"quantize={config.quantize} is unknown; give int8, or null for single precision")
+    if config.images < 1:
+        raise ConfigError(f"images={config.images} must be at least 1: without any the graphs cannot be compared with torch")
+    folder, console = Path(config.out), Console(stderr=True)
+    checkpoint = load_checkpoint(config.ckpt)
+    reader = DynamicSpotter(checkpoint.spotter(), checkpoint.selector(), checkpoint.provenance["thumbnail"], device="cpu")
+    with console.status("writing graphs"):
+        write(checkpoint, reader, folder)
+    renderer = SceneRenderer(config.seed, SceneLayout(480, 640))
+    samples, scales = [renderer.render(index) for index in range(config.images)], checkpoint.provenance["scales"]
+    threads = torch.get_num_threads()
+    trials = {"torch": attempt(reader, samples, scales, console)}
+    trials["ONNX"] = attempt(OnnxSpotter(folder, threads=threads), samples, scales, console)
+    sizes = {"ONNX": _megabytes(folder)}
+    if config.quantize:
+        for name in (DETECTOR, RECOGNIZER):
+            quantize(folder / name)
+        write_meta(folder, dict(read_meta(folder)) | {"quantized": config.quantize})
+        trials["ONNX int8"] = attempt(OnnxSpotter(folder, threads=threads), samples, scales, console)
+        sizes["ONNX int8"] = _megabytes(folder)
+    rich.print(compare(trials, sizes))
+    check(trials["torch"], trials["ONNX"], folder)
+
+
+def write(checkpoint: Checkpoint, reader: DynamicSpotter, folder: Path) -> None:
+    """Write the graphs in single precision and ``meta.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    export_spotter(reader.spotter, folder)
+    rule = None if reader.selector is None else export_selector(reader.selector, reader.thumbnail, folder)
+    meta = describe(checkpoint, reader) | {"selector": rule, "quantized": None}
+    write_meta(folder, meta)
+
+
+def describe(checkpoint: Checkpoint, reader: DynamicSpotter) -> dict[str, Any]:
+    """What a reader needs beside the graphs, and where they come from; ``meta.json``."""
+    spotter, side = reader.spotter, 16 * reader.spotter.stride
+    return {
+        "format": FORMAT,
+        "charset": {"characters": spotter.charset.characters, "fold_case": spotter.charset.fold_case},
+        "stride": spotter.stride,
+        "scales": list(checkpoint.provenance["scales"]),
+        "postprocess": asdict(spotter.postprocess),
+        "min_score": spotter.min_score,
+        "thumbnail": reader.thumbnail,
+        "gflops": {
+            "per_pixel": reader.gflops(side, side, 0) / side**2,
+            "per_word": reader.gflops(side, side, 1) - reader.gflops(side, side, 0),
+            "selector": reader.selector_gflops,
+        },
+        "provenance": {
+            "checkpoint": checkpoint.path.name,
+            "sha256": hashlib.sha256(checkpoint.path.read_bytes()).hexdigest(),
+            "part": checkpoint.reader,
+            "dld_spotter": version("dld_spotter"),
+            "training": checkpoint.provenance,
+        },
+    }
+
+
+def attempt(reader: PhotoReader, samples: Sequence[Sample], scales: Sequence[float], console: Console) -> Trial:
+    """Read every sample at every scale."""
+    tasks = [(sample, scale) for scale in scales for sample in samples]
+    name = type(reader).__name__
+    reader.read(samples[0].image, scale=scales[0])  # the first takes longer
+    readings = [reader.read(s.image, scale=scale) for s, scale in track(tasks, name, console=console, transient=True)]
+    seconds = sum(reading.seconds for reading in readings) / len(readings)
+    counts = [score_image(sample.instances, r.words) for (sample, _), r in zip(tasks, readings, strict=True)]
+    choices = [reader.choose(sample.image) for sample in samples] if reader.has_selector else []
+    return Trial(readings, choices, Hmean.of(counts).hmean, seconds)
+
+
+def compare(trials: dict[str, Trial], sizes: dict[str, float]) -> Table:
+    """One column a reader: how far it agrees with torch, what it reads, and what it costs."""
+    expected = trials["torch"]
+    table = Table(title=f"{len(expected.readings)} readings of rendered scenes", title_justify="left")
+    table.add_column("")
+    rows: dict[str, list[str]] = {
+        key: [] for key in ("words", "polygons within 0.5 px", "texts equal", "scores within 0.001", "Hmean", "seconds", "MB")
+    }
+    for name, trial in trials.items():
+        table.add_column(name, justify="right")
+        agreement = Agreement.of(zip(expected.readings, trial.readings, strict=True))
+        shares = [f"{100 * share:.2f} %" for share in agreement.shares().values()]
+        size = f"{sizes[name]:.1f}" if name in sizes else ""
+        cells = [str(sum(len(reading.words) for reading in trial.readings)), *shares]
+        for row, cell in zip(rows.values(), [*cells, f"{trial.hmean:.4f}", f"{trial.seconds:.3f}", size], strict=True):
+            row.append(cell)
+    for key, cells in rows.items():
+        table.add_row(key, *cells)
+    return table
+
+
+def check(expected: Trial, found: Trial, folder: Path) -> None:
+    """Raise CheckpointError where the graphs do not agree with torch."""
+    agreement = Agreement.of(zip(expected.readings, found.readings, strict=True))
+    for name, share in agreement.shares().items():
+        if share < LEAST[name]:
+            raise CheckpointError(
+                f"{folder} reads otherwise than torch: only {100 * share:.2f} % of {agreement.words} words agree in their "
+                f"{name}, expected {100 * LEAST[name]:g} %; do not use it, and report the checkpoint"
+            )
+    different = sum(a != b for a, b in zip(expected.choices, found.choices, strict=True))
+    if different > 0.05 * len(expected.choices):
+        raise CheckpointError(f"{folder} chooses other scales than torch for {different} of {len(expected.choices)} scenes")
+
+
+def write_meta(folder: Path, meta: dict[str, Any]) -> None:
+    """Write ``meta.json``."""
+    (folder / META).write_text(json.dumps(meta, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.glob("*.onnx")) / 1e6
+
+
+@entry_point("export")
+def main(config: DictConfig) -> None:
+    """Export, compare."""
+    export(config)
+
+
+if __name__ == "__main__":
+    main()

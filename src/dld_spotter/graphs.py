@@ -1,0 +1,225 @@
+"""The trained networks as ONNX graphs, whose batch, height, width and number of words are free.
+
+``student.onnx`` finds words, ``recognizer.onnx`` reads those that were cut out of the text map in between, and
+``selector.onnx`` judges the scales from a thumbnail.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dld_spotter.charset import END, PADDING, START
+from dld_spotter.decoding import ctc_greedy
+from dld_spotter.errors import ConfigError
+from dld_spotter.models.recognizer import AttentionDecoder, Memory
+from dld_spotter.models.selector import Selector
+from dld_spotter.models.spotter import Spotter, TextMapSpotter
+from dld_spotter.onnx import DETECTOR, RECOGNIZER, SELECTOR
+from dld_spotter.structures import Strips
+
+_SIDE = 2**14
+"""Most rows and columns of an image."""
+
+
+class DetectorGraph(nn.Module):
+    """uint8 images ``(B, 3, H, W)`` to their text map ``(B, H/2, W/2)`` in 0..1 and pyramid."""
+
+    def __init__(self, spotter: TextMapSpotter) -> None:
+        super().__init__()
+        self.spotter = spotter
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """All that costs per pixel."""
+        (_, *pyramid), maps = self.spotter.detect(images)
+        return maps.text.sigmoid(), *pyramid
+
+
+class RecognizerGraph(nn.Module):
+    """Images, their pyramid, and N >= 1 words in them, to labels ``(N, L)`` and the mean probability per character ``(N,)``."""
+
+    def __init__(self, spotter: TextMapSpotter) -> None:
+        super().__init__()
+        self.spotter = spotter
+        self.decoder = GreedyDecoder(spotter.recognizer.attention, spotter.recognizer.max_length + 1)
+
+    def forward(
+        self, images: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, sides: Tensor, image_index: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """All that costs per word; see :meth:`dld_spotter.models.spotter.Spotter.cut` for the last two."""
+        strips = self.spotter.cut((images.float(), fine, middle, coarse), sides, image_index)
+        # Normalising commutes with averages: rather a few strips than the whole image.
+        strips = Strips((strips.pixels - self.spotter.mean) / self.spotter.std, strips.features)
+        recognizer = self.spotter.recognizer
+        _, context = recognizer.encoder(strips)
+        if recognizer.decoder == "ctc":
+            labels, log_probability = ctc_greedy(recognizer.ctc(context))
+        else:
+            labels, log_probability = self.decoder(recognizer.attention.memorize(context))
+        return labels, log_probability.exp()
+
+
+class GreedyDecoder(nn.Module):
+    """Greedy search as a loop in the graph, which ends with the longest word.
+
+    Like :func:`dld_spotter.decoding.greedy_search`, which a test compares it with.
+    """
+
+    def __init__(self, attention: AttentionDecoder, length: int) -> None:
+        super().__init__()
+        self.attention, self.length = attention, length
+        cell = attention.recurrent
+        # What the LSTM makes of each character, before it looks at its state: a table, as there are few characters.
+        inputs = F.linear(attention.embed.weight, cell.weight_ih_l0, cell.bias_ih_l0 + cell.bias_hh_l0)
+        self.register_buffer("inputs", inputs.detach())
+
+    def forward(self, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Labels ``(N, L)`` and the mean log-probability per character ``(N,)``."""
+        words = memory[0].shape[0]
+        state = memory[0].new_zeros(words, self.attention.recurrent.hidden_size)
+        carried = (
+            torch.zeros((), dtype=torch.int64),
+            torch.full((words,), START),
+            state,
+            state.clone(),
+            torch.zeros(words, dtype=torch.bool),
+            state.new_zeros(words),
+            state.new_zeros(words),
+            torch.full((words, self.length), PADDING),
+        )
+
+        def unfinished(step: Tensor, tokens: Tensor, h: Tensor, c: Tensor, ended: Tensor, *_: Tensor) -> Tensor:
+            return (step < self.length) & ~ended.all()
+
+        def write(
+            step: Tensor, tokens: Tensor, h: Tensor, c: Tensor, ended: Tensor, total: Tensor, count: Tensor, labels: Tensor
+        ) -> tuple[Tensor, ...]:
+            gates = self.inputs[tokens] + h @ self.attention.recurrent.weight_hh_l0.t()
+            i, f, g, o = gates.chunk(4, dim=1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            logits = self.attention.attend(h[:, None], memory)[:, 0]
+            best, tokens = (logits.log_softmax(dim=-1) + self.attention.never_written).max(dim=-1)
+            tokens = torch.where(ended, PADDING, tokens)
+            total, count = total + torch.where(ended, 0.0, best), count + (~ended).float()
+            labels = torch.where(torch.arange(self.length)[None] == step, tokens[:, None], labels)
+            return step + 1, tokens, h, c, ended | (tokens == END), total, count, labels
+
+        *_, total, count, labels = torch.while_loop(unfinished, write, carried)
+        return labels, total / count.clamp(min=1)
+
+
+class SelectorGraph(nn.Module):
+    """Thumbnails and sizes to what speaks against each scale ``(B, heads, K)``.
+
+    A head of its own for every cost weight, of which the lowest value is chosen, or one head of losses for all of them, to
+    which the cost is added (``rule`` is ``heads`` or ``losses``).
+
+    Raises:
+        ConfigError: this family of selectors has no graph.
+    """
+
+    def __init__(self, selector: Selector) -> None:
+        super().__init__()
+        self.selector = selector
+        self.rule = "losses" if hasattr(selector, "losses") else "heads"
+        if self.rule == "heads" and not hasattr(selector, "logits"):
+            kind = type(selector).__name__
+            raise ConfigError(f"export knows no graph of {kind}; give a checkpoint with a learnt selector, or without any")
+
+    def forward(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
+        """See :meth:`dld_spotter.models.selector.Selector.forward`."""
+        if self.rule == "losses":
+            return self.selector.losses(self.selector.counts(thumbnails, sizes))[:, None]
+        return -self.selector.logits(thumbnails, sizes)
+
+
+def export_spotter(spotter: Spotter, folder: Path) -> None:
+    """Write ``student.onnx`` and ``recognizer.onnx``.
+
+    Raises:
+        ConfigError: this family of spotters has no graphs.
+    """
+    if not isinstance(spotter, TextMapSpotter):
+        raise ConfigError(f"export knows no graphs of {type(spotter).__name__}; give the checkpoint of a TextMapSpotter")
+    detector = DetectorGraph(spotter).eval()
+    images = torch.zeros(2, 3, 64, 96, dtype=torch.uint8)
+    with torch.no_grad():
+        _, *pyramid = detector(images)
+    batch, words = torch.export.Dim("batch", max=2**12), torch.export.Dim("words", max=2**16)
+    rows, columns = (torch.export.Dim(name, min=1, max=_SIDE // spotter.stride) for name in ("rows", "columns"))
+
+    def shape(stride: int) -> dict[int, torch.export.Dim]:
+        cells = spotter.stride // stride
+        return {0: batch, 2: cells * rows, 3: cells * columns}
+
+    levels = [shape(stride) for stride in (4, 8, 16)]
+    _write(folder / DETECTOR, detector, {"images": images}, [shape(1)], ["text", "fine", "middle", "coarse"])
+    sides = torch.rand(3, 2, spotter.postprocess.points, 2) * 60
+    inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
+    inputs |= {"sides": sides, "image_index": torch.tensor([0, 1, 1])}
+    recognizer = RecognizerGraph(spotter).eval()
+    shapes = [shape(1), *levels, {0: words}, {0: words}]
+    _write(folder / RECOGNIZER, recognizer, {"images": images} | inputs, shapes, ["labels", "scores"], strict=True)
+
+
+def export_selector(selector: Selector, thumbnail: int, folder: Path) -> dict[str, Any]:
+    """Write ``selector.onnx``; ``thumbnail`` is the side of what it sees.
+
+    Returns:
+        what must be known to choose by it.
+    """
+    graph = SelectorGraph(selector).eval()
+    batch = torch.export.Dim("batch", max=2**12)
+    inputs = {
+        "thumbnails": torch.zeros(2, 3, thumbnail, thumbnail, dtype=torch.uint8),
+        "sizes": torch.tensor([[480, 640], [64, 96]]),
+    }
+    _write(folder / SELECTOR, graph, inputs, [{0: batch}, {0: batch}], ["losses"])
+    return {"rule": graph.rule, "scales": list(selector.scales), "gammas": list(selector.gammas)}
+
+
+def _write(
+    path: Path,
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    shapes: list[dict[int, torch.export.Dim]],
+    outputs: list[str],
+    strict: bool = False,
+) -> None:
+    """Write one graph, whole or not at all, its weights inside; loops have to be captured strictly."""
+    with _quiet(), torch.no_grad():
+        captured = torch.export.export(module, tuple(inputs.values()), dynamic_shapes=tuple(shapes), strict=strict)
+        program = torch.onnx.export(captured, input_names=list(inputs), output_names=outputs, dynamo=True, verbose=False)
+    partial = path.with_suffix(".partial")
+    program.save(partial, external_data=False)
+    partial.replace(path)
+
+
+def quantize(path: Path) -> None:
+    """Replace a graph by one whose weights are 8-bit integers; what flows through it is quantised as it comes."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    partial = path.with_suffix(".partial")
+    with _quiet():
+        quantize_dynamic(path, partial, weight_type=QuantType.QUInt8)
+    partial.replace(path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide what exporters tell about each of hundreds of nodes, and what one part of torch deprecates in another."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

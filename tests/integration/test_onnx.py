@@ -1,0 +1,187 @@
+"""An exported spotter reads as the one it was exported from, and without torch."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dld_spotter.checkpoint import load_checkpoint
+from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.export import write
+from dld_spotter.graphs import DetectorGraph, quantize
+from dld_spotter.onnx import META, OnnxSpotter
+from dld_spotter.parity import Agreement
+from dld_spotter.reading import load
+from tests.data.samples import box, sample, turned_box
+from tests.small import SCALES
+from tests.trained import GAMMAS, make_checkpoint
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return make_checkpoint(tmp_path_factory.mktemp("onnx") / "student.ckpt")
+
+
+@pytest.fixture(scope="module")
+def reader(checkpoint):
+    return load(checkpoint, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(checkpoint, reader, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    write(load_checkpoint(checkpoint), reader, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(folder):
+    return OnnxSpotter(folder)
+
+
+def photo(height, width):
+    words = [box(10, 10, 60, 20), turned_box(width / 2, height / 2, 50, 16, 20)]
+    return sample(height, width, words, ["cat", "dog"]).image
+
+
+PHOTOS = [photo(*size) for size in ((96, 128), (128, 96), (64, 320), (200, 256))]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_reads_as_torch_does(reader, exported, scale):
+    pairs = [(reader.read(image, scale=scale), exported.read(image, scale=scale)) for image in PHOTOS]
+    agreement = Agreement.of(pairs)
+    assert agreement.words > 0
+    assert agreement.shares() == {"polygons": 1, "texts": 1, "scores": 1}
+    for first, second in pairs:
+        assert second.gflops == pytest.approx(first.gflops)
+        assert second.relative_cost == pytest.approx(first.relative_cost)
+        assert (second.width, second.height, second.scale) == (first.width, first.height, first.scale)
+
+
+def test_chooses_as_torch_does(reader, exported):
+    for image in PHOTOS:
+        for gamma in (*GAMMAS, None):
+            assert exported.choose(image, gamma) == reader.choose(image, gamma)
+        reading = exported.read(image)
+        assert reading.scale == reader.read(image).scale
+        assert reading.gflops == pytest.approx(reader.read(image).gflops)
+
+
+def test_batches_of_any_size(reader, exported):
+    """The graphs themselves take several images, and words of all of them in any order."""
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (3, 3, 96, 160), dtype=np.uint8))
+    text, *pyramid = exported._detector.run(None, {"images": images.numpy()})
+    spotter = reader.spotter
+    with torch.no_grad():
+        features, maps = spotter.detect(images)
+    np.testing.assert_allclose(text, maps.text.sigmoid(), atol=1e-5)
+    for level, expected in zip(pyramid, features[1:], strict=True):
+        np.testing.assert_allclose(level, expected, atol=1e-4)
+    sides = torch.rand(5, 2, 8, 2) * torch.tensor([200.0, 120.0]) - 20  # some of them beyond the border
+    index = torch.tensor([2, 0, 1, 2, 0])
+    inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
+    inputs |= {"images": images.numpy(), "sides": sides.numpy(), "image_index": index.numpy()}
+    labels, scores = exported._recognizer.run(None, inputs)
+    with torch.no_grad():
+        _, context = spotter.recognizer.encoder(spotter.cut(features, sides, index))
+        expected, log_probability = spotter.recognizer.read(context)
+    np.testing.assert_array_equal(labels[:, : expected.shape[1]], expected)
+    assert not labels[:, expected.shape[1] :].any()
+    np.testing.assert_allclose(scores, log_probability, atol=1e-4)
+
+
+def test_photo_without_words(exported):
+    assert exported.read(np.zeros((40, 40, 3), np.uint8), scale=0.3).words is not None
+
+
+def test_quantized_graphs_are_smaller_and_still_read(folder, exported, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    for name in ("student.onnx", "recognizer.onnx"):
+        quantize(tmp_path / name)
+        assert (tmp_path / name).stat().st_size < (folder / name).stat().st_size
+    agreement = Agreement.of([(exported.read(p, scale=1), OnnxSpotter(tmp_path).read(p, scale=1)) for p in PHOTOS])
+    assert agreement.polygons > 0
+
+
+def test_needs_no_torch(folder, reader, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(PHOTOS[0]).save(path)
+    code = f"""
+import sys, json
+for name in ("torch", "lightning", "hydra", "transformers", "omegaconf"):
+    sys.modules[name] = None
+from dld_spotter.onnx import OnnxSpotter
+reading = OnnxSpotter({str(folder)!r}, threads=1).read({str(path)!r}, scale=0.5)
+print(json.dumps([word.text for word in reading.words]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [word.text for word in reader.read(path, scale=0.5).words]
+
+
+def test_options_are_checked_as_in_torch(exported):
+    for options, words in (
+        ({"gamma": 0.7}, "choose one of 0.05, 0.1, 0.3"),
+        ({"gamma": 0.1, "scale": 0.5}, "exclude each other"),
+        ({"scale": 0.0}, "at most 1"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            exported.read(PHOTOS[0], **options)
+
+
+def test_damaged_folders_are_told(folder, tmp_path):
+    with pytest.raises(CheckpointError, match=r"meta\.json does not exist"):
+        OnnxSpotter(tmp_path)
+    (tmp_path / META).write_text("{")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        OnnxSpotter(tmp_path)
+    (tmp_path / META).write_text('{"format": 99}')
+    with pytest.raises(CheckpointError, match="format 1"):
+        OnnxSpotter(tmp_path)
+    (tmp_path / META).write_text((folder / META).read_text())
+    with pytest.raises(CheckpointError, match=r"student\.onnx does not exist"):
+        OnnxSpotter(tmp_path)
+    (tmp_path / "student.onnx").write_text("no graph")
+    with pytest.raises(CheckpointError, match=r"student\.onnx is no graph"):
+        OnnxSpotter(tmp_path)
+
+
+def test_torch_exports_it(reader):
+    graph = DetectorGraph(reader.spotter).eval()
+    batch, height, width = (torch.export.Dim(name, max=64) for name in ("batch", "height", "width"))
+    images = torch.zeros(2, 3, 64, 96, dtype=torch.uint8)
+    program = torch.export.export(graph, (images,), dynamic_shapes=({0: batch, 2: 32 * height, 3: 32 * width},))
+    images = torch.randint(0, 255, (3, 3, 96, 160), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(images), graph(images))
+
+
+def test_torch_compiles_it(reader):
+    def look(images, sides, index):
+        features, maps = reader.spotter.detect(images)
+        return maps.text, reader.spotter.cut(features, sides, index).pixels
+
+    compiled = torch.compile(look, dynamic=True)
+    for size, words in (((64, 96), 3), ((96, 160), 5)):
+        images = torch.randint(0, 255, (2, 3, *size), dtype=torch.uint8)
+        sides, index = torch.rand(words, 2, 8, 2) * 60, torch.arange(words) % 2
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(images, sides, index), look(images, sides, index), atol=1e-4, rtol=1e-4)
+
+
+def test_the_command_exports_quantizes_and_compares(checkpoint, tmp_path):
+    out = tmp_path / "exported"
+    command = [sys.executable, "-m", "dld_spotter.export", f"ckpt={checkpoint}", f"out={out}", "images=1", "quantize=int8"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "texts equal" in done.stdout
+    assert "ONNX int8" in done.stdout
+    assert {path.name for path in out.iterdir()} == {"student.onnx", "recognizer.onnx", "selector.onnx", META}
+    assert OnnxSpotter(out).meta["quantized"] == "int8"
