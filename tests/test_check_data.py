@@ -204,6 +204,16 @@ def test_a_rendered_set_becomes_files_that_read_back(check, tmp_path):
     assert len(read_annotations(file, truth=True).images) == 9, "score reads it"
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_strict_stops_at_the_first(check, tmp_path, workers):
+    root = write(tmp_path / "d", {"img_1": GOOD, "img_2": f"{GOOD}\nnonsense"})
+    status, _, err = check("data=folder", f"data.root={root}", "data.strict=true", f"workers={workers}")
+    assert status == 1
+    message = err.splitlines()[-1]
+    assert message.startswith("error: ")
+    assert "gt_img_2.txt, line 2: expected x1,y1" in message
+
+
 def test_an_export_replaces_no_file(check, tmp_path):
     root = write(tmp_path / "d", {"img_1": GOOD})
     labels = tmp_path / "labels.jsonl"

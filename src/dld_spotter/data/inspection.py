@@ -94,6 +94,8 @@ class _Source:
 class Inspection(Dataset[Finding]):
     """Looks at every image of a data set once; an index leads to one :class:`Finding`, so that a loader can share the work.
 
+    A damaged entry is a finding too, unless its data set is strict: then it raises :class:`~dld_spotter.errors.DataError`.
+
     Args:
         parts: train, validation, test -> the data set, whose transforms are left out.
         limit: at most so many images of each part, and of each member of a mixture, evenly spread; None for all.
@@ -118,6 +120,8 @@ class Inspection(Dataset[Finding]):
         try:
             sample = self.sample(number)
         except DataError as error:
+            if getattr(source.dataset, "strict", False):
+                raise
             return Finding(part, path.stem if path else str(place), problems=(Problem("damaged", str(error)),))
         where = str(path or sample.name)
         if path is None and self.keep_rendered is not None:

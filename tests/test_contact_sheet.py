@@ -1,0 +1,54 @@
+"""The picture by which a user sees whether polygons and texts belong to the words."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from dld_spotter.drawing import BAND, CELL, STRIP, draw_samples
+from dld_spotter.structures import Sample, TextInstances
+from tests.data.samples import box
+
+WORD = box(20, 60, 80, 36)  # as high as a strip: its left half is red, its right half blue
+
+
+def sample(polygon=WORD, text="word", ignore=False, height=200, width=CELL) -> Sample:
+    image = Image.new("RGB", (width, height), (90, 90, 90))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((20, 60, 59, 95), (200, 0, 0))
+    draw.rectangle((60, 60, 99, 95), (0, 0, 200))
+    return Sample(np.asarray(image), TextInstances.of([polygon], [text], [ignore]), "name")
+
+
+def strip(drawn: Image.Image, height: int = 200) -> np.ndarray:
+    """Pixels where the first word of the first image is shown."""
+    return np.asarray(drawn)[height + BAND : height + BAND + STRIP, :80].astype(int)
+
+
+def test_a_word_is_cut_out_along_its_polygon():
+    shown = strip(draw_samples([sample()]))
+    assert (shown[4:-4, 4:36] == (200, 0, 0)).all()
+    assert (shown[4:-4, 44:76] == (0, 0, 200)).all()
+
+
+def test_a_polygon_that_starts_at_the_opposite_corner_shows_its_word_turned():
+    shown = strip(draw_samples([sample(np.roll(WORD, 2, axis=0))]))
+    assert (shown[4:-4, 4:36] == (0, 0, 200)).all()
+    assert (shown[4:-4, 44:76] == (200, 0, 0)).all()
+
+
+def test_ignored_words_are_outlined_only():
+    drawn = draw_samples([sample(ignore=True)])
+    assert (strip(drawn) == 255).all()
+    assert (np.asarray(drawn)[:200, :CELL] != sample().image).any()
+
+
+@pytest.mark.parametrize(("count", "columns", "rows"), [(1, 1, 1), (3, 3, 1), (4, 3, 2)])
+def test_images_stand_in_rows(count, columns, rows):
+    drawn = draw_samples([sample() for _ in range(count)])
+    assert drawn.width >= columns * CELL
+    assert drawn.height == rows * (200 + 2 * BAND + STRIP)
+
+
+@pytest.mark.parametrize("polygon", [np.zeros((4, 2), np.float32), box(-500, -500, 20, 10), box(5, 5, 0, 30)])
+def test_impossible_polygons_do_no_harm(polygon):
+    draw_samples([sample(polygon), Sample(np.zeros((1, 1, 3), np.uint8), TextInstances.of([], []), "tiny")])
