@@ -136,7 +136,7 @@ class SelectorGraph(nn.Module):
     def forward(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
         """See :meth:`dld_spotter.models.selector.Selector.forward`."""
         if self.rule == "losses":
-            return self.selector.losses(self.selector.counts(thumbnails, sizes))[:, None]
+            return self.selector.losses(thumbnails, sizes)[:, None]
         return -self.selector.logits(thumbnails, sizes)
 
 
