@@ -165,11 +165,10 @@ def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
         student=student,
         selector=create(config.selector),
         distillation=Distillation(create(config.distillation.terms)),
-        selection_loss=create(config.selection_loss),
+        selection=create(config.selection) if "selection" in config else None,
         cost_model=create(config.cost)(student),
         **_shared(config, config.stages.distillation),
         selector_lr=config.stages.distillation.selector_lr,
-        selector_samples=config.stages.distillation.selector_samples,
         freeze_normalization=fits,  # a student that starts from nothing has no statistics to keep
     )
 

@@ -107,5 +107,6 @@ def selector_gflops(selector: Selector, thumbnail: int) -> float:
         return 0.0
     copy: nn.Module = deepcopy(selector).to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        copy(torch.zeros(1, 3, thumbnail, thumbnail, dtype=torch.uint8, device="meta"), torch.ones(1, 2, device="meta"))
+        image = torch.zeros(1, 3, thumbnail, thumbnail, dtype=torch.uint8, device="meta")
+        copy(image, torch.ones(1, 2, device="meta"), torch.ones(1, len(copy.scales), device="meta"))
     return counter.get_total_flops() / GIGA

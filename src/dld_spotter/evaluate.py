@@ -39,14 +39,15 @@ def run(config: DictConfig, folder: Path) -> None:
         if not isinstance(config[key], int | float | None):
             raise ConfigError(f"{key}={config[key]} must be a number, or null to leave it to the checkpoint")
     selector = pick_selector(checkpoint, config.scale, config.gamma)
-    head = selector.head(config.gamma)
+    if config.gamma is not None:
+        selector.check(config.gamma)
     lexicon = None if config.lexicon in (None, "none") else Lexicon.read(config.lexicon, config.policy)
     loader = assembly.build_test_loader(config, config.images)
     device = usable_device(config.device)
     point, words = score_at(
         checkpoint.spotter().to(device),
         selector.to(device),
-        head,
+        config.gamma,
         loader,
         Rules(config.protocol, config.task, config.iou, lexicon),
         config.resamples,
@@ -64,7 +65,7 @@ def run(config: DictConfig, folder: Path) -> None:
     (folder / "evaluation.json").write_text(json.dumps(facts | asdict(point), indent=1) + "\n", "utf-8")
     write_predictions(folder / "predictions.zip", words, bool(CURVED & {config.protocol, config.data.name}))
     rich.print(table([point], f"{config.data.name}: {len(words)} images, {config.task}, lexicon {facts['lexicon']}"))
-    rich.print(f"everything is in {folder}")
+    print(f"everything is in {folder}")
 
 
 def pick_selector(checkpoint: Checkpoint, scale: float | None, gamma: float | None) -> Selector:

@@ -101,13 +101,14 @@ def _read(
 
 
 @torch.inference_mode()
-def choose(selector: Selector, loader: DataLoader, names: Sequence[str], full_gflops: float) -> Choices:
+def choose(selector: Selector, loader: DataLoader, names: Sequence[str], flops: CostModel, full_gflops: float) -> Choices:
     """Let a selector choose for every image that a table of outcomes names.
 
     Args:
         selector: on the device it is on.
         loader: the batches the table was measured on.
         names: the table's images, in its order.
+        flops: cost of the spotter that will read.
         full_gflops: mean GFLOP at scale 1.0, to express the selector's own as a relative cost.
     """
     selector.eval()
@@ -115,10 +116,11 @@ def choose(selector: Selector, loader: DataLoader, names: Sequence[str], full_gf
     device = parameter.device if parameter is not None else torch.device("cpu")
     chosen: dict[str, list[int]] = {}
     seconds, thumbnail = 0.0, 1
-    for batch in loader:
+    for batch in track(loader, description="choosing scales"):
         thumbnails, sizes = batch.thumbnails.to(device), batch.views[1.0].sizes.to(device)
         start = time.perf_counter()
-        index = torch.stack([choice.index for choice in selector(thumbnails, sizes)], dim=1).tolist()
+        choices = selector(thumbnails, sizes, flops.relative(sizes, selector.scales))
+        index = torch.stack([choice.index for choice in choices], dim=1).tolist()
         seconds += time.perf_counter() - start
         thumbnail = thumbnails.shape[-1]
         chosen |= {name: row for name, row in zip(batch.names, index, strict=True) if name not in chosen}
@@ -129,14 +131,14 @@ def choose(selector: Selector, loader: DataLoader, names: Sequence[str], full_gf
 
 @torch.inference_mode()
 def score_at(
-    spotter: Spotter, selector: Selector, head: int, loader: DataLoader, rules: Rules, resamples: int = 1000
+    spotter: Spotter, selector: Selector, gamma: float | None, loader: DataLoader, rules: Rules, resamples: int = 1000
 ) -> tuple[Point, dict[str, list[Word]]]:
-    """Read every image once, at the scale that one of the selector's decisions names.
+    """Read every image once, at the scale that the selector chooses for a cost weight.
 
     Args:
         spotter: reads.
         selector: chooses.
-        head: which of the selector's cost weights decides.
+        gamma: the cost weight; None takes the selector's middle one.
         loader: the test images, with a view per scale.
         rules: how words are counted.
         resamples: bootstrap resamples.
@@ -151,7 +153,8 @@ def score_at(
     for batch in track(loader, description="reading"):
         start = time.perf_counter()
         batch = batch.to(device)
-        index = selector(batch.thumbnails, batch.views[1.0].sizes)[head].index
+        sizes = batch.views[1.0].sizes
+        index = selector.choose(batch.thumbnails, sizes, flops.relative(sizes, selector.scales), gamma)
         found = read_at(spotter, selector.scales, index, batch)
         seconds = (time.perf_counter() - start) / len(batch)
         own = own or selector_gflops(selector, batch.thumbnails.shape[-1])
@@ -165,7 +168,8 @@ def score_at(
             grow = (batch.original_sizes[i] / batch.views[1.0].sizes[i]).flip(0).cpu().numpy()
             read[name] = [Word(word.polygon * grow, word.text, word.score) for word in words]
     fixed = selector.scales[int(index[0])] if isinstance(selector, FixedScale) else None
-    method, gamma = ("dynamic", selector.gammas[head]) if fixed is None else ("static", None)
+    gamma = selector.gammas[selector.head()] if gamma is None else gamma
+    method, gamma = ("dynamic", gamma) if fixed is None else ("static", None)
     totals = np.array(rows, float)
     return Point.of(method, "student", totals, resample(len(rows), resamples), scale=fixed, gamma=gamma), read
 

@@ -15,12 +15,12 @@ from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.losses.objective import Objective
 from dld_spotter.losses.recognition import RecognitionLoss
-from dld_spotter.losses.selection import SelectionLoss, expected_cost
+from dld_spotter.losses.selection import Evidence, SelectionObjective
 from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.routing import read_at, same_scale
-from dld_spotter.structures import Recognition, ScaleChoice, SpottingBatch, Strips, Word
+from dld_spotter.structures import Recognition, SpottingBatch, Strips, Word
 
 OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]
@@ -142,10 +142,9 @@ class DLDModule(StageModule):
         student: fed each image at the scale the selector chose.
         selector: chooses the scales.
         distillation: terms that compare student and teacher.
-        selection_loss: the selector's accuracy term.
+        selection: how the selector learns; None where it does not.
         cost_model: relative cost of every scale.
         selector_lr: learning rate of the selector.
-        selector_samples: decisions drawn per image and step; more of them make the selector's gradient less noisy.
         freeze_normalization: keep the batch statistics of the teacher's training, which saw every scale: the groups of
             one scale in a batch are too small for statistics of their own.
         detection_loss: see :class:`StageModule`, as what follows.
@@ -162,7 +161,7 @@ class DLDModule(StageModule):
         student: Spotter,
         selector: Selector,
         distillation: Distillation,
-        selection_loss: SelectionLoss,
+        selection: SelectionObjective | None,
         cost_model: CostModel,
         detection_loss: DetectionLoss,
         recognition_loss: RecognitionLoss,
@@ -171,20 +170,20 @@ class DLDModule(StageModule):
         scheduler: SchedulerFactory,
         provenance: dict[str, Any],
         selector_lr: float = 2e-3,
-        selector_samples: int = 4,
         freeze_normalization: bool = True,
     ) -> None:
         super().__init__(detection_loss, recognition_loss, objective, optimizer, scheduler, provenance)
-        if selector_samples < 1:
-            raise ConfigError(f"stages.distillation.selector_samples must be at least 1, found {selector_samples}; raise it")
+        if selector.trainable and not (selection and isinstance(selector, selection.learns)):
+            raise ConfigError(
+                f"selection cannot teach a {type(selector).__name__}; take selector= and selection= of the same name"
+            )
         self.teacher = teacher.requires_grad_(False)
         self.student = student
         self.selector = selector
         self.distillation = distillation
-        self.selection_loss = selection_loss
+        self.selection = selection
         self.cost_model = cost_model
         self.selector_lr = selector_lr
-        self.selector_samples = selector_samples
         self.freeze_normalization = freeze_normalization
         self.temperature = 1.0
         """Gumbel temperature, set by :class:`dld_spotter.callbacks.TemperatureSchedule`."""
@@ -214,13 +213,12 @@ class DLDModule(StageModule):
         reference = batch.views[1.0]
         with torch.no_grad():
             teacher = self.teacher(reference, batch.sides, batch.image_index, batch.labels).recognition
-        draws = [
-            self.selector(batch.thumbnails, reference.sizes, self.temperature)
-            for _ in range(self.selector_samples if self.selector.trainable else 1)
-        ]
-        terms = self.selection_terms(draws, teacher, batch) if self.selector.trainable else {}
+        costs = self.cost_model.relative(reference.sizes, self.selector.scales)
+        evidence = Evidence(self.student, batch, teacher, costs, self.temperature)
+        terms = self.selection(self.selector, evidence) if self.selector.trainable else {}
         # Each image is read for one of the cost weights, drawn at random: over the run the student serves them all.
-        indices = torch.stack([choice.index for choice in draws[0]])
+        choices = self.selector(batch.thumbnails, reference.sizes, costs, self.temperature)
+        indices = torch.stack([choice.index for choice in choices])
         drawn = torch.randint(len(indices), (len(batch),), device=indices.device)
         index = indices.gather(0, drawn[None])[0]
         self.chosen = index
@@ -231,33 +229,6 @@ class DLDModule(StageModule):
         loss = self.objective(terms)
         self.log_terms(terms, loss, batch)
         return loss
-
-    def selection_terms(self, draws: list[list[ScaleChoice]], teacher: Recognition, batch: SpottingBatch) -> dict[str, Tensor]:
-        """L_acc and L_flops, averaged over draws and cost weights; the cost is multiplied by each weight's factor.
-
-        The student's passes over all scales are what a step costs, and serve every draw.
-        """
-        logits, detection = self.read_everywhere(batch)
-        counts = torch.bincount(batch.image_index, minlength=len(batch))
-        relative = self.cost_model.relative(batch.views[1.0].sizes, self.selector.scales, counts)
-        accuracy, cost = [], []
-        for choices in draws:
-            for choice, factor in zip(choices, self.selector.factors, strict=True):
-                h = choice.one_hot
-                accuracy.append(
-                    self.selection_loss.accuracy(h, logits, teacher.logits, batch.labels, batch.image_index, detection)
-                )
-                cost.append(factor * expected_cost(h, relative))
-        return {"accuracy": torch.stack(accuracy).mean(), "cost": torch.stack(cost).mean()}
-
-    @torch.no_grad()
-    def read_everywhere(self, batch: SpottingBatch) -> tuple[Tensor, Tensor]:
-        """Student at every scale without gradient: logits ``(K, N, L, V)`` and detection losses ``(B, K)``."""
-        outputs = [self.student(batch.views[s], batch.sides, batch.image_index, batch.labels) for s in self.selector.scales]
-        losses = [
-            self.detection_loss(o.detection, batch.views[s].targets) for s, o in zip(self.selector.scales, outputs, strict=True)
-        ]
-        return torch.stack([output.recognition.logits for output in outputs]), torch.stack(losses, dim=1)
 
     def read_at(self, index: Tensor, batch: SpottingBatch) -> tuple[Tensor, Recognition, Tensor]:
         """Student at the chosen scales: one look per scale, one recognition for all.
@@ -284,8 +255,10 @@ class DLDModule(StageModule):
 
     def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
         """Read each image at the scale that the middle cost weight chooses."""
-        choice = self.selector(batch.thumbnails, batch.views[1.0].sizes)[self.selector.head()]
-        words = read_at(self.student, self.selector.scales, choice.index, batch)
+        sizes = batch.views[1.0].sizes
+        costs = self.cost_model.relative(sizes, self.selector.scales)
+        index = self.selector.choose(batch.thumbnails, sizes, costs)
+        words = read_at(self.student, self.selector.scales, index, batch)
         self.score(words, batch)
 
 

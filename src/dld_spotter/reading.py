@@ -52,7 +52,7 @@ class DynamicSpotter(PhotoReader):
 
     def check_gamma(self, gamma: float) -> None:
         """See :meth:`PhotoReader.check_gamma`."""
-        self.selector.head(gamma)
+        self.selector.check(gamma)
 
     def resize(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
         """See :meth:`PhotoReader.resize`."""
@@ -69,10 +69,10 @@ class DynamicSpotter(PhotoReader):
     @torch.inference_mode()
     def choose(self, reference: np.ndarray, gamma: float | None = None) -> float:
         """Scale that the selector chooses for a reference image ``(H, W, 3)``."""
-        head = self.selector.head(gamma)
         thumbnails = make_thumbnails([reference], self.thumbnail).to(self.device)
         sizes = torch.tensor([reference.shape[:2]], device=self.device)
-        return self.selector.scales[int(self.selector(thumbnails, sizes)[head].index[0])]
+        costs = self.flops.relative(sizes, self.selector.scales)
+        return self.selector.scales[int(self.selector.choose(thumbnails, sizes, costs, gamma)[0])]
 
 
 def usable_device(device: torch.device | str | None = None) -> torch.device:

@@ -51,7 +51,7 @@ def report(
     if selector is not None:
         outcomes = tables["student"]
         full = outcomes.gflops[:, outcomes.scales.index(1.0)]
-        choices["student"] = choose(selector, loader, outcomes.names, float(full.mean()))
+        choices["student"] = choose(selector, loader, outcomes.names, FlopCost(models["student"]), float(full.mean()))
     result = trade_off(tables, choices, dataset, type(next(iter(models.values()))).__name__, rules, resamples)
     result.write(folder / "tradeoff.json")
     plot(result.points, folder / "tradeoff.png", f"{dataset}: {result.images} images, {rules.task.replace('_', ' ')}")
@@ -61,4 +61,4 @@ def report(
         plain = json.loads(json.dumps([asdict(row) for row in rows]), parse_constant=lambda _: None)  # JSON knows no NaN
         (folder / "comparison.json").write_text(json.dumps(plain, indent=1) + "\n", "utf-8")
         rich.print(comparison_table(rows))
-    rich.print(f"everything is in {folder}")
+    print(f"everything is in {folder}")

@@ -179,11 +179,9 @@ class ScaleChoice(Movable):
     """A selector's decision for B images over K scales.
 
     Args:
-        logits: ``(B, K)`` preferences.
         one_hot: ``(B, K)`` the decision; in training it carries the gradient of a soft decision (straight-through).
         index: ``(B,)`` int64, the scale chosen.
     """
 
-    logits: Tensor
     one_hot: Tensor
     index: Tensor

@@ -1,40 +1,118 @@
-"""Selector objective L_DRS = L_acc + gamma * L_flops (DLD, section 3.2).
+"""How selectors learn: the paper's objective L_DRS = L_acc + gamma * L_flops (DLD, section 3.2), and regression of outcomes.
 
-The student reads at every scale without gradient; only the decision ``h`` carries one.
+The student reads at every scale without gradient, which is what a step of either costs.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_spotter.charset import PADDING
+from dld_spotter.data.geometry import polygons_to_sides, word_heights
 from dld_spotter.errors import ConfigError
+from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.recognition import sequence_cross_entropy
+from dld_spotter.models.selector import NOMINAL_SIDE, GumbelSelector, QualitySelector, Selector
+from dld_spotter.models.spotter import Spotter
+from dld_spotter.structures import Recognition, SpottingBatch, TextInstances, Word
 
 OBJECTIVES = ("kl", "cross_entropy")
 
 
-def image_mean(values: Tensor, image_index: Tensor, images: int) -> Tensor:
-    """Mean ``(images,)`` of the values ``(N,)`` of each image's words; 0 for an image without words."""
-    total = values.new_zeros(images).index_add(0, image_index, values)
-    count = values.new_zeros(images).index_add(0, image_index, torch.ones_like(values))
-    return total / count.clamp(min=1)
+class Counter(Protocol):
+    """Counts an image's matched, predicted and true words, such as :class:`dld_spotter.evaluation.Rules`."""
+
+    def count(self, name: str, truth: TextInstances, words: Sequence[Word]) -> Sequence[int]:
+        """Count one image."""
 
 
-class SelectionLoss(nn.Module):
-    """What reading at the chosen scale loses against the teacher, or against the truth.
+@dataclass(frozen=True)
+class Evidence:
+    """What a step offers a selector to learn from.
 
     Args:
-        objective: ``kl``: KL of the mixed student output against the teacher's (the paper's); ``cross_entropy``: of the mixed
-            student output against the ground truth (the authors' code).
-        detection: weight of the detection loss at the chosen scale; words that are not found cannot be read.
+        student: reads; in evaluation mode or not, as the objective needs.
+        batch: B images with a view per scale.
+        teacher: what the teacher recognises in the batch's words.
+        costs: ``(B, K)`` relative cost of every scale.
+        temperature: of the Gumbel-softmax.
     """
 
-    def __init__(self, objective: str = "kl", detection: float = 0.0) -> None:
+    student: Spotter
+    batch: SpottingBatch
+    teacher: Recognition
+    costs: Tensor
+    temperature: float
+
+
+class SelectionObjective(nn.Module, ABC):
+    """Named terms that a selector's parameters receive their gradient from."""
+
+    learns: type[Selector]
+    """The selectors it can teach."""
+
+    @abstractmethod
+    def forward(self, selector: Selector, evidence: Evidence) -> dict[str, Tensor]:
+        """Scalars by name."""
+
+
+class MixtureObjective(SelectionObjective):
+    """The paper's: the loss of the student's outputs, mixed by the decision, and the decision's cost.
+
+    Args:
+        objective: ``kl``: KL(teacher || mixed student), the paper's term in the direction of distillation;
+            ``cross_entropy``: of the mixed student output against the ground truth (the authors' code).
+        detection: weight of the detection loss at the chosen scale; words that are not found cannot be read. A view's own
+            targets are used, in which words that vanish do not count.
+        samples: decisions drawn per image and step; more of them make the gradient less noisy.
+        detection_loss: how the student's maps are judged.
+    """
+
+    learns = GumbelSelector
+
+    def __init__(
+        self,
+        objective: str = "kl",
+        detection: float = 0.0,
+        samples: int = 4,
+        detection_loss: DetectionLoss | None = None,
+    ) -> None:
         super().__init__()
         if objective not in OBJECTIVES:
             raise ConfigError(f"selection.objective must be one of {', '.join(OBJECTIVES)}, found {objective}")
+        if samples < 1:
+            raise ConfigError(f"selection.samples must be at least 1, found {samples}; raise it")
         self.objective = objective
         self.detection = detection
+        self.samples = samples
+        self.detection_loss = detection_loss or DetectionLoss()
+
+    def forward(self, selector: GumbelSelector, evidence: Evidence) -> dict[str, Tensor]:
+        """L_acc and L_flops, averaged over draws and cost weights; the cost is multiplied by each weight's factor."""
+        batch = evidence.batch
+        logits, detection = self.read_everywhere(selector.scales, evidence)
+        preferences = selector.logits(batch.thumbnails, batch.views[1.0].sizes)
+        accuracy, cost = [], []
+        for _ in range(self.samples):
+            for choice, factor in zip(selector.decide(preferences, evidence.temperature), selector.factors, strict=True):
+                h = choice.one_hot
+                accuracy.append(self.accuracy(h, logits, evidence.teacher.logits, batch.labels, batch.image_index, detection))
+                cost.append(factor * expected_cost(h, evidence.costs))
+        return {"accuracy": torch.stack(accuracy).mean(), "cost": torch.stack(cost).mean()}
+
+    @torch.no_grad()
+    def read_everywhere(self, scales: tuple[float, ...], evidence: Evidence) -> tuple[Tensor, Tensor]:
+        """Student at every scale: logits ``(K, N, L, V)`` of the batch's words and detection losses ``(B, K)``."""
+        batch = evidence.batch
+        views = [batch.views[scale] for scale in scales]
+        outputs = [evidence.student(view, batch.sides, batch.image_index, batch.labels) for view in views]
+        losses = [self.detection_loss(o.detection, view.targets) for view, o in zip(views, outputs, strict=True)]
+        return torch.stack([output.recognition.logits for output in outputs]), torch.stack(losses, dim=1)
 
     def accuracy(
         self, one_hot: Tensor, logits: Tensor, teacher: Tensor, labels: Tensor, image_index: Tensor, detection: Tensor
@@ -66,6 +144,137 @@ class SelectionLoss(nn.Module):
         divergence = (target.exp() * (target - mixed.log_softmax(-1))).sum(-1)
         mask = labels != PADDING
         return (divergence * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+class OutcomeRegression(SelectionObjective):
+    """Teaches a :class:`QualitySelector` the heights of words, and what the student reads of each height at every scale.
+
+    Outcomes of one step are few, so they are kept in a memory of the latest images: each step learns heights from a larger
+    batch of it, and fits the table to all of it. The memory is no part of a checkpoint: a run that goes on fills it anew.
+
+    Args:
+        rules: how words are counted.
+        capacity: images remembered.
+        batch: images drawn from the memory per step.
+    """
+
+    learns = QualitySelector
+
+    def __init__(self, rules: Counter, capacity: int = 4096, batch: int = 64) -> None:
+        super().__init__()
+        self.rules = rules
+        self.memory = Memory(capacity)
+        self.batch = batch
+
+    def forward(self, selector: QualitySelector, evidence: Evidence) -> dict[str, Tensor]:
+        """Remember the batch; fit the table; the loss of the heights in some of the images remembered."""
+        batch = evidence.batch
+        sizes = batch.views[1.0].sizes
+        absolute = torch.stack([histogram(words, selector.edges) for words in batch.instances])
+        shown = [words.scaled(*relative_scale(size)) for words, size in zip(batch.instances, sizes, strict=True)]
+        relative = torch.stack([histogram(words, selector.edges) for words in shown])
+        self.memory.add(batch.thumbnails, relative, absolute, self.read_everywhere(selector.scales, evidence))
+        _, _, histograms, outcomes = self.memory.rows()
+        selector.words.copy_(outcomes[:, 0, 2].mean().clamp(min=1))
+        selector.table.copy_(fit_table(selector.table, histograms, outcomes))
+        thumbnails, heights, _, _ = self.memory.draw(self.batch)
+        flipped = torch.rand(len(thumbnails), device=thumbnails.device) < 0.5
+        thumbnails = torch.where(flipped[:, None, None, None], thumbnails.flip(3), thumbnails)
+        return {"quality": F.poisson_nll_loss(selector.network(thumbnails), heights)}
+
+    @torch.no_grad()
+    def read_everywhere(self, scales: tuple[float, ...], evidence: Evidence) -> Tensor:
+        """Matched, predicted and true words ``(B, K, 3)`` of the batch at every scale."""
+        batch = evidence.batch
+        counts = []
+        for scale in scales:
+            images = zip(batch.names, batch.instances, evidence.student.spot(batch.views[scale]), strict=True)
+            counts.append([self.rules.count(name, truth, words) for name, truth, words in images])
+        return torch.tensor(counts, dtype=torch.float32, device=batch.thumbnails.device).transpose(0, 1)
+
+
+def relative_scale(size: Tensor) -> tuple[float, float]:
+    """Factors of width and height that bring an image of ``size`` (height, width) to the nominal area."""
+    factor = NOMINAL_SIDE / float(size.prod()) ** 0.5
+    return factor, factor
+
+
+def histogram(words: TextInstances, edges: Tensor) -> Tensor:
+    """Number ``(bins,)`` of words that count, by height in pixels; the ``bins - 1`` edges separate the bins."""
+    counted = [polygon for polygon, ignored in zip(words.polygons, words.ignore, strict=True) if not ignored]
+    heights = torch.from_numpy(word_heights(polygons_to_sides(counted))).to(edges)
+    return torch.bincount(torch.bucketize(heights, edges), minlength=len(edges) + 1).float()
+
+
+def fit_table(table: Tensor, histograms: Tensor, outcomes: Tensor, iterations: int = 3, prior: float = 2.0) -> Tensor:
+    """Raise the Poisson likelihood of the outcomes by expectation maximisation; every iteration does, and keeps signs.
+
+    Args:
+        table: ``(2, bins + 1, K)`` words read rightly and falsely, per word of a height and, in the last row, per image.
+        histograms: ``(N, bins)`` words of each height.
+        outcomes: ``(N, K, 3)`` matched, predicted and true words.
+        iterations: passes over the images.
+        prior: words of each height that are taken to agree with the row of the height above or below, half of it each, so
+            that heights never seen have sensible values.
+
+    Returns:
+        the improved table.
+    """
+    seen = torch.cat([histograms, torch.ones_like(histograms[:, :1])], dim=1)
+    matched, predicted, _ = outcomes.unbind(-1)
+    counts = torch.stack([matched, predicted - matched])
+    for _ in range(iterations):
+        expected = torch.einsum("nh,ohk->onk", seen, table).clamp(min=1e-6)
+        credit = table * torch.einsum("nh,onk->ohk", seen, counts / expected)
+        rows = table[:, :-1]
+        neighbours = (torch.cat([rows[:, :1], rows[:, :-1]], 1) + torch.cat([rows[:, 1:], rows[:, -1:]], 1)) / 2
+        neighbours = torch.cat([neighbours, table[:, -1:]], dim=1)
+        table = (credit + prior * neighbours) / (seen.sum(0)[None, :, None] + prior)
+    return table
+
+
+class Memory:
+    """The latest rows of aligned columns.
+
+    Args:
+        capacity: rows kept.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise ConfigError(f"selection.capacity must be at least 1, found {capacity}; raise it")
+        self.capacity = capacity
+        self.columns: list[Tensor] = []
+        self.seen = 0
+
+    def __len__(self) -> int:
+        return min(self.seen, self.capacity)
+
+    def add(self, *rows: Tensor) -> None:
+        """Keep rows ``(B, ...)`` of each column in the place of the oldest."""
+        if not self.columns:
+            self.columns = [row.new_empty(self.capacity, *row.shape[1:]) for row in rows]
+        count = len(rows[0])
+        places = torch.arange(self.seen, self.seen + count, device=rows[0].device) % self.capacity
+        for column, row in zip(self.columns, rows, strict=True):
+            column[places] = row
+        self.seen += count
+
+    def rows(self) -> list[Tensor]:
+        """All rows of every column, in any order."""
+        return [column[: len(self)] for column in self.columns]
+
+    def draw(self, count: int) -> list[Tensor]:
+        """Rows drawn with replacement, the same of every column."""
+        index = torch.randint(len(self), (count,), device=self.columns[0].device)
+        return [column[index] for column in self.columns]
+
+
+def image_mean(values: Tensor, image_index: Tensor, images: int) -> Tensor:
+    """Mean ``(images,)`` of the values ``(N,)`` of each image's words; 0 for an image without words."""
+    total = values.new_zeros(images).index_add(0, image_index, values)
+    count = values.new_zeros(images).index_add(0, image_index, torch.ones_like(values))
+    return total / count.clamp(min=1)
 
 
 def expected_cost(one_hot: Tensor, relative_cost: Tensor) -> Tensor:

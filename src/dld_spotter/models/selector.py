@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
+from math import log2
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.neck import conv_block
 from dld_spotter.structures import ScaleChoice
+
+NOMINAL_SIDE = 512
+"""Side in pixels of an image whose size says nothing; others are taken relative to it."""
 
 
 class Selector(nn.Module, ABC):
@@ -52,13 +56,26 @@ class Selector(nn.Module, ABC):
             raise ConfigError(f"gamma={gamma:g} is none of this selector's cost weights; choose one of {known}")
         return self.gammas.index(round(float(gamma), 9))
 
+    def check(self, gamma: float) -> None:
+        """Raise ConfigError if the selector cannot decide for this cost weight."""
+        self.head(gamma)
+
+    def choose(self, thumbnails: Tensor, sizes: Tensor, costs: Tensor, gamma: float | None = None) -> Tensor:
+        """Decide for one cost weight, by default the middle one; arguments as of :meth:`forward`.
+
+        Returns:
+            ``(B,)`` int64 index of the scale.
+        """
+        return self(thumbnails, sizes, costs)[self.head(gamma)].index
+
     @abstractmethod
-    def forward(self, thumbnails: Tensor, sizes: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
+    def forward(self, thumbnails: Tensor, sizes: Tensor, costs: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
         """Decide for every cost weight.
 
         Args:
             thumbnails: ``(B, 3, S, S)`` uint8.
             sizes: ``(B, 2)`` height and width of the reference images, which the squeezed thumbnail does not show.
+            costs: ``(B, K)`` what is known beforehand of each scale's relative cost, see :meth:`CostModel.relative`.
             temperature: Gumbel temperature in training; outside training the decision is deterministic.
 
         Returns:
@@ -82,11 +99,11 @@ class FixedScale(Selector):
             raise ConfigError(f"selector.scale={scale} is not among scales={list(self.scales)}; choose one of them")
         self.index = self.scales.index(float(scale))
 
-    def forward(self, thumbnails: Tensor, sizes: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
+    def forward(self, thumbnails: Tensor, sizes: Tensor, costs: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
         """See :meth:`Selector.forward`."""
         index = torch.full((len(thumbnails),), self.index, device=thumbnails.device)
         one_hot = F.one_hot(index, len(self.scales)).float()
-        return [ScaleChoice(one_hot, one_hot, index) for _ in self.gammas]
+        return [ScaleChoice(one_hot, index) for _ in self.gammas]
 
 
 class RandomScale(Selector):
@@ -103,7 +120,7 @@ class RandomScale(Selector):
         super().__init__(scales, gamma, factors, trainable=False)
         self.seed = seed
 
-    def forward(self, thumbnails: Tensor, sizes: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
+    def forward(self, thumbnails: Tensor, sizes: Tensor, costs: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
         """See :meth:`Selector.forward`."""
         if self.training:
             index = torch.randint(len(self.scales), (len(thumbnails),), device=thumbnails.device)
@@ -112,7 +129,30 @@ class RandomScale(Selector):
             draws = [torch.Generator().manual_seed(self.seed + value) for value in mass]
             index = torch.cat([torch.randint(len(self.scales), (1,), generator=g) for g in draws]).to(thumbnails.device)
         one_hot = F.one_hot(index, len(self.scales)).float()
-        return [ScaleChoice(one_hot, one_hot, index) for _ in self.gammas]
+        return [ScaleChoice(one_hot, index) for _ in self.gammas]
+
+
+class ThumbnailNetwork(nn.Module):
+    """From thumbnails to numbers per image: four convolutions of stride 2, mean and maximum over the image, two layers.
+
+    Args:
+        outputs: numbers per image.
+        channels: channels of the convolutions.
+        hidden: size of the layer before the last.
+    """
+
+    def __init__(self, outputs: int, channels: Sequence[int], hidden: int) -> None:
+        super().__init__()
+        widths = [3, *channels]
+        self.body = nn.Sequential(*(conv_block(a, b, stride=2) for a, b in pairwise(widths)))
+        self.hidden = nn.Sequential(nn.Linear(2 * widths[-1], hidden), nn.ReLU(inplace=True))
+        self.out = nn.Linear(hidden, outputs)
+
+    def forward(self, thumbnails: Tensor) -> Tensor:
+        """Map ``(B, 3, S, S)`` uint8 to ``(B, outputs)``."""
+        features = self.body(thumbnails.float() / 127.5 - 1)
+        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1)
+        return self.out(self.hidden(pooled)).float()
 
 
 class GumbelSelector(Selector):
@@ -125,8 +165,8 @@ class GumbelSelector(Selector):
         scales: candidate scales.
         gamma: the run's cost weight.
         factors: its multiples, one head each.
-        channels: channels of the four convolutions, each with stride 2.
-        hidden: size of the layer before the heads.
+        channels: see :class:`ThumbnailNetwork`.
+        hidden: same.
         gumbel_temperature: temperature at the start of training; a callback cools it.
     """
 
@@ -143,24 +183,135 @@ class GumbelSelector(Selector):
         if gumbel_temperature <= 0:
             raise ConfigError(f"selector.gumbel_temperature must be above 0, found {gumbel_temperature}")
         self.gumbel_temperature = gumbel_temperature
-        widths = [3, *channels]
-        self.body = nn.Sequential(*(conv_block(a, b, stride=2) for a, b in pairwise(widths)))
-        self.hidden = nn.Sequential(nn.Linear(2 * widths[-1] + 2, hidden), nn.ReLU(inplace=True))
-        self.heads = nn.Linear(hidden, len(self.gammas) * len(self.scales))
+        choices = len(self.gammas) * len(self.scales)
+        self.network = ThumbnailNetwork(choices, channels, hidden)
+        self.of_size = nn.Linear(2, choices, bias=False)
 
     def logits(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
         """Preferences ``(B, G, K)`` of each head."""
-        features = self.body(thumbnails.float() / 127.5 - 1)
-        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3)), torch.log2(sizes.float() / 640)], dim=1)
-        return self.heads(self.hidden(pooled)).view(-1, len(self.gammas), len(self.scales))
+        preferences = self.network(thumbnails) + self.of_size(torch.log2(sizes.float() / NOMINAL_SIDE))
+        return preferences.view(-1, len(self.gammas), len(self.scales))
 
-    def forward(self, thumbnails: Tensor, sizes: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
-        """See :meth:`Selector.forward`."""
+    def decide(self, logits: Tensor, temperature: float) -> list[ScaleChoice]:
+        """One choice per head of ``(B, G, K)`` logits; a fresh draw at every call in training."""
         choices = []
-        for logits in self.logits(thumbnails, sizes).float().unbind(1):
+        for preferences in logits.unbind(1):
             if self.training:
-                one_hot = F.gumbel_softmax(logits, tau=temperature, hard=True)
+                one_hot = F.gumbel_softmax(preferences, tau=temperature, hard=True)
             else:
-                one_hot = F.one_hot(logits.argmax(1), len(self.scales)).float()
-            choices.append(ScaleChoice(logits, one_hot, one_hot.argmax(1)))
+                one_hot = F.one_hot(preferences.argmax(1), len(self.scales)).float()
+            choices.append(ScaleChoice(one_hot, one_hot.argmax(1)))
+        return choices
+
+    def forward(self, thumbnails: Tensor, sizes: Tensor, costs: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
+        """See :meth:`Selector.forward`."""
+        return self.decide(self.logits(thumbnails, sizes), temperature)
+
+
+class QualitySelector(Selector):
+    """Predicts what reading at every scale would bring, so that one network serves every cost weight.
+
+    In two steps, each of which learns from what tells it most. A network counts the words of each height that a thumbnail
+    shows; its targets, the true heights, are free of noise and cost no reading. A table says how many words of a height are
+    read rightly, and how many false ones appear beside them, at each scale; its few numbers follow the student from the
+    outcomes of the images it trains on (:class:`~dld_spotter.losses.selection.OutcomeRegression`), and can be fitted to another
+    reader alone. The choice is ``argmin_k loss_k + gamma * cost_k`` with
+
+        loss_k = (false_price * false_k - right_k) / words,
+
+    in words of an average image. Predicting the outcomes themselves, or the student's training losses, needs many more
+    images (``experiments/selector``).
+
+    Args:
+        scales: candidate scales.
+        gamma: the run's cost weight; any other can be asked for later.
+        factors: its multiples, at which training reads and reports are made.
+        channels: see :class:`ThumbnailNetwork`.
+        hidden: same.
+        heights: lowest and highest height of a word in pixels of the reference, the ends of the bins.
+        bins: bins of height, even in the logarithm; the first and the last are open.
+        false_price: what a false word costs beside a right one that is missing. The Hmean H pays H / (2 - H), so that 0.5
+            fits where some two thirds are read.
+        explore: share of training images that are read at a scale drawn at random, whatever is predicted.
+    """
+
+    table: Tensor
+    """``(2, bins + 1, K)`` words read rightly and falsely per word of a height, and in the last row per image."""
+    words: Tensor
+    """Mean number of words in an image, as training has seen it."""
+
+    def __init__(
+        self,
+        scales: Sequence[float],
+        gamma: float,
+        factors: Sequence[float],
+        channels: Sequence[int] = (16, 32, 64, 96),
+        hidden: int = 128,
+        heights: tuple[float, float] = (4.0, 200.0),
+        bins: int = 14,
+        false_price: float = 0.5,
+        explore: float = 0.3,
+    ) -> None:
+        super().__init__(scales, gamma, factors, trainable=True)
+        for name, value in (("false_price", false_price), ("explore", explore)):
+            if not 0 <= value <= 1:
+                raise ConfigError(f"selector.{name} must be from 0 to 1, found {value}")
+        if bins < 3 or not 0 < heights[0] < heights[1]:
+            raise ConfigError(f"selector needs at least 3 bins and ascending heights above 0, found {bins} and {heights}")
+        self.false_price = false_price
+        self.explore = explore
+        self.network = ThumbnailNetwork(bins, channels, hidden)
+        edges = torch.logspace(log2(heights[0]), log2(heights[1]), bins - 1, base=2)
+        self.register_buffer("edges", edges)
+        # Until something is known, half of the words are read at any scale and every tenth brings a false one.
+        prior = torch.tensor([0.5, 0.1]).view(2, 1, 1).repeat(1, bins + 1, len(self.scales))
+        self.register_buffer("table", prior * torch.tensor([1.0] * bins + [0.1]).view(1, -1, 1))
+        self.register_buffer("words", torch.ones(()))
+
+    def check(self, gamma: float) -> None:
+        """See :meth:`Selector.check`; it decides for any cost weight."""
+        if gamma < 0:
+            raise ConfigError(f"gamma={gamma:g} must be at least 0")
+
+    def histogram(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
+        """Expected words ``(B, bins)`` of each height in pixels of the reference images of ``sizes`` ``(B, 2)``."""
+        seen = self.network(thumbnails).exp()
+        # The thumbnail shows heights relative to the image; one of other size moves them by a fraction of bins.
+        step = torch.log2(self.edges[1] / self.edges[0])
+        shift = torch.log2(sizes.float().prod(1).sqrt() / NOMINAL_SIDE) / step
+        place = (torch.arange(seen.shape[1], device=seen.device) + shift[:, None]).clamp(0, seen.shape[1] - 1)
+        lower = place.floor()
+        upper_share = place - lower
+        result = torch.zeros_like(seen).scatter_add(1, lower.long(), seen * (1 - upper_share))
+        return result.scatter_add(1, place.ceil().long(), seen * upper_share)
+
+    def outcomes(self, histogram: Tensor) -> Tensor:
+        """Words ``(B, 2, K)`` read rightly and falsely at every scale, from words ``(B, bins)`` of each height."""
+        ones = torch.ones_like(histogram[:, :1])
+        return torch.einsum("bh,ohk->bok", torch.cat([histogram, ones], dim=1), self.table)
+
+    def losses(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
+        """Loss ``(B, K)`` that is expected of each scale."""
+        right, false = self.outcomes(self.histogram(thumbnails, sizes)).unbind(1)
+        return (self.false_price * false - right) / self.words
+
+    def choose(self, thumbnails: Tensor, sizes: Tensor, costs: Tensor, gamma: float | None = None) -> Tensor:
+        """See :meth:`Selector.choose`; any cost weight."""
+        weight = self.gammas[self.head()] if gamma is None else gamma
+        return (self.losses(thumbnails, sizes) + weight * costs).argmin(1)
+
+    def forward(self, thumbnails: Tensor, sizes: Tensor, costs: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
+        """See :meth:`Selector.forward`; in training a share of the choices is random, and none carries a gradient."""
+        training = self.network.training
+        self.network.eval()  # the few images of a step have no statistics of their own
+        with torch.no_grad():
+            losses = self.losses(thumbnails, sizes)
+        self.network.train(training)
+        choices = []
+        for gamma in self.gammas:
+            index = (losses + gamma * costs).argmin(1)
+            if self.training:
+                explored = torch.rand(len(index), device=index.device) < self.explore
+                index = torch.where(explored, torch.randint_like(index, len(self.scales)), index)
+            choices.append(ScaleChoice(F.one_hot(index, len(self.scales)).float(), index))
         return choices
