@@ -134,10 +134,11 @@ class MixtureObjective(SelectionObjective):
         loss = self.detection * (one_hot * detection).sum(1)
         if len(labels):
             mixed = torch.einsum("nk,knlv->nlv", one_hot[image_index], logits.float())
-            loss = loss + image_mean(self._words(mixed, teacher, labels), image_index, images)
+            loss = loss + image_mean(self.words(mixed, teacher, labels), image_index, images)
         return loss.mean()
 
-    def _words(self, mixed: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+    def words(self, mixed: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+        """Loss ``(N,)`` of each word of mixed logits ``(N, L, V)``."""
         if self.objective == "cross_entropy":
             return sequence_cross_entropy(mixed, labels)
         target = teacher.float().log_softmax(-1)
@@ -149,46 +150,54 @@ class MixtureObjective(SelectionObjective):
 class OutcomeRegression(SelectionObjective):
     """Teaches a :class:`QualitySelector` the heights of words, and what the student reads of each height at every scale.
 
-    Outcomes of one step are few, so they are kept in a memory of the latest images: each step learns heights from a larger
-    batch of it, and fits the table to all of it. The memory is no part of a checkpoint: a run that goes on fills it anew.
+    Heights cost nothing: those of the latest images are remembered, and each step learns from a larger batch of them. Outcomes
+    cost a reading at every scale, but the table has few numbers: some images of each step are read, and the table is fitted
+    to all outcomes remembered. The memories are no part of a checkpoint: a run that goes on fills them anew.
 
     Args:
         rules: how words are counted.
+        images: images of a step that are read at every scale.
         capacity: images remembered.
         batch: images drawn from the memory per step.
     """
 
     learns = QualitySelector
 
-    def __init__(self, rules: Counter, capacity: int = 4096, batch: int = 64) -> None:
+    def __init__(self, rules: Counter, images: int = 2, capacity: int = 4096, batch: int = 64) -> None:
         super().__init__()
+        if images < 1:
+            raise ConfigError(f"selection.images must be at least 1, found {images}; raise it")
         self.rules = rules
-        self.memory = Memory(capacity)
+        self.images = images
         self.batch = batch
+        self.seen = Memory(capacity)
+        self.read = Memory(capacity)
 
     def forward(self, selector: QualitySelector, evidence: Evidence) -> dict[str, Tensor]:
         """Remember the batch; fit the table; the loss of the heights in some of the images remembered."""
         batch = evidence.batch
         sizes = batch.views[1.0].sizes
-        absolute = torch.stack([histogram(words, selector.edges) for words in batch.instances])
         shown = [words.scaled(*relative_scale(size)) for words, size in zip(batch.instances, sizes, strict=True)]
-        relative = torch.stack([histogram(words, selector.edges) for words in shown])
-        self.memory.add(batch.thumbnails, relative, absolute, self.read_everywhere(selector.scales, evidence))
-        _, _, histograms, outcomes = self.memory.rows()
+        self.seen.add(batch.thumbnails, torch.stack([histogram(words, selector.edges) for words in shown]))
+        absolute = torch.stack([histogram(words, selector.edges) for words in batch.instances[: self.images]])
+        self.read.add(absolute, self.read_everywhere(selector.scales, evidence))
+        histograms, outcomes = self.read.rows()
         selector.words.copy_(outcomes[:, 0, 2].mean().clamp(min=1))
         selector.table.copy_(fit_table(selector.table, histograms, outcomes))
-        thumbnails, heights, _, _ = self.memory.draw(self.batch)
+        thumbnails, heights = self.seen.draw(self.batch)
         flipped = torch.rand(len(thumbnails), device=thumbnails.device) < 0.5
         thumbnails = torch.where(flipped[:, None, None, None], thumbnails.flip(3), thumbnails)
         return {"quality": F.poisson_nll_loss(selector.network(thumbnails), heights)}
 
     @torch.no_grad()
     def read_everywhere(self, scales: tuple[float, ...], evidence: Evidence) -> Tensor:
-        """Matched, predicted and true words ``(B, K, 3)`` of the batch at every scale."""
+        """Matched, predicted and true words ``(images, K, 3)`` of the first images at every scale."""
         batch = evidence.batch
+        first = torch.arange(min(self.images, len(batch)), device=batch.thumbnails.device)
         counts = []
         for scale in scales:
-            images = zip(batch.names, batch.instances, evidence.student.spot(batch.views[scale]), strict=True)
+            found = evidence.student.spot(batch.views[scale].select(first))
+            images = zip(batch.names, batch.instances, found, strict=False)
             counts.append([self.rules.count(name, truth, words) for name, truth, words in images])
         return torch.tensor(counts, dtype=torch.float32, device=batch.thumbnails.device).transpose(0, 1)
 
