@@ -1,3 +1,4 @@
+import io
 import json
 import sys
 
@@ -116,6 +117,8 @@ def test_damaged_photo_is_told_and_the_others_read(predict, photos, tmp_path):
         (["input={}/*.webp"], 1, "*.webp matches no file"),
         (["input={}/empty"], 1, "empty holds no image"),
         (["input=[]"], 1, "empty list"),
+        (["input={}", "out={}"], 1, "is no file that could be gone on with"),
+        (["input={}", "out=/dev/full"], 1, "is no file that could be gone on with"),
         (["input={}", "ckpt=absent.ckpt"], 1, "absent.ckpt does not exist"),
         (["input={}", "gamma=0.7"], 2, "choose one of 0.05, 0.1, 0.3"),
         (["input={}", "scale=large"], 2, "scale"),
@@ -141,6 +144,24 @@ def test_find_images(photos, monkeypatch):
     assert find_images([str(b), str(photos), str(a)]) == [b, a]
     monkeypatch.chdir(photos)
     assert [str(path) for path in find_images("*.png")] == ["a.png"]
+
+
+def test_names_from_standard_input(photos, monkeypatch):
+    def pipe(content):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    pipe(f"{photos}/a.png\n\n{photos}/more\n".encode())
+    assert find_images("-") == [photos / "a.png", photos / "more" / "b.jpg"]
+    for content, words in ((b"", "is empty"), ((photos / "a.png").read_bytes(), "is no text")):
+        pipe(content)
+        with pytest.raises(DataError, match=words):
+            find_images("-")
+
+
+def test_first_frame_is_read(predict, photos, tmp_path):
+    first = Image.open(photos / "a.png")
+    first.save(photos / "moving.gif", save_all=True, append_images=[first.rotate(180)])
+    assert predict(f"input={photos}/moving.gif", "out=-")[0] == 0
 
 
 def test_output_of_others_is_refused(tmp_path):

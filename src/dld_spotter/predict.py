@@ -23,7 +23,7 @@ from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.reading import DynamicSpotter, Reading, load
 
-STDOUT = "-"
+STDIN = STDOUT = "-"
 
 
 @dataclass
@@ -127,7 +127,7 @@ def to_json(path: Path, reading: Reading) -> dict[str, Any]:
 
 
 def find_images(source: str | ListConfig | Sequence[str]) -> list[Path]:
-    """Find images by path, folder, glob, text file with one of these a line, or a list of these; each once.
+    """Find images by path, folder, glob, text file (``-``: standard input) with one of these a line, or list; each once.
 
     Raises:
         DataError: a source leads to no image.
@@ -141,9 +141,23 @@ def find_images(source: str | ListConfig | Sequence[str]) -> list[Path]:
 
 
 def _entries(source: str) -> list[str]:
-    """The lines of a text file, else the source itself."""
+    """The lines of a text file or of standard input, else the source itself."""
+    if source == STDIN:
+        return _names_from_stdin()
     path = Path(source).expanduser()
     return [line.strip() for line in read_lines(path) if line.strip()] if path.suffix == ".txt" else [source]
+
+
+def _names_from_stdin() -> list[str]:
+    try:
+        names = [line.strip() for line in sys.stdin.buffer.read().decode("utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "input=- takes the names of photos, one a line, and standard input is no text; give input=PHOTO"
+        ) from error
+    if not names:
+        raise DataError("input=- takes names of photos, one a line, but standard input is empty; give input=PHOTO")
+    return names
 
 
 def _expand(source: str) -> list[Path]:
@@ -172,6 +186,8 @@ def open_output(out: str) -> Iterator[tuple[TextIO, set[str]]]:
         yield sys.stdout, set()
         return
     path = Path(out)
+    if path.exists() and not path.is_file():
+        raise DataError(f"out={path} is no file that could be gone on with; name a file, or out=- for standard output")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8", newline="\n") as file:
         file.seek(0)

@@ -89,7 +89,7 @@ def _gather(maps: Sequence[Tensor], strides: Sequence[int], grid: Tensor, level:
     """Look up pixels ``(N, rows, columns, 2)`` of the view, each word in its own level, without `grid_sample`.
 
     All levels lie behind each other in one table of cells, and a cell's four neighbours are rows of it. In ONNX Runtime,
-    where one `grid_sample` per level is what most of the time goes to, this takes a fifth of it.
+    where one `grid_sample` per level is what most of the time goes to, this takes a third of it.
     """
     channels, areas = maps[0].shape[1], [level_map.shape[2] * level_map.shape[3] for level_map in maps]
     cells = torch.cat([level_map.flatten(2).transpose(1, 2) for level_map in maps], dim=1).flatten(0, 1)
