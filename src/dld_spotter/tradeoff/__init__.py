@@ -1,7 +1,8 @@
 """What resolution buys: every point of the cost-accuracy trade-off from one table of outcomes."""
 
 from dld_spotter.bootstrap import Estimate, bootstrap, resample
-from dld_spotter.tradeoff.allocation import best_mix, chosen, oracle, random_mix, static
+from dld_spotter.tradeoff.allocation import allocate, best_mix, chosen, decide, oracle, random_mix, static
+from dld_spotter.tradeoff.budget import BudgetController, Calibration
 from dld_spotter.tradeoff.comparison import Choices, Comparison, compare, comparison_table
 from dld_spotter.tradeoff.outcomes import Outcomes, Overhead, hmean, precision, recall, spend
 from dld_spotter.tradeoff.points import Point, TradeOff, cost_grid, dynamic_point, mix_points, oracle_points, static_points
@@ -18,6 +19,8 @@ from dld_spotter.tradeoff.statistics import (
 )
 
 __all__ = [
+    "BudgetController",
+    "Calibration",
     "Choices",
     "Comparison",
     "Estimate",
@@ -25,6 +28,7 @@ __all__ = [
     "Overhead",
     "Point",
     "TradeOff",
+    "allocate",
     "area_over_log_cost",
     "best_mix",
     "bootstrap",
@@ -33,6 +37,7 @@ __all__ = [
     "comparison_table",
     "cost_at_hmean",
     "cost_grid",
+    "decide",
     "difference",
     "dynamic_point",
     "gap_closed",

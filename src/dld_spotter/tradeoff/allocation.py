@@ -79,7 +79,8 @@ def oracle(outcomes: Outcomes, budget: float) -> np.ndarray:
     while (value := _hmean_of(outcomes, allocation)) > reached + 1e-12:
         reached = value
         gains = 2 * outcomes.matched - reached * (outcomes.predicted + outcomes.true)
-        allocation = _knapsack(outcomes, gains, budget * SLACK)
+        cheap, dear, share = _knapsack(-gains, costs, budget * SLACK)
+        allocation = (1 - share) * chosen(outcomes, cheap) + share * chosen(outcomes, dear)
     return allocation
 
 
@@ -87,17 +88,48 @@ def _hmean_of(outcomes: Outcomes, allocation: np.ndarray) -> float:
     return float(hmean(np.einsum("nk,nkm->m", allocation, outcomes.totals)))
 
 
-def _knapsack(outcomes: Outcomes, gains: np.ndarray, budget: float) -> np.ndarray:
-    """Maximise the summed gains ``(N, K)`` at a mean cost of at most ``budget`` by bisecting the price of cost."""
-    costs = outcomes.relative_cost
+def decide(losses: np.ndarray, costs: np.ndarray, gamma: float) -> np.ndarray:
+    """Index ``(N,)`` of the scale with the least ``loss + gamma * cost``, both ``(N, K)``."""
+    return (losses + gamma * costs).argmin(1)
+
+
+def allocate(losses: np.ndarray, costs: np.ndarray, budget: float) -> np.ndarray:
+    """Choose a scale for each image of a known set, so that the summed loss is least at a mean cost of at most ``budget``.
+
+    Args:
+        losses: ``(N, K)`` loss that is expected of each scale.
+        costs: ``(N, K)`` cost of each scale, in the unit of the budget.
+        budget: mean cost per image.
+
+    Returns:
+        ``(N,)`` index of the scale; at most one image could still have been read at a dearer one.
+
+    Raises:
+        ConfigError: even the cheapest scales cost more.
+    """
+    _refuse_unreachable(budget, costs.min(1).mean())
+    cheap, dear, _ = _knapsack(losses, costs, budget * SLACK)
+    rows = np.arange(len(costs))
+    # Images with the same price change places together: as many of them as the budget allows do so.
+    extra = costs[rows, dear] - costs[rows, cheap]
+    room = budget * SLACK * len(costs) - costs[rows, cheap].sum()
+    return np.where(extra.cumsum() <= room, dear, cheap)
+
+
+def _knapsack(losses: np.ndarray, costs: np.ndarray, budget: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Minimise the summed loss at a mean cost of at most ``budget`` by bisecting the price of cost.
+
+    Returns:
+        choices ``(N,)`` within the budget; those at a hardly lower price, above it; the share of the latter that spends it.
+    """
 
     def at_price(price: float) -> tuple[np.ndarray, float]:
-        index = (gains - price * costs).argmax(1)
-        return chosen(outcomes, index), float(np.take_along_axis(costs, index[:, None], 1).mean())
+        index = decide(losses, costs, price)
+        return index, float(np.take_along_axis(costs, index[:, None], 1).mean())
 
     dear, spent = at_price(0.0)
     if spent <= budget:
-        return dear
+        return dear, dear, 0.0
     too_low, high = 0.0, 1.0
     cheap, saved = at_price(high)
     while saved > budget:
@@ -105,13 +137,12 @@ def _knapsack(outcomes: Outcomes, gains: np.ndarray, budget: float) -> np.ndarra
         cheap, saved = at_price(high)
     for _ in range(60):
         middle = (too_low + high) / 2
-        allocation, cost = at_price(middle)
+        index, cost = at_price(middle)
         if cost > budget:
-            too_low, dear, spent = middle, allocation, cost
+            too_low, dear, spent = middle, index, cost
         else:
-            high, cheap, saved = middle, allocation, cost
-    share = np.clip((budget - saved) / (spent - saved), 0, 1)
-    return (1 - share) * cheap + share * dear
+            high, cheap, saved = middle, index, cost
+    return cheap, dear, float(np.clip((budget - saved) / (spent - saved), 0, 1))
 
 
 def _refuse_unreachable(budget: float, cheapest: float) -> None:
