@@ -61,7 +61,8 @@ def test_sideways_photo_is_read_upright(photo):
 
 
 def test_scale_is_the_selectors(reader, photo):
-    choices = reader.selector(make_thumbnails([photo], THUMBNAIL), torch.tensor([photo.shape[:2]]))
+    sizes = torch.tensor([photo.shape[:2]])
+    choices = reader.selector(make_thumbnails([photo], THUMBNAIL), sizes, FlopCost(reader.spotter).relative(sizes, SCALES))
     for gamma, choice in zip(GAMMAS, choices, strict=True):
         assert reader.read(photo, gamma=gamma).scale == SCALES[int(choice.index[0])]
     assert reader.read(photo).scale == SCALES[int(choices[1].index[0])]
