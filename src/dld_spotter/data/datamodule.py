@@ -86,14 +86,14 @@ class SpottingDataModule(lightning.LightningDataModule):
         return self._loader(dataset, self.collate, self.eval_batch_size, sampler=sampler)
 
     def test_dataloader(self) -> DataLoader:
-        """Return the test batches, in order.
+        """Return the test batches, in order; on CPU without workers, which would slow down the reading that is timed.
 
         Raises:
             DataError: two images have one name, by which outcomes and predictions are told apart.
         """
         dataset = _required(self.test, "test")
         refuse_namesakes(dataset)
-        return self._loader(dataset, self.collate, self.eval_batch_size)
+        return self._loader(dataset, self.collate, self.eval_batch_size, self.workers if torch.cuda.is_available() else 0)
 
     def _place(self) -> tuple[int, int]:
         """How many processes train, and which of them this one is."""
@@ -104,14 +104,20 @@ class SpottingDataModule(lightning.LightningDataModule):
         report_damage([self.train, self.validation, self.test])
 
     def _loader(
-        self, dataset: TextDataset, collate: "Collate | partial[SpottingBatch]", batch_size: int, **options: object
+        self,
+        dataset: TextDataset,
+        collate: "Collate | partial[SpottingBatch]",
+        batch_size: int,
+        workers: int | None = None,
+        **options: object,
     ) -> DataLoader:
+        workers = self.workers if workers is None else workers
         return DataLoader(
             dataset,
             batch_size,
             collate_fn=collate,
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
+            num_workers=workers,
+            persistent_workers=workers > 0,
             worker_init_fn=_single_threaded,
             pin_memory=torch.cuda.is_available(),
             **options,
