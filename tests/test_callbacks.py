@@ -37,13 +37,14 @@ def test_other_modules_and_endless_runs():
 
 
 def test_the_selector_receives_the_temperature(batch):
+    """In every draw it learns from, and in the one that says where to read."""
     module = make_module()
     module.temperature = 3.5
     seen = []
-    forward = module.selector.forward
-    module.selector.forward = lambda images, sizes, temperature: seen.append(temperature) or forward(images, sizes, temperature)
+    decide = module.selector.decide
+    module.selector.decide = lambda logits, temperature: seen.append(temperature) or decide(logits, temperature)
     module.training_step(batch, 0)
-    assert seen == [3.5] * module.selector_samples
+    assert seen == [3.5] * (module.selection.samples + 1)
 
 
 @pytest.mark.parametrize(("rank", "same"), [(0, True), (1, False), (2, False)])

@@ -4,7 +4,7 @@ from torch import nn
 
 from dld_spotter.checkpoint import FORMAT, load_checkpoint, load_weights, save_checkpoint
 from dld_spotter.errors import CheckpointError
-from dld_spotter.models.selector import GumbelSelector
+from dld_spotter.models.selector import GumbelSelector, QualitySelector
 from tests.small import SCALES, SPOTTER, THUMBNAIL, make_spotter
 
 SELECTOR = {
@@ -69,6 +69,26 @@ def test_round_trip_in_half_precision(saved, batch):
     second = spotter(view, batch.sides, batch.image_index, batch.labels).recognition.logits
     torch.testing.assert_close(first, second, atol=0.02, rtol=0.02)
     assert checkpoint.selector().scales == SCALES
+
+
+def test_what_a_selector_knows_of_words_is_kept(tmp_path, batch):
+    """The table, the mean number of words and the bins' edges are no parameters, yet decide."""
+    torch.manual_seed(0)
+    selector = QualitySelector(SCALES, 0.1, [1.0], [4, 4, 4, 4], 8, heights=(5.0, 70.0), bins=6).eval()
+    selector.table.uniform_()
+    selector.words.fill_(3.25)
+    config = SELECTOR | {"_target_": "dld_spotter.models.selector.QualitySelector", "heights": [5.0, 70.0], "bins": 6}
+    save_checkpoint(tmp_path / "s.ckpt", {"selector": selector}, provenance(model={"selector": config}))
+    found = load_checkpoint(tmp_path / "s.ckpt").selector()
+    assert isinstance(found, QualitySelector)
+    assert not found.training
+    for name in ("table", "words", "edges"):
+        torch.testing.assert_close(getattr(found, name), getattr(selector, name), rtol=1e-3, atol=1e-4)
+    assert float(found.words) == 3.25
+    sizes = batch.views[1.0].sizes
+    torch.testing.assert_close(
+        found.losses(batch.thumbnails, sizes), selector.losses(batch.thumbnails, sizes), rtol=0.02, atol=0.02
+    )
 
 
 def test_nothing_half_written_is_left(saved):

@@ -7,20 +7,24 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from dld_spotter.cost import AreaCost
+from dld_spotter.errors import ConfigError
+from dld_spotter.evaluation import Rules
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TokenKL
 from dld_spotter.losses.objective import Objective
 from dld_spotter.losses.recognition import RecognitionLoss
-from dld_spotter.losses.selection import SelectionLoss
-from dld_spotter.models.selector import FixedScale, GumbelSelector, RandomScale
+from dld_spotter.losses.selection import Evidence, MixtureObjective, OutcomeRegression
+from dld_spotter.models.selector import FixedScale, GumbelSelector, QualitySelector, RandomScale
 from dld_spotter.module import DLDModule, TeacherModule, mean_or_zero
 from dld_spotter.structures import ScaleChoice
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter
 
 FACTORS = (0.3, 1.0, 3.0)
-WEIGHTS = dict.fromkeys(("detection", "recognition", "accuracy", "cost", "roi", "context", "sequence", "token"), 1.0)
 TERMS = {"roi": RoIFeatures, "context": Context, "sequence": SequenceBeams, "token": TokenKL}
+SELECTION_TERMS = {"gumbel": {"accuracy", "cost"}, "quality": {"quality"}}
+WEIGHTS = dict.fromkeys(("detection", "recognition", *TERMS, *set().union(*SELECTION_TERMS.values())), 1.0)
+learning = pytest.mark.parametrize("kind", SELECTION_TERMS)
 
 
 def shared():
@@ -34,15 +38,25 @@ def shared():
     }
 
 
-def make_module(selector=None, terms=TERMS, **options):
+def make_selector(kind, scales=SCALES):
+    torch.manual_seed(2)
+    return {"gumbel": GumbelSelector, "quality": QualitySelector}[kind](scales, 0.1, FACTORS, (4, 6, 8, 10), 12)
+
+
+def make_selection(selector):
+    """What teaches a selector; None for one that does not learn."""
+    if isinstance(selector, GumbelSelector):
+        return MixtureObjective("kl", detection=1.0)
+    return OutcomeRegression(Rules(), capacity=16, batch=8) if isinstance(selector, QualitySelector) else None
+
+
+def make_module(selector="gumbel", terms=TERMS, **options):
     """A module whose logged values are kept in ``module.logged``."""
     teacher, student = make_spotter(1), make_spotter(1)
-    torch.manual_seed(2)
-    selector = selector or GumbelSelector(SCALES, 0.1, FACTORS, (4, 6, 8, 10), 12)
+    selector = make_selector(selector) if isinstance(selector, str) else selector
+    selection = options.pop("selection", make_selection(selector))
     distillation = Distillation({name: term() for name, term in terms.items()})
-    module = DLDModule(
-        teacher, student, selector, distillation, SelectionLoss("kl", 1.0), AreaCost(student), **shared(), **options
-    )
+    module = DLDModule(teacher, student, selector, distillation, selection, AreaCost(student), **shared(), **options)
     return recorded(module)
 
 
@@ -67,6 +81,10 @@ def steps(module, batch, count=2, seed=0):
     return losses
 
 
+def costs_of(module, batch):
+    return module.cost_model.relative(batch.views[1.0].sizes, module.selector.scales)
+
+
 def snapshot(module):
     return {name: value.clone() for name, value in module.state_dict().items()}
 
@@ -79,14 +97,15 @@ def changed(before, module):
     return {name for name, value in module.state_dict().items() if not torch.equal(value, before[name])}
 
 
-def test_a_step_moves_everything_but_the_teacher(batch):
-    module = make_module()
+@learning
+def test_a_step_moves_everything_but_the_teacher(batch, kind):
+    module = make_module(kind)
     teacher, student, selector = snapshot(module.teacher), snapshot(module.student), snapshot(module.selector)
     steps(module, batch)
     assert not changed(teacher, module.teacher), "the teacher is bit-identical"
     idle = {"neck.smooth.1.1.bias", "neck.smooth.2.1.bias"}  # zero, and no word is large enough for these levels
     assert changed(student, module.student) | idle == {name for name, _ in module.student.named_parameters()}
-    assert changed(selector, module.selector) == set(selector)
+    assert changed(selector, module.selector) == set(selector) - {"edges"}
 
 
 def test_the_trainer_leaves_the_teacher_alone(batch):
@@ -126,21 +145,23 @@ def test_modes(freeze):
         module.train()
 
 
-def test_statistics_of_the_student(batch):
+@learning
+def test_statistics_of_the_student(batch, kind):
     for freeze in (True, False):
-        module = make_module(freeze_normalization=freeze)
+        module = make_module(kind, freeze_normalization=freeze)
         before = statistics(snapshot(module.student))
         steps(module, batch, 1)
         moved = [name for name, value in before.items() if not torch.equal(module.student.state_dict()[name], value)]
         assert bool(moved) != freeze
 
 
+@learning
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_every_parameter_receives_a_gradient(precision):
+def test_every_parameter_receives_a_gradient(precision, kind):
     batch = make_batch(
         [sample(256, 256, [box(9, 9, 80, 20), box(9, 40, 200, 70), box(9, 120, 220, 120)], ["cat", "dog", "face"])]
     )
-    module = make_module(GumbelSelector(SCALES[-1:], 0.1, FACTORS, (4, 6, 8, 10), 12))
+    module = make_module(make_selector(kind, SCALES[-1:]))
     batch = replace(batch, views={1.0: batch.views[1.0]})
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         loss = module.training_step(batch, 0)
@@ -151,8 +172,9 @@ def test_every_parameter_receives_a_gradient(precision):
         assert parameter.grad.any(), name
 
 
-def test_every_parameter_of_the_selector_receives_a_gradient(batch):
-    module = make_module()
+@learning
+def test_every_parameter_of_the_selector_receives_a_gradient(batch, kind):
+    module = make_module(kind)
     module.training_step(batch, 0).backward()
     for name, parameter in module.selector.named_parameters():
         assert parameter.grad.isfinite().all(), name
@@ -161,41 +183,54 @@ def test_every_parameter_of_the_selector_receives_a_gradient(batch):
     assert all(parameter.grad is None for parameter in module.teacher.parameters())
 
 
-def test_only_the_selection_terms_train_the_selector(batch):
-    module = make_module()
-    module.objective = Objective(WEIGHTS | {"accuracy": 0, "cost": 0})
+@learning
+def test_only_the_selection_terms_train_the_selector(batch, kind):
+    module = make_module(kind)
+    module.objective = Objective(WEIGHTS | dict.fromkeys(SELECTION_TERMS[kind], 0))
     module.training_step(batch, 0).backward()
     assert all(parameter.grad is None for parameter in module.selector.parameters())
-    module = make_module()
-    module.objective = Objective(dict.fromkeys(WEIGHTS, 0) | {"accuracy": 1, "cost": 1})
+    module = make_module(kind)
+    module.objective = Objective(dict.fromkeys(WEIGHTS, 0) | dict.fromkeys(SELECTION_TERMS[kind], 1))
     module.training_step(batch, 0).backward()
     assert all(parameter.grad is None for parameter in module.student.parameters())
 
 
 def test_cost_alone_drives_to_the_cheapest_scale(batch):
-    module = make_module(terms={})
+    module = make_module(terms={}, selector_lr=1e-2)
     module.objective = Objective(dict.fromkeys(WEIGHTS, 0) | {"cost": 1})
-    steps(module, batch, 60)
-    choices = module.eval().selector(batch.thumbnails, batch.views[1.0].sizes)
+    steps(module, batch, 40)
+    choices = module.eval().selector(batch.thumbnails, batch.views[1.0].sizes, costs_of(module, batch))
     assert {int(index) for choice in choices for index in choice.index} == {0}
 
 
-def test_seeds_repeat_and_differ(batch):
+@learning
+def test_seeds_repeat_and_differ(batch, kind):
     runs = [
         (steps(module, batch, 3, seed), snapshot(module))
-        for module, seed in ((make_module(), 0), (make_module(), 0), (make_module(), 9))
+        for module, seed in ((make_module(kind), 0), (make_module(kind), 0), (make_module(kind), 9))
     ]
     assert runs[0][0] == runs[1][0]
     assert all(torch.equal(value, runs[1][1][name]) for name, value in runs[0][1].items())
     assert runs[0][0] != runs[2][0]
 
 
-def test_terms_are_logged_by_name(batch):
-    module = make_module()
+@learning
+def test_terms_are_logged_by_name(batch, kind):
+    module = make_module(kind)
     loss = float(module.training_step(batch, 0).detach())
-    assert {f"train/{name}" for name in WEIGHTS} | {"train/loss", "loss"} == set(module.logged)
-    assert sum(module.logged[f"train/{name}"] for name in WEIGHTS) == pytest.approx(loss, rel=1e-5)
+    names = {"detection", "recognition", *TERMS} | SELECTION_TERMS[kind]
+    assert {f"train/{name}" for name in names} | {"train/loss", "loss"} == set(module.logged)
+    assert sum(module.logged[f"train/{name}"] for name in names) == pytest.approx(loss, rel=1e-5)
     assert module.chosen.shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "selection"), [("gumbel", None), ("quality", None), ("gumbel", OutcomeRegression), ("quality", MixtureObjective)]
+)
+def test_a_selection_that_cannot_teach_the_selector_is_refused(kind, selection):
+    objectives = {OutcomeRegression: lambda: OutcomeRegression(Rules()), MixtureObjective: MixtureObjective}
+    with pytest.raises(ConfigError, match=r"cannot teach a (Gumbel|Quality)Selector; take selector= and selection="):
+        make_module(kind, selection=selection and objectives[selection]())
 
 
 @pytest.mark.parametrize(
@@ -205,8 +240,7 @@ def test_selectors_that_do_not_learn(batch, selector):
     module = make_module(selector, terms={})
     losses = steps(module, batch)
     assert all(loss == loss for loss in losses)
-    assert "train/accuracy" not in module.logged
-    assert "train/cost" not in module.logged
+    assert not {f"train/{name}" for name in SELECTION_TERMS["gumbel"] | SELECTION_TERMS["quality"]} & set(module.logged)
     assert len(module.parameter_groups()) == 1
     if isinstance(selector, FixedScale):
         assert module.chosen.tolist() == [1, 1, 1]
@@ -224,13 +258,13 @@ def test_selectors_that_do_not_learn(batch, selector):
     ],
     ids=["no word", "one pixel", "two sizes", "word of a pixel", "ignored", "too long"],
 )
-def test_unusual_batches_have_finite_losses(pages):
+@learning
+def test_unusual_batches_have_finite_losses(pages, kind):
     batch = make_batch(pages)
-    module = make_module()
+    module = make_module(kind)
     assert all(map(torch.isfinite, torch.tensor(steps(module, batch))))
-    for parameter in (*module.student.parameters(), *module.selector.parameters()):
-        assert parameter.isfinite().all()
-        assert parameter.grad is not None
+    assert all(value.isfinite().all() for value in snapshot(module).values())
+    assert all(parameter.grad is not None for group in module.parameter_groups() for parameter in group["params"])
     module.eval()
     module.validation_step(batch, 0)
     teacher = recorded(TeacherModule(make_spotter(), **shared()))
@@ -261,7 +295,7 @@ def test_distillation_compares_the_same_words(batch):
     """Student and teacher are equal and every scale shows the reference: nothing differs, whatever the order of the words."""
     module = make_module(RandomScale(SCALES, 0.1, [1.0]), terms={"roi": RoIFeatures, "token": TokenKL})
     index = torch.tensor([2, 0, 1])
-    module.selector.forward = lambda *_: [ScaleChoice(torch.eye(3)[index], torch.eye(3)[index], index)]
+    module.selector.forward = lambda *_: [ScaleChoice(torch.eye(3)[index], index)]
     assert module.read_at(index, batch)[2].tolist() == [2, 3, 4, 0, 1]
     module.training_step(replace(batch, views=dict.fromkeys(SCALES, batch.views[1.0])), 0)
     assert module.logged["train/roi"] == pytest.approx(0, abs=1e-6)
@@ -275,7 +309,7 @@ def test_distillation_compares_the_same_words(batch):
 
 def test_reading_everywhere_matches_reading_at_one_scale(batch):
     module = make_module()
-    logits, detection = module.read_everywhere(batch)
+    logits, detection = module.selection.read_everywhere(SCALES, Evidence(module.student, batch, None, None, 1.0))
     assert logits.shape[:2] == (3, 5)
     assert detection.shape == (3, 3)
     assert not logits.requires_grad

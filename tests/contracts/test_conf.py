@@ -21,6 +21,7 @@ from dld_spotter.charset import Charset
 from dld_spotter.entry import ROOT
 from dld_spotter.experiments import find_experiments
 from dld_spotter.losses.distillation import Distillation
+from dld_spotter.losses.selection import SelectionObjective
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 from tests.data.samples import write_crops
@@ -37,6 +38,7 @@ PROMISES = {
     "logger": Logger,
     "optimizer": partial,
     "scheduler": partial,
+    "selection": SelectionObjective,
     "selector": Selector,
     "spotter": Spotter,
     "trainer": Trainer,
@@ -133,6 +135,15 @@ def test_option_builds(option: Path, photos: Path, tmp_path: Path):
 
     assert built
     assert all(isinstance(part, PROMISES[group]) for part in built)
+
+
+@pytest.mark.parametrize("name", [option.name for option in BUILDING if option.parts[0] == "selector"])
+def test_a_selector_that_learns_comes_with_what_teaches_it(name: str, tmp_path: Path):
+    config = composed(tmp_path, f"selector={name}")
+    selector = create(config.selector)
+    assert selector.trainable == ("selection" in config)
+    if selector.trainable:
+        assert isinstance(selector, create(config.selection).learns)
 
 
 @pytest.mark.parametrize("option", SETTING, ids=str)
