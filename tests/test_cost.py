@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from dld_spotter.cost import AreaCost, FlopCost, selector_gflops
-from dld_spotter.models.selector import FixedScale, GumbelSelector
+from dld_spotter.models.selector import FixedScale, GumbelSelector, QualitySelector
 from tests.small import BACKBONE, CHARSET, SPOTTER, make_spotter
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -147,12 +147,14 @@ def test_area():
     torch.testing.assert_close(relative, torch.tensor([[160 * 256 / (640 * 960), 0.25, 1.0]]))
 
 
-def test_selector_costs_under_one_percent_of_the_tiny_spotter():
+@pytest.mark.parametrize("name", ["gumbel", "quality"])
+def test_selector_costs_under_one_percent_of_the_tiny_spotter(name):
     shared = {"charset": {"_target_": "dld_spotter.charset.Charset", "characters": "abc"}, "max_length": 25, "shrink": 0.7}
     tiny = OmegaConf.merge(shared, {"spotter": OmegaConf.load(CONF / "spotter" / "tiny.yaml")}).spotter
     full = FlopCost(instantiate(tiny, _convert_="all")).cost(640, 640)
-    selector = OmegaConf.load(CONF / "selector" / "gumbel.yaml")
-    selector = instantiate(OmegaConf.merge(selector, {"scales": SEVEN, "gamma": 0.1}), _convert_="all")
+    selector = OmegaConf.merge(OmegaConf.load(CONF / "selector" / f"{name}.yaml"), {"scales": SEVEN, "gamma": 0.1})
+    del selector.defaults
+    selector = instantiate(selector, _convert_="all")
     thumbnail = OmegaConf.load(CONF / "train.yaml").thumbnail
     assert 0 < selector_gflops(selector, thumbnail) < 0.01 * full
 
@@ -160,6 +162,9 @@ def test_selector_costs_under_one_percent_of_the_tiny_spotter():
 def test_selector_by_hand():
     selector = GumbelSelector(SCALES, 0.1, [0.5, 1.0], channels=(4, 6, 8, 10), hidden=12)
     convolutions = [conv(a, b, 3, 64 // 2**i, 64 // 2**i) for i, (a, b) in enumerate(pairwise((3, 4, 6, 8, 10)), start=1)]
-    linear = 2 * (2 * 10 + 2) * 12 + 2 * 12 * 2 * len(SCALES)
+    linear = 2 * 2 * 10 * 12 + 2 * (12 + 2) * 2 * len(SCALES)  # pooled features, then hidden ones beside height and width
     assert selector_gflops(selector, 64) * 1e9 == pytest.approx(sum(convolutions) + linear)
+    counting = QualitySelector(SCALES, 0.1, [0.5, 1.0], channels=(4, 6, 8, 10), hidden=12, bins=5)
+    linear = 2 * 2 * 10 * 12 + 2 * 12 * 5 + 2 * (5 + 1) * 2 * len(SCALES)  # the network, then the table
+    assert selector_gflops(counting, 64) * 1e9 == pytest.approx(sum(convolutions) + linear)
     assert selector_gflops(FixedScale(SCALES, 0.1, [1.0], 0.5), 64) == 0
