@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from dld_spotter import evaluate, measure
-from dld_spotter.checkpoint import load_checkpoint
 from dld_spotter.entry import ROOT
 from dld_spotter.errors import ConfigError
 from dld_spotter.score import ScoreConfig, score
@@ -41,7 +40,9 @@ def config(name: str, photos: Path, *overrides: str) -> DictConfig:
 def test_evaluation_says_what_was_asked_and_what_was_spent(photos: Path):
     evaluate.run(config("evaluate", photos, "task=detection", f"gamma={GAMMAS[2]}"), photos / "out")
     found = json.loads((photos / "out" / "evaluation.json").read_text())
-    assert found["requested"] == {"gamma": GAMMAS[2], "budget": None, "scale": None}
+    unasked = dict.fromkeys(("scale", "budget", "budget_gflops", "budget_ms", "allocation"))
+    assert found["requested"] == {"gamma": GAMMAS[2]} | unasked
+    assert found["spent"]["budget"] == found["relative_cost"]
     assert (found["dataset"], found["task"], found["images"], found["method"]) == ("icdar2015", "detection", 2, "dynamic")
     assert found["relative_cost"] > 0
     assert found["gflops"] > 0
@@ -71,7 +72,11 @@ def test_predictions_for_curved_words_keep_every_point(photos: Path):
 
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
-    [(["gamma=0.7"], "choose one of"), (["gamma=0.1", "scale=0.5"], "leave gamma out"), (["scale=0.77"], "choose one of")],
+    [
+        (["gamma=0.7"], "choose one of"),
+        (["gamma=0.1", "scale=0.5"], "exclude each other"),
+        (["scale=0.77"], "choose one of"),
+    ],
 )
 def test_impossible_requests_are_refused(photos: Path, overrides: list[str], sentence: str):
     with pytest.raises(ConfigError, match=sentence):
@@ -83,8 +88,9 @@ def test_a_checkpoint_without_selector_reads_at_full_resolution(photos: Path):
     evaluate.run(config("evaluate", photos, f"ckpt={photos / 'alone.ckpt'}"), photos / "out")
     found = json.loads((photos / "out" / "evaluation.json").read_text())
     assert (found["method"], found["scale"], found["relative_cost"]) == ("static", 1.0, pytest.approx(1.0))
-    with pytest.raises(ConfigError, match="no selector"):
-        evaluate.pick_selector(load_checkpoint(photos / "alone.ckpt"), scale=None, gamma=0.1)
+    for key in ("gamma", "budget"):
+        with pytest.raises(ConfigError, match="needs a selector"):
+            evaluate.run(config("evaluate", photos, f"ckpt={photos / 'alone.ckpt'}", f"{key}=0.1"), photos / "out")
 
 
 def test_measuring_leaves_the_table_and_the_trade_off(photos: Path):

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Subset
 
 from dld_spotter.checkpoint import FORMAT, Checkpoint, load_checkpoint, load_weights
 from dld_spotter.data.datamodule import SpottingDataModule
+from dld_spotter.data.jitter import JitteredDataset
 from dld_spotter.data.splits import refuse_overlap
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.losses.distillation import Distillation
@@ -98,20 +99,38 @@ def build_data(config: DictConfig, stage: str = "distillation") -> SpottingDataM
     return data
 
 
-def build_test_loader(config: DictConfig, images: int | None = None) -> DataLoader:
-    """Build the loader of the test images, at most so many of them; training data need not be there.
+def build_test_loader(config: DictConfig, images: int | None = None, jitter: float | None = None) -> DataLoader:
+    """Build the loader of the test images; training data need not be there.
+
+    Args:
+        config: of the entry point.
+        images: at most so many of them.
+        jitter: moved by up to so many pixels.
 
     Raises:
-        ConfigError: ``images`` is no positive number.
+        ConfigError: ``images`` is no positive number, or ``jitter`` none of a few pixels.
     """
     if images is not None and (not isinstance(images, int) or images < 1):
         raise ConfigError(f"images={images} to score must be a whole number of at least 1; null takes all")
-    resolved = OmegaConf.to_container(config.data, resolve=True)
-    resolved["train"] = resolved["validation"] = None
-    data: SpottingDataModule = create({key: value for key, value in resolved.items() if key not in DATA_FACTS})
+    data = _part_of(config, "test")
     if images is not None:
         data.test = Subset(data.test, range(min(images, len(data.test))))
+    if jitter is not None:
+        data.test = JitteredDataset(data.test, jitter, seed=config.seed)
     return data.test_dataloader()
+
+
+def build_validation_loader(config: DictConfig) -> DataLoader | None:
+    """Build the loader of the validation images, where there are any."""
+    data = _part_of(config, "validation")
+    return data.val_dataloader() if data.validation is not None else None
+
+
+def _part_of(config: DictConfig, part: str) -> SpottingDataModule:
+    """Build the data module with one of its data sets alone."""
+    resolved = OmegaConf.to_container(config.data, resolve=True)
+    others = dict.fromkeys({"train", "validation", "test"} - {part})
+    return create({key: value for key, value in (resolved | others).items() if key not in DATA_FACTS})
 
 
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> None:

@@ -1,8 +1,9 @@
 """Checkpoints: weights with the configuration and charset they need, loaded without executing anything.
 
 A file holds ``state_dict``, whose names begin with ``teacher.``, ``student.`` or ``selector.``, and ``dld_spotter``, plain
-values: ``format``, ``model`` (configuration of these parts), ``scales`` and ``thumbnail``. Lightning's own checkpoints carry
-the same two entries beside their training state.
+values: ``format``, ``model`` (configuration of these parts), ``scales``, ``thumbnail`` and, with a selector that has been
+calibrated, ``calibration`` (see :class:`dld_spotter.tradeoff.Calibration`). Lightning's own checkpoints carry the same two
+entries beside their training state.
 """
 
 from collections.abc import Mapping
@@ -134,10 +135,21 @@ def save_checkpoint(path: Path, parts: Mapping[str, nn.Module], provenance: Mapp
     }
     model = {part: provenance["model"][part] for part in parts}
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = BytesIO()  # torch itself does not say why a file cannot be written
-    torch.save({"state_dict": state, "dld_spotter": {**provenance, "model": model}}, content)
+    _write(path, {"state_dict": state, "dld_spotter": {**provenance, "model": model}})
+
+
+def amend(path: Path, facts: Mapping[str, Any]) -> None:
+    """Add plain values to what a checkpoint says of itself; its weights and its training state stay as they are."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    _write(path, {**content, "dld_spotter": {**content["dld_spotter"], **facts}})
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file whole or not at all."""
+    stream = BytesIO()  # torch itself does not say why a file cannot be written
+    torch.save(content, stream)
     partial = path.with_suffix(".partial")
-    partial.write_bytes(content.getbuffer())
+    partial.write_bytes(stream.getbuffer())
     partial.replace(path)
 
 

@@ -4,13 +4,18 @@ GFLOP are 1e9 floating-point operations, a multiply-add counted as 2 (the paper'
 by PyTorch's flop counter on the meta device, where LSTMs count too. Bilinear lookups and element-wise operations count 0.
 """
 
+import hashlib
+import platform
 from abc import ABC, abstractmethod
 from copy import deepcopy
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dld_spotter.data.views import make_view
+from dld_spotter.latency import Line, known_line, measure_line
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 
@@ -99,6 +104,47 @@ class FlopCost(CostModel):
             with FlopCounterMode(display=False) as counter:
                 self.spotter.recognize(self.spotter.cut(features, sides, index), labels)
         return counter.get_total_flops() / GIGA
+
+
+class MeasuredLatency(CostModel):
+    """Seconds on the device that the spotter is on when they are first asked for: a line over the GFLOP.
+
+    Args:
+        spotter: the spotter; its mode is not changed.
+    """
+
+    def __init__(self, spotter: Spotter) -> None:
+        self.spotter = spotter
+        self.flops = FlopCost(spotter)
+        self.line: Line | None = None
+
+    def cost(self, height: int, width: int, words: float = 0.0) -> float:
+        """Seconds of an image."""
+        if self.line is None:
+            self.line = known_line(*identify(self.spotter), self.measure)
+        return self.line.seconds(self.flops.cost(height, width, words))
+
+    def measure(self) -> Line:
+        """Read blank images of a few sizes."""
+        training = self.spotter.training
+        self.spotter.eval()
+        line = measure_line(self._read_blank, self.flops.cost)
+        self.spotter.train(training)
+        return line
+
+    def _read_blank(self, height: int, width: int) -> None:
+        device = next(self.spotter.parameters()).device
+        self.spotter.spot(make_view([np.zeros((height, width, 3), np.uint8)], 1.0, self.spotter.stride).to(device))
+
+
+def identify(spotter: Spotter) -> tuple[str, str, int]:
+    """What the seconds of a spotter depend on: fingerprint of its weights, name of its device, number of threads."""
+    digest = hashlib.sha256()
+    for name, value in spotter.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)}".encode() + value.detach().cpu().numpy().tobytes())
+    device = next(spotter.parameters()).device
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} {device.type}"
+    return digest.hexdigest()[:16], kind, torch.get_num_threads()
 
 
 def selector_gflops(selector: Selector, thumbnail: int) -> float:

@@ -6,15 +6,17 @@
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
 import rich
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from torch.utils.data import DataLoader
 
 from dld_spotter import assembly
+from dld_spotter.calibration import allocate_set, survey
 from dld_spotter.checkpoint import Checkpoint, load_checkpoint
 from dld_spotter.data.dataset import report_damage
 from dld_spotter.entry import entry_point
@@ -22,10 +24,13 @@ from dld_spotter.errors import ConfigError
 from dld_spotter.evaluation import Rules, score_at
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.models.selector import FixedScale, Selector
-from dld_spotter.reading import usable_device
+from dld_spotter.reading import DynamicSpotter, reader_of
+from dld_spotter.spending import BUDGETS, Request
 from dld_spotter.structures import Word
 from dld_spotter.tradeoff import table
 
+ALLOCATIONS = ("stream", "set")
+"""Ways to hold a budget: image after image, or over all of them at once."""
 CURVED = frozenset({"totaltext", "ctw1500"})
 """Protocols and data sets whose words are polygons of any length."""
 
@@ -35,22 +40,21 @@ def run(config: DictConfig, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = load_checkpoint(config.ckpt)
     assembly.adopt(config, checkpoint)
-    for key in ("gamma", "scale"):
-        if not isinstance(config[key], int | float | None):
-            raise ConfigError(f"{key}={config[key]} must be a number, or null to leave it to the checkpoint")
-    selector = pick_selector(checkpoint, config.scale, config.gamma)
-    if config.gamma is not None:
-        selector.check(config.gamma)
+    request = Request(**{field.name: config[field.name] for field in fields(Request)})
+    reader = reader_of(checkpoint, device=config.device)
+    selector = pick_selector(checkpoint, reader, request).to(reader.device)
     lexicon = None if config.lexicon in (None, "none") else Lexicon.read(config.lexicon, config.policy)
     loader = assembly.build_test_loader(config, config.images)
-    device = usable_device(config.device)
+    plan = plan_for(request, config.allocation, reader, loader)
     point, words = score_at(
-        checkpoint.spotter().to(device),
-        selector.to(device),
-        config.gamma,
+        reader.spotter,
+        selector,
+        request.gamma,
         loader,
         Rules(config.protocol, config.task, config.iou, lexicon),
         config.resamples,
+        reader.spending(request) if plan is None else None,
+        plan,
     )
     report_damage([loader.dataset])
     facts = {
@@ -60,27 +64,44 @@ def run(config: DictConfig, folder: Path) -> None:
         "lexicon": "none" if lexicon is None else f"{lexicon.name}, {config.policy}",
         "images": len(words),
         "checkpoint": str(checkpoint.path),
-        "requested": {"gamma": config.gamma, "budget": None, "scale": config.scale},
+        "requested": asdict(request) | {"allocation": config.allocation if request.spending else None},
+        "spent": {"budget": point.relative_cost, "budget_gflops": point.gflops, "budget_ms": 1000 * point.seconds},
     }
     (folder / "evaluation.json").write_text(json.dumps(facts | asdict(point), indent=1) + "\n", "utf-8")
     write_predictions(folder / "predictions.zip", words, bool(CURVED & {config.protocol, config.data.name}))
     rich.print(table([point], f"{config.data.name}: {len(words)} images, {config.task}, lexicon {facts['lexicon']}"))
+    if request.spending:
+        name, amount = request.spending
+        print(f"{name}={amount:g}: {facts['spent'][name]:.4g} {BUDGETS[name]} spent per image")
     print(f"everything is in {folder}")
 
 
-def pick_selector(checkpoint: Checkpoint, scale: float | None, gamma: float | None) -> Selector:
+def pick_selector(checkpoint: Checkpoint, reader: DynamicSpotter, request: Request) -> Selector:
     """The checkpoint's selector, or a fixed scale where one is asked for or there is no selector.
 
     Raises:
-        ConfigError: gamma is given where nothing can choose.
+        ConfigError: what is requested cannot be done with this checkpoint.
     """
-    found = checkpoint.selector()
-    if gamma is not None and (scale is not None or found is None):
-        reason = "a scale is given too" if scale is not None else f"{checkpoint.path} holds no selector"
-        raise ConfigError(f"gamma={gamma:g} cannot be used because {reason}; leave gamma out")
-    if found is not None and scale is None:
-        return found
-    return FixedScale(checkpoint.provenance["scales"], gamma=0.0, factors=[1.0], scale=1.0 if scale is None else scale)
+    if request.scale is None:
+        reader.check(request)
+    if reader.selector is not None and request.scale is None:
+        return reader.selector
+    scale = 1.0 if request.scale is None else request.scale
+    return FixedScale(checkpoint.provenance["scales"], gamma=0.0, factors=[1.0], scale=scale)
+
+
+def plan_for(request: Request, allocation: str, reader: DynamicSpotter, loader: DataLoader) -> dict[str, int] | None:
+    """The scales of all images at once where ``allocation=set`` is asked for beside a budget.
+
+    Raises:
+        ConfigError: there is no such allocation, or the budget cannot be met.
+    """
+    if allocation not in ALLOCATIONS:
+        raise ConfigError(f"allocation={allocation} is unknown; choose one of {', '.join(ALLOCATIONS)}")
+    if allocation == "stream" or not request.spending:
+        return None
+    line = reader.line() if request.budget_ms else None
+    return allocate_set(survey(reader.selector, loader, reader.flops), request, line)
 
 
 def write_predictions(path: Path, words: Mapping[str, Sequence[Word]], polygons: bool = False) -> None:

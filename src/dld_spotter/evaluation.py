@@ -20,6 +20,7 @@ from dld_spotter.metrics.protocols import check_task, find_protocol
 from dld_spotter.models.selector import FixedScale, Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.routing import read_at
+from dld_spotter.spending import Spending
 from dld_spotter.structures import SpottingBatch, TextInstances, Word
 from dld_spotter.tradeoff import (
     Choices,
@@ -131,9 +132,16 @@ def choose(selector: Selector, loader: DataLoader, names: Sequence[str], flops: 
 
 @torch.inference_mode()
 def score_at(
-    spotter: Spotter, selector: Selector, gamma: float | None, loader: DataLoader, rules: Rules, resamples: int = 1000
+    spotter: Spotter,
+    selector: Selector,
+    gamma: float | None,
+    loader: DataLoader,
+    rules: Rules,
+    resamples: int = 1000,
+    spending: Spending | None = None,
+    plan: Mapping[str, int] | None = None,
 ) -> tuple[Point, dict[str, list[Word]]]:
-    """Read every image once, at the scale that the selector chooses for a cost weight.
+    """Read every image once, at the scale that the selector chooses for a cost weight, a budget or a plan.
 
     Args:
         spotter: reads.
@@ -142,6 +150,8 @@ def score_at(
         loader: the test images, with a view per scale.
         rules: how words are counted.
         resamples: bootstrap resamples.
+        spending: holds a budget over the images in their order, in place of ``gamma``.
+        plan: index of the scale of each image, chosen beforehand.
 
     Returns:
         the point of the trade-off, and per image its words in pixels of the original image.
@@ -154,7 +164,13 @@ def score_at(
         start = time.perf_counter()
         batch = batch.to(device)
         sizes = batch.views[1.0].sizes
-        index = selector.choose(batch.thumbnails, sizes, flops.relative(sizes, selector.scales), gamma)
+        weight = gamma
+        if spending is not None:
+            weight = spending.gamma(float(np.mean([flops.cost(*size) for size in sizes.tolist()])))
+        if plan is not None:
+            index = torch.tensor([plan[name] for name in batch.names], device=device)
+        else:
+            index = selector.choose(batch.thumbnails, sizes, flops.relative(sizes, selector.scales), weight)
         found = read_at(spotter, selector.scales, index, batch)
         seconds = (time.perf_counter() - start) / len(batch)
         own = own or selector_gflops(selector, batch.thumbnails.shape[-1])
@@ -165,13 +181,18 @@ def score_at(
             spent = flops.cost(*batch.views[scale].sizes[i].tolist(), len(words)) + own
             full = flops.cost(*batch.views[1.0].sizes[i].tolist(), len(words))
             rows.append([*rules.count(name, batch.instances[i], words), spent / full, spent, seconds])
+            if spending is not None:
+                spending.record(*rows[-1][-3:])
             grow = (batch.original_sizes[i] / batch.views[1.0].sizes[i]).flip(0).cpu().numpy()
             read[name] = [Word(word.polygon * grow, word.text, word.score) for word in words]
     fixed = selector.scales[int(index[0])] if isinstance(selector, FixedScale) else None
-    gamma = selector.gammas[selector.head()] if gamma is None else gamma
-    method, gamma = ("dynamic", gamma) if fixed is None else ("static", None)
+    method = "dynamic" if fixed is None else "static"
+    if fixed is None and spending is None and plan is None:
+        gamma = selector.gammas[selector.head()] if gamma is None else gamma
+    budget = spending.amount if spending is not None and spending.name == "budget" else None
     totals = np.array(rows, float)
-    return Point.of(method, "student", totals, resample(len(rows), resamples), scale=fixed, gamma=gamma), read
+    point = Point.of(method, "student", totals, resample(len(rows), resamples), scale=fixed, gamma=gamma, budget=budget)
+    return point, read
 
 
 def trade_off(

@@ -44,6 +44,7 @@ def run(config: DictConfig, folder: Path) -> None:
         rules=Rules(config.protocol, config.task, config.iou),
         resamples=config.resamples,
         folder=folder,
+        again=assembly.build_test_loader(config, config.images, config.jitter) if config.jitter else None,
     )
 
 

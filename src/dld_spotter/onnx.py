@@ -1,6 +1,8 @@
 """Read photos with what ``python -m dld_spotter.export`` left: ONNX Runtime, NumPy, OpenCV, Shapely, Pillow, and no torch."""
 
+import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +53,11 @@ class OnnxSpotter(PhotoReader):
         self.postprocess = TextMapDecoder(**self.meta["postprocess"])
         self.has_selector = self.meta["selector"] is not None
         self.selector_gflops = self.meta["gflops"]["selector"]
+        self.threads, self.providers = threads, providers
+        if known := self.meta["provenance"]["training"].get("calibration"):
+            from dld_spotter.tradeoff import Calibration  # the plots of that package take long to import
+
+            self.calibration = Calibration.read(known, str(self.folder / META))
         self._detector = _open(self.folder / DETECTOR, threads, providers)
         self._recognizer = _open(self.folder / RECOGNIZER, threads, providers)
         self._selector = _open(self.folder / SELECTOR, threads, providers) if self.has_selector else None
@@ -61,6 +68,11 @@ class OnnxSpotter(PhotoReader):
             self._head(gamma)
         elif gamma < 0:
             raise ConfigError(f"gamma={gamma:g} must be at least 0")
+
+    def identity(self) -> tuple[str, str, int]:
+        """See :meth:`PhotoReader.identity`."""
+        weights = hashlib.sha256((self.folder / DETECTOR).read_bytes()).hexdigest()[:16]
+        return weights, f"ONNX Runtime {'/'.join(self.providers)}", self.threads or os.cpu_count() or 1
 
     def resize(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
         """See :meth:`PhotoReader.resize`."""

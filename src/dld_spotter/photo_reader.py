@@ -3,14 +3,21 @@
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from dld_spotter.data.photos import ReferenceSize, scaled_size, to_array
 from dld_spotter.errors import ConfigError
+from dld_spotter.latency import Line, known_line, measure_line
+from dld_spotter.spending import Request, Spending
 from dld_spotter.word import Word
+
+if TYPE_CHECKING:
+    from dld_spotter.tradeoff import Calibration
 
 
 @dataclass(frozen=True)
@@ -43,34 +50,49 @@ class PhotoReader(ABC):
         reference: rule for the reference resolution.
         has_selector: whether it can choose; else it reads at 1.0 unless a scale is given.
         selector_gflops: GFLOP of one choice.
+        calibration: what the selector's cost weights spend; None where nobody has looked, and budgets cannot be asked for.
     """
 
     reference: ReferenceSize
     has_selector: bool
     selector_gflops: float
+    calibration: "Calibration | None" = None
 
     def read(
-        self, image: str | Path | Image.Image | np.ndarray, gamma: float | None = None, scale: float | None = None
+        self,
+        image: str | Path | Image.Image | np.ndarray,
+        gamma: float | None = None,
+        scale: float | None = None,
+        budget: float | None = None,
+        *,
+        budget_gflops: float | None = None,
+        budget_ms: float | None = None,
     ) -> Reading:
-        """Read one image.
+        """Read one image. At most one of gamma, scale and the budgets is given.
 
         Args:
             image: a path, a PIL image, or ``(H, W, 3)`` uint8 RGB.
             gamma: cost weight to decide with, one of the selector's; None takes the middle one.
             scale: read at this scale, above 0 and at most 1, without asking the selector.
+            budget: mean relative cost that this and all other images read with the same budget may spend.
+            budget_gflops: the same in GFLOP.
+            budget_ms: the same in milliseconds on this device, which are measured once.
 
         Raises:
             DataError: the file is no image.
-            ConfigError: gamma is none of the selector's, or scale is out of range, or both are given.
+            ConfigError: gamma is none of the selector's, a scale or a budget is out of range, or several are given.
         """
-        self.check(gamma, scale)
+        request = Request(gamma, scale, budget, budget_gflops, budget_ms)
+        self.check(request)
+        spending = self.spending(request)
         pixels = to_array(image)
         start = time.perf_counter()
         height, width = pixels.shape[:2]
         reference = self.resize(pixels, *self.reference(height, width))
         spent = 0.0
         if scale is None and self.has_selector:
-            scale, spent = self.choose(reference, gamma), self.selector_gflops
+            weight = gamma if spending is None else spending.gamma(self.gflops(*reference.shape[:2], 0))
+            scale, spent = self.choose(reference, weight), self.selector_gflops
         scale = 1.0 if scale is None else float(scale)
         words = self.spot(reference, scale)
         grow = np.array([width / reference.shape[1], height / reference.shape[0]], np.float32)
@@ -78,19 +100,59 @@ class PhotoReader(ABC):
         seconds = time.perf_counter() - start
         full = self.gflops(*reference.shape[:2], len(words))
         spent += self.gflops(*scaled_size(*reference.shape[:2], scale), len(words))
+        if spending is not None:
+            spending.record(spent / full, spent, seconds)
         return Reading(words, scale, spent, seconds, spent / full, width, height)
 
-    def check(self, gamma: float | None, scale: float | None) -> None:
-        """Raise ConfigError if images cannot be read with this cost weight or at this scale."""
-        if scale is not None and not 0 < scale <= 1:
-            raise ConfigError(f"scale={scale:g} must be above 0 and at most 1, the reference resolution")
-        if gamma is None:
-            return
-        if scale is not None:
-            raise ConfigError(f"gamma={gamma:g} and scale={scale:g} exclude each other; leave one of them out")
-        if not self.has_selector:
-            raise ConfigError(f"gamma={gamma:g} needs a selector, which this checkpoint lacks; give another one, or a scale")
-        self.check_gamma(gamma)
+    def check(self, request: Request) -> None:
+        """Raise ConfigError if images cannot be read as requested."""
+        for name, value in request.given.items():
+            if name == "scale":
+                if not 0 < value <= 1:
+                    raise ConfigError(f"scale={value:g} must be above 0 and at most 1, the reference resolution")
+            elif not self.has_selector:
+                raise ConfigError(f"{name}={value:g} needs a selector, which this checkpoint lacks; give another, or a scale")
+            elif name == "gamma":
+                self.check_gamma(value)
+            else:
+                self.spending(request)
+
+    def spending(self, request: Request) -> Spending | None:
+        """The account of a budget, the same one whenever this reader is asked for it; None where no budget is requested.
+
+        Raises:
+            ConfigError: the budget cannot be met, or nobody has looked what the selector spends.
+        """
+        if request.spending is None:
+            return None
+        name, amount = request.spending
+        if self.calibration is None:
+            raise ConfigError(
+                f"{name}={amount:g} needs a calibrated selector, which this checkpoint lacks; give gamma= or scale="
+            )
+        if (name, amount) not in self._accounts:
+            line = self.line() if name == "budget_ms" else None
+            self._accounts[name, amount] = Spending(name, amount, self.calibration, line)
+        return self._accounts[name, amount]
+
+    @cached_property
+    def _accounts(self) -> dict[tuple[str, float], Spending]:
+        """Budget -> its account."""
+        return {}
+
+    def line(self) -> Line:
+        """What a GFLOP takes on this device, measured where no earlier run has."""
+        return known_line(*self.identity(), lambda: measure_line(self._read_blank, lambda *size: self.gflops(*size, 0)))
+
+    def _read_blank(self, height: int, width: int) -> None:
+        blank = np.zeros((height, width, 3), np.uint8)
+        if self.has_selector:
+            self.choose(blank)
+        self.spot(blank, 1.0)
+
+    @abstractmethod
+    def identity(self) -> tuple[str, str, int]:
+        """Fingerprint of the weights, name of the device, number of threads: what seconds depend on."""
 
     @abstractmethod
     def check_gamma(self, gamma: float) -> None:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from glob import glob
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,6 +22,7 @@ from dld_spotter.drawing import draw_reading
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.reading import DynamicSpotter, Reading, load
+from dld_spotter.spending import Request
 
 STDIN = STDOUT = "-"
 
@@ -34,6 +35,9 @@ class Settings:
     ckpt: str = MISSING
     gamma: float | None = MISSING
     scale: float | None = MISSING
+    budget: float | None = MISSING
+    budget_gflops: float | None = MISSING
+    budget_ms: float | None = MISSING
     reference: dict[str, int | None] = MISSING
     device: str | None = MISSING
     out: str = MISSING
@@ -52,16 +56,19 @@ def predict(config: DictConfig, folder: Path) -> None:
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
     images = find_images(config.input)
     spotter = load(config.ckpt, ReferenceSize(**config.reference), config.device)
-    spotter.check(config.gamma, config.scale)
+    request = Request(**{field.name: config[field.name] for field in fields(Request)})
+    spotter.check(request)
     console = Console(stderr=True)
     drawn = folder / "drawn" if config.draw else None
     pictures = picture_paths(images, drawn) if drawn else {}
     with open_output(config.out) as (out, done):
         fresh = [path for path in images if str(path) not in done]
-        damaged = read_all(spotter, config, fresh, out, pictures, console)
+        damaged = read_all(spotter, request, fresh, out, pictures, console)
     before = f", {len(images) - len(fresh)} were there before" if len(fresh) < len(images) else ""
     places = ["stdout" if config.out == STDOUT else str(config.out), *([str(drawn)] if drawn else [])]
     summary = f"{len(fresh) - damaged} of {len(images)} images read{before}: {' and '.join(places)}"
+    spending = spotter.spending(request)
+    summary += f"; {spending}" if spending else ""
     console.print(summary, soft_wrap=True, highlight=False, markup=False)
     if damaged:
         raise DataError(f"{damaged} of {len(images)} images could not be read, see above; replace or remove them")
@@ -76,7 +83,7 @@ def picture_paths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
 
 def read_all(
     spotter: DynamicSpotter,
-    config: DictConfig,
+    request: Request,
     images: Sequence[Path],
     out: TextIO,
     pictures: Mapping[Path, Path],
@@ -95,7 +102,7 @@ def read_all(
             console.print(f"error: {error}", style="red", soft_wrap=True, highlight=False, markup=False)
             damaged += 1
             continue
-        reading = spotter.read(pixels, config.gamma, config.scale)
+        reading = spotter.read(pixels, **request.given)
         if path in pictures:
             pictures[path].parent.mkdir(parents=True, exist_ok=True)
             draw_reading(pixels, reading).save(pictures[path], quality=92)

@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dld_spotter.checkpoint import load_checkpoint
-from dld_spotter.cost import FlopCost, selector_gflops
+from dld_spotter.checkpoint import Checkpoint, load_checkpoint
+from dld_spotter.cost import FlopCost, identify, selector_gflops
 from dld_spotter.data.photos import ReferenceSize, to_array
 from dld_spotter.data.views import make_thumbnails, make_view, resize
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.photo_reader import PhotoReader, Reading
+from dld_spotter.tradeoff import Calibration
 from dld_spotter.word import Word
 
 __all__ = ["DynamicSpotter", "Reading", "load", "to_array", "usable_device"]
@@ -27,6 +28,7 @@ class DynamicSpotter(PhotoReader):
         thumbnail: side of the image that the selector sees.
         reference: rule for the reference resolution; the longest side is limited, so that large photos stay affordable.
         device: where to read; None takes the GPU where there is one.
+        calibration: what the selector's cost weights spend; None where budgets are not asked for.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class DynamicSpotter(PhotoReader):
         thumbnail: int = 128,
         reference: ReferenceSize | None = None,
         device: torch.device | str | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.device = usable_device(device)
         self.spotter = spotter.eval().to(self.device)
         self.selector = selector.eval().to(self.device) if selector else None
         self.thumbnail = thumbnail
         self.reference = reference or ReferenceSize(long=1280)
+        self.calibration = calibration
         self.flops = FlopCost(spotter)
         self.selector_gflops = selector_gflops(selector, thumbnail) if selector else 0.0
 
@@ -65,6 +69,10 @@ class DynamicSpotter(PhotoReader):
     def gflops(self, height: int, width: int, words: int) -> float:
         """See :meth:`PhotoReader.gflops`."""
         return self.flops.cost(height, width, words)
+
+    def identity(self) -> tuple[str, str, int]:
+        """See :meth:`PhotoReader.identity`."""
+        return identify(self.spotter)
 
     @torch.inference_mode()
     def choose(self, reference: np.ndarray, gamma: float | None = None) -> float:
@@ -93,5 +101,13 @@ def load(
         CheckpointError: the file is missing, damaged, or none of this package.
         ConfigError: the device cannot be used.
     """
-    content = load_checkpoint(checkpoint)
-    return DynamicSpotter(content.spotter(), content.selector(), content.provenance["thumbnail"], reference, device)
+    return reader_of(load_checkpoint(checkpoint), reference, device)
+
+
+def reader_of(
+    content: Checkpoint, reference: ReferenceSize | None = None, device: torch.device | str | None = None
+) -> DynamicSpotter:
+    """Build the reader that a checkpoint holds."""
+    facts = content.provenance
+    known = Calibration.read(facts["calibration"], str(content.path)) if "calibration" in facts else None
+    return DynamicSpotter(content.spotter(), content.selector(), facts["thumbnail"], reference, device, known)

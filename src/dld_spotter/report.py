@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import rich
 from torch.utils.data import DataLoader
@@ -13,7 +14,20 @@ from dld_spotter.data.dataset import report_damage
 from dld_spotter.evaluation import Rules, choose, measure, trade_off
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.tradeoff import compare, comparison_table, plot, table
+from dld_spotter.tradeoff import (
+    Outcomes,
+    compare,
+    comparison_table,
+    cost_grid,
+    luck_over,
+    luck_table,
+    plot,
+    resample,
+    table,
+)
+
+LUCK_POINTS = 6
+"""Budgets at which the luck of the oracle is told."""
 
 
 def report(
@@ -25,6 +39,7 @@ def report(
     rules: Rules,
     resamples: int,
     folder: Path,
+    again: DataLoader | None = None,
 ) -> None:
     """Measure models at every scale; write and show the trade-off.
 
@@ -37,7 +52,8 @@ def report(
         rules: how words are counted.
         resamples: bootstrap resamples.
         folder: gets ``outcomes_MODEL.npz``, ``tradeoff.json``, ``tradeoff.png`` and, with teacher and student,
-            ``comparison.json``.
+            ``comparison.json``; with ``again`` also ``outcomes_MODEL_again.npz`` and ``oracle_luck.json``.
+        again: the same images moved by less than matters, to tell how much of the oracle is luck.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tables = {
@@ -58,7 +74,42 @@ def report(
     rich.print(table(result.select("static") + result.select("dynamic")))
     if choices and "teacher" in tables:
         rows = compare(tables["teacher"], tables["student"], choices["student"], resamples)
-        plain = json.loads(json.dumps([asdict(row) for row in rows]), parse_constant=lambda _: None)  # JSON knows no NaN
-        (folder / "comparison.json").write_text(json.dumps(plain, indent=1) + "\n", "utf-8")
+        write_json(folder / "comparison.json", [asdict(row) for row in rows])
         rich.print(comparison_table(rows))
+    if again is not None:
+        report_luck(models, tables, again, rules, resamples, folder)
     print(f"everything is in {folder}")
+
+
+def report_luck(
+    models: Mapping[str, Spotter],
+    tables: Mapping[str, Outcomes],
+    again: DataLoader,
+    rules: Rules,
+    resamples: int,
+    folder: Path,
+) -> None:
+    """Read the images once more, moved by less than matters, and show how much of each model's oracle is luck.
+
+    Args:
+        models: name -> model.
+        tables: name -> its outcomes.
+        again: the moved images, in the same order.
+        rules: how words are counted.
+        resamples: bootstrap resamples.
+        folder: gets ``outcomes_MODEL_again.npz`` and ``oracle_luck.json``.
+    """
+    found = {}
+    for name, model in models.items():
+        first = tables[name]
+        second = measure(model, again, first.scales, FlopCost(model), rules, f"reading with the {name} again")
+        second.save(folder / f"outcomes_{name}_again.npz")
+        found[name] = luck_over(first, second, cost_grid(first, LUCK_POINTS), resample(len(first.names), resamples))
+        rich.print(name, luck_table(found[name]))
+    write_json(folder / "oracle_luck.json", {name: [asdict(row) for row in rows] for name, rows in found.items()})
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, which knows no NaN: what cannot be told is null."""
+    plain = json.loads(json.dumps(content), parse_constant=lambda _: None)
+    path.write_text(json.dumps(plain, indent=1) + "\n", "utf-8")

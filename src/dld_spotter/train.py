@@ -3,6 +3,7 @@
 ``python -m dld_spotter.train [overrides]``; ``--help`` lists what can be overridden.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch.nn import Module
 
 from dld_spotter import assembly
-from dld_spotter.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from dld_spotter.calibration import calibrate
+from dld_spotter.checkpoint import Checkpoint, amend, load_checkpoint, load_weights, save_checkpoint
+from dld_spotter.cost import FlopCost
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.evaluation import Rules, commit
@@ -93,20 +96,33 @@ def run_stages(
     score = 0.0
     if interrupted != "distillation":  # whose checkpoint holds the teacher too
         if config.stages.teacher.epochs:
-            score = fit_stage("teacher", assembly.build_teacher_module(config, teacher))
+            score, _ = fit_stage("teacher", assembly.build_teacher_module(config, teacher))
         save(checkpoints / "teacher.ckpt", {"teacher": teacher}, config)
     if not config.stages.distillation.epochs:
         return score, {"teacher": teacher}, None
     module = assembly.build_dld_module(config, teacher)
-    score = fit_stage("distillation", module)
-    save(checkpoints / "student.ckpt", {"student": module.student, "selector": module.selector}, config)
+    score, best = fit_stage("distillation", module)
+    facts = calibration(config, module.student, module.selector)
+    save(checkpoints / "student.ckpt", {"student": module.student, "selector": module.selector}, config, facts)
+    if best and facts:
+        amend(best, facts)
     return score, {"teacher": teacher, "student": module.student}, module.selector
 
 
-def save(path: Path, parts: dict[str, Module], config: DictConfig) -> None:
-    """Write weights for inference, in the first process only."""
+def save(path: Path, parts: dict[str, Module], config: DictConfig, facts: Mapping[str, Any] | None = None) -> None:
+    """Write weights for inference, in the first process only; ``facts`` are further plain values about them."""
     if is_first():
-        save_checkpoint(path, parts, assembly.provenance(config))
+        save_checkpoint(path, parts, assembly.provenance(config) | (facts or {}))
+
+
+def calibration(config: DictConfig, student: Spotter, selector: Selector) -> dict[str, Any]:
+    """See on the validation images what a trained selector spends, in the first process only.
+
+    Returns:
+        the entry of a checkpoint that budgets need; empty where the selector does not learn, or there is no validation.
+    """
+    loader = assembly.build_validation_loader(config) if selector.trainable and is_first() else None
+    return {"calibration": calibrate(selector, loader, FlopCost(student)).plain()} if loader else {}
 
 
 def stage_folders(checkpoints: Path) -> dict[str, Path]:
@@ -180,8 +196,12 @@ def fit(
     loggers: list[Logger],
     interrupted: str | None,
     processes: Processes,
-) -> float:
-    """Train one stage; afterwards ``module`` holds the weights of the best epoch, whose validation Hmean is returned."""
+) -> tuple[float, Path | None]:
+    """Train one stage; afterwards ``module`` holds the weights of the best epoch.
+
+    Returns:
+        that epoch's validation Hmean and checkpoint; 0 and None where nothing was validated.
+    """
     trainer = assembly.build_trainer(config, loggers, stage_folders(checkpoints)[stage], config.stages[stage].epochs)
     resume = config.resume if interrupted == stage else None
     data = assembly.build_data(config, stage)
@@ -192,11 +212,11 @@ def fit(
         raise ConfigError(f"the {stage} stage cannot run with these trainer.* settings: {error}") from error
     best = next((callback for callback in trainer.checkpoint_callbacks if callback.monitor), None)
     if best is None or not best.best_model_path:
-        return 0.0
+        return 0.0, None
     content = load_checkpoint(best.best_model_path)
     for part in content.parts():
         load_weights(getattr(module, part), content.weights(part), content.path)
-    return float(best.best_model_score)
+    return float(best.best_model_score), Path(best.best_model_path)
 
 
 def evaluate(config: DictConfig, models: dict[str, Spotter], selector: Selector | None, folder: Path) -> None:

@@ -4,6 +4,7 @@ from dld_spotter.bootstrap import Estimate, bootstrap, resample
 from dld_spotter.tradeoff.allocation import allocate, best_mix, chosen, decide, oracle, random_mix, static
 from dld_spotter.tradeoff.budget import BudgetController, Calibration
 from dld_spotter.tradeoff.comparison import Choices, Comparison, compare, comparison_table
+from dld_spotter.tradeoff.luck import OracleLuck, luck_over, luck_table, oracle_luck
 from dld_spotter.tradeoff.outcomes import Outcomes, Overhead, hmean, precision, recall, spend
 from dld_spotter.tradeoff.points import Point, TradeOff, cost_grid, dynamic_point, mix_points, oracle_points, static_points
 from dld_spotter.tradeoff.report import plot, table
@@ -13,6 +14,7 @@ from dld_spotter.tradeoff.statistics import (
     difference,
     gap_closed,
     hmean_at_cost,
+    on_curves,
     pareto_front,
     versus_mix,
     versus_static,
@@ -24,6 +26,7 @@ __all__ = [
     "Choices",
     "Comparison",
     "Estimate",
+    "OracleLuck",
     "Outcomes",
     "Overhead",
     "Point",
@@ -43,8 +46,12 @@ __all__ = [
     "gap_closed",
     "hmean",
     "hmean_at_cost",
+    "luck_over",
+    "luck_table",
     "mix_points",
+    "on_curves",
     "oracle",
+    "oracle_luck",
     "oracle_points",
     "pareto_front",
     "plot",

@@ -1,5 +1,7 @@
 """Curves, areas and differences, with paired bootstrap intervals over images."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from dld_spotter.bootstrap import Estimate, bootstrap
@@ -75,24 +77,46 @@ def hmean_at_cost(costs: np.ndarray, hmeans: np.ndarray, cost: np.ndarray | floa
     return np.where(left >= 0, value, np.nan)
 
 
-def cost_at_hmean(costs: np.ndarray, hmeans: np.ndarray, target: float) -> float:
-    """The least cost at which the curve of :func:`hmean_at_cost` reaches ``target``; NaN where it never does."""
+def cost_at_hmean(costs: np.ndarray, hmeans: np.ndarray, target: float) -> np.ndarray:
+    """The least cost at which curves of :func:`hmean_at_cost`, ``(..., K)``, reach ``target``; NaN where they never do."""
     costs, best = _rising(costs, hmeans)
-    reaching = np.flatnonzero(best >= target)
-    if not len(reaching):
-        return float("nan")
-    i = reaching[0]
-    if i == 0:
-        return float(costs[0])
-    share = (target - best[i - 1]) / (best[i] - best[i - 1])
-    return float(costs[i - 1] * (costs[i] / costs[i - 1]) ** share)
+    reached = best >= target
+    right = reached.argmax(-1)
+    left = np.maximum(right - 1, 0)
+    rise = _pick(best, right) - _pick(best, left)
+    share = np.divide(target - _pick(best, left), rise, out=np.ones_like(rise), where=rise > 0).clip(0, 1)
+    cost = _pick(costs, left) * (_pick(costs, right) / _pick(costs, left)) ** share
+    return np.where(reached.any(-1), cost, np.nan)
 
 
-def area_over_log_cost(costs: np.ndarray, hmeans: np.ndarray, low: float, high: float) -> float:
-    """Mean height of the curve over the logarithm of cost from ``low`` to ``high``; NaN where it does not reach ``low``."""
-    grid = np.geomspace(low, high, GRID)
-    curve = hmean_at_cost(np.broadcast_to(costs, (GRID, len(costs))), np.broadcast_to(hmeans, (GRID, len(hmeans))), grid)
-    return float(np.trapezoid(curve, dx=1 / (GRID - 1)))
+def area_over_log_cost(costs: np.ndarray, hmeans: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Mean height of curves ``(..., K)`` over the logarithm of cost from ``low`` to ``high``; NaN where one starts later."""
+    heights = [hmean_at_cost(costs, hmeans, np.full(np.shape(costs)[:-1], cost)) for cost in np.geomspace(low, high, GRID)]
+    return np.trapezoid(heights, dx=1 / (GRID - 1), axis=0)
+
+
+def on_curves(
+    statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    curve: np.ndarray,
+    other: np.ndarray | None = None,
+    *,
+    resamples: np.ndarray,
+) -> Estimate:
+    """Estimate a statistic of a curve, or by how much it exceeds that of another curve on the same images.
+
+    Args:
+        statistic: of costs and Hmeans ``(R, K)``, such as ``partial(area_over_log_cost, low=0.15, high=0.6)``.
+        curve: ``(N, K, 6)`` measures per image at K settings, such as the ``totals`` of a table.
+        other: ``(N, L, 6)`` measures of the other one.
+        resamples: ``(R, N)`` of :func:`dld_spotter.bootstrap.resample`.
+    """
+
+    def value(means: np.ndarray) -> np.ndarray:
+        return statistic(means[..., COST], hmean(means))
+
+    if other is None:
+        return bootstrap(value, curve, resamples=resamples)
+    return bootstrap(lambda own, its: value(own) - value(its), curve, other, resamples=resamples)
 
 
 def pareto_front(costs: np.ndarray, hmeans: np.ndarray) -> np.ndarray:

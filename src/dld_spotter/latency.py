@@ -1,0 +1,103 @@
+"""How many seconds a GFLOP takes here: a short measurement over a few sizes, kept for the next run. Needs no torch."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from scipy.optimize import nnls
+
+SIZES = ((192, 256), (384, 512), (576, 768), (768, 1024), (960, 1280))
+"""Heights and widths that are measured."""
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Line:
+    """``seconds = fixed + slope * GFLOP``.
+
+    Args:
+        fixed: seconds that every image takes, whatever its size.
+        slope: seconds per GFLOP.
+    """
+
+    fixed: float
+    slope: float
+
+    @classmethod
+    def through(cls, gflops: Sequence[float], seconds: Sequence[float]) -> Self:
+        """Fit measured seconds with the least relative error; neither number is below 0."""
+        gflops, seconds = np.asarray(gflops, float), np.asarray(seconds, float)
+        (fixed, slope), _ = nnls(np.stack([1 / seconds, gflops / seconds], axis=1), np.ones(len(seconds)))
+        # Where reading does not take longer for more GFLOP, the least slope that still orders sizes.
+        return cls(float(fixed), max(float(slope), 1e-9))
+
+    def seconds(self, gflops: float) -> float:
+        """Seconds of so many GFLOP."""
+        return self.fixed + self.slope * gflops
+
+    def gflops(self, seconds: float) -> float:
+        """GFLOP that fit into so many seconds; below 0 where not even the fixed part does."""
+        return (seconds - self.fixed) / self.slope
+
+
+def measure_line(read: Callable[[int, int], object], gflops: Callable[[int, int], float]) -> Line:
+    """Time a reader on images of a few sizes; every size once more beforehand, since its first run prepares kernels.
+
+    Args:
+        read: reads an image of this height and width.
+        gflops: what that counts.
+    """
+    seconds = []
+    for size in SIZES:
+        read(*size)
+        seconds.append(min(_timed(read, size) for _ in range(REPEATS)))
+    return Line.through([gflops(*size) for size in SIZES], seconds)
+
+
+def _timed(read: Callable[[int, int], object], size: tuple[int, int]) -> float:
+    start = time.perf_counter()
+    read(*size)
+    return time.perf_counter() - start
+
+
+def known_line(weights: str, device: str, threads: int, measure: Callable[[], Line]) -> Line:
+    """The line of a reader on this machine, measured where no earlier run has.
+
+    Args:
+        weights: fingerprint of what reads.
+        device: where it reads.
+        threads: with how many threads.
+        measure: measures it.
+    """
+    path = cache_folder() / "latency.json"
+    key = f"{weights} on {platform.node()} {device} with {threads} threads"
+    lines = _read_cache(path)
+    if key not in lines:
+        lines[key] = asdict(measure())
+        with suppress(OSError):  # a home that cannot be written to: measured again next time
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(f".{os.getpid()}")
+            partial.write_text(json.dumps(lines, indent=1) + "\n", "utf-8")
+            partial.replace(path)
+    return Line(**lines[key])
+
+
+def cache_folder() -> Path:
+    """Where this user's caches of the package lie; ``XDG_CACHE_HOME`` decides, else ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dld_spotter"
+
+
+def _read_cache(path: Path) -> dict[str, dict[str, float]]:
+    """What earlier runs have measured; a file that is missing or damaged holds nothing."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        return {key: asdict(Line(float(line["fixed"]), float(line["slope"]))) for key, line in content.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,114 @@
+"""Budgets as users name them: the request, and the account of what is spent on it. Needs no torch."""
+
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from dld_spotter.errors import ConfigError
+from dld_spotter.latency import Line
+
+if TYPE_CHECKING:
+    from dld_spotter.tradeoff import Calibration
+
+BUDGETS = {"budget": "of full resolution", "budget_gflops": "GFLOP", "budget_ms": "ms"}
+"""Names of budgets and what their means per image are counted in."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """How resolution is chosen; at most one is given, and none leaves it to the selector's middle cost weight.
+
+    Args:
+        gamma: cost weight.
+        scale: the same for every image.
+        budget: mean relative cost per image, 1.0 being full resolution.
+        budget_gflops: mean GFLOP per image.
+        budget_ms: mean milliseconds per image on this device.
+
+    Raises:
+        ConfigError: two are given, or one is no number of its range.
+    """
+
+    gamma: float | None = None
+    scale: float | None = None
+    budget: float | None = None
+    budget_gflops: float | None = None
+    budget_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in self.given.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigError(f"{name}={value} must be a number, or null to leave it to the checkpoint")
+        if len(self.given) > 1:
+            names = " and ".join(f"{name}={value:g}" for name, value in self.given.items())
+            raise ConfigError(f"{names} exclude each other; leave one of them out")
+        for name in BUDGETS.keys() & self.given.keys():
+            if not (isfinite(self.given[name]) and self.given[name] > 0):
+                raise ConfigError(f"{name}={self.given[name]:g} must be above 0")
+
+    @property
+    def given(self) -> dict[str, float]:
+        """What was asked for, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
+    def spending(self) -> tuple[str, float] | None:
+        """Name and amount of the budget, where there is one."""
+        return next(((name, value) for name, value in self.given.items() if name in BUDGETS), None)
+
+
+class Spending:
+    """Holds a budget over the images that are read one after the other, and keeps account of it.
+
+    Seconds are translated into GFLOP by the line of the device, so that one controller serves every unit.
+
+    Args:
+        name: which of ``BUDGETS``.
+        amount: mean per image.
+        calibration: what the selector's cost weights spend.
+        line: seconds per GFLOP of this device; needed for ``budget_ms`` alone.
+
+    Raises:
+        ConfigError: the budget cannot be met.
+    """
+
+    def __init__(self, name: str, amount: float, calibration: "Calibration", line: Line | None = None) -> None:
+        from dld_spotter.tradeoff import BudgetController  # the plots of that package take long to import
+
+        self.name, self.amount, self.line = name, amount, line
+        target = amount
+        if name == "budget":
+            calibration.check(amount)
+        elif name == "budget_ms":
+            target = line.gflops(amount / 1000)
+            if target <= 0:
+                raise ConfigError(
+                    f"budget_ms={amount:g} cannot be met: here any image takes {1000 * line.fixed:.3g} ms at least"
+                )
+        self._controller = BudgetController(calibration, target)
+        self._total = 0.0
+
+    def gamma(self, full_gflops: float) -> float:
+        """Cost weight for the next image, of which the GFLOP at scale 1.0 are known."""
+        return self._controller.gamma(1.0 if self.name == "budget" else full_gflops)
+
+    def record(self, relative_cost: float, gflops: float, seconds: float) -> None:
+        """Tell what the image has cost."""
+        cost = {"budget": relative_cost, "budget_gflops": gflops, "budget_ms": 1000 * seconds}[self.name]
+        self._total += cost
+        self._controller.record(cost if self.line is None else self.line.gflops(seconds))
+
+    @property
+    def images(self) -> int:
+        """How many images were read for it."""
+        return self._controller.images
+
+    @property
+    def mean(self) -> float:
+        """Mean cost per image so far, in the unit of the budget; NaN before the first one."""
+        return self._total / self.images if self.images else float("nan")
+
+    def __str__(self) -> str:
+        if not self.images:
+            return f"{self.name}={self.amount:g}: nothing spent"
+        return f"{self.name}={self.amount:g}: {self.mean:.3g} {BUDGETS[self.name]} spent per image"

@@ -1,0 +1,88 @@
+"""How much of the oracle is luck: what it gains by choosing on the very readings that it is scored on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from dld_spotter.bootstrap import Estimate, bootstrap
+from dld_spotter.errors import DataError
+from dld_spotter.tradeoff.allocation import oracle, random_mix
+from dld_spotter.tradeoff.outcomes import Outcomes, hmean, spend
+
+
+@dataclass(frozen=True)
+class OracleLuck:
+    """The oracle of one budget on two readings of the same images, which differ by noise alone.
+
+    Args:
+        budget: mean relative cost that is allowed.
+        hmean: of the oracle, chosen and scored on the same reading.
+        again: of the same choices, scored on the other reading.
+        luck: the former minus the latter, with its interval over images.
+        share: of the way from random mix to oracle that is luck; NaN where there is none.
+    """
+
+    budget: float
+    hmean: float
+    again: float
+    luck: Estimate
+    share: float
+
+
+def oracle_luck(first: Outcomes, second: Outcomes, budget: float, resamples: np.ndarray) -> OracleLuck:
+    """Choose on one reading and score on the other, both ways round; that one reading is harder cancels.
+
+    Args:
+        first: outcomes of the images.
+        second: outcomes of the same images, read again with input moved by less than matters.
+        budget: mean relative cost that is allowed.
+        resamples: ``(R, N)`` of :func:`dld_spotter.bootstrap.resample`.
+
+    Raises:
+        DataError: the tables are not of the same images and scales.
+        ConfigError: the budget cannot be met.
+    """
+    if (first.names, first.scales) != (second.names, second.scales):
+        raise DataError("the luck of the oracle needs two tables of the same images in the same order at the same scales")
+    tables = (first, second)
+    best = [oracle(table, budget) for table in tables]
+    own = [spend(table, choice) for table, choice in zip(tables, best, strict=True)]
+    crossed = [spend(table, choice) for table, choice in zip(tables, reversed(best), strict=True)]
+
+    def luck(*means: np.ndarray) -> np.ndarray:
+        heights = [hmean(mean) for mean in means]
+        return (heights[0] + heights[1] - heights[2] - heights[3]) / 2
+
+    found = bootstrap(luck, *own, *crossed, resamples=resamples)
+    reached, again, mixed = (
+        float(np.mean([hmean(totals.mean(0)) for totals in each]))
+        for each in (own, crossed, [spend(table, random_mix(table, budget)) for table in tables])
+    )
+    gap = reached - mixed
+    return OracleLuck(float(budget), reached, again, found, found.value / gap if gap > 0 else float("nan"))
+
+
+def luck_over(first: Outcomes, second: Outcomes, budgets: Iterable[float], resamples: np.ndarray) -> list[OracleLuck]:
+    """The luck at each budget that every scale mix of both tables can meet."""
+    least = max(table.relative_cost.mean(0).min() for table in (first, second))
+    return [oracle_luck(first, second, budget, resamples) for budget in budgets if budget >= least]
+
+
+def luck_table(rows: Iterable[OracleLuck]) -> Table:
+    """Lay the luck out for a terminal, in points of Hmean."""
+    result = Table(title="How much of the oracle is luck", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("budget", "oracle", "on the other reading", "luck", "95 %", "of its gain"):
+        result.add_column(column, justify="right")
+    for row in rows:
+        result.add_row(
+            f"{row.budget:.3g}",
+            f"{100 * row.hmean:.1f}",
+            f"{100 * row.again:.1f}",
+            f"{100 * row.luck.value:+.1f}",
+            f"{100 * row.luck.low:+.1f}..{100 * row.luck.high:+.1f}",
+            "-" if np.isnan(row.share) else f"{100 * row.share:.0f} %",
+        )
+    return result

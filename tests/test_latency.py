@@ -1,0 +1,79 @@
+import json
+import time
+
+import pytest
+import torch
+
+from dld_spotter.cost import FlopCost, MeasuredLatency, identify
+from dld_spotter.latency import SIZES, Line, cache_folder, known_line, measure_line
+from tests.small import make_spotter
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def test_a_line_by_hand():
+    line = Line.through([1, 2, 4], [0.03, 0.05, 0.09])
+    assert (line.fixed, line.slope) == (pytest.approx(0.01), pytest.approx(0.02))
+    assert line.seconds(10) == pytest.approx(0.21)
+    assert line.gflops(0.21) == pytest.approx(10)
+
+
+def test_no_part_of_a_line_is_below_zero():
+    assert Line.through([1, 2, 4], [0.01, 0.03, 0.07]).fixed == 0
+    flat = Line.through([1, 2, 4], [0.05, 0.04, 0.03])
+    assert flat.slope > 0
+    assert flat.seconds(1) == pytest.approx(flat.seconds(4), rel=1e-5)
+
+
+def test_measured_seconds_are_those_of_the_reader():
+    def gflops(height, width):
+        return height * width / 1e6
+
+    line = measure_line(lambda *size: time.sleep(0.005 + 0.01 * gflops(*size)), gflops)
+    assert line.fixed == pytest.approx(0.005, abs=0.003)
+    assert line.slope == pytest.approx(0.01, rel=0.4)
+
+
+def test_a_line_is_measured_once_for_weights_device_and_threads():
+    calls = []
+
+    def measure():
+        calls.append(1)
+        return Line(0.01, 0.02)
+
+    for key in [("w", "cpu", 1), ("w", "cpu", 1), ("w", "cpu", 2), ("v", "cpu", 1), ("w", "gpu", 1), ("w", "cpu", 1)]:
+        assert known_line(*key, measure) == Line(0.01, 0.02)
+    assert len(calls) == 4
+    assert len(json.loads((cache_folder() / "latency.json").read_text())) == 4
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"w": 1}', '{"w": {"fixed": "x", "slope": 1}}'])
+def test_a_damaged_cache_is_measured_anew(content):
+    cache_folder().mkdir(parents=True)
+    (cache_folder() / "latency.json").write_text(content)
+    assert known_line("w", "cpu", 1, lambda: Line(1.0, 2.0)) == Line(1.0, 2.0)
+    assert known_line("w", "cpu", 1, lambda: Line(3.0, 4.0)) == Line(1.0, 2.0)
+
+
+def test_a_cache_that_cannot_be_written_is_no_obstacle(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert known_line("w", "cpu", 1, lambda: Line(1.0, 2.0)) == Line(1.0, 2.0)
+
+
+def test_seconds_as_cost_model():
+    spotter = make_spotter().train()
+    latency = MeasuredLatency(spotter)
+    relative = latency.relative(torch.tensor([SIZES[1]]), (0.5, 1.0))
+    line = known_line(*identify(spotter), lambda: pytest.fail("measured twice"))
+    assert latency.cost(384, 512) == pytest.approx(line.seconds(FlopCost(spotter).cost(384, 512)))
+    assert 0 < relative[0, 0] < relative[0, 1] == 1
+    assert spotter.training
+
+
+def test_identity_follows_the_weights():
+    assert identify(make_spotter(0)) == identify(make_spotter(0))
+    assert identify(make_spotter(0))[0] != identify(make_spotter(1))[0]

@@ -1,0 +1,147 @@
+"""Budgets as users name them, on requests, readers and accounts."""
+
+import numpy as np
+import pytest
+import torch
+
+from dld_spotter.calibration import allocate_set, survey
+from dld_spotter.cost import FlopCost
+from dld_spotter.errors import ConfigError
+from dld_spotter.latency import Line
+from dld_spotter.models.selector import QualitySelector
+from dld_spotter.reading import DynamicSpotter
+from dld_spotter.spending import Request, Spending
+from dld_spotter.tradeoff import Calibration
+from tests.data.samples import box, sample
+from tests.small import SCALES, THUMBNAIL, make_batch, make_spotter
+
+CALIBRATION = Calibration((0.1, 0.2, 0.4), (0.9, 0.5, 0.2))
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"gamma": 0.1, "budget": 0.3}, r"gamma=0\.1 and budget=0\.3 exclude each other; leave one of them out"),
+        ({"scale": 0.5, "budget_ms": 30}, r"scale=0\.5 and budget_ms=30 exclude"),
+        ({"budget": 0.3, "budget_gflops": 3, "budget_ms": 9}, "budget=0.3 and budget_gflops=3 and budget_ms=9 exclude"),
+        ({"budget": 0}, "budget=0 must be above 0"),
+        ({"budget_ms": float("nan")}, "budget_ms=nan must be above 0"),
+        ({"budget_gflops": "much"}, "budget_gflops=much must be a number"),
+    ],
+)
+def test_requests_that_cannot_be(given, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        Request(**given)
+
+
+def test_what_a_request_asks_for():
+    assert Request().given == {}
+    assert Request(gamma=0.0).given == {"gamma": 0.0}
+    assert Request(gamma=0.1).spending is None
+    assert Request(budget_ms=20).spending == ("budget_ms", 20)
+
+
+def test_every_unit_asks_for_the_same_where_it_means_the_same():
+    # Images of 10 GFLOP; 20 ms and 2 ms a GFLOP.
+    line = Line(0.02, 0.002)
+    same = [
+        Spending("budget", 0.5, CALIBRATION),
+        Spending("budget_gflops", 5.0, CALIBRATION),
+        Spending("budget_ms", 30.0, CALIBRATION, line),
+    ]
+    for gflops in (5.0, 9.0, 2.0, 4.0):
+        assert len({round(spending.gamma(10.0), 9) for spending in same}) == 1
+        for spending in same:
+            spending.record(gflops / 10, gflops, line.seconds(gflops))
+    assert [spending.mean for spending in same] == pytest.approx([0.5, 5.0, 30.0])
+    assert [str(spending).partition(": ")[2] for spending in same] == [
+        "0.5 of full resolution spent per image",
+        "5 GFLOP spent per image",
+        "30 ms spent per image",
+    ]
+
+
+def test_budgets_that_cannot_be_met():
+    with pytest.raises(ConfigError, match=r"budget=0\.1 cannot be met.*from 0\.2 to 0\.9"):
+        Spending("budget", 0.1, CALIBRATION)
+    with pytest.raises(ConfigError, match=r"budget_ms=15 cannot be met: here any image takes 20 ms"):
+        Spending("budget_ms", 15, CALIBRATION, Line(0.02, 0.002))
+
+
+@pytest.fixture(scope="module")
+def photos():
+    words = np.random.default_rng(0).integers(0, 6, 60)
+    return [
+        sample(64 + 32 * (i % 3), 96, [box(4 + 14 * k, 10, 12, 8 + 4 * (i % 5)) for k in range(count)], name=f"{i}")
+        for i, count in enumerate(words)
+    ]
+
+
+@pytest.fixture(scope="module")
+def reader(photos):
+    torch.manual_seed(3)
+    selector = QualitySelector(SCALES, 0.2, [0.5, 1.0], [4, 4, 4, 4], 8).eval()
+    selector.table[0] = torch.tensor([0.1, 0.5, 0.9])
+    spotter = make_spotter()
+    seen = survey(selector, [make_batch(photos[:20])], FlopCost(spotter))
+    known = Calibration.of(seen.losses, seen.costs, seen.costs, seen.overhead)
+    return DynamicSpotter(spotter, selector, THUMBNAIL, device="cpu", calibration=known)
+
+
+def test_a_reader_holds_a_budget_over_what_it_reads(reader, photos):
+    budget = (reader.calibration.low + reader.calibration.high) / 2
+    readings = [reader.read(photo.image, budget=budget) for photo in photos]
+    mean = np.mean([reading.relative_cost for reading in readings])
+    assert mean == pytest.approx(budget, rel=0.05)
+    spending = reader.spending(Request(budget=budget))
+    assert (spending.images, spending.mean) == (len(photos), pytest.approx(mean))
+
+
+def test_a_reader_holds_gflops_over_images_of_several_sizes(reader, photos):
+    full = np.mean([reader.gflops(*photo.image.shape[:2], 0) for photo in photos])
+    budget = full * (reader.calibration.low + reader.calibration.high) / 2
+    readings = [reader.read(photo.image, budget_gflops=budget) for photo in photos]
+    assert np.mean([reading.gflops for reading in readings]) == pytest.approx(budget, rel=0.07)
+
+
+def test_a_budget_in_milliseconds_is_read_with(reader, photos):
+    reading = reader.read(photos[0].image, budget_ms=10_000)
+    assert reading.scale == max(reader.read(photos[0].image, gamma=gamma).scale for gamma in (1e-6, 1.0))
+    with pytest.raises(ConfigError, match="cannot be met"):
+        reader.read(photos[0].image, budget_ms=1e-6)
+
+
+@pytest.mark.parametrize("given", [{"budget": 0.5, "gamma": 0.1}, {"budget": 1e-4}, {"budget": 30}])
+def test_a_reader_refuses(reader, photos, given):
+    with pytest.raises(ConfigError, match=r"exclude each other|cannot be met"):
+        reader.read(photos[0].image, **given)
+
+
+def test_without_a_calibration_there_is_no_budget(reader, photos):
+    bare = DynamicSpotter(reader.spotter, reader.selector, THUMBNAIL, device="cpu")
+    with pytest.raises(ConfigError, match=r"budget=0\.5 needs a calibrated selector"):
+        bare.read(photos[0].image, budget=0.5)
+    alone = DynamicSpotter(reader.spotter, None, THUMBNAIL, device="cpu")
+    with pytest.raises(ConfigError, match=r"budget_ms=9 needs a selector"):
+        alone.read(photos[0].image, budget_ms=9)
+
+
+def test_a_known_set_is_allocated_at_once(reader, photos):
+    seen = survey(reader.selector, [make_batch(photos)], reader.flops)
+    rows = np.arange(len(photos))
+    for request, costs in (
+        (Request(budget=0.5), seen.costs + seen.overhead[:, None]),
+        (Request(budget_gflops=0.5 * seen.gflops.mean()), (seen.costs + seen.overhead[:, None]) * seen.gflops[:, None]),
+    ):
+        plan = allocate_set(seen, request)
+        spent = costs[rows, [plan[photo.name] for photo in photos]].mean()
+        amount = request.spending[1]
+        assert spent <= amount * (1 + 1e-9)
+        assert spent == pytest.approx(amount, rel=0.05)
+    with pytest.raises(ConfigError, match=r"budget=0\.01 cannot be met: reading these images takes"):
+        allocate_set(seen, Request(budget=0.01))
