@@ -229,6 +229,11 @@ def fit_table(table: Tensor, histograms: Tensor, outcomes: Tensor, iterations: i
     Returns:
         the improved table.
     """
+    with torch.autocast(table.device.type, enabled=False):  # half precision would blur what sets scales apart
+        return _maximize(table, histograms, outcomes, iterations, prior)
+
+
+def _maximize(table: Tensor, histograms: Tensor, outcomes: Tensor, iterations: int, prior: float) -> Tensor:
     seen = torch.cat([histograms, torch.ones_like(histograms[:, :1])], dim=1)
     matched, predicted, _ = outcomes.unbind(-1)
     counts = torch.stack([matched, predicted - matched])

@@ -1,0 +1,224 @@
+"""What the selector that counts words learns: heights from thumbnails, and a table of what is read."""
+
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from dld_spotter.charset import Charset
+from dld_spotter.data.collate import Collate
+from dld_spotter.errors import ConfigError
+from dld_spotter.evaluation import Rules
+from dld_spotter.losses.selection import Evidence, Memory, OutcomeRegression, fit_table, histogram
+from dld_spotter.models.selector import QualitySelector
+from dld_spotter.structures import TextInstances, Word
+from tests.data.samples import box, sample, turned_box
+
+BINS, SCALES = 4, (0.25, 1.0)
+START = torch.full((2, BINS + 1, len(SCALES)), 0.2)
+
+
+def simulate(images=20_000):
+    """Poisson outcomes of a known table, where words of every height are common."""
+    torch.manual_seed(0)
+    right = torch.tensor([[0.05, 0.4], [0.3, 0.7], [0.6, 0.9], [0.8, 0.8], [0.0, 0.0]])
+    false = torch.tensor([[0.3, 0.2], [0.2, 0.1], [0.1, 0.1], [0.05, 0.2], [0.2, 0.5]])
+    table = torch.stack([right, false])
+    words = torch.randint(0, 3, (images, BINS)).float()
+    seen = torch.cat([words, torch.ones(images, 1)], dim=1)
+    matched, wrong = (torch.poisson(seen @ rates) for rates in table)
+    true = words.sum(1, keepdim=True).expand(-1, len(SCALES))
+    return table, words, torch.stack([matched, matched + wrong, true], dim=-1)
+
+
+def likelihood(table, words, outcomes):
+    """Of matched and of false words, up to a constant."""
+    seen = torch.cat([words, torch.ones(len(words), 1)], dim=1).double()
+    counts = outcomes[..., 0], outcomes[..., 1] - outcomes[..., 0]
+    return sum(
+        torch.distributions.Poisson(seen @ rates.double() + 1e-12).log_prob(count.double()).sum()
+        for rates, count in zip(table, counts, strict=True)
+    )
+
+
+def test_a_known_table_is_recovered():
+    table, words, outcomes = simulate()
+    torch.testing.assert_close(fit_table(START, words, outcomes, iterations=300), table, atol=0.08, rtol=0)
+
+
+def test_every_iteration_raises_the_likelihood():
+    _, words, outcomes = simulate(200)
+    table, reached = START, []
+    for _ in range(20):
+        reached.append(float(likelihood(table, words, outcomes)))
+        table = fit_table(table, words, outcomes, iterations=1, prior=0)
+        assert (table >= 0).all()
+    assert all(after >= before - 1e-3 for before, after in pairwise(reached))
+    assert reached[-1] > reached[0] + 50
+    torch.testing.assert_close(fit_table(START, words, outcomes, 20, prior=0), table)
+
+
+def test_heights_never_seen_take_after_their_neighbours():
+    table, words, outcomes = simulate()
+    words[:, 2:] = 0
+    seen = torch.cat([words, torch.ones(len(words), 1)], dim=1)
+    outcomes[..., 0] = torch.poisson(seen @ table[0])
+    outcomes[..., 1] = outcomes[..., 0] + torch.poisson(seen @ table[1])
+    fitted = fit_table(START, words, outcomes, iterations=300)
+    torch.testing.assert_close(fitted[:, :2], table[:, :2], atol=0.06, rtol=0)
+    for unseen in (2, 3):
+        torch.testing.assert_close(fitted[:, unseen], fitted[:, 1], atol=0.02, rtol=0)
+
+
+def test_nothing_seen_leaves_a_finite_table():
+    none = torch.zeros(3, BINS), torch.zeros(3, len(SCALES), 3)
+    fitted = fit_table(START, *none)
+    assert fitted.isfinite().all()
+    assert (fitted >= 0).all()
+
+
+def test_histogram_by_hand():
+    """Heights 2, 5, 30 and 90 pixels, an ignored word, and one of height 5 that is turned."""
+    words = [box(0, 0, 50, 2), box(0, 9, 50, 5), box(0, 20, 9, 30), box(0, 60, 99, 90), box(0, 0, 40, 12)]
+    words.append(turned_box(50, 50, 40, 5, 60))
+    instances = TextInstances.of(words, ["a"] * 6, [False] * 4 + [True, False])
+    edges = torch.tensor([4.0, 8.0, 16.0, 32.0])
+    assert histogram(instances, edges).tolist() == [1, 2, 0, 1, 1]
+    assert histogram(TextInstances.of([], []), edges).tolist() == [0] * 5
+    assert histogram(instances.scaled(4, 4), edges).tolist() == [0, 1, 0, 2, 2]
+
+
+def test_memory_keeps_the_latest_rows():
+    memory = Memory(5)
+    for start in range(0, 9, 3):
+        rows = torch.arange(start, start + 3)
+        memory.add(rows, 10.0 * rows[:, None])
+        assert len(memory) == min(start + 3, 5)
+        numbers, tenfold = memory.rows()
+        assert sorted(numbers.tolist()) == list(range(start + 3))[-5:]
+        assert torch.equal(tenfold[:, 0], 10.0 * numbers)
+    torch.manual_seed(0)
+    numbers, tenfold = memory.draw(200)
+    assert set(numbers.tolist()) == {4, 5, 6, 7, 8}
+    assert torch.equal(tenfold[:, 0], 10.0 * numbers)
+
+
+def test_a_memory_of_nothing_is_refused():
+    with pytest.raises(ConfigError, match=r"selection\.capacity .*found 0"):
+        OutcomeRegression(Rules(), capacity=0)
+
+
+SIDE, LARGE, SMALL = 256, 64, 16
+
+
+class Student:
+    """Reads a word rightly where it is at least 12 pixels high in the view; a small one becomes another word."""
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def spot(self, view):
+        scale = float(view.sizes[0, 0]) / SIDE
+        return [[self.read(word, scale) for word in image.polygons] for image in self.batch.instances]
+
+    def read(self, polygon, scale):
+        return Word(polygon, "abc" if np.ptp(polygon[:, 1]) * scale >= 12 else "cba", 1.0)
+
+
+def scene(high, place):
+    """Two bright bars of one height."""
+    return sample(SIDE, SIDE, [box(place, 10, 180, high), box(place, 140, 180, high)], ["abc", "abc"], name=f"{high}-{place}")
+
+
+def evidence(*heights):
+    places = torch.randint(4, 60, (len(heights),)).tolist()
+    batch = Collate(Charset("abc"), SCALES, thumbnail=32, max_length=4)([scene(*s) for s in zip(heights, places, strict=True)])
+    costs = torch.tensor([[1 / 16, 1.0]]).expand(len(heights), -1)
+    return Evidence(Student(batch), batch, SimpleNamespace(logits=None), costs, 1.0)
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """A selector after a few dozen steps on images of large or of small words."""
+    torch.manual_seed(0)
+    selector = QualitySelector(SCALES, 0.1, [1.0], (8, 12, 16, 16), 24, bins=8).train()
+    objective = OutcomeRegression(Rules(), capacity=64, batch=32)
+    optimizer = torch.optim.AdamW(selector.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(60):
+        terms = objective(selector, evidence(LARGE, SMALL, LARGE, SMALL))
+        optimizer.zero_grad()
+        terms["quality"].backward()
+        optimizer.step()
+        losses.append(float(terms["quality"].detach()))
+    return selector.eval(), objective, losses
+
+
+def test_large_words_are_read_at_a_low_scale_after_training(taught):
+    selector, _, losses = taught
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    torch.manual_seed(9)
+    shown = evidence(*[LARGE] * 6, *[SMALL] * 6)
+    arguments = shown.batch.thumbnails, shown.batch.views[1.0].sizes, shown.costs
+    assert selector.choose(*arguments).tolist() == [0] * 6 + [1] * 6
+    assert selector.choose(*arguments, 9.0).tolist() == [0] * 12
+
+
+def test_what_training_has_learnt_of_words(taught):
+    """Two in an image, small ones never right at the low scale and always at the full one, large ones at both."""
+    selector, _, _ = taught
+    assert float(selector.words) == 2
+    small, large = (int(torch.bucketize(torch.tensor(float(high)), selector.edges)) for high in (SMALL, LARGE))
+    right, false = selector.table
+    torch.testing.assert_close(right[[small, large]], torch.tensor([[0.0, 1.0], [1.0, 1.0]]), atol=0.15, rtol=0)
+    torch.testing.assert_close(false[[small, large]], torch.tensor([[1.0, 0.0], [0.0, 0.0]]), atol=0.15, rtol=0)
+    torch.manual_seed(3)
+    shown = evidence(LARGE, SMALL)
+    counted = selector.histogram(shown.batch.thumbnails, shown.batch.views[1.0].sizes)
+    assert counted.sum(1).tolist() == pytest.approx([2, 2], abs=0.7)
+    assert counted.argmax(1).tolist() == [large, small]
+
+
+def test_outcomes_are_those_of_the_rules():
+    shown = evidence(LARGE, SMALL)
+    counts = OutcomeRegression(Rules()).read_everywhere(SCALES, shown)
+    assert counts.tolist() == [[[2, 2, 2], [2, 2, 2]], [[0, 2, 2], [2, 2, 2]]]
+    detected = OutcomeRegression(Rules(task="detection")).read_everywhere(SCALES, shown)
+    assert detected.tolist() == [[[2, 2, 2]] * 2] * 2
+
+
+def test_one_step_gives_every_parameter_a_gradient_and_fills_the_memory():
+    selector = QualitySelector(SCALES, 0.1, [1.0], (8, 12, 16, 16), 24).train()
+    objective = OutcomeRegression(Rules(), capacity=8, batch=8)
+    objective(selector, evidence(LARGE, SMALL, LARGE))["quality"].backward()
+    for name, parameter in selector.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+    assert len(objective.memory) == 3
+    assert float(selector.words) == 2
+    assert not objective.state_dict()
+
+
+def test_the_network_learns_heights_as_the_thumbnail_shows_them():
+    """An image of twice the side with words of twice the height shows the same: the same target, other words for the table."""
+    objective = OutcomeRegression(Rules(), capacity=8, batch=8)
+    selector = QualitySelector(SCALES, 0.1, [1.0], (8, 12, 16, 16), 24, heights=(4.0, 256.0), bins=8)
+    plain = evidence(LARGE).batch
+    objective(selector, evidence(LARGE))
+    _, shown, absolute, _ = objective.memory.rows()
+    torch.testing.assert_close(absolute[0], histogram(plain.instances[0], selector.edges))
+    torch.testing.assert_close(shown[0], histogram(plain.instances[0].scaled(2, 2), selector.edges))
+    assert shown[0].sum() == absolute[0].sum() == 2
+    assert not torch.equal(shown, absolute)
+
+
+def test_the_table_is_fitted_in_single_precision_whatever_the_training_uses():
+    histograms = torch.tensor([[3.0, 1.0], [0.0, 5.0], [2.0, 2.0], [7.0, 1.0]])
+    outcomes = torch.tensor([[[2.0, 3.0, 4.0]], [[1.0, 1.0, 5.0]], [[2.0, 2.0, 4.0]], [[5.0, 7.0, 8.0]]])
+    table = torch.full((2, 3, 1), 0.3)
+    plain = fit_table(table, histograms, outcomes, iterations=20)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = fit_table(table, histograms, outcomes, iterations=20)
+    assert torch.equal(half, plain)
