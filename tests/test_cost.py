@@ -90,10 +90,21 @@ def test_padding_costs_what_it_computes(flops):
     assert flops.cost(32, 64) == flops.cost(64, 32)
 
 
-def test_sizes_are_counted_once(flops, monkeypatch):
-    first = flops.cost(96, 96)
+def test_one_count_serves_every_size_of_a_convolutional_spotter(flops, monkeypatch):
+    counted = {size: flops.dense(*size) for size in ((32, 32), (96, 160), (320, 64))}
     monkeypatch.delattr(FlopCost, "dense")
-    assert flops.cost(90, 70) == first
+    assert {size: flops.cost(*size) for size in counted} == pytest.approx(counted, rel=1e-12)
+
+
+def test_what_grows_faster_than_the_image_is_counted_once_for_each_size(monkeypatch):
+    counts = []
+    monkeypatch.setattr(
+        FlopCost, "dense", lambda _, height, width: counts.append((height, width)) or float(height * width) ** 2
+    )
+    flops = FlopCost(make_spotter())
+    counts.clear()
+    assert [flops.cost(*size) for size in ((96, 96), (90, 70), (32, 64))] == [96.0**4, 96.0**4, (32 * 64) ** 2]
+    assert counts == [(96, 96), (32, 64)]
 
 
 @pytest.mark.parametrize("copied", [lambda model: pickle.loads(pickle.dumps(model)), deepcopy])
