@@ -288,8 +288,8 @@ class QualitySelector(Selector):
     def outcomes(self, histogram: Tensor) -> Tensor:
         """Words ``(B, 2, K)`` read rightly and falsely at every scale, from words ``(B, bins)`` of each height."""
         ones = torch.ones_like(histogram[:, :1])
-        with torch.autocast(histogram.device.type, enabled=False):  # half precision would blur what sets scales apart
-            return torch.einsum("bh,ohk->bok", torch.cat([histogram, ones], dim=1), self.table)
+        # A product and a sum rather than a matrix product: autocast would blur what sets scales apart.
+        return (torch.cat([histogram, ones], dim=1)[:, None, :, None] * self.table).sum(2)
 
     def losses(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
         """Loss ``(B, K)`` that is expected of each scale."""
