@@ -4,14 +4,16 @@ import time
 import pytest
 import torch
 
+from dld_spotter import latency
 from dld_spotter.cost import FlopCost, MeasuredLatency, identify
-from dld_spotter.latency import SIZES, Line, cache_folder, known_line, measure_line
+from dld_spotter.latency import Line, cache_folder, known_line, measure_line
 from tests.small import make_spotter
 
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(latency, "SIZES", ((64, 96), (96, 128), (160, 192)))
 
 
 def test_a_line_by_hand():
@@ -65,12 +67,17 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(monkeypatch, tmp_path):
 
 
 def test_seconds_as_cost_model():
+    spotter, flops = make_spotter(), FlopCost(make_spotter())
+    line = known_line(*identify(spotter), lambda: Line(0.01, 2.0))
+    seconds = MeasuredLatency(spotter)
+    assert seconds.cost(96, 128, 3) == pytest.approx(line.seconds(flops.cost(96, 128, 3)))
+    low, full = (line.seconds(flops.cost(*size)) for size in ((48, 64), (96, 128)))
+    assert seconds.relative(torch.tensor([[96, 128]]), (0.5, 1.0))[0].tolist() == pytest.approx([low / full, 1])
+
+
+def test_measuring_leaves_the_mode_of_the_spotter():
     spotter = make_spotter().train()
-    latency = MeasuredLatency(spotter)
-    relative = latency.relative(torch.tensor([SIZES[1]]), (0.5, 1.0))
-    line = known_line(*identify(spotter), lambda: pytest.fail("measured twice"))
-    assert latency.cost(384, 512) == pytest.approx(line.seconds(FlopCost(spotter).cost(384, 512)))
-    assert 0 < relative[0, 0] < relative[0, 1] == 1
+    assert MeasuredLatency(spotter).measure().seconds(0.1) > 0
     assert spotter.training
 
 

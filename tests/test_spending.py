@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from dld_spotter import latency
 from dld_spotter.calibration import allocate_set, survey
 from dld_spotter.cost import FlopCost
 from dld_spotter.errors import ConfigError
@@ -21,6 +22,7 @@ CALIBRATION = Calibration((0.1, 0.2, 0.4), (0.9, 0.5, 0.2))
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(latency, "SIZES", ((64, 96), (96, 128), (160, 192)))
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,13 @@ def _ask(selector: Selector, batch: SpottingBatch, flops: CostModel) -> tuple[Te
     losses = selector.losses(thumbnails, sizes) if isinstance(selector, QualitySelector) else costs[:, :0]
     index = torch.stack([choice.index for choice in selector(thumbnails, sizes, costs)], dim=1)
     full = [flops.cost(*size) for size in sizes.tolist()]
-    return losses.double(), index, costs.double(), flops.relative(sizes, selector.scales, words).double(), torch.tensor(full)
+    return (
+        losses.double(),
+        index,
+        costs.double(),
+        flops.relative(sizes, selector.scales, words).double(),
+        torch.tensor(full).double(),
+    )
 
 
 def allocate_set(seen: Survey, request: Request, line: Line | None = None) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from math import isfinite
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from dld_spotter.errors import ConfigError
@@ -37,7 +38,7 @@ class Request:
 
     def __post_init__(self) -> None:
         for name, value in self.given.items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if isinstance(value, bool) or not isinstance(value, Real):
                 raise ConfigError(f"{name}={value} must be a number, or null to leave it to the checkpoint")
         if len(self.given) > 1:
             names = " and ".join(f"{name}={value:g}" for name, value in self.given.items())
