@@ -2,7 +2,7 @@
 
     python experiments/control/difference.py [DISTILLED.npz CONTROL.npz]
 
-Two tables of outcomes on the same images, by default those that first_light and control left here.
+Two tables of outcomes on the same images, by default those of the distilled student and of the control of one commit.
 """
 
 import sys
@@ -28,5 +28,5 @@ def main(distilled: Path, control: Path) -> None:
 
 
 if __name__ == "__main__":
-    paths = sys.argv[1:] or [HERE.parent / "first_light" / "outcomes_student.npz", HERE / "outcomes_student.npz"]
+    paths = sys.argv[1:] or [HERE / "outcomes_distilled.npz", HERE / "outcomes_student.npz"]
     main(*map(Path, paths))
