@@ -47,7 +47,7 @@ def make_selection(selector):
     """What teaches a selector; None for one that does not learn."""
     if isinstance(selector, GumbelSelector):
         return MixtureObjective("kl", detection=1.0)
-    return OutcomeRegression(Rules(), capacity=16, batch=8) if isinstance(selector, QualitySelector) else None
+    return OutcomeRegression(Rules(), images=3, capacity=16, batch=8) if isinstance(selector, QualitySelector) else None
 
 
 def make_module(selector="gumbel", terms=TERMS, **options):

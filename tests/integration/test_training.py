@@ -49,7 +49,7 @@ def test_leaves_what_it_promises(single):
 
 def test_metrics_name_every_term(single):
     metrics = pd.read_csv(single[1] / "metrics.csv")
-    terms = ["detection", "recognition", "accuracy", "cost", "roi", "context", "sequence", "loss"]
+    terms = ["detection", "recognition", "quality", "roi", "context", "sequence", "loss"]
     assert {f"train/{term}" for term in terms} | {"val/hmean", "scale/0.5", "scale/1"} <= set(metrics.columns)
     assert metrics["train/loss"].notna().any()
     assert metrics["train/loss"].dropna().map(torch.tensor).map(torch.isfinite).all()
@@ -59,7 +59,7 @@ def test_tradeoff_holds_every_method(single):
     result = TradeOff.read(single[1] / "tradeoff.json")
     assert result.images == 4
     assert {point.scale for point in result.select("static", "teacher")} == {0.5, 1.0}
-    assert {point.gamma for point in result.select("dynamic", "student")} == {0.09, 0.3, 0.9}
+    assert {point.gamma for point in result.select("dynamic", "student")} == {0.06, 0.15, 0.3, 0.6, 1.5}
     assert result.select("random_mix", "student")
     assert result.select("oracle", "student")
 
