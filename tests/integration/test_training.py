@@ -88,9 +88,12 @@ def test_same_seed_gives_the_same_run_even_within_a_sweep(single, sweep):
     pd.testing.assert_frame_equal(*(pd.read_csv(folder / "metrics.csv") for folder in (first, second)))
 
 
-def test_other_settings_give_another_run(sweep):
-    one, two = (load_checkpoint(sweep[1] / job / "checkpoints" / "last.ckpt").weights("selector") for job in "02")
-    assert any(not torch.equal(one[name], two[name]) for name in one)
+def test_another_seed_gives_another_run(single, tmp_path):
+    train(tmp_path, "objective.weights.cost=0.3", "seed=2")
+    one, two = (load_checkpoint(folder / "checkpoints" / "last.ckpt") for folder in (single[1], tmp_path))
+    for part in ("teacher", "student", "selector"):
+        first, second = one.weights(part), two.weights(part)
+        assert any(not torch.equal(first[name], second[name]) for name in first), part
 
 
 def test_sweep_is_joined_without_the_job_that_failed(sweep):
