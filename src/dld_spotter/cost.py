@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dld_spotter.data.views import make_view
 from dld_spotter.latency import Line, known_line, measure_line
+from dld_spotter.models.modes import evaluating
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 
@@ -133,11 +134,8 @@ class MeasuredLatency(CostModel):
 
     def measure(self) -> Line:
         """Read blank images of a few sizes."""
-        training = self.spotter.training
-        self.spotter.eval()
-        line = measure_line(self._read_blank, self.flops.cost)
-        self.spotter.train(training)
-        return line
+        with evaluating(self.spotter):
+            return measure_line(self._read_blank, self.flops.cost)
 
     def _read_blank(self, height: int, width: int) -> None:
         device = next(self.spotter.parameters()).device

@@ -174,9 +174,7 @@ class DLDModule(StageModule):
     ) -> None:
         super().__init__(detection_loss, recognition_loss, objective, optimizer, scheduler, provenance)
         if selector.trainable and not (selection and isinstance(selector, selection.learns)):
-            raise ConfigError(
-                f"selection cannot teach a {type(selector).__name__}; take selector= and selection= of the same name"
-            )
+            raise ConfigError(f"selection= cannot teach a {type(selector).__name__}; leave it out, selector= brings its own")
         self.teacher = teacher.requires_grad_(False)
         self.student = student
         self.selector = selector

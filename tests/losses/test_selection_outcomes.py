@@ -121,10 +121,11 @@ def test_learning_from_nothing_is_refused(setting):
 SIDE, LARGE, SMALL = 256, 64, 16
 
 
-class Student:
+class Student(torch.nn.Module):
     """Reads a word rightly where it is at least 12 pixels high in the view; a small one becomes another word."""
 
     def __init__(self, batch):
+        super().__init__()
         self.batch = batch
 
     def spot(self, view):
@@ -222,3 +223,19 @@ def test_the_network_learns_heights_as_the_thumbnail_shows_them():
     selector.network.forward = lambda images: objective.seen.rows()[1].clamp(min=1e-9).log()
     counted = selector.histogram(shown.batch.thumbnails, shown.batch.views[1.0].sizes)
     torch.testing.assert_close(counted, objective.read.rows()[0], atol=1e-4, rtol=0)
+
+
+def test_a_table_that_rests_on_much_is_kept_until_as_much_is_known_again(monkeypatch):
+    step = evidence(40, 12)
+    selector = QualitySelector(SCALES, 0.1, [1.0], (4, 4, 4, 4), 8, (8.0, 64.0), BINS)
+    objective = OutcomeRegression(Rules(), images=2, batch=4)
+    objective(selector, step)
+    assert selector.readings == 2
+    selector.readings.fill_(1000)  # as a resumed run finds it, its memory being empty
+    known = selector.table.clone()
+    OutcomeRegression(Rules(), images=2, batch=4)(selector, step)
+    assert torch.equal(selector.table, known)
+    monkeypatch.setattr("dld_spotter.losses.selection.ENOUGH", 4)
+    for _ in range(2):
+        objective(selector, step)
+    assert not torch.equal(selector.table, known)

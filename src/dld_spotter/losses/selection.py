@@ -17,11 +17,14 @@ from dld_spotter.data.geometry import polygons_to_sides, word_heights
 from dld_spotter.errors import ConfigError
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.recognition import sequence_cross_entropy
+from dld_spotter.models.modes import evaluating
 from dld_spotter.models.selector import NOMINAL_SIDE, GumbelSelector, QualitySelector, Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.structures import Recognition, SpottingBatch, TextInstances, Word
 
 OBJECTIVES = ("kl", "cross_entropy")
+ENOUGH = 200
+"""Images read at every scale from which a table can be fitted anew."""
 
 
 class Counter(Protocol):
@@ -110,7 +113,8 @@ class MixtureObjective(SelectionObjective):
         """Student at every scale: logits ``(K, N, L, V)`` of the batch's words and detection losses ``(B, K)``."""
         batch = evidence.batch
         views = [batch.views[scale] for scale in scales]
-        outputs = [evidence.student(view, batch.sides, batch.image_index, batch.labels) for view in views]
+        with evaluating(evidence.student):
+            outputs = [evidence.student(view, batch.sides, batch.image_index, batch.labels) for view in views]
         losses = [self.detection_loss(o.detection, view.targets) for view, o in zip(views, outputs, strict=True)]
         return torch.stack([output.recognition.logits for output in outputs]), torch.stack(losses, dim=1)
 
@@ -152,7 +156,8 @@ class OutcomeRegression(SelectionObjective):
 
     Heights cost nothing: those of the latest images are remembered, and each step learns from a larger batch of them. Outcomes
     cost a reading at every scale, but the table has few numbers: some images of each step are read, and the table is fitted
-    to all outcomes remembered. The memories are no part of a checkpoint: a run that goes on fills them anew.
+    to all outcomes remembered. The memories are no part of a checkpoint: a run that goes on fills them anew, keeping its table
+    until they hold enough.
 
     Args:
         rules: how words are counted.
@@ -165,8 +170,9 @@ class OutcomeRegression(SelectionObjective):
 
     def __init__(self, rules: Counter, images: int = 2, capacity: int = 4096, batch: int = 64) -> None:
         super().__init__()
-        if images < 1:
-            raise ConfigError(f"selection.images must be at least 1, found {images}; raise it")
+        for name, value in (("images", images), ("batch", batch)):
+            if value < 1:
+                raise ConfigError(f"selection.{name} must be at least 1, found {value}; raise it")
         self.rules = rules
         self.images = images
         self.batch = batch
@@ -182,8 +188,10 @@ class OutcomeRegression(SelectionObjective):
         absolute = torch.stack([histogram(words, selector.edges) for words in batch.instances[: self.images]])
         self.read.add(absolute, self.read_everywhere(selector.scales, evidence))
         histograms, outcomes = self.read.rows()
-        selector.words.copy_(outcomes[:, 0, 2].mean().clamp(min=1))
-        selector.table.copy_(fit_table(selector.table, histograms, outcomes))
+        if len(self.read) >= min(ENOUGH, int(selector.readings)):  # after a resume, what was known is better than a few images
+            selector.words.copy_(outcomes[:, 0, 2].mean().clamp(min=1))
+            selector.table.copy_(fit_table(selector.table, histograms, outcomes))
+            selector.readings.fill_(len(self.read))
         thumbnails, heights = self.seen.draw(self.batch)
         flipped = torch.rand(len(thumbnails), device=thumbnails.device) < 0.5
         thumbnails = torch.where(flipped[:, None, None, None], thumbnails.flip(3), thumbnails)
@@ -196,7 +204,8 @@ class OutcomeRegression(SelectionObjective):
         first = torch.arange(min(self.images, len(batch)), device=batch.thumbnails.device)
         counts = []
         for scale in scales:
-            found = evidence.student.spot(batch.views[scale].select(first))
+            with evaluating(evidence.student):
+                found = evidence.student.spot(batch.views[scale].select(first))
             images = zip(batch.names, batch.instances, found, strict=False)
             counts.append([self.rules.count(name, truth, words) for name, truth, words in images])
         return torch.tensor(counts, dtype=torch.float32, device=batch.thumbnails.device).transpose(0, 1)
@@ -216,7 +225,9 @@ def histogram(words: TextInstances, edges: Tensor) -> Tensor:
 
 
 def fit_table(table: Tensor, histograms: Tensor, outcomes: Tensor, iterations: int = 3, prior: float = 2.0) -> Tensor:
-    """Raise the Poisson likelihood of the outcomes by expectation maximisation; every iteration does, and keeps signs.
+    """Raise the Poisson likelihood of the outcomes by expectation maximisation, and pull each height towards its neighbours.
+
+    Every iteration raises the likelihood where ``prior`` is 0, and leaves no value below 0.
 
     Args:
         table: ``(2, bins + 1, K)`` words read rightly and falsely, per word of a height and, in the last row, per image.

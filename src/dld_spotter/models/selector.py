@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_spotter.errors import ConfigError
+from dld_spotter.models.modes import evaluating
 from dld_spotter.models.neck import conv_block
 from dld_spotter.structures import ScaleChoice
 
@@ -219,8 +220,7 @@ class QualitySelector(Selector):
 
         loss_k = (false_price * false_k - right_k) / words,
 
-    in words of an average image. Predicting the outcomes themselves, or the student's training losses, needs many more
-    images (``experiments/selector``).
+    in words of an average image. ``experiments/selector`` compares it with predicting outcomes, or training losses, directly.
 
     Args:
         scales: candidate scales.
@@ -239,6 +239,8 @@ class QualitySelector(Selector):
     """``(2, bins + 1, K)`` words read rightly and falsely per word of a height, and in the last row per image."""
     words: Tensor
     """Mean number of words in an image, as training has seen it."""
+    readings: Tensor
+    """Number of images that the table rests on."""
 
     def __init__(
         self,
@@ -267,6 +269,7 @@ class QualitySelector(Selector):
         prior = torch.tensor([0.5, 0.1]).view(2, 1, 1).repeat(1, bins + 1, len(self.scales))
         self.register_buffer("table", prior * torch.tensor([1.0] * bins + [0.1]).view(1, -1, 1))
         self.register_buffer("words", torch.ones(()))
+        self.register_buffer("readings", torch.zeros((), dtype=torch.int64))
 
     def check(self, gamma: float) -> None:
         """See :meth:`Selector.check`; it decides for any cost weight."""
@@ -303,11 +306,8 @@ class QualitySelector(Selector):
 
     def forward(self, thumbnails: Tensor, sizes: Tensor, costs: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
         """See :meth:`Selector.forward`; in training a share of the choices is random, and none carries a gradient."""
-        training = self.network.training
-        self.network.eval()  # the few images of a step have no statistics of their own
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(self.network):  # the few images of a step have no statistics of their own
             losses = self.losses(thumbnails, sizes)
-        self.network.train(training)
         choices = []
         for gamma in self.gammas:
             index = (losses + gamma * costs).argmin(1)
