@@ -73,8 +73,11 @@ def test_one_scale():
 
 @pytest.mark.parametrize("budget", [0.05, 0.0, -1.0, 30.0, float("nan"), float("inf")])
 def test_budgets_that_cannot_be_met_name_the_range(calibration, budget):
-    with pytest.raises(ConfigError, match=rf"budget={budget:g} cannot be met.*from {calibration.low:.3g} to "):
+    with pytest.raises(ConfigError, match=rf"budget={budget:g} cannot be met.*from 0\.\d+ to ") as error:
         calibration.gamma_for(budget)
+    named = float(str(error.value).partition("lies from ")[2].split()[0])
+    assert named == pytest.approx(calibration.low, abs=1e-3)
+    assert calibration.gamma_for(named) > 0
 
 
 def test_plain_values_come_back(calibration):

@@ -5,7 +5,7 @@ A selector decides ``argmin_k loss_k + gamma * cost_k`` per image; the higher th
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import exp, inf, isfinite
+from math import ceil, exp, floor, inf, isfinite
 from typing import Any, Self
 
 import numpy as np
@@ -101,9 +101,10 @@ class Calibration:
     def check(self, budget: float) -> None:
         """Raise ConfigError if a mean relative cost cannot be met."""
         if not (isfinite(budget) and self.low <= budget * SLACK and budget <= max(1.0, self.high)):
+            least, most = ceil(1000 * self.low) / 1000, floor(1000 * self.high) / 1000  # what is named can be given
             raise ConfigError(
-                f"budget={budget:g} cannot be met: the mean relative cost of this selector lies from {self.low:.3g} to "
-                f"{self.high:.3g} (1.0 is full resolution); give a budget in between"
+                f"budget={budget:g} cannot be met: the mean relative cost of this selector lies from {least:g} to "
+                f"{max(least, most):g} (1.0 is full resolution); give a budget in between"
             )
 
     def gamma_for(self, budget: float) -> float:
