@@ -1,6 +1,6 @@
 """How fast predictions are scored: 500 images of ICDAR2015, the generic lexicon, and the whole command.
 
-python experiments/benchmarks/scoring.py --data ../shared/data/icdar2015
+python experiments/benchmarks/scoring.py --data FOLDER
 
 The 250 validation images stand twice, under other numbers; predictions are the true words, moved, misread, doubled and
 lost by a fixed seed. The plain double loop counts the same words by the same rules with shapely, pair by pair. Seconds are
