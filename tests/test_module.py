@@ -229,7 +229,7 @@ def test_terms_are_logged_by_name(batch, kind):
 )
 def test_a_selection_that_cannot_teach_the_selector_is_refused(kind, selection):
     objectives = {OutcomeRegression: lambda: OutcomeRegression(Rules()), MixtureObjective: MixtureObjective}
-    with pytest.raises(ConfigError, match=r"cannot teach a (Gumbel|Quality)Selector; take selector= and selection="):
+    with pytest.raises(ConfigError, match=r"cannot teach a (Gumbel|Quality)Selector; leave it out, selector= brings its own"):
         make_module(kind, selection=selection and objectives[selection]())
 
 
