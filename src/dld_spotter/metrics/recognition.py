@@ -1,5 +1,6 @@
 """How well words are read on given regions."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -33,8 +34,9 @@ class _MeanOverWords(Metric):
         """The mean, 0 where there was no word."""
         return self.total / self.words.clamp(min=1)
 
+    @abstractmethod
     def _value(self, text: str, truth: str) -> float:
-        raise NotImplementedError
+        """Value of one word."""
 
 
 class WordAccuracy(_MeanOverWords):

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from dld_spotter.data.readers.fields import IGNORED, clean, clockwise, to_polygon
-from dld_spotter.data.readers.paired import PairedDataset, read_lines, split_folders
+from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_lines
 from dld_spotter.errors import DataError
 from dld_spotter.structures import TextInstances
 
@@ -46,9 +46,7 @@ class CTW1500(PairedDataset):
     suffixes: ClassVar = (".xml", ".txt")
 
     def __init__(self, root: str | Path | None, split: str | None = None, strict: bool = False) -> None:
-        official = [pair for name, pairs in OFFICIAL.items() if split in (None, name) for pair in pairs]
-        plain = [FIRST, FIRST_TEST, PLAIN]
-        super().__init__(root, [*split_folders(split, [*plain, *official]), *official, *plain], strict)
+        super().__init__(root, candidate_folders(split, [FIRST, FIRST_TEST, PLAIN], OFFICIAL), strict)
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from dld_spotter.data.readers.fields import IGNORED, box_to_polygon, clean, to_polygon, unquoted
-from dld_spotter.data.readers.paired import PairedDataset, read_lines, split_folders
+from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_lines
 from dld_spotter.errors import DataError
 from dld_spotter.structures import TextInstances
 
@@ -36,8 +36,7 @@ class ICDAR2013(PairedDataset):
     """
 
     def __init__(self, root: str | Path | None, split: str | None = None, strict: bool = False) -> None:
-        official = [pair for name, pairs in OFFICIAL.items() if split in (None, name) for pair in pairs]
-        super().__init__(root, [*split_folders(split, [PLAIN, *official]), *official, PLAIN], strict)
+        super().__init__(root, candidate_folders(split, [PLAIN], OFFICIAL), strict)
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dld_spotter.data.readers.fields import IGNORED
-from dld_spotter.data.readers.paired import PairedDataset, read_quads, split_folders
+from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_quads
 from dld_spotter.structures import TextInstances
 
 PLAIN = ("images", "gts")
@@ -23,8 +23,7 @@ class ICDAR2015(PairedDataset):
     """
 
     def __init__(self, root: str | Path | None, split: str | None = None, strict: bool = False) -> None:
-        official = [pair for name, pairs in OFFICIAL.items() if split in (None, name) for pair in pairs]
-        super().__init__(root, [*split_folders(split, [PLAIN, *official]), *official, PLAIN], strict)
+        super().__init__(root, candidate_folders(split, [PLAIN], OFFICIAL), strict)
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dld_spotter.data.readers.fields import IGNORED, clean, to_polygon, unquoted
-from dld_spotter.data.readers.paired import PairedDataset, read_fields, split_folders
+from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_fields
 from dld_spotter.errors import DataError
 from dld_spotter.structures import TextInstances
 
@@ -46,8 +46,7 @@ class MLT(PairedDataset):
         strict: bool = False,
     ) -> None:
         self.scripts = None if scripts is None else {script.lower() for script in scripts}
-        official = [pair for name, pairs in OFFICIAL.items() if split in (None, name) for pair in pairs]
-        super().__init__(root, [*split_folders(split, [PLAIN, *official]), *official, PLAIN], strict)
+        super().__init__(root, candidate_folders(split, [PLAIN], OFFICIAL), strict)
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,6 +31,24 @@ def split_folders(split: str | None, pairs: Iterable[tuple[str, str]]) -> list[t
     if split not in SPLIT_FOLDERS:
         raise ConfigError(f"data split {split} is unknown; use {' or '.join(SPLIT_FOLDERS)}, or null for a folder of one split")
     return [(f"{folder}/{a}", f"{folder}/{b}") for folder in SPLIT_FOLDERS[split] for a, b in pairs]
+
+
+def candidate_folders(
+    split: str | None, plain: Iterable[tuple[str, str]], official: Mapping[str, Iterable[tuple[str, str]]]
+) -> list[tuple[str, str]]:
+    """Where a data set may lie: in folders named by the split, in the official ones of the split, or plainly.
+
+    Args:
+        split: ``train``, ``test``, or None for a folder of one split, which takes the official folders of both.
+        plain: pairs of folder names that say nothing of a split.
+        official: split -> pairs as the publisher's archives unpack.
+
+    Raises:
+        ConfigError: the split is unknown.
+    """
+    plain = list(plain)
+    named = [pair for name, pairs in official.items() if split in (None, name) for pair in pairs]
+    return [*split_folders(split, [*plain, *named]), *named, *plain]
 
 
 class PairedDataset(FileDataset):

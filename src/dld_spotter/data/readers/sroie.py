@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dld_spotter.data.readers.paired import PairedDataset, read_quads, split_folders
+from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_quads
 from dld_spotter.structures import TextInstances
 
 FOLDERS = [("images", "gts"), ("img", "box"), (".", ".")]
@@ -25,7 +25,7 @@ class SROIE(PairedDataset):
         self, root: str | Path | None, split: str | None = None, split_words: bool = True, strict: bool = False
     ) -> None:
         self.split_words = split_words
-        super().__init__(root, [*split_folders(split, FOLDERS), *FOLDERS], strict)
+        super().__init__(root, candidate_folders(split, FOLDERS, {}), strict)
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""
