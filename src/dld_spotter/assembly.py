@@ -22,12 +22,13 @@ from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.module import DLDModule, TeacherModule
+from dld_spotter.processes import is_first
 
 create = partial(instantiate, _convert_="all")
 """Build an object from its configuration, its arguments being plain lists and dictionaries."""
 CHECKPOINTS = ("best", "last")
 """Callbacks that write into the folder of their stage."""
-DATA_FACTS = ("name", "root", "strict", "size", "crops", "photos", "scans")
+DATA_FACTS = ("name", "root", "strict", "size", "crops", "photos", "scans", "fonts", "pictures", "words", "held_out")
 """Entries of a data configuration that others refer to, beside the arguments of the data module."""
 WANDB_HOST = "api.wandb.ai"
 OFFLINE = ("offline", "dryrun")
@@ -159,7 +160,9 @@ def build_teacher(config: DictConfig) -> Spotter:
     if stage.checkpoint is not None:
         checkpoint = load_checkpoint(stage.checkpoint)
         part = "teacher" if "teacher" in checkpoint.parts() else "student"
-        load_weights(teacher, checkpoint.weights(part), checkpoint.path)
+        untrained = load_weights(teacher, checkpoint.weights(part), checkpoint.path, stage.partial)
+        if untrained and is_first():
+            print(f"{len(untrained)} tensors that {checkpoint.path} lacks start untrained, such as {untrained[0]}")
         if checkpoint.build(part).charset != teacher.charset:
             raise CheckpointError(
                 f"checkpoint {checkpoint.path} writes other characters; give the charset= it was trained with"

@@ -153,23 +153,37 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
     partial.replace(path)
 
 
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path, partial: bool = False) -> list[str]:
     """Copy weights into a module.
 
+    Args:
+        module: where to.
+        weights: name -> tensor.
+        path: where they come from, for the messages.
+        partial: leave what ``weights`` lacks, or has in another shape, as it is.
+
+    Returns:
+        the names of what was left.
+
     Raises:
-        CheckpointError: names or shapes differ.
+        CheckpointError: names or shapes differ; with ``partial``, none fits.
     """
     own = module.state_dict()
     missing = sorted(set(own) - set(weights))
     foreign = sorted(set(weights) - set(own))
     shapes = sorted(name for name in set(own) & set(weights) if own[name].shape != weights[name].shape)
+    fitting = {name: weights[name] for name in own if name in weights and name not in shapes}
+    if partial and fitting:
+        module.load_state_dict(own | fitting)
+        return sorted(missing + shapes)
     for what, names in (("lacks", missing), ("has the unknown", foreign), ("has another shape of", shapes)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise CheckpointError(
                 f"checkpoint {path} {what} {names[0]}{more}; it belongs to another spotter or charset configuration"
             )
-    module.load_state_dict(dict(weights))
+    module.load_state_dict(fitting)
+    return []
 
 
 def _refuse_foreign_targets(config: Any, path: Path) -> None:

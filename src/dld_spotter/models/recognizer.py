@@ -22,6 +22,23 @@ Memory = tuple[Tensor, Tensor]
 """Keys and values ``(N, T, hidden)`` that a decoder attends to."""
 
 
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions beside the identity (ResNet, arXiv 1512.03385); untrained, it changes nothing.
+
+    So a trained encoder can be given further blocks and go on from what it knows.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = conv_block(channels, channels)
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        nn.init.zeros_(self.second[1].weight)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Refine ``(N, C, h, w)`` maps that are nowhere negative."""
+        return F.relu(maps + self.second(self.first(maps)))
+
+
 class StripEncoder(nn.Module):
     """From a view and its words to RoI features ``(N, C, 8, 32)`` and their context ``(N, 32, 2 * hidden)``.
 
@@ -32,16 +49,25 @@ class StripEncoder(nn.Module):
         hidden: hidden size per direction of the BiLSTM.
         layers: BiLSTM layers.
         size: rows and columns of the RoI features.
+        blocks: residual blocks behind the first and the second of the three convolutions.
     """
 
     def __init__(
-        self, inputs: int, channels: int, widths: Sequence[int], hidden: int, layers: int = 1, size: tuple[int, int] = (8, 32)
+        self,
+        inputs: int,
+        channels: int,
+        widths: Sequence[int],
+        hidden: int,
+        layers: int = 1,
+        size: tuple[int, int] = (8, 32),
+        blocks: Sequence[int] = (0, 0),
     ) -> None:
         super().__init__()
         self.size = tuple(size)
-        if self.size[0] != 8 or len(widths) != 3:
+        if self.size[0] != 8 or len(widths) != 3 or len(blocks) != 2 or min(blocks) < 0:
             raise ConfigError(
-                f"recognizer.size must have 8 rows and recognizer.widths 3 numbers, found {tuple(size)} and {list(widths)}"
+                "a strip must have 8 rows, spotter.widths 3 numbers and spotter.blocks 2 of at least 0, "
+                f"found {tuple(size)}, {list(widths)} and {list(blocks)}"
             )
         self.pixels = nn.Sequential(conv_block(3, channels // 2, stride=2), conv_block(channels // 2, channels, stride=2))
         self.features = nn.Sequential(nn.Conv2d(inputs, channels, 1, bias=False), nn.BatchNorm2d(channels))
@@ -50,6 +76,10 @@ class StripEncoder(nn.Module):
             conv_block(channels, first, stride=(2, 1)),
             conv_block(first, second, stride=(2, 1)),
             conv_block(second, third, kernel=(2, 3)),
+        )
+        self.refine = nn.ModuleList(
+            nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+            for width, count in zip((first, second), blocks, strict=True)
         )
         self.sequence = nn.LSTM(third, hidden, layers, batch_first=True, bidirectional=True)
         self.outputs = 2 * hidden
@@ -66,7 +96,10 @@ class StripEncoder(nn.Module):
     def forward(self, strips: Strips) -> tuple[Tensor, Tensor]:
         """Encode N words."""
         roi = F.relu(self.pixels(strips.pixels) + self.features(strips.features))
-        columns_first = self.fold(roi).squeeze(2).transpose(1, 2)
+        maps = roi
+        for fold, refine in zip(self.fold, (*self.refine, nn.Identity()), strict=True):
+            maps = refine(fold(maps))
+        columns_first = maps.squeeze(2).transpose(1, 2)
         context, _ = self.sequence(columns_first)
         return roi, context
 

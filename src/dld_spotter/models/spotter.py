@@ -89,6 +89,7 @@ class TextMapSpotter(Spotter):
         strip: rows and columns of the RoI features.
         postprocess: text map to words.
         min_score: words read with less confidence (detection score times reading score) are dropped.
+        blocks: residual blocks behind the recogniser's first and second folding convolution.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class TextMapSpotter(Spotter):
         decoder: str = "attention",
         strip: Sequence[int] = (8, 32),
         min_score: float = 0.0,
+        blocks: Sequence[int] = (0, 0),
     ) -> None:
         super().__init__()
         self.charset = charset
@@ -112,7 +114,7 @@ class TextMapSpotter(Spotter):
         self.backbone = backbone
         self.neck = FeaturePyramid(backbone.channels, channels)
         self.head = TextMapHead(channels, head_channels)
-        encoder = StripEncoder(channels, channels, widths, hidden, layers, (strip[0], strip[1]))
+        encoder = StripEncoder(channels, channels, widths, hidden, layers, (strip[0], strip[1]), blocks)
         self.recognizer = Recognizer(encoder, len(charset), hidden, max_length, decoder)
         self.postprocess = postprocess
         self.min_score = min_score

@@ -59,7 +59,7 @@ def _find_pictures(folder: Path) -> tuple[Path, ...]:
     return pictures
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def _read_picture(path: Path) -> np.ndarray:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:

@@ -2,6 +2,8 @@
 
 import csv
 import math
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 
 from dld_spotter.data.dataset import existing_folder, read_image
 from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
-from dld_spotter.errors import DataError
+from dld_spotter.errors import ConfigError, DataError
 
 TABLE = "words_map.tsv"
 COLUMNS = ("word", "x0", "y0", "w", "h", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4", "text")
@@ -46,16 +48,23 @@ class CropSource:
 
     Args:
         folder: holds the table.
+        photos: which part of the photos the crops may come from, two shares in 0..1: ``(0, 0.9)`` and ``(0.9, 1)`` have no
+            photo in common. Photos are told apart by the table's column ``image``, or by their crops where it has none.
 
     Raises:
+        ConfigError: ``photos`` is no range within 0..1.
         DataError: the folder or a crop is missing, or a line is malformed; the message names file and line.
     """
 
-    def __init__(self, folder: str | Path | None) -> None:
+    def __init__(self, folder: str | Path | None, photos: Sequence[float] = (0.0, 1.0)) -> None:
+        if len(photos) != 2 or not 0 <= photos[0] < photos[1] <= 1:
+            raise ConfigError(f"crops.source.photos must be two shares in 0..1 in order, found {list(photos)}")
         table = existing_folder(folder, "data.crops") / TABLE
         if not table.is_file():
             raise DataError(f"data.crops={folder} holds no {TABLE}; set data.crops to the folder of word crops that does")
-        rows = _read_table(table)
+        rows = [row for row in _read_table(table) if photos[0] <= _place(row.photo) < photos[1]]
+        if not rows:
+            raise DataError(f"{table} lists no crop of the part {list(photos)} of its photos; give a larger part")
         images = table.parent / "words"
         files = {path.stem: path for path in sorted((images if images.is_dir() else table.parent).iterdir()) if _is_image(path)}
         missing = next((row for row in rows if Path(row.name).stem not in files), None)
@@ -89,12 +98,18 @@ class _Row:
 
     line: int
     name: str
+    photo: str
     height: float
     quad: np.ndarray
     text: str
 
 
 _read_crop = lru_cache(maxsize=CACHED)(read_image)
+
+
+def _place(photo: str) -> float:
+    """Give a photo its place in 0..1, below 1, the same on every machine."""
+    return zlib.crc32(photo.encode()) / 2**32
 
 
 def _is_image(path: Path) -> bool:
@@ -129,7 +144,9 @@ def _read_table(table: Path) -> list[_Row]:
         # A corner is the number of a pixel, whose centre lies half a pixel further.
         quad = np.array(corners).reshape(4, 2) - (x, y) + 0.5
         relative = (quad / (width, height)).astype(np.float32)
-        rows.append(_Row(number, row["word"], mean_height(quad), relative, row["text"].strip()))
+        rows.append(
+            _Row(number, row["word"], row.get("image") or row["word"], mean_height(quad), relative, row["text"].strip())
+        )
     if not rows:
         raise DataError(f"{table} lists no crop; give a line for each")
     return rows

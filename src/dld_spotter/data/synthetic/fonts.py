@@ -4,6 +4,7 @@ import re
 import string
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 
 import matplotlib
@@ -74,15 +75,18 @@ class FontBook:
     """Draws fonts that can write a given text.
 
     Args:
-        folder: folder of ``.ttf`` and ``.otf`` files, searched with its subfolders; matplotlib's fonts where None.
+        folder: folder of ``.ttf`` and ``.otf`` files, searched with its subfolders; matplotlib's fonts where None. Every
+            subfolder is drawn equally often, so that a family of many weights does not outnumber the others.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.faces = find_fonts(Path(folder) if folder else None)
+        self._families = [tuple(faces) for _, faces in groupby(self.faces, lambda face: Path(face.path).parent)]
 
     def draw(self, rng: np.random.Generator) -> FontFace:
         """Draw a font."""
-        return self.faces[int(rng.integers(len(self.faces)))]
+        family = self._families[int(rng.integers(len(self._families)))] if len(self._families) > 1 else self.faces
+        return family[int(rng.integers(len(family)))]
 
     def covering(self, text: str, preferred: FontFace, rng: np.random.Generator) -> FontFace:
         """Return ``preferred`` where it draws ``text``, else another font that does.
