@@ -62,7 +62,7 @@ EXPERIMENTS = sorted(find_experiments(ROOT / "experiments"))
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set in the plain form, ``images/`` beside ``gts/``, with splits and without, and a table of word crops."""
     root = tmp_path_factory.mktemp("photos")
-    write_crops(root, [("word", np.zeros((12, 40, 3), np.uint8))])
+    write_crops(root, [("word", np.zeros((12, 40, 3), np.uint8))] * 4)
     for split in ("", "train", "test", "Train", "Test"):
         images, truths = root / split / "images", root / split / "gts"
         images.mkdir(parents=True)

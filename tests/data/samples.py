@@ -35,7 +35,10 @@ def sample(height: int = 96, width: int = 128, polygons=(), texts=None, ignore=N
 
 
 def write_crops(folder: Path, crops: Sequence[tuple[str, np.ndarray]], margin: int = 0) -> Path:
-    """Write a ``words_map.tsv`` folder of texts and images ``(h, w, 3)``, each word filling its crop but for a margin."""
+    """Write a ``words_map.tsv`` folder of texts and images ``(h, w, 3)``, each word filling its crop but for a margin.
+
+    Crop N comes from a photo of its own, ``img_N.jpg``; of three or more, one (``img_3.jpg``) lies in the last tenth.
+    """
     (folder / "words").mkdir(parents=True)
     lines = ["word\timage\tgt_line\tx0\ty0\tw\th\tx1\ty1\tx2\ty2\tx3\ty3\tx4\ty4\ttext"]
     for number, (text, image) in enumerate(crops, start=1):
@@ -43,7 +46,7 @@ def write_crops(folder: Path, crops: Sequence[tuple[str, np.ndarray]], margin: i
         height, width = image.shape[:2]
         left, top, right, bottom = 100 + margin, 50 + margin, 99 + width - margin, 49 + height - margin
         corners = (left, top, right, top, right, bottom, left, bottom)
-        fields = (f"word_{number}.png", "img_1.jpg", number, 100, 50, width, height, *corners, text)
+        fields = (f"word_{number}.png", f"img_{number}.jpg", 1, 100, 50, width, height, *corners, text)
         lines.append("\t".join(map(str, fields)))
     (folder / "words_map.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder

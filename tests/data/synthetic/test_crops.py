@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from dld_spotter.data.synthetic import CropSource
-from dld_spotter.errors import DataError
+from dld_spotter.errors import ConfigError, DataError
 from tests.data.samples import write_crops
 
 GREY = np.full((20, 60, 3), 90, np.uint8)
@@ -104,6 +104,48 @@ def test_a_malformed_table_is_told_with_its_line(tmp_path: Path, old: str, new: 
 def test_a_table_without_crops_is_refused(tmp_path: Path):
     with pytest.raises(DataError, match="lists no crop"):
         CropSource(write_crops(tmp_path, []))
+
+
+def test_parts_of_the_photos_share_no_photo_and_lack_none(tmp_path: Path):
+    words = {f"w{number}" for number in range(200)}
+    write_crops(tmp_path, [(word, GREY) for word in sorted(words)])
+    first, second, third = (texts(CropSource(tmp_path, part)) for part in ((0, 0.5), (0.5, 0.9), (0.9, 1)))
+    assert first | second | third == words
+    assert len(first) + len(second) + len(third) == len(words)
+    assert [len(part) / len(words) for part in (first, second, third)] == pytest.approx([0.5, 0.4, 0.1], abs=0.1)
+
+
+def test_the_crops_of_one_photo_stay_together(tmp_path: Path):
+    table = write_crops(tmp_path, [(f"{photo}-{word}", GREY) for photo in range(30) for word in range(3)]) / "words_map.tsv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    for place in range(1, len(lines)):
+        fields = lines[place].split("\t")
+        fields[1] = f"photo_{(place - 1) // 3}.jpg"
+        lines[place] = "\t".join(fields)
+    table.write_text("\n".join(lines), encoding="utf-8")
+    kept, held_out = ({word.split("-")[0] for word in texts(CropSource(tmp_path, part))} for part in ((0, 0.7), (0.7, 1)))
+    assert kept
+    assert held_out
+    assert not kept & held_out
+
+
+def test_adding_a_crop_moves_no_photo_to_another_part(tmp_path: Path):
+    crops = [(f"w{number}", GREY) for number in range(40)]
+    before = texts(CropSource(write_crops(tmp_path / "few", crops), (0.9, 1)))
+    after = texts(CropSource(write_crops(tmp_path / "many", [*crops, *(("new", GREY) for _ in range(40))]), (0.9, 1)))
+    assert before
+    assert after - {"new"} == before
+
+
+def test_a_part_without_photos_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match=r"lists no crop of the part \[0\.9, 1\.0\] of its photos; give a larger part"):
+        CropSource(write_crops(tmp_path, [("word", GREY)]), [0.9, 1.0])
+
+
+@pytest.mark.parametrize("photos", [(0.5, 0.5), (0.9, 0.1), (-0.1, 0.5), (0.5, 1.1), (0.5,), (0, 0.5, 1)])
+def test_a_part_that_is_no_range_is_refused(tmp_path: Path, photos: tuple[float, ...]):
+    with pytest.raises(ConfigError, match=r"crops\.source\.photos must be two shares in 0\.\.1"):
+        CropSource(write_crops(tmp_path, [("word", GREY)]), photos)
 
 
 def test_the_official_training_crops_are_read():

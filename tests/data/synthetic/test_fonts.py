@@ -1,5 +1,6 @@
 import shutil
 import string
+from collections import Counter
 from pathlib import Path
 
 import matplotlib
@@ -43,6 +44,19 @@ def test_folder_of_fonts(tmp_path):
     (tmp_path / "deep").mkdir()
     shutil.copy(SANS, tmp_path / "deep" / "only.TTF")
     assert [Path(face.path).name for face in FontBook(tmp_path).faces] == ["only.TTF"]
+
+
+def test_every_subfolder_is_drawn_equally_often(tmp_path):
+    weights = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSans-Oblique.ttf", "DejaVuSans-BoldOblique.ttf"]
+    for folder, names in {"sans": weights, "serif": ["DejaVuSerif.ttf"], "mono": ["DejaVuSansMono.ttf"]}.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            shutil.copy(MATPLOTLIB_FONTS / name, tmp_path / folder)
+    book, rng = FontBook(tmp_path), np.random.default_rng(0)
+    drawn = [Path(book.draw(rng).path) for _ in range(3000)]
+    families, faces = Counter(path.parent.name for path in drawn), Counter(path.name for path in drawn)
+    assert all(abs(families[name] / len(drawn) - 1 / 3) < 0.04 for name in ("sans", "serif", "mono"))
+    assert all(abs(faces[name] / families["sans"] - 1 / 4) < 0.06 for name in weights)
 
 
 def test_folder_without_usable_font_is_named(tmp_path):
