@@ -89,7 +89,7 @@ def measure(
 def _read(
     spotter: Spotter, batch: SpottingBatch, scale: float, flops: CostModel, rules: Rules, device: torch.device, warm_up: bool
 ) -> list[tuple[ImageCounts, float, float]]:
-    view = batch.views[scale].to(device)
+    view = batch.view(scale).to(device)
     if warm_up:
         spotter.spot(view)
     start = time.perf_counter()

@@ -243,7 +243,7 @@ class DLDModule(StageModule):
         for k, images in same_scale(index):
             place[images] = torch.arange(len(images), device=index.device)
             words = torch.isin(batch.image_index, images).nonzero()[:, 0]
-            view = batch.views[self.selector.scales[k]].select(images)
+            view = batch.view(self.selector.scales[k]).select(images)
             cut, maps = self.student.look(view, batch.sides[words], place[batch.image_index[words]])
             losses.append(self.detection_loss(maps, view.targets))
             strips.append(cut)

@@ -1,5 +1,6 @@
 """Reading photos with a trained student at the resolution its selector chooses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,8 @@ class DynamicSpotter(PhotoReader):
 
     def spot(self, reference: np.ndarray, scale: float) -> list[Word]:
         """See :meth:`PhotoReader.spot`."""
-        return self.spotter.spot(make_view([reference], scale, self.spotter.stride).to(self.device))[0]
+        view, close = (make_view([reference], size, self.spotter.stride) for size in (scale, 1.0))
+        return self.spotter.spot(replace(view, close=close).to(self.device))[0]
 
     def gflops(self, height: int, width: int, words: int) -> float:
         """See :meth:`PhotoReader.gflops`."""

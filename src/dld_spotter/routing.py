@@ -25,6 +25,6 @@ def read_at(spotter: Spotter, scales: Sequence[float], index: Tensor, batch: Spo
     """Read every image at its own scale; ``index`` ``(B,)`` points into ``scales``, polygons are in reference pixels."""
     words: list[list[Word]] = [[] for _ in batch.names]
     for k, images in same_scale(index):
-        for i, found in zip(images.tolist(), spotter.spot(batch.views[scales[k]].select(images)), strict=True):
+        for i, found in zip(images.tolist(), spotter.spot(batch.view(scales[k]).select(images)), strict=True):
             words[i] = found
     return words

@@ -75,19 +75,22 @@ class View(Movable):
         sizes: ``(B, 2)`` int64, height and width of each image without its padding.
         factors: ``(B, 2)`` float32, (x, y) factors from reference pixels to this view's pixels.
         targets: detection targets of this view, where the loader makes them.
+        close: the same images at the reference resolution, for spotters that find words in this view and read them there.
     """
 
     images: Tensor
     sizes: Tensor
     factors: Tensor
     targets: DetectionTargets | None = None
+    close: "View | None" = None
 
     def select(self, index: Tensor) -> "View":
         """Keep the images at ``index`` ``(M,)`` int64."""
         targets = self.targets and DetectionTargets(
             **{f.name: getattr(self.targets, f.name)[index] for f in fields(self.targets)}
         )
-        return View(self.images[index], self.sizes[index], self.factors[index], targets)
+        close = self.close and self.close.select(index)
+        return View(self.images[index], self.sizes[index], self.factors[index], targets, close)
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,10 @@ class SpottingBatch(Movable):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def view(self, scale: float) -> View:
+        """The images at a scale, with the reference close by where there is one."""
+        return replace(self.views[scale], close=self.views.get(1.0))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -123,6 +124,30 @@ def test_factors_bring_words_into_the_view(spotter):
     plain = type(view)(view.images, view.sizes, torch.ones(1, 2), None)
     other = spotter(plain, batch.sides / 2, batch.image_index, batch.labels).recognition
     torch.testing.assert_close(half.logits, other.logits)
+
+
+def test_words_found_from_afar_are_read_close_up(batch):
+    spotter = make_spotter(close_up=True).eval()
+    far, close = (spotter.look(batch.view(scale), batch.sides, batch.image_index)[0] for scale in (0.5, 1.0))
+    assert torch.allclose(far.pixels, close.pixels, atol=1e-5)
+    assert not torch.allclose(far.features, close.features, atol=1e-2)
+
+
+def test_without_close_up_a_view_is_all_that_counts(batch):
+    spotter = make_spotter().eval()
+    offered, alone = (
+        spotter.look(view, batch.sides, batch.image_index)[0].pixels for view in (batch.view(0.5), batch.views[0.5])
+    )
+    assert torch.equal(offered, alone)
+
+
+def test_close_up_moves_no_word(batch):
+    view = batch.view(0.5)
+    spotters = (reader(view, close_up=close_up) for close_up in (False, True))
+    far, close = (spotter.spot(view) for spotter in spotters)
+    assert [len(words) for words in far] == [len(words) for words in close]
+    for before, after in zip(chain(*far), chain(*close), strict=True):
+        assert np.allclose(before.polygon, after.polygon)
 
 
 def test_forcing_repeats_the_forward_pass(spotter, batch):

@@ -112,7 +112,7 @@ class MixtureObjective(SelectionObjective):
     def read_everywhere(self, scales: tuple[float, ...], evidence: Evidence) -> tuple[Tensor, Tensor]:
         """Student at every scale: logits ``(K, N, L, V)`` of the batch's words and detection losses ``(B, K)``."""
         batch = evidence.batch
-        views = [batch.views[scale] for scale in scales]
+        views = [batch.view(scale) for scale in scales]
         with evaluating(evidence.student):
             outputs = [evidence.student(view, batch.sides, batch.image_index, batch.labels) for view in views]
         losses = [self.detection_loss(o.detection, view.targets) for view, o in zip(views, outputs, strict=True)]
@@ -205,7 +205,7 @@ class OutcomeRegression(SelectionObjective):
         counts = []
         for scale in scales:
             with evaluating(evidence.student):
-                found = evidence.student.spot(batch.views[scale].select(first))
+                found = evidence.student.spot(batch.view(scale).select(first))
             images = zip(batch.names, batch.instances, found, strict=False)
             counts.append([self.rules.count(name, truth, words) for name, truth, words in images])
         return torch.tensor(counts, dtype=torch.float32, device=batch.thumbnails.device).transpose(0, 1)

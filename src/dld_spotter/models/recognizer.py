@@ -15,7 +15,7 @@ from dld_spotter.charset import PADDING, START
 from dld_spotter.decoding import State, beam_search, ctc_greedy, greedy_search
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.neck import conv_block
-from dld_spotter.models.roi import sample_strips
+from dld_spotter.models.roi import sample_strips, word_heights
 from dld_spotter.structures import Recognition, Strips
 
 Memory = tuple[Tensor, Tensor]
@@ -85,12 +85,31 @@ class StripEncoder(nn.Module):
         self.outputs = 2 * hidden
 
     def cut(
-        self, images: Tensor, pyramid: Sequence[Tensor], strides: Sequence[int], sides: Tensor, image_index: Tensor
+        self,
+        images: Tensor,
+        pyramid: Sequence[Tensor],
+        strides: Sequence[int],
+        sides: Tensor,
+        image_index: Tensor,
+        image_sides: Tensor | None = None,
     ) -> Strips:
-        """Cut N words out of normalised ``images`` ``(B, 3, H, W)``; ``sides`` are pixels of these images."""
+        """Cut N words out of images, and out of the pyramid of a view of them.
+
+        Args:
+            images: ``(B, 3, H, W)`` float, what the words' pixels are taken from.
+            pyramid: maps at ``strides``.
+            strides: pixels of the view per cell of the maps.
+            sides: ``(N, 2, K, 2)`` pixels of the view.
+            image_index: ``(N,)`` int64.
+            image_sides: the same sides in pixels of ``images``, where these have another resolution than the view.
+        """
         rows, columns = self.size
-        mip = [images, F.avg_pool2d(images, 2), F.avg_pool2d(images, 4)]
-        pixels = sample_strips(mip, (1, 2, 4), sides, image_index, (4 * rows, 4 * columns))
+        image_sides = sides if image_sides is None else image_sides
+        mip = [images]
+        unknown = sides.is_meta or torch.compiler.is_compiling()
+        if unknown or (word_heights(image_sides) > 4 * rows).any():  # only tall words need coarser pixels
+            mip += [F.avg_pool2d(images, 2), F.avg_pool2d(images, 4)]
+        pixels = sample_strips(mip, (1, 2, 4)[: len(mip)], image_sides, image_index, (4 * rows, 4 * columns))
         return Strips(pixels, sample_strips(pyramid, strides, sides, image_index, self.size))
 
     def forward(self, strips: Strips) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,15 @@ PIXEL_STD = (0.229, 0.224, 0.225)
 
 Features = tuple[Tensor, ...]
 """What a family computes once per image and cuts words out of."""
+Close = tuple[Tensor, Tensor]
+"""uint8 images ``(B, 3, H, W)`` and factors ``(B, 2)`` (x, y) that bring a view's pixels to theirs."""
+
+
+def close_up(view: View) -> Close | None:
+    """What a view offers to take words' pixels from, if it is not itself of that resolution."""
+    if view.close is None or torch.equal(view.close.factors, view.factors):
+        return None
+    return view.close.images, view.close.factors / view.factors
 
 
 class Spotter(nn.Module, ABC):
@@ -37,8 +46,15 @@ class Spotter(nn.Module, ABC):
         """Everything that costs per pixel: features and maps of uint8 images ``(B, 3, H, W)``."""
 
     @abstractmethod
-    def cut(self, features: Features, sides: Tensor, image_index: Tensor) -> Strips:
-        """Cut out N words; ``sides`` ``(N, 2, K, 2)`` are pixels of the images."""
+    def cut(self, features: Features, sides: Tensor, image_index: Tensor, close: Close | None = None) -> Strips:
+        """Cut out N words.
+
+        Args:
+            features: what :meth:`detect` has found in a view.
+            sides: ``(N, 2, K, 2)`` pixels of the view.
+            image_index: ``(N,)`` int64.
+            close: the same images at another resolution, for families that take the words' pixels from there.
+        """
 
     @abstractmethod
     def recognize(self, strips: Strips, labels: Tensor) -> Recognition:
@@ -57,7 +73,7 @@ class Spotter(nn.Module, ABC):
             image_index: ``(N,)`` int64.
         """
         features, maps = self.detect(view.images)
-        return self.cut(features, sides * view.factors[image_index][:, None, None, :], image_index), maps
+        return self.cut(features, sides * view.factors[image_index][:, None, None, :], image_index, close_up(view)), maps
 
     def forward(self, view: View, sides: Tensor, image_index: Tensor, labels: Tensor) -> SpotterOutput:
         """Detect in a view and recognise given words in it, see :meth:`look` and :meth:`recognize`."""
@@ -90,6 +106,8 @@ class TextMapSpotter(Spotter):
         postprocess: text map to words.
         min_score: words read with less confidence (detection score times reading score) are dropped.
         blocks: residual blocks behind the recogniser's first and second folding convolution.
+        close_up: take the pixels of words from the reference images where a view offers them: words are found at the
+            view's resolution and read at the full one, which costs per word what it cost before.
     """
 
     def __init__(
@@ -107,6 +125,7 @@ class TextMapSpotter(Spotter):
         strip: Sequence[int] = (8, 32),
         min_score: float = 0.0,
         blocks: Sequence[int] = (0, 0),
+        close_up: bool = False,
     ) -> None:
         super().__init__()
         self.charset = charset
@@ -118,20 +137,30 @@ class TextMapSpotter(Spotter):
         self.recognizer = Recognizer(encoder, len(charset), hidden, max_length, decoder)
         self.postprocess = postprocess
         self.min_score = min_score
+        self.close_up = close_up
         self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)  # as the images come: on CPU a third of the time of single precision
 
     def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:
         """See :meth:`Spotter.detect`; the features are the normalised images and pyramid levels at strides 4, 8 and 16."""
-        normalized = (images.float() - self.mean) / self.std
+        normalized = self.normalize(images)
         pyramid = self.neck(self.backbone(normalized))
         return (normalized, *pyramid), self.head(pyramid[0])
 
-    def cut(self, features: Features, sides: Tensor, image_index: Tensor) -> Strips:
+    def normalize(self, images: Tensor) -> Tensor:
+        """Bring uint8 images to mean 0 and deviation 1 per channel."""
+        return (images.float() - self.mean) / self.std
+
+    def cut(self, features: Features, sides: Tensor, image_index: Tensor, close: Close | None = None) -> Strips:
         """See :meth:`Spotter.cut`."""
         images, *pyramid = features
-        return self.recognizer.encoder.cut(images, pyramid, STRIDES[: len(pyramid)], sides, image_index)
+        strides = STRIDES[: len(pyramid)]
+        if not self.close_up or close is None:
+            return self.recognizer.encoder.cut(images, pyramid, strides, sides, image_index)
+        image_sides = sides * close[1][image_index][:, None, None, :]
+        strips = self.recognizer.encoder.cut(close[0].float(), pyramid, strides, sides, image_index, image_sides)
+        return Strips(self.normalize(strips.pixels), strips.features)  # a few strips rather than the whole image
 
     def recognize(self, strips: Strips, labels: Tensor) -> Recognition:
         """See :meth:`Spotter.recognize`."""
@@ -159,7 +188,7 @@ class TextMapSpotter(Spotter):
         words: list[list[Word]] = [[] for _ in counts]
         if not len(sides):
             return words
-        _, context = self.recognizer.encoder(self.cut(features, sides, image_index))
+        _, context = self.recognizer.encoder(self.cut(features, sides, image_index, close_up(view)))
         labels, scores = self.recognizer.read(context)
         sides = (sides / view.factors[image_index][:, None, None, :]).cpu().numpy()
         scores = scores.float().cpu().numpy() * np.concatenate([scores for _, scores in found])
