@@ -7,7 +7,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from dld_spotter.cost import AreaCost
-from dld_spotter.errors import ConfigError
+from dld_spotter.errors import ConfigError, TrainingError
 from dld_spotter.evaluation import Rules
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TokenKL
@@ -16,7 +16,7 @@ from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.losses.selection import Evidence, MixtureObjective, OutcomeRegression
 from dld_spotter.models.selector import FixedScale, GumbelSelector, QualitySelector, RandomScale
 from dld_spotter.module import DLDModule, TeacherModule, mean_or_zero
-from dld_spotter.structures import ScaleChoice
+from dld_spotter.structures import ScaleChoice, Word
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter
 
@@ -349,6 +349,29 @@ def test_validation_scores_every_image(batch):
     module.validation_step(batch, 0)
     module.on_validation_epoch_end()
     assert module.logged["val/hmean"] == 0
+
+
+def test_an_epoch_is_worth_what_it_reads_less_what_it_spends(batch):
+    module = make_module(FixedScale(SCALES, 0.2, [0.5, 1.0, 2.0], scale=0.5)).eval()
+    words = [
+        [Word(polygon, text, 1.0) for polygon, text in zip(i.polygons, i.transcriptions, strict=True)] for i in batch.instances
+    ]
+    module.student.spot = lambda view: [
+        words[int((batch.views[0.5].images == image).flatten(1).all(1).nonzero()[0])] for image in view.images
+    ]
+    module.validation_step(batch, 0)
+    module.on_validation_epoch_end()
+    costs = module.cost_model.relative(batch.views[1.0].sizes, SCALES)[:, 1]
+    assert module.logged["val/hmean"] == 1
+    assert module.logged["val/value"] == pytest.approx(1 - 0.2 * float(costs.mean()))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_ends_the_training(batch, value):
+    module = make_module()
+    module.detection_loss.forward = lambda maps, targets: torch.full((len(maps.text),), value)
+    with pytest.raises(TrainingError, match=rf"the loss is {value:g} at step 0 \(detection={value:g}\) on images such as"):
+        module.training_step(batch, 0)
 
 
 def test_checkpoints_say_what_they_hold():

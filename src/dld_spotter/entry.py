@@ -50,8 +50,8 @@ NOISE = (
     r"Checkpoint directory .* exists and is not empty",
     r"Found \d+ module\(s\) in eval mode",  # the frozen teacher
     r"The '\w+' does not have many workers",  # the number of workers is ours to choose
-    r"`ModelCheckpoint\(monitor='val/hmean'\)` could not find",  # a stage that ends before its first validation
-    r"It is recommended to use `self.log\('val/hmean'",  # which is counted over all processes already
+    r"`ModelCheckpoint\(monitor='val/value'\)` could not find",  # a stage that ends before its first validation
+    r"It is recommended to use `self.log\('val/(hmean|value)'",  # which is counted over all processes already
 )
 """Warnings of libraries that a user can do nothing about."""
 

@@ -19,3 +19,7 @@ class CheckpointError(SpotterError):
 
 class StorageError(SpotterError):
     """A file cannot be written or read for want of space or permission, or because its folder is none."""
+
+
+class TrainingError(SpotterError):
+    """A training cannot go on."""

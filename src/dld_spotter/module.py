@@ -8,9 +8,10 @@ from lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MeanMetric
 
 from dld_spotter.cost import CostModel
-from dld_spotter.errors import ConfigError
+from dld_spotter.errors import ConfigError, TrainingError
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.losses.objective import Objective
@@ -28,7 +29,10 @@ NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 class StageModule(LightningModule):
-    """What both stages share: supervised losses, optimiser, validation by end-to-end Hmean.
+    """What both stages share: supervised losses, optimiser, validation.
+
+    The best epoch is the one of the highest ``val/value``: end-to-end Hmean minus the cost weight times the mean relative cost,
+    since an epoch that reads better may only have spent more.
 
     Args:
         detection_loss: loss of the text map.
@@ -56,6 +60,7 @@ class StageModule(LightningModule):
         self.scheduler_factory = scheduler
         self.provenance = provenance
         self.hmean = EndToEndHmean()
+        self.spent = MeanMetric()
 
     def configure_optimizers(self) -> dict[str, Any]:
         """One optimiser over everything that learns."""
@@ -74,19 +79,33 @@ class StageModule(LightningModule):
         checkpoint["dld_spotter"] = self.provenance
 
     def log_terms(self, terms: dict[str, Tensor], loss: Tensor, batch: SpottingBatch) -> None:
-        """Log every term by name, and the weighted sum."""
+        """Log every term by name, and the weighted sum.
+
+        Raises:
+            TrainingError: the sum is not finite, and no step could follow.
+        """
+        if not loss.detach().isfinite():
+            wrong = ", ".join(f"{name}={value.item():g}" for name, value in terms.items() if not value.detach().isfinite())
+            raise TrainingError(
+                f"the loss is {loss.item():g} at step {self.global_step} ({wrong or 'every term is finite'}) on images such as "
+                f"{batch.names[0]}; lower stages.*.lr or trainer.gradient_clip_val and resume from last.ckpt"
+            )
         values = {f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": loss.detach()}
         self.log_dict(values, batch_size=len(batch))
         self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch))
 
-    def score(self, words: list[list[Word]], batch: SpottingBatch) -> None:
-        """Add the words read in a validation batch to the Hmean."""
+    def score(self, words: list[list[Word]], batch: SpottingBatch, charge: Tensor) -> None:
+        """Add the words read in a validation batch to the Hmean, and what reading them is charged ``(B,)`` to the mean."""
         self.hmean.update(words, batch.instances)
+        self.spent.update(charge)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the Hmean of the whole validation set."""
-        self.log("val/hmean", self.hmean.compute()["hmean"], prog_bar=True)
+        """Log the Hmean of the whole validation set, and its value: the Hmean less what was charged for it."""
+        hmean = self.hmean.compute()["hmean"]
+        self.log("val/hmean", hmean, prog_bar=True)
+        self.log("val/value", hmean - self.spent.compute())
         self.hmean.reset()
+        self.spent.reset()
 
 
 class TeacherModule(StageModule):
@@ -130,8 +149,8 @@ class TeacherModule(StageModule):
         return loss
 
     def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
-        """Read the reference view."""
-        self.score(self.teacher.spot(batch.views[1.0]), batch)
+        """Read the reference view, at no charge."""
+        self.score(self.teacher.spot(batch.views[1.0]), batch, torch.zeros(len(batch)))
 
 
 class DLDModule(StageModule):
@@ -257,7 +276,7 @@ class DLDModule(StageModule):
         costs = self.cost_model.relative(sizes, self.selector.scales)
         index = self.selector.choose(batch.thumbnails, sizes, costs)
         words = read_at(self.student, self.selector.scales, index, batch)
-        self.score(words, batch)
+        self.score(words, batch, self.selector.gammas[self.selector.head()] * costs.gather(1, index[:, None])[:, 0])
 
 
 def mean_or_zero(values: Tensor) -> Tensor:

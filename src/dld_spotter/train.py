@@ -34,7 +34,7 @@ def train(config: DictConfig, folder: Path) -> float:
     """Run the stages that ``config`` asks for and leave everything in ``folder``.
 
     Returns:
-        the metric a sweep optimises: best validation Hmean of the last stage.
+        the metric a sweep optimises: the best ``val/value`` of the last stage, see :class:`dld_spotter.module.StageModule`.
     """
     if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
         raise ConfigError(f"seed={config.seed} must be a whole number from 0 to 2**32 - 1; give such as seed=1")
@@ -90,7 +90,7 @@ def run_stages(
     """Run the stages that are asked for and write their weights to ``checkpoints``.
 
     Returns:
-        best validation Hmean of the last stage; the models by name; the selector, if there is one.
+        best ``val/value`` of the last stage; the models by name; the selector, if there is one.
     """
     fit_stage = partial(fit, config, checkpoints=checkpoints, loggers=loggers, interrupted=interrupted, processes=processes)
     score = 0.0
@@ -200,7 +200,7 @@ def fit(
     """Train one stage; afterwards ``module`` holds the weights of the best epoch.
 
     Returns:
-        that epoch's validation Hmean and checkpoint; 0 and None where nothing was validated.
+        that epoch's ``val/value`` and checkpoint; 0 and None where nothing was validated.
     """
     trainer = assembly.build_trainer(config, loggers, stage_folders(checkpoints)[stage], config.stages[stage].epochs)
     resume = config.resume if interrupted == stage else None

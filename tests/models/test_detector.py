@@ -62,10 +62,17 @@ def test_sides_run_in_reading_direction(angle):
     np.testing.assert_allclose(steps, steps.mean(), rtol=1e-3)
 
 
-@pytest.mark.parametrize("angle", [60, 75, 90, -60, 180])
-def test_the_reading_direction_is_guessed_within_45_degrees_of_level(angle):
-    """A text map does not tell which way a word is read: the region is found, the direction taken is that nearest to level."""
-    polygon = turned_box(160, 128, 120, 30, angle)
+@pytest.mark.parametrize("angle", [60, 75, 88, -60, -88])
+def test_long_words_are_followed_up_and_down(angle):
+    polygon = turned_box(160, 128, 120, 24, angle)
+    sides, _ = DECODE(target_map([polygon]), 256, 320)
+    np.testing.assert_allclose(sides[0, :, [0, -1]].reshape(-1, 2), polygon[[0, 3, 1, 2]], atol=3)
+
+
+@pytest.mark.parametrize(("angle", "size"), [(60, (70, 30)), (90, (70, 30)), (-60, (70, 30)), (180, (120, 30))])
+def test_the_reading_direction_is_guessed_within_45_degrees_of_level(angle, size):
+    """A text map does not tell which way a word is read: of a short word the direction taken is that nearest to level."""
+    polygon = turned_box(160, 128, *size, angle)
     sides, _ = DECODE(target_map([polygon]), 256, 320)
     assert iou(sides_to_polygon(sides[0]), polygon) > 0.8
     along = sides[0, :, -1] - sides[0, :, 0]

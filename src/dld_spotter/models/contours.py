@@ -16,7 +16,8 @@ class TextMapDecoder:
     """Turn a text map into words: contours, un-clipping, sides.
 
     A text map does not tell which way a word is read. The direction is guessed: within 45 degrees of level, from left to
-    right. Words that are turned further are found, but their strips run across them.
+    right; of what is ``turned_above`` times as long across, along its long axis, as far from left to right as that goes. Short
+    words that are turned further than 45 degrees are found, but their strips run across them.
 
     Args:
         threshold: probability above which a cell belongs to a word.
@@ -26,6 +27,8 @@ class TextMapDecoder:
         max_words: at most this many words per image, the largest first.
         points: points K per side.
         curved_below: a region that fills less of its rectangle than this is followed as a curve.
+        turned_above: a region more than so many times as tall as it is wide is a word turned by more than 45 degrees; digits
+            and capitals that stand alone are up to 3 times as tall.
     """
 
     threshold: float = 0.3
@@ -35,6 +38,7 @@ class TextMapDecoder:
     max_words: int = 200
     points: int = 8
     curved_below: float = 0.7
+    turned_above: float = 3.5
 
     def __call__(self, probability: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Find the words of one image.
@@ -89,6 +93,9 @@ class TextMapDecoder:
         # quarter turn that they report.
         quarters = round(angle / 90)
         length, thickness = size if quarters % 2 == 0 else size[::-1]
+        if thickness > self.turned_above * length:
+            quarters += 1 if angle > 90 * quarters else -1  # of the two ways along the long axis the one to the right
+            length, thickness = thickness, length
         radians = np.deg2rad(angle - 90 * quarters)
         axes = np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
         along = np.linspace(-length / 2, length / 2, self.points)
