@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from dld_spotter.cost import CostModel, selector_gflops
 from dld_spotter.errors import ConfigError
 from dld_spotter.latency import Line
-from dld_spotter.models.selector import QualitySelector, Selector
+from dld_spotter.models.selector import Selector
 from dld_spotter.spending import Request
 from dld_spotter.structures import SpottingBatch
 from dld_spotter.tradeoff import Calibration, allocate
@@ -67,7 +67,7 @@ def _ask(selector: Selector, batch: SpottingBatch, flops: CostModel) -> tuple[Te
     thumbnails, sizes = batch.thumbnails.to(parameter.device), batch.views[1.0].sizes.to(parameter.device)
     costs = flops.relative(sizes, selector.scales)
     words = torch.tensor([len(instances) for instances in batch.instances])
-    losses = selector.losses(thumbnails, sizes) if isinstance(selector, QualitySelector) else costs[:, :0]
+    losses = selector.losses(thumbnails, sizes) if selector.rule == "losses" else costs[:, :0]
     index = torch.stack([choice.index for choice in selector(thumbnails, sizes, costs)], dim=1)
     full = [flops.cost(*size) for size in sizes.tolist()]
     return (

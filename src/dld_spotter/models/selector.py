@@ -27,9 +27,12 @@ class Selector(nn.Module, ABC):
         gammas: the cost weights it decides for, ascending.
         trainable: whether it learns.
         gumbel_temperature: temperature of its decisions at the start of training.
+        rule: what its network judges scales by: ``losses`` to which any cost is added, ``heads`` of logits for cost weights
+            of their own, or ``none``.
     """
 
     gumbel_temperature: float = 1.0
+    rule: str = "none"
 
     def __init__(self, scales: Sequence[float], gamma: float, factors: Sequence[float], trainable: bool) -> None:
         super().__init__()
@@ -171,6 +174,8 @@ class GumbelSelector(Selector):
         gumbel_temperature: temperature at the start of training; a callback cools it.
     """
 
+    rule = "heads"
+
     def __init__(
         self,
         scales: Sequence[float],
@@ -235,6 +240,7 @@ class QualitySelector(Selector):
         explore: share of training images that are read at a scale drawn at random, whatever is predicted.
     """
 
+    rule = "losses"
     table: Tensor
     """``(2, bins + 1, K)`` words read rightly and falsely per word of a height, and in the last row per image."""
     words: Tensor
