@@ -3,13 +3,10 @@
 from dataclasses import asdict, dataclass
 from math import isfinite
 from numbers import Real
-from typing import TYPE_CHECKING
 
 from dld_spotter.errors import ConfigError
 from dld_spotter.latency import Line
-
-if TYPE_CHECKING:
-    from dld_spotter.tradeoff import Calibration
+from dld_spotter.tradeoff import BudgetController, Calibration
 
 BUDGETS = {"budget": "of full resolution", "budget_gflops": "GFLOP", "budget_ms": "ms"}
 """Names of budgets and what their means per image are counted in."""
@@ -73,9 +70,7 @@ class Spending:
         ConfigError: the budget cannot be met.
     """
 
-    def __init__(self, name: str, amount: float, calibration: "Calibration", line: Line | None = None) -> None:
-        from dld_spotter.tradeoff import BudgetController  # the plots of that package take long to import
-
+    def __init__(self, name: str, amount: float, calibration: Calibration, line: Line | None = None) -> None:
         self.name, self.amount, self.line = name, amount, line
         target = amount
         if name == "budget":

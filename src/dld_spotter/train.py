@@ -94,6 +94,8 @@ def run_stages(
     """
     fit_stage = partial(fit, config, checkpoints=checkpoints, loggers=loggers, interrupted=interrupted, processes=processes)
     score = 0.0
+    if config.stages.distillation.epochs:
+        assembly.build_dld_module(config, teacher)  # what it refuses is told now rather than after the teacher stage
     if interrupted != "distillation":  # whose checkpoint holds the teacher too
         if config.stages.teacher.epochs:
             score, _ = fit_stage("teacher", assembly.build_teacher_module(config, teacher))

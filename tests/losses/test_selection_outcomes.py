@@ -112,6 +112,12 @@ def test_memory_keeps_the_latest_rows():
     assert torch.equal(tenfold[:, 0], 10.0 * numbers)
 
 
+def test_memory_keeps_the_last_of_too_many_rows():
+    memory = Memory(5)
+    memory.add(torch.arange(12))
+    assert sorted(memory.rows()[0].tolist()) == [7, 8, 9, 10, 11]
+
+
 @pytest.mark.parametrize("setting", ["capacity", "images"])
 def test_learning_from_nothing_is_refused(setting):
     with pytest.raises(ConfigError, match=rf"selection\.{setting} .*found 0"):

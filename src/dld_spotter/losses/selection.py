@@ -276,7 +276,8 @@ class Memory:
         return min(self.seen, self.capacity)
 
     def add(self, *rows: Tensor) -> None:
-        """Keep rows ``(B, ...)`` of each column in the place of the oldest."""
+        """Keep rows ``(B, ...)`` of each column in the place of the oldest; of more than there is room for the last ones."""
+        rows = tuple(row[-self.capacity :] for row in rows)
         if not self.columns:
             self.columns = [row.new_empty(self.capacity, *row.shape[1:]) for row in rows]
         count = len(rows[0])

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from dld_spotter.tradeoff.points import Point
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # One look per method; models differ by colour where a method has several.
 STYLES: dict[str, dict[str, Any]] = {
@@ -32,6 +32,8 @@ def plot(points: Iterable[Point], path: str | Path, title: str = "", size: tuple
 
     Static and dynamic points carry their 95 % intervals, the lowest static line its scales.
     """
+    from matplotlib.figure import Figure  # takes long to import, and only pictures need it
+
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     draw(axes, points)
@@ -40,7 +42,7 @@ def plot(points: Iterable[Point], path: str | Path, title: str = "", size: tuple
     figure.savefig(path, dpi=160)
 
 
-def draw(axes: Axes, points: Iterable[Point]) -> None:
+def draw(axes: "Axes", points: Iterable[Point]) -> None:
     """Draw one line per method and model into existing axes."""
     lines = _lines(points)
     statics = [model for method, model in lines if method == "static"]
@@ -79,7 +81,7 @@ def _lines(points: Iterable[Point]) -> dict[tuple[str, str], list[Point]]:
     return {key: sorted(line, key=lambda point: point.relative_cost) for key, line in lines.items()}
 
 
-def _draw_line(axes: Axes, line: list[Point], label: str, style: dict[str, Any], with_bars: bool) -> None:
+def _draw_line(axes: "Axes", line: list[Point], label: str, style: dict[str, Any], with_bars: bool) -> None:
     costs, heights = [point.relative_cost for point in line], [100 * point.hmean for point in line]
     axes.plot(costs, heights, label=label, **style)
     bars = [point for point in line if point.hmean_interval]
@@ -99,7 +101,7 @@ def _draw_line(axes: Axes, line: list[Point], label: str, style: dict[str, Any],
         )
 
 
-def _name_scales(axes: Axes, line: list[Point]) -> None:
+def _name_scales(axes: "Axes", line: list[Point]) -> None:
     for point in line:
         axes.annotate(
             f"scale {point.scale:g}" if point is line[0] else f"{point.scale:g}",
@@ -111,7 +113,9 @@ def _name_scales(axes: Axes, line: list[Point]) -> None:
         )
 
 
-def _dress(axes: Axes, costs: list[float]) -> None:
+def _dress(axes: "Axes", costs: list[float]) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     axes.set_xscale("log")
     if costs:
         low, high = min(costs) / 1.12, max(costs) * 1.12
