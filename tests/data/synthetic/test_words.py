@@ -3,6 +3,7 @@ import pytest
 
 from dld_spotter.charset import PRINTABLE_ASCII
 from dld_spotter.data.synthetic import WordSource
+from dld_spotter.data.synthetic.words import DEFAULT_MIX
 from dld_spotter.errors import ConfigError, DataError
 
 
@@ -59,3 +60,18 @@ def test_unusable_word_list_is_named(tmp_path, content):
 def test_bad_settings(arguments):
     with pytest.raises(ConfigError, match=r"words\."):
         WordSource(**arguments)
+
+
+def test_names_come_when_they_are_asked_for_and_only_then():
+    names = draw(WordSource(mix={"name": 1}), 2000)
+    assert {"O'Brien", "SMITH", "Zoe", "Müller"} & set(names) or len(set(names)) > 400
+    assert all(name[0].isupper() for name in names)
+    assert sum(name.endswith("'s") for name in names) > 50
+    assert sum(name.endswith(".") for name in names) > 100
+    assert set("".join(names)) <= set(PRINTABLE_ASCII)
+    mixed = draw(WordSource(mix={"number": 0.5, "name": 0.5}), 1000)
+    assert 400 < sum(any(char.isalpha() for char in word) for word in mixed) < 600
+
+
+def test_the_default_mix_is_the_one_that_published_scenes_were_made_with():
+    assert draw(WordSource(), 500) == draw(WordSource(mix=DEFAULT_MIX | {"name": 0}), 500)

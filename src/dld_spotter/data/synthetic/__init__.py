@@ -6,6 +6,7 @@ from dld_spotter.data.synthetic.dataset import SyntheticScenes
 from dld_spotter.data.synthetic.degrade import Degradation
 from dld_spotter.data.synthetic.fonts import FontBook
 from dld_spotter.data.synthetic.layout import REGIMES, DenseLayout, MixedLayout, Regime, SceneLayout
+from dld_spotter.data.synthetic.occlude import Occlusion
 from dld_spotter.data.synthetic.paste import CropPaste
 from dld_spotter.data.synthetic.scene import SceneRenderer
 from dld_spotter.data.synthetic.words import WordSource
@@ -19,6 +20,7 @@ __all__ = [
     "DenseLayout",
     "FontBook",
     "MixedLayout",
+    "Occlusion",
     "Regime",
     "SceneLayout",
     "SceneRenderer",

@@ -1,17 +1,24 @@
-"""What a camera does to a scene: blur, noise, exposure, compression."""
+"""What a camera does to a scene: blur, low light, noise, exposure, compression."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 
 import cv2
 import numpy as np
 
+from dld_spotter.errors import ConfigError
+
 NOISE_SIDE = 1024
+MOST_DEFOCUS = 6.0  # pixels of radius
+LIGHT = (0.15, 0.5)  # of a picture taken in low light
+GRAIN = 12.0  # grey levels of noise that low light brings, relative to what light is left
 
 
 @dataclass(frozen=True)
 class Degradation:
     """Degrades images, never so far that the smallest words are wiped out.
+
+    Defocus and low light are off by default, and draw nothing then: a seed keeps the images that it had before they were there.
 
     Args:
         blur_probability: share of images with Gaussian or motion blur.
@@ -22,6 +29,9 @@ class Degradation:
         exposure_probability: share of images with changed contrast, brightness and gamma.
         jpeg_probability: share of images that pass through JPEG.
         jpeg_quality: lowest and highest quality.
+        defocus_probability: share of the images without other blur that are out of focus.
+        defocus: largest radius of the disc that a point becomes, relative to the height of the smallest word.
+        low_light_probability: share of images taken in low light: dark, tinted and grainy.
     """
 
     blur_probability: float = 0.4
@@ -32,6 +42,14 @@ class Degradation:
     exposure_probability: float = 0.5
     jpeg_probability: float = 0.5
     jpeg_quality: tuple[int, int] = (40, 95)
+    defocus_probability: float = 0.0
+    defocus: float = 0.12
+    low_light_probability: float = 0.0
+
+    def __post_init__(self) -> None:
+        chances = {field.name: getattr(self, field.name) for field in fields(self) if field.name.endswith("_probability")}
+        if not all(0 <= chance <= 1 for chance in chances.values()):
+            raise ConfigError(f"degradation.*_probability must lie in 0..1, found {chances}")
 
     def apply(self, rng: np.random.Generator, image: np.ndarray, text_height: float) -> np.ndarray:
         """Degrade ``image`` ``(H, W, 3)`` uint8 whose smallest word is ``text_height`` pixels high."""
@@ -40,6 +58,10 @@ class Degradation:
         if rng.random() < self.blur_probability:
             sigma = min(rng.uniform(0.2, 1.0) * self.blur * text_height, 3.0)
             image = _motion_blur(rng, image, 3.5 * sigma) if rng.random() < 0.3 else cv2.GaussianBlur(image, (0, 0), sigma)
+        elif self.defocus_probability and rng.random() < self.defocus_probability:
+            image = _defocus(image, min(rng.uniform(0.3, 1.0) * self.defocus * text_height, MOST_DEFOCUS))
+        if self.low_light_probability and rng.random() < self.low_light_probability:
+            image = _darken(rng, image)
         if rng.random() < self.exposure_probability:
             image = cv2.LUT(image, _exposure(rng))
         if rng.random() < self.noise_probability:
@@ -66,6 +88,22 @@ def _motion_blur(rng: np.random.Generator, image: np.ndarray, length: float) -> 
     cv2.line(kernel, tuple(map(int, start)), tuple(map(int, end)), 1.0, 1, cv2.LINE_AA, 8)
     kernel[middle, middle] = max(kernel[middle, middle], 1.0)
     return cv2.filter2D(image, -1, kernel / kernel.sum())
+
+
+def _defocus(image: np.ndarray, radius: float) -> np.ndarray:
+    """Spread every point over a disc, as a lens out of focus does."""
+    reach = int(np.ceil(radius))
+    distance = np.hypot(*np.ogrid[-reach : reach + 1, -reach : reach + 1])
+    disc = np.clip(radius + 0.5 - distance, 0, 1).astype(np.float32)
+    return cv2.filter2D(image, -1, disc / disc.sum())
+
+
+def _darken(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Take most of the light away, more of the blue than of the red, and add the grain of a sensor that sees little."""
+    light = rng.uniform(*LIGHT)
+    tint = light * np.array([1.0, rng.uniform(0.8, 1.0), rng.uniform(0.6, 1.0)])
+    table = np.rint(np.arange(256)[:, None] * tint).astype(np.uint8)
+    return _add_noise(rng, cv2.LUT(image, table[None]), light * rng.uniform(0.2, 1.0) * GRAIN)
 
 
 def _exposure(rng: np.random.Generator) -> np.ndarray:

@@ -7,6 +7,7 @@ from dld_spotter.data.synthetic.block import Typesetter
 from dld_spotter.data.synthetic.degrade import Degradation
 from dld_spotter.data.synthetic.fonts import FontBook
 from dld_spotter.data.synthetic.layout import Layout, SceneLayout
+from dld_spotter.data.synthetic.occlude import Occlusion
 from dld_spotter.data.synthetic.paint import paint_block
 from dld_spotter.data.synthetic.paste import PlacedCrop, paste_crop
 from dld_spotter.data.synthetic.words import WordSource
@@ -24,6 +25,7 @@ class SceneRenderer:
         backgrounds: source of backgrounds.
         degradation: camera.
         min_legible_height: words whose box is lower than this many pixels are marked ``ignore``.
+        occlusion: what stands before the words; nothing where None.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class SceneRenderer:
         backgrounds: Backgrounds | None = None,
         degradation: Degradation | None = None,
         min_legible_height: float = 8.0,
+        occlusion: Occlusion | None = None,
     ) -> None:
         self.seed = seed
         self.layout = layout or SceneLayout()
@@ -42,6 +45,7 @@ class SceneRenderer:
         self.backgrounds = backgrounds or Backgrounds()
         self.degradation = degradation or Degradation()
         self.min_legible_height = min_legible_height
+        self.occlusion = occlusion
 
     def render(self, index: int) -> Sample:
         """Render image ``index``; its name tells regime, seed and index."""
@@ -51,11 +55,13 @@ class SceneRenderer:
         for placed in scene.blocks:
             (paste_crop if isinstance(placed, PlacedCrop) else paint_block)(rng, image, placed)
         polygons = [polygon for placed in scene.blocks for polygon in placed.polygons]
+        hidden = self.occlusion.apply(rng, image, polygons) if self.occlusion else [False] * len(polygons)
         heights = [_height(polygon) for polygon in polygons]
         image = self.degradation.apply(rng, image, min((h for h in heights if h >= self.min_legible_height), default=32.0))
         texts = [text for placed in scene.blocks for text in placed.texts]
         unknown = [ignore for placed in scene.blocks for ignore in placed.ignore]
-        ignore = [unreadable or height < self.min_legible_height for unreadable, height in zip(unknown, heights, strict=True)]
+        low = [height < self.min_legible_height for height in heights]
+        ignore = [any(reasons) for reasons in zip(unknown, low, hidden, strict=True)]
         return Sample(image, TextInstances.of(polygons, texts, ignore), f"{scene.regime}_{self.seed}_{index}")
 
 

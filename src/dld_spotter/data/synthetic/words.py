@@ -12,7 +12,10 @@ from dld_spotter.charset import PRINTABLE_ASCII
 from dld_spotter.errors import ConfigError, DataError
 
 BUILT_IN_WORDS = Path(__file__).with_name("words.txt")
+BUILT_IN_NAMES = Path(__file__).with_name("names.txt")
 DEFAULT_MIX = {"word": 0.6, "number": 0.08, "price": 0.05, "date": 0.03, "code": 0.06, "random": 0.11, "punctuated": 0.07}
+KINDS = (*DEFAULT_MIX, "name")
+"""What a mix may hold; the default one is older than names, and stays as it is for the scenes that were made with it."""
 OPENING = "\"'([{<*#@$&~+-"
 CLOSING = ".,:;!?%'\")]}>*+-/"
 WRAPPED = ("'{}'", '"{}"', "({})", "[{}]", "{{{}}}", "<{}>")
@@ -42,12 +45,13 @@ def read_words(path: Path) -> tuple[str, ...]:
 
 
 class WordSource:
-    """Draws the words of a scene: dictionary words in every case, numbers, prices, dates, codes, random strings.
+    """Draws the words of a scene: dictionary words in every case, names, numbers, prices, dates, codes, random strings.
 
     Args:
         charset: the characters a word may hold; others are replaced by their other case or left out.
         word_list: file with one word a line; the built-in English list where it is None.
-        mix: kind -> relative frequency, kinds as in ``DEFAULT_MIX``; ``{"random": 1}`` draws from ``charset`` alone.
+        mix: kind of ``KINDS`` -> relative frequency, ``DEFAULT_MIX`` where None; ``{"random": 1}`` draws from
+            ``charset`` alone.
         max_length: longest word in characters.
     """
 
@@ -59,9 +63,9 @@ class WordSource:
         max_length: int = 24,
     ) -> None:
         mix = dict(DEFAULT_MIX if mix is None else mix)
-        unknown = sorted(set(mix) - set(DEFAULT_MIX))
+        unknown = sorted(set(mix) - set(KINDS))
         if unknown or min(mix.values(), default=0) < 0 or sum(mix.values()) <= 0:
-            raise ConfigError(f"words.mix must map some of {sorted(DEFAULT_MIX)} to frequencies of at least 0, found {mix}")
+            raise ConfigError(f"words.mix must map some of {sorted(KINDS)} to frequencies of at least 0, found {mix}")
         if not charset.strip() or max_length < 1:
             raise ConfigError(
                 f"words.charset must hold characters and words.max_length be positive, found {charset!r}, {max_length}"
@@ -84,6 +88,7 @@ class WordSource:
             "code": _code,
             "random": self._random,
             "punctuated": self._punctuated,
+            "name": _name,
         }
         return self._fit(make[kind](rng)) or self._random(rng)
 
@@ -147,6 +152,20 @@ def _date(rng: np.random.Generator) -> str:
         int(rng.integers(low, high)) for low, high in ((1, 29), (1, 13), (1950, 2040), (0, 60), (0, 24))
     )
     return _pick(rng, DATE_FORMS).format(d=day, m=month, y=year, s=short, h=hour)
+
+
+def _name(rng: np.random.Generator) -> str:
+    """Draw a name of a person: given name or surname, at times an initial, a possessive, or all in capitals."""
+    name, form = _pick(rng, read_words(BUILT_IN_NAMES)), rng.random()
+    if form < 0.08:
+        return f"{name[0]}."
+    if form < 0.16:
+        return f"{name[0]}.{_pick(rng, string.ascii_uppercase)}."
+    if form < 0.26:
+        return f"{name}'s"
+    if form < 0.32:
+        return f"{name}-{_pick(rng, read_words(BUILT_IN_NAMES))}"
+    return name.upper() if form < 0.5 else name
 
 
 def _code(rng: np.random.Generator) -> str:
