@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import lightning
@@ -9,7 +10,7 @@ from torch.utils.data import Subset
 from dld_spotter.data.collate import Collate
 from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.data.splits import NamedPart
-from dld_spotter.data.transforms import TransformedDataset, default_transforms
+from dld_spotter.data.transforms import TextTransforms, TransformedDataset, default_transforms
 from dld_spotter.errors import ConfigError, DataError
 from tests.data.samples import box, sample
 from tests.data.test_collate import CHARSET, assert_same
@@ -77,6 +78,11 @@ def test_damage_found_by_any_worker_is_reported_at_the_end(workers, caplog):
     assert "2 of 6 entries were damaged and skipped" in caplog.text
 
 
+def test_only_training_leaves_the_resizing_to_the_device():
+    with pytest.raises(ConfigError, match=r"set data\.train_collate\.on_device instead"):
+        SpottingDataModule(scenes(), None, None, replace(COLLATE, on_device=True))
+
+
 def test_what_is_missing_is_named():
     data = SpottingDataModule(scenes(1), None, None, COLLATE, batch_size=2)
     with pytest.raises(ConfigError, match=r"data\.test is not set"):
@@ -121,6 +127,25 @@ def test_processes_share_the_images():
         data.train_dataloader()
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("endless", [False, True])
+def test_no_image_is_seen_by_two_processes_or_workers(workers, endless):
+    """Three ranks with their workers: every pass is shared out without overlap, and all but what is dropped is seen."""
+    pages = scenes(20)
+    train = TransformedDataset(pages, TextTransforms([])) if endless else pages
+    data = module(train, workers=workers)
+    seen = {}
+    for rank in range(3):
+        data.trainer = SimpleNamespace(world_size=3, global_rank=rank)
+        loader = data.train_dataloader()
+        for epoch in (0, 1):
+            seen[rank, epoch] = [name for batch in passes(loader, [epoch]) for name in batch.names]
+    for epoch in (0, 1):
+        names = [name for rank in range(3) for name in seen[rank, epoch]]
+        assert len(names) == len(set(names)) == 18, "three times three batches of two"
+    assert seen[0, 0] != seen[0, 1]
+
+
 class Recorder(lightning.LightningModule):
     """Keeps the names it sees."""
 
@@ -131,20 +156,26 @@ class Recorder(lightning.LightningModule):
 
     def training_step(self, batch, index):
         self.names.append((self.current_epoch, batch.names))
+        assert all(view.images.shape[1] == 3 for view in batch.views.values())
+        assert len(batch.views) == 1
         return self.weight * batch.thumbnails.float().mean()
 
     def validation_step(self, batch, index):
         assert len(batch.views) == 2
+        assert all(view.images.shape[1] == 3 for view in batch.views.values())
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def test_the_trainer_chooses_the_pass(tmp_path):
+@pytest.mark.parametrize("on_device", [False, True])
+def test_the_trainer_chooses_the_pass_and_gets_whole_views(tmp_path, on_device):
     recorder = Recorder()
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = lightning.Trainer(max_epochs=2, accelerator="cpu", default_root_dir=tmp_path, num_sanity_val_steps=0, **options)
-    trainer.fit(recorder, datamodule=module())
+    data = module()
+    data.train_collate = replace(TRAINING, on_device=on_device)
+    trainer.fit(recorder, datamodule=data)
     loader = module().train_dataloader()
     expected = [(epoch, batch.names) for epoch in (0, 1) for batch in passes(loader, [epoch])]
     assert recorder.names == expected

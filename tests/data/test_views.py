@@ -6,7 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dld_spotter.data.views import ReferenceSize, make_thumbnails, make_view, resize, to_reference
+from dld_spotter.charset import Charset
+from dld_spotter.data import views
+from dld_spotter.data.collate import Collate
+from dld_spotter.data.views import ReferenceSize, fill_frames, make_thumbnails, make_view, resize, to_reference
 from dld_spotter.errors import ConfigError
 from dld_spotter.structures import Sample, TextInstances
 
@@ -107,3 +110,45 @@ def test_reference_takes_the_polygons_along():
 def test_a_size_of_nothing_is_refused():
     with pytest.raises(ConfigError, match=r"reference\.short must be at least 1 pixel, found 0"):
         ReferenceSize(0)
+
+
+SIZES = [(60, 90), (31, 47), (90, 33), (1, 1), (200, 64)]
+
+
+def batch_of(images, scales, **options):
+    samples = [Sample(image, TextInstances.of([], []), str(number)) for number, image in enumerate(images)]
+    return Collate(Charset("ab"), scales, thumbnail=8, **options)(samples)
+
+
+def assert_same_view(first, second, tolerance=0):
+    assert first.images.shape == second.images.shape
+    assert (first.images.int() - second.images.int()).abs().max() <= tolerance
+    assert first.images.is_contiguous(memory_format=torch.channels_last)
+    assert first.sizes.equal(second.sizes)
+    assert first.factors.equal(second.factors)
+    for name in ("text", "care", "border", "border_care"):
+        assert getattr(first.targets, name).equal(getattr(second.targets, name))
+
+
+@pytest.mark.parametrize("scales", [(1.0, 0.5), (0.5, 0.3, 1.4), (1.0,)])
+def test_the_device_makes_the_views_that_the_loader_makes(scales):
+    images = [np.random.default_rng(n).integers(0, 256, (*size, 3), np.uint8) for n, size in enumerate(SIZES)]
+    made, sent = batch_of(images, scales), batch_of(images, scales, on_device=True)
+    assert [view.images.shape[1] for view in sent.views.values()].count(3) == 1, "one view travels"
+    filled = fill_frames(sent)
+    assert set(filled.views) == set(made.views) == set(scales)
+    for scale in scales:
+        assert_same_view(filled.views[scale], made.views[scale])
+
+
+def test_a_device_that_resizes_in_floating_point_differs_by_one_at_most(monkeypatch):
+    images = [np.random.default_rng(n).integers(0, 256, (*size, 3), np.uint8) for n, size in enumerate(SIZES)]
+    made, sent = batch_of(images, (0.5, 1.0)), batch_of(images, (0.5, 1.0), on_device=True)
+    monkeypatch.setattr(views, "WHOLE_NUMBERS", ())
+    filled = fill_frames(sent)
+    assert_same_view(filled.views[0.5], made.views[0.5], tolerance=1)
+
+
+def test_a_batch_that_is_whole_is_left_alone():
+    batch = batch_of([np.zeros((9, 9, 3), np.uint8)], (1.0, 0.5))
+    assert fill_frames(batch) is batch

@@ -10,7 +10,7 @@ import torch
 from dld_spotter.charset import Charset
 from dld_spotter.data.geometry import polygons_to_sides, word_heights
 from dld_spotter.data.targets import SHRINK_RATIO, TextRegions, detection_targets
-from dld_spotter.data.views import ReferenceSize, make_thumbnails, make_view, to_reference
+from dld_spotter.data.views import REFERENCE, ReferenceSize, make_frame, make_thumbnails, make_view, to_reference
 from dld_spotter.errors import ConfigError
 from dld_spotter.structures import Sample, SpottingBatch, TextInstances, View
 
@@ -38,6 +38,8 @@ class Collate:
         max_words: words read per image at most, drawn at random; None for all.
         multiple: leave out random words so that a multiple of this is read per batch: on CPU every new number of words
             costs the compilation of new kernels.
+        on_device: resize the reference to the other scales where the batch is used, see
+            :func:`~dld_spotter.data.views.fill_frames`, instead of here: less work for the loader and less to send.
         seed: of everything drawn, together with the images' names unless a generator is handed over.
     """
 
@@ -55,6 +57,7 @@ class Collate:
     jitter: float = 0.0
     max_words: int | None = None
     multiple: int = 1
+    on_device: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -76,7 +79,7 @@ class Collate:
         samples = [to_reference(sample, self.reference) if self.reference else sample for sample in samples]
         images = [sample.image for sample in samples]
         scales = (float(rng.choice(self.scales)),) if self.draw_one else self.scales
-        views = {scale: make_view(images, scale, self.stride) for scale in scales}
+        views = {scale: self._make_view(images, scale) for scale in scales}
         if self.with_targets:
             regions = [TextRegions.of(sample.instances, self.shrink) for sample in samples]
             views = {
@@ -84,6 +87,8 @@ class Collate:
             }
         instances = tuple(sample.instances for sample in samples)
         sides, image_index, texts = self._words_to_read(instances, views[max(scales)], rng)
+        if self.on_device and REFERENCE not in views:
+            views[REFERENCE] = make_view(images, REFERENCE, self.stride)
         return SpottingBatch(
             names=tuple(sample.name for sample in samples),
             views=views,
@@ -94,6 +99,9 @@ class Collate:
             labels=self.charset.encode(texts, self.max_length + 1),
             original_sizes=original_sizes,
         )
+
+    def _make_view(self, images: Sequence[np.ndarray], scale: float) -> View:
+        return (make_frame if self.on_device and scale != REFERENCE else make_view)(images, scale, self.stride)
 
     def _words_to_read(
         self, instances: Sequence[TextInstances], largest: View, rng: np.random.Generator

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 from dld_spotter.data.collate import Collate
 from dld_spotter.data.dataset import TextDataset, report_damage
 from dld_spotter.data.splits import NamedPart
+from dld_spotter.data.views import fill_frames
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.structures import Sample, SpottingBatch
 
@@ -31,7 +32,8 @@ class SpottingDataModule(lightning.LightningDataModule):
         validation: served in order; None if there is none.
         test: served in order; None if there is none.
         collate: builds the batches of evaluation.
-        train_collate: builds the batches of training, jitter included; None for the same as in evaluation.
+        train_collate: builds the batches of training, jitter included; None for the same as in evaluation. Only this one may
+            leave the resizing to the device.
         batch_size: images per training batch.
         eval_batch_size: images per evaluation batch; None for ``batch_size``.
         workers: loader processes; 0 loads in the main process.
@@ -55,6 +57,8 @@ class SpottingDataModule(lightning.LightningDataModule):
         for key, value, least in given:
             if value is not None and value < least:
                 raise ConfigError(f"data.{key} must be at least {least}, found {value}; raise it")
+        if collate.on_device:
+            raise ConfigError("data.collate.on_device=true is for training alone; set data.train_collate.on_device instead")
         self.train, self.validation, self.test = train, validation, test
         self.collate, self.train_collate = collate, train_collate or collate
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
@@ -98,6 +102,10 @@ class SpottingDataModule(lightning.LightningDataModule):
     def _place(self) -> tuple[int, int]:
         """How many processes train, and which of them this one is."""
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+    def on_after_batch_transfer(self, batch: SpottingBatch, dataloader_idx: int) -> SpottingBatch:
+        """Fill the views that ``train_collate.on_device`` left to the device."""
+        return fill_frames(batch)
 
     def teardown(self, stage: str) -> None:
         """Report damaged files, once for the whole run."""

@@ -106,9 +106,10 @@ class TextTransforms:
 
 
 def default_transforms(size: int = 640, rotation: float = 15.0, scale: tuple[float, float] = (0.7, 1.4)) -> TextTransforms:
-    """Return the augmentation of photos and scans: scale, rotation by degrees, a crop of ``size`` pixels, colour."""
+    """Return the augmentation of photos and scans: scale, rotation by degrees, tilt, a crop of ``size`` pixels, colour."""
     turned_and_cut = [
         A.Rotate(limit=rotation, p=0.7),
+        A.Perspective(scale=(0.01, 0.06), p=0.3),
         A.RandomCrop(size, size, pad_if_needed=True, pad_position="top_left"),
     ]
     return TextTransforms([*turned_and_cut, *_camera()], tuple(scale))
@@ -167,6 +168,6 @@ class TransformedDataset(Dataset[Sample]):
         return self.dataset.damage_report(examples)
 
     @property
-    def images(self) -> list[Path]:
+    def images(self) -> Sequence[Path]:
         """The image files behind it; empty for data that is not made of files."""
         return getattr(self.dataset, "images", [])

@@ -1,6 +1,7 @@
 """One image in several resolutions, all aligned with the reference."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -8,9 +9,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dld_spotter.data.photos import ReferenceSize, scaled_size
-from dld_spotter.structures import Sample, View
+from dld_spotter.structures import Sample, SpottingBatch, View
 
-__all__ = ["ReferenceSize", "make_thumbnails", "make_view", "resize", "scaled_size", "to_reference"]
+__all__ = [
+    "ReferenceSize",
+    "fill_frames",
+    "make_frame",
+    "make_thumbnails",
+    "make_view",
+    "resize",
+    "scaled_size",
+    "to_reference",
+]
+
+REFERENCE = 1.0
+"""The scale of the reference view."""
+WHOLE_NUMBERS = ("cpu",)
+"""Kinds of device on which torch resizes uint8."""
 
 
 def to_reference(sample: Sample, rule: ReferenceSize) -> Sample:
@@ -40,13 +55,55 @@ def make_view(images: Sequence[np.ndarray], scale: float, stride: int = 32) -> V
 
     The pixels of a batch lie in channels-last order.
     """
+    frame = make_frame(images, scale, stride)
+    canvas = np.zeros((len(images), *frame.images.shape[2:], 3), np.uint8)
+    for row, image, (height, width) in zip(canvas, images, frame.sizes.tolist(), strict=True):
+        row[:height, :width] = resize(image, height, width)
+    return replace(frame, images=torch.from_numpy(canvas).permute(0, 3, 1, 2))
+
+
+def make_frame(images: Sequence[np.ndarray], scale: float, stride: int = 32) -> View:
+    """Lay out what :func:`make_view` makes, but for the pixels: ``images`` of the view is ``(B, 0, H, W)``."""
     sizes = [scaled_size(*image.shape[:2], scale) for image in images]
     height, width = (-(-max(side) // stride) * stride for side in zip(*sizes, strict=True))
-    canvas = np.zeros((len(images), height, width, 3), np.uint8)
-    for row, image, (h, w) in zip(canvas, images, sizes, strict=True):
-        row[:h, :w] = resize(image, h, w)
     factors = [(w / image.shape[1], h / image.shape[0]) for image, (h, w) in zip(images, sizes, strict=True)]
-    return View(torch.from_numpy(canvas).permute(0, 3, 1, 2), torch.tensor(sizes), torch.tensor(factors, dtype=torch.float32))
+    pixels = torch.empty((len(images), 0, height, width), dtype=torch.uint8)
+    return View(pixels, torch.tensor(sizes), torch.tensor(factors, dtype=torch.float32))
+
+
+def fill_frames(batch: SpottingBatch) -> SpottingBatch:
+    """Resize the reference into every view that has no pixels yet, on the device where the batch lies.
+
+    A reference that was sent for its pixels alone, without the targets that the other views have, is left out. On CPU the
+    pixels are those of :func:`make_view`; elsewhere they may differ by one.
+    """
+    frames = {scale: view for scale, view in batch.views.items() if not view.images.shape[1]}
+    if not frames:
+        return batch
+    reference = batch.views[REFERENCE]
+    views = {scale: fill_frame(view, reference) if scale in frames else view for scale, view in batch.views.items()}
+    if reference.targets is None and any(view.targets is not None for view in frames.values()):
+        del views[REFERENCE]
+    return replace(batch, views=views)
+
+
+def fill_frame(frame: View, reference: View) -> View:
+    """Resize the images of ``reference`` to a view without pixels, see :func:`make_frame`."""
+    batch, _, height, width = frame.images.shape
+    canvas = frame.images.new_zeros((batch, 3, height, width)).contiguous(memory_format=torch.channels_last)
+    before, after = reference.sizes.tolist(), frame.sizes.tolist()
+    for row, pixels, (rows, columns), (height, width) in zip(canvas, reference.images, before, after, strict=True):
+        row[:, :height, :width] = _resize_pixels(pixels[None, :, :rows, :columns], height, width)[0]
+    return replace(frame, images=canvas)
+
+
+def _resize_pixels(pixels: Tensor, height: int, width: int) -> Tensor:
+    """Resize ``(1, 3, H, W)`` uint8."""
+    if pixels.shape[2:] == (height, width):
+        return pixels
+    source = pixels if pixels.device.type in WHOLE_NUMBERS else pixels.float()
+    resized = F.interpolate(source, (height, width), mode="bilinear", antialias=True)
+    return resized if resized.dtype == torch.uint8 else resized.round().to(torch.uint8)
 
 
 def make_thumbnails(images: Sequence[np.ndarray], size: int = 128) -> Tensor:

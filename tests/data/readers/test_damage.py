@@ -147,6 +147,35 @@ def test_what_is_damaged_is_named_and_skipped(tmp_path, truth, image, found):
         dataset(tmp_path, truth, image, strict=True)[1]
 
 
+def test_coordinates_outside_the_image_are_kept_as_they_are(tmp_path):
+    words = dataset(tmp_path, "-5,-2.5,30,-2,30,12,-5,12,cut\n90,2,99,2,99,12,90,12,beyond", strict=True)[1].instances
+    assert words.transcriptions == ("cut", "beyond")
+    assert words.polygons[0].tolist() == [[-5, -2.5], [30, -2], [30, 12], [-5, 12]]
+
+
+def test_a_huge_image_is_read_and_a_large_number_of_words_with_it(tmp_path):
+    image = encode(Image.new("RGB", (9000, 3000), "white"), "JPEG")
+    sample = dataset(tmp_path, "\n".join([f"{NUMBERS},word"] * 20_000), image, strict=True)[1]
+    assert sample.image.shape == (3000, 9000, 3)
+    assert len(sample.instances) == 20_000
+
+
+def test_every_kind_of_damage_at_once_is_counted_and_every_whole_image_is_served(tmp_path):
+    faults = [(truth, PNG) for truth, _ in BAD_TRUTHS.values()] + [("", image) for image, _ in BAD_IMAGES.values()]
+    for number, (truth, image) in enumerate(faults):
+        write_texts(tmp_path, {f"images/bad{number}.png": image})
+        if truth is not None:
+            write_texts(tmp_path, {f"gts/bad{number}.txt": truth})
+    for number in range(3):
+        write_texts(tmp_path, {f"images/good{number}.png": PNG, f"gts/good{number}.txt": f"{NUMBERS},word"})
+    lenient = ICDAR2015(tmp_path)
+    assert {sample.name for sample in lenient} == {"good0", "good1", "good2"}
+    assert len(lenient.damaged) == len(faults) == 17
+    report = lenient.damage_report(examples=len(faults))
+    assert report.startswith("17 of 20 entries were damaged and skipped")
+    assert all(f"bad{number}." in report for number in range(len(faults)))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1)])
 def test_tiny_images_are_images(tmp_path, size):
     image = encode(Image.new("RGB", size))
