@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dld_spotter.data.readers.icdar2015 import ICDAR2015
+from dld_spotter.data.readers.indexed import ImagePaths, Strings
 from dld_spotter.data.splits import NamedPart, refuse_overlap
 from dld_spotter.data.transforms import TransformedDataset, default_transforms
 from dld_spotter.errors import ConfigError
@@ -53,3 +54,47 @@ def test_training_on_test_images_is_refused(tmp_path: Path):
     refuse_overlap(train=TransformedDataset(train, default_transforms()), validation=None, test=test)
     with pytest.raises(ConfigError, match="share"):
         refuse_overlap(train=TransformedDataset(dataset, default_transforms()), test=test)
+
+
+class Listed:
+    """A data set whose images stand in one file."""
+
+    def __init__(self, folder: str, names: list[str], parts: list[str | None] | None = None, flat: bool = False) -> None:
+        self.images, self.names = ImagePaths(Path(folder), Strings(names), flat), [Path(name).stem for name in names]
+        self.parts = parts
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def test_the_paths_of_a_part_are_those_of_its_images():
+    dataset = Listed("/d", [f"{n % 3}/i{n}.png" for n in range(60)])
+    part = NamedPart(dataset, SHARES, "validation")
+    assert list(part.images) == [dataset.images[index] for index in part.indices]
+    assert list(part.images.texts()) == [str(path) for path in part.images]
+    assert part.images.part([1])[0] == part.images[1]
+
+
+@pytest.mark.parametrize(
+    ("names", "flat"),
+    [
+        (["a/1.png", "/d/a/1.png"], False),
+        (["x/1.png", "y/1.png"], True),
+        (["a//1.png", "./a/1.png"], False),
+        (["a/1.png"] * 2, False),
+    ],
+)
+def test_one_file_under_two_names_is_found_in_two_parts(names: list[str], flat: bool):
+    dataset = Listed("/d", [*names, "2.png"], ["train", "test", "train"], flat)
+    train, test = (NamedPart(dataset, SHARES, part) for part in ("train", "test"))
+    with pytest.raises(ConfigError, match=r"share 1 images, such as /d/(a/)?1\.png"):
+        refuse_overlap(train=train, test=test)
+    refuse_overlap(
+        train=NamedPart(Listed("/e", [*names, "2.png"], dataset.parts, flat), SHARES, "train"), test=Listed("/f", names)
+    )
+
+
+def test_a_listed_file_is_told_from_a_folder_of_files(tmp_path: Path):
+    folder = folder_of(tmp_path, range(3))
+    with pytest.raises(ConfigError, match="share 1 images"):
+        refuse_overlap(train=folder, test=Listed(str(tmp_path / "images"), ["img_1.png", "other.png"]))

@@ -1,13 +1,14 @@
 """Parts of one data set that share no image, decided by the images' names."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations, repeat
 from pathlib import Path
 
 from torch.utils.data import Dataset
 
 from dld_spotter.data.dataset import FileDataset, TextDataset
+from dld_spotter.data.readers.indexed import ImagePaths
 from dld_spotter.errors import ConfigError
 from dld_spotter.structures import Sample
 
@@ -59,17 +60,22 @@ class NamedPart(Dataset[Sample]):
         return self.dataset.damage_report(examples)
 
     @property
-    def images(self) -> list[Path]:
+    def images(self) -> Sequence[Path]:
         """The image files of the part."""
-        return [self.dataset.images[i] for i in self.indices]
+        images = self.dataset.images
+        return images.part(self.indices) if isinstance(images, ImagePaths) else [images[i] for i in self.indices]
 
 
 def refuse_overlap(**datasets: TextDataset | None) -> None:
     """Raise ConfigError if two data sets of files, given by the names of their roles, share an image file."""
-    files = {role: set(getattr(dataset, "images", ())) for role, dataset in datasets.items()}
+    files = {role: _texts(getattr(dataset, "images", ())) for role, dataset in datasets.items()}
     for one, other in combinations(files, 2):
         if shared := files[one] & files[other]:
             raise ConfigError(
                 f"data.{one} and data.{other} share {len(shared)} images, such as {min(shared)}; "
                 "point data.root to a folder with train/ and test/, or use data=folder, which divides one folder"
             )
+
+
+def _texts(images: Sequence[Path]) -> set[str]:
+    return set(images.texts() if isinstance(images, ImagePaths) else map(str, images))
