@@ -72,6 +72,18 @@ def test_image_by_hand(flops, height, width):
     assert flops.cost(height, width) * 1e9 == pytest.approx(dense_flops(height, width), rel=1e-12)
 
 
+def test_stages_add_up_and_name_the_parts(flops):
+    stages = flops.stages(70, 90, words=4)
+    assert sum(stages.values()) == pytest.approx(flops.cost(70, 90, words=4), rel=1e-9)
+    assert stages["Backbone"] * 1e9 == pytest.approx(backbone_flops(96, 96, **BACKBONE), rel=1e-12)
+    assert set(stages) == {
+        *("Backbone", "FeaturePyramid", "TextMapHead"),
+        *("Recognizer.encoder", "Recognizer.attention", "Recognizer.ctc"),
+    }
+    ctc = conv(24, len(CHARSET), 1, 1, 32)
+    assert stages["Recognizer.ctc"] * 1e9 == pytest.approx(4 * ctc, rel=1e-12)
+
+
 def test_deeper_backbone_by_hand():
     settings = {"embedding_size": 16, "hidden_sizes": [24, 32, 40, 48], "depths": [2, 2, 1, 3], "layer_type": "basic"}
     spotter = instantiate(SPOTTER | {"backbone": SPOTTER["backbone"] | {"settings": settings}}, _convert_="all")

@@ -96,13 +96,24 @@ class FlopCost(CostModel):
 
     def dense(self, height: int, width: int) -> float:
         """Count the GFLOP of detection on an image of a padded size."""
+        return self._detect(height, width).get_total_flops() / GIGA
+
+    def stages(self, height: int, width: int, words: float = 0.0) -> dict[str, float]:
+        """GFLOP of each part of the spotter, by the name of its class; together :meth:`cost`."""
+        size = pad_to(height, self.spotter.stride), pad_to(width, self.spotter.stride)
+        return _parts(self._detect(*size), 0) | {name: words * flops for name, flops in _parts(self._read(), 1).items()}
+
+    def _detect(self, height: int, width: int) -> FlopCounterMode:
         images = torch.zeros(1, 3, height, width, dtype=torch.uint8, device="meta")
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             self.spotter.detect(images)
-        return counter.get_total_flops() / GIGA
+        return counter
 
     def _per_word(self) -> float:
-        """Encoder and CTC head once, the attention decoder for a word of 6 characters: 7 steps."""
+        return self._read().get_total_flops() / GIGA
+
+    def _read(self) -> FlopCounterMode:
+        """Read one word: encoder and CTC head once, the attention decoder for a word of 6 characters, 7 steps."""
         images = torch.zeros(1, 3, 64, 64, dtype=torch.uint8, device="meta")
         sides = torch.zeros(1, 2, 8, 2, device="meta")
         index = torch.zeros(1, dtype=torch.int64, device="meta")
@@ -111,7 +122,15 @@ class FlopCost(CostModel):
             features, _ = self.spotter.detect(images)
             with FlopCounterMode(display=False) as counter:
                 self.spotter.recognize(self.spotter.cut(features, sides, index), labels)
-        return counter.get_total_flops() / GIGA
+        return counter
+
+
+def _parts(counter: FlopCounterMode, depth: int) -> dict[str, float]:
+    """GFLOP by module: the name of a class and, of its attributes, as many as ``depth`` below it."""
+    counts = {name: sum(operations.values()) / GIGA for name, operations in counter.get_flop_counts().items()}
+    parents = {name.rpartition(".")[0] for name in counts}
+    shown = {name for name in counts if name.count(".") == depth or (name.count(".") < depth and name not in parents)}
+    return {name: flops for name, flops in counts.items() if name in shown - {"Global"}}
 
 
 class MeasuredLatency(CostModel):
