@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dld_spotter.check_data import main
+from dld_spotter.charset import Charset
+from dld_spotter.check_data import main, samples_of
+from dld_spotter.data.collate import Collate
 from dld_spotter.data.inspection import PROBLEMS
 from dld_spotter.metrics.formats import read_annotations
-from tests.data.samples import write_crops
+from tests.data.samples import box, sample, write_crops
 
 GOOD = "4,4,40,4,40,20,4,20,word"
 
@@ -232,6 +234,37 @@ def test_a_mixture_is_looked_at_member_by_member(check, tmp_path):
     found = census(check("data=real_mixed", *arguments, "limit=3", "json=true", "picture=null"))
     assert found["parts"]["train"]["images"] == 9
     assert found["parts"]["train"]["damaged"] == 1
+
+
+def test_batches_are_drawn_as_training_sees_them(check, tmp_path):
+    root = write(tmp_path / "d", {f"img_{n}": GOOD for n in range(12)})
+    arguments = ["data=folder", f"data.root={root}", "picture=null", "data.batch_size=3"]
+    status, out, _ = check(*arguments, "batches=2", "scales=[1.0,0.5,0.3]")
+    assert status == 0
+    assert "batches.jpg" in out.replace("\n", "")
+    width, height = Image.open(tmp_path / "output" / "batches.jpg").size
+    assert 3 * 560 <= width < 4 * 560, "a column for each of three scales"
+    assert height > 6 * 560, "a row for each of two times three images"
+    (tmp_path / "output" / "batches.jpg").unlink()
+    check(*arguments)
+    assert not (tmp_path / "output" / "batches.jpg").exists()
+
+
+def test_views_of_a_batch_become_samples_with_their_own_polygons():
+    truth = sample(60, 90, [box(10, 20, 40, 12)], name="page")
+    batch = Collate(Charset("word"), (1.0, 0.5), thumbnail=16)([truth, sample(40, 30, name="other")])
+    drawn = samples_of(batch)
+    assert [each.name for each in drawn] == ["page at 1", "page at 0.5", "other at 1", "other at 0.5"]
+    assert [each.image.shape[:2] for each in drawn] == [(60, 90), (30, 45), (40, 30), (20, 15)]
+    np.testing.assert_array_equal(drawn[0].image, truth.image)
+    np.testing.assert_allclose(drawn[1].instances.polygons[0], box(5, 10, 20, 6))
+
+
+def test_batches_need_a_training_set(check, tmp_path):
+    write(tmp_path / "d" / "test", {"img_1": GOOD})
+    status, _, err = check("data=icdar2015", f"data.root={tmp_path / 'd'}", "batches=1")
+    assert status == 2
+    assert "batches=1 draws from training images" in err
 
 
 def test_limit_spreads_over_the_whole_set(check, tmp_path):

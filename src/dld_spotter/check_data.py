@@ -6,6 +6,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from torch.utils.data import DataLoader
 from dld_spotter.assembly import create
 from dld_spotter.charset import Charset
 from dld_spotter.data.census import Census
+from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.data.dataset import TextDataset
 from dld_spotter.data.inspection import PROBLEMS, Finding, Inspection
 from dld_spotter.data.readers.jsonl import to_line
 from dld_spotter.drawing import draw_samples
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError, DataError, SpotterError
+from dld_spotter.structures import Sample, SpottingBatch
 
 PARTS = ("train", "validation", "test")
 ROWS = {
@@ -52,7 +55,8 @@ def check(config: DictConfig, folder: Path) -> None:
     """Look at every image that ``config`` names; report, and leave ``problems.txt`` and the picture in ``folder``.
 
     Raises:
-        ConfigError: limit, workers, examples or sheet is no number of the right kind, or the file to export to is there.
+        ConfigError: limit, workers, examples, sheet or batches is no number of the right kind, the file to export to is there,
+            or batches are to be drawn without a training set.
         DataError: nothing at all can be read.
     """
     _refuse_wrong_numbers(config)
@@ -88,6 +92,9 @@ def check(config: DictConfig, folder: Path) -> None:
     if config.picture:
         written.append(Path(config.picture))
         draw_sheet(inspection, census.with_words or census.readable, config.sheet, written[-1])
+    if config.batches:
+        written.append(folder / "batches.jpg")
+        draw_batches(config, parts, written[-1])
     if export is not None:
         written.append(export)
     summary = f"written: {', '.join(map(str, written))}"
@@ -146,6 +153,34 @@ def draw_sheet(inspection: Inspection, numbers: Sequence[int], count: int, path:
     draw_samples([inspection.sample(number) for number in chosen]).save(path, quality=90)
 
 
+def draw_batches(config: DictConfig, parts: Mapping[str, TextDataset], path: Path) -> None:
+    """Draw the first ``config.batches`` batches of a training: every image in a row of its own, once for each view.
+
+    Raises:
+        ConfigError: there is no training set.
+    """
+    train = parts.get("train")
+    if train is None:
+        raise ConfigError(f"batches={config.batches} draws from training images, but there are none; give batches=0")
+    collate = create(OmegaConf.to_container(config.data.train_collate, resolve=True))
+    size = min(config.data.batch_size, len(train))
+    loader = SpottingDataModule(train, None, None, collate, batch_size=size, seed=config.seed).train_dataloader()
+    samples = [sample for batch in islice(loader, config.batches) for sample in samples_of(batch)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw_samples(samples, columns=len(collate.scales)).save(path, quality=90)
+
+
+def samples_of(batch: SpottingBatch) -> list[Sample]:
+    """Take a batch apart: for each image its views, in the order of the batch, with the words in pixels of the view."""
+    samples = []
+    for index, (name, words) in enumerate(zip(batch.names, batch.instances, strict=True)):
+        for scale, view in batch.views.items():
+            height, width = view.sizes[index].tolist()
+            image = view.images[index, :, :height, :width].permute(1, 2, 0).contiguous().numpy()
+            samples.append(Sample(image, words.scaled(*view.factors[index].tolist()), f"{name} at {scale:g}"))
+    return samples
+
+
 def describe(report: Mapping[str, Any]) -> Group:
     """Show what :meth:`Census.report` gives as tables."""
     blocks: list[Any] = [_counts_table(report)]
@@ -187,7 +222,13 @@ def _problem_lines(problems: Mapping[str, Any]) -> list[str]:
 
 
 def _refuse_wrong_numbers(config: DictConfig) -> None:
-    for key, least, nullable in (("limit", 1, True), ("examples", 0, True), ("workers", 0, False), ("sheet", 1, False)):
+    for key, least, nullable in (
+        ("limit", 1, True),
+        ("examples", 0, True),
+        ("workers", 0, False),
+        ("sheet", 1, False),
+        ("batches", 0, False),
+    ):
         value = config[key]
         if not (nullable and value is None) and (not isinstance(value, int) or isinstance(value, bool) or value < least):
             null = ", or null for all" if nullable else ""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from dld_spotter.data.geometry import polygon_to_sides
 from dld_spotter.data.synthetic.background import random_colour
 from dld_spotter.errors import ConfigError
 
@@ -15,15 +16,15 @@ FRACTION_BITS = 8  # of OpenCV's coordinates
 
 
 class Occlusion:
-    """Lays things over words. A word of which too much is hidden becomes don't-care.
+    """Lays things over words. A word of which a letter is hidden becomes don't-care.
 
     Args:
         probability: share of images with something before their words.
         count: least and largest number of things, each laid over a word drawn at random.
-        legible: a word counts as long as no larger share of its polygon is hidden.
+        legible: a word counts as long as no larger share of any of its letters, all taken as equally wide, is hidden.
     """
 
-    def __init__(self, probability: float = 0.3, count: Sequence[int] = (1, 4), legible: float = 0.12) -> None:
+    def __init__(self, probability: float = 0.3, count: Sequence[int] = (1, 4), legible: float = 0.3) -> None:
         if len(count) != 2 or not (0 <= probability <= 1 and 1 <= count[0] <= count[1] and 0 <= legible <= 1):
             raise ConfigError(
                 "occlusion needs a probability and legible in 0..1 and a count of two numbers from 1 up in order, found "
@@ -31,11 +32,13 @@ class Occlusion:
             )
         self.probability, self.count, self.legible = probability, tuple(count), legible
 
-    def apply(self, rng: np.random.Generator, image: np.ndarray, polygons: Sequence[np.ndarray]) -> list[bool]:
-        """Lay things over ``image`` ``(H, W, 3)`` uint8, in place.
+    def apply(
+        self, rng: np.random.Generator, image: np.ndarray, polygons: Sequence[np.ndarray], texts: Sequence[str]
+    ) -> list[bool]:
+        """Lay things over ``image`` ``(H, W, 3)`` uint8 with its words, ``(P, 2)`` each, in place.
 
         Returns:
-            for each polygon ``(P, 2)`` whether the word can no longer be read.
+            for each word whether it can no longer be read.
         """
         if not len(polygons) or rng.random() >= self.probability:
             return [False] * len(polygons)
@@ -45,7 +48,17 @@ class Occlusion:
             _draw_thing(rng, thing, polygons[int(rng.integers(len(polygons)))])
             _lay_over(rng, image, thing)
             np.maximum(covered, thing, out=covered)
-        return [hidden_share(covered, polygon) > self.legible for polygon in polygons]
+        words = zip(polygons, texts, strict=True)
+        return [hidden_share_of_letters(covered, polygon, len(text)) > self.legible for polygon, text in words]
+
+
+def hidden_share_of_letters(covered: np.ndarray, polygon: np.ndarray, letters: int) -> float:
+    """Share that is hidden of the letter of a word ``(P, 2)`` that is hidden most, see :func:`hidden_share`."""
+    if not hidden_share(covered, polygon):
+        return 0.0
+    upper, lower = polygon_to_sides(polygon, max(letters, 1) + 1)
+    cells = np.stack([upper[:-1], upper[1:], lower[1:], lower[:-1]], axis=1)
+    return max(hidden_share(covered, cell) for cell in cells)
 
 
 def hidden_share(covered: np.ndarray, polygon: np.ndarray) -> float:

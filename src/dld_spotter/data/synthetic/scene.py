@@ -55,10 +55,10 @@ class SceneRenderer:
         for placed in scene.blocks:
             (paste_crop if isinstance(placed, PlacedCrop) else paint_block)(rng, image, placed)
         polygons = [polygon for placed in scene.blocks for polygon in placed.polygons]
-        hidden = self.occlusion.apply(rng, image, polygons) if self.occlusion else [False] * len(polygons)
+        texts = [text for placed in scene.blocks for text in placed.texts]
+        hidden = self.occlusion.apply(rng, image, polygons, texts) if self.occlusion else [False] * len(polygons)
         heights = [_height(polygon) for polygon in polygons]
         image = self.degradation.apply(rng, image, min((h for h in heights if h >= self.min_legible_height), default=32.0))
-        texts = [text for placed in scene.blocks for text in placed.texts]
         unknown = [ignore for placed in scene.blocks for ignore in placed.ignore]
         low = [height < self.min_legible_height for height in heights]
         ignore = [any(reasons) for reasons in zip(unknown, low, hidden, strict=True)]
