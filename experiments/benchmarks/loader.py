@@ -4,8 +4,10 @@ python experiments/benchmarks/loader.py --steps 40 --workers 2 [data=dense data.
 """
 
 import argparse
+import logging
 import sys
 import tempfile
+import warnings
 
 import numpy as np
 from hydra import compose, initialize_config_dir
@@ -59,6 +61,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="loader processes (default: %(default)s)")
     parser.add_argument("--stages", nargs="+", default=["teacher", "distillation"], help="(default: both)")
     options, overrides = parser.parse_known_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
     worst = 0.0
     print(f"{'stage':14} {'steps':>6} {'seconds each':>13} {'waiting':>9} {'share':>7}")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,7 @@
 """Blocks of text: lines of words in one font and size, before they are put on a surface."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class LaidWord:
     x: float
     y: float
 
-    @property
+    @cached_property
     def box(self) -> Box:
         """Rectangle of the word in block coordinates."""
         left, top, right, bottom = self.ink.box
@@ -40,7 +41,7 @@ class Block:
     words: tuple[LaidWord, ...]
     em: float
 
-    @property
+    @cached_property
     def box(self) -> Box:
         """Rectangle around all words."""
         lefts, tops, rights, bottoms = zip(*(word.box for word in self.words), strict=True)

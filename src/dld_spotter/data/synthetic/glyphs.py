@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from dld_spotter.data.synthetic.fonts import SIZES, load_font, x_height
 
 MARGIN = 0.05  # of the box height, on each side of the ink
+CACHED = 32768  # glyphs that a process keeps: all that matplotlib's fonts need at all sizes, about 50 MB
 PADDING = 4  # empty mask pixels around the ink, room for outlines and for interpolation
 
 
@@ -22,7 +23,7 @@ class Glyph:
     advance: float
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=CACHED)
 def load_glyph(path: str, size: int, char: str) -> Glyph:
     """Draw a character at a size in pixels per em."""
     font = load_font(path, size)
@@ -88,20 +89,22 @@ def set_word(text: str, path: str, em: float, tracking: float = 0.0) -> Ink | No
     """
     size = next((step for step in SIZES if step >= em), SIZES[-1])
     pen, glyphs, pens = 0.0, [], []
+    left = top = right = bottom = 0
     for char in text:
         glyph = load_glyph(path, size, char)
-        if glyph.mask.size:
+        rows, columns = glyph.mask.shape
+        if rows:
+            edge = round(pen) + glyph.left
+            left = min(left, edge) if glyphs else edge
+            top = min(top, glyph.top) if glyphs else glyph.top
+            right = max(right, edge + columns) if glyphs else edge + columns
+            bottom = max(bottom, glyph.top + rows) if glyphs else glyph.top + rows
             glyphs.append(glyph)
-            pens.append(round(pen) + glyph.left)
+            pens.append(edge)
         pen += glyph.advance + tracking * size
     if not glyphs:
         return None
-    bounds = (
-        min(pens),
-        min(glyph.top for glyph in glyphs),
-        max(pen + glyph.mask.shape[1] for glyph, pen in zip(glyphs, pens, strict=True)),
-        max(glyph.top + glyph.mask.shape[0] for glyph in glyphs),
-    )
+    bounds = (left, top, right, bottom)
     scale = em / size
     upper, lower = min(bounds[1], -x_height(path, size)), max(bounds[3], 0)
     margin = MARGIN * (lower - upper)

@@ -67,5 +67,6 @@ class SceneRenderer:
 
 def _height(polygon: np.ndarray) -> float:
     """Mean distance of the two sides of a word ``(P, 2)``."""
-    upper, lower = np.split(polygon, 2)
-    return float(np.linalg.norm(upper - lower[::-1], axis=1).mean())
+    half = len(polygon) // 2
+    across = polygon[:half] - polygon[: half - 1 : -1]
+    return float(np.linalg.norm(across, axis=1).mean())
