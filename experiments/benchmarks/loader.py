@@ -23,6 +23,13 @@ WAIT, STEP = "[_TrainingEpochLoop].train_dataloader_next", "run_training_batch"
 MOST_WAITING = 0.05
 
 
+class Recorder(SimpleProfiler):
+    """Keeps the seconds of every action, and prints no table of its own."""
+
+    def describe(self) -> None:
+        """Print nothing."""
+
+
 def composed(folder: str, overrides: list[str]) -> DictConfig:
     """Compose the configuration of a training that writes to ``folder``."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -36,7 +43,7 @@ def measure(config: DictConfig, stage: str, steps: int, warm_up: int) -> tuple[n
     data = build_data(config, stage)
     teacher = create(config.model.teacher)
     build = {"teacher": build_teacher_module, "distillation": build_dld_module}[stage]
-    profiler = SimpleProfiler()
+    profiler = Recorder()
     with tempfile.TemporaryDirectory() as folder:
         trainer: Trainer = create(
             config.trainer,

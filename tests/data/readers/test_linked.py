@@ -111,6 +111,15 @@ def test_an_annotation_that_is_damaged_costs_its_image_alone(tmp_path):
             dataset.load(index)
 
 
+def test_two_images_with_one_id_are_reported(tmp_path):
+    content = json.loads(json.dumps(COCO))
+    content["imgs"]["9"]["id"] = 7
+    dataset = COCOText(write_coco(tmp_path, content))
+    assert len(dataset) == 2, "whose words are whose cannot be told"
+    with pytest.raises(DataError, match=r"cocotext\.v2\.json, imgs 9: COCO_train2014_000000000007\.jpg has the id 7 too"):
+        dataset.load(0)
+
+
 @pytest.mark.parametrize(
     ("content", "found"),
     [

@@ -41,7 +41,9 @@ def read_linked(path: Path, mtime: int, sets: frozenset[str] | None, to_word: To
                 entry, where = cursor.value(), f"{path}, {section} {key}"
                 if section == "imgs":
                     if sets is None or _field(entry, "set", where) in sets:
-                        images[str(entry.get("id", key))] = str(_field(entry, "file_name", where))
+                        image, name = str(entry.get("id", key)), str(_field(entry, "file_name", where))
+                        if images.setdefault(image, name) != name:
+                            faults[image] = DataError(f"{where}: {images[image]} has the id {image} too; give each its own")
                     continue
                 image = str(_field(entry, "image_id", where))
                 try:
