@@ -1,4 +1,4 @@
-"""From a trained spotter and a data set to one table of outcomes, and from tables to the trade-off."""
+"""From a reader, our own or an engine, and a data set to one table of outcomes, and from tables to the trade-off."""
 
 import subprocess
 import time
@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.progress import track
+from torch import nn
 from torch.utils.data import DataLoader
 
-from dld_spotter.cost import CostModel, FlopCost, selector_gflops
+from dld_spotter.cost import AreaCost, CostModel, FlopCost, selector_gflops
+from dld_spotter.engines.engine import Engine
 from dld_spotter.errors import ConfigError
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import ImageCounts, score_image
@@ -36,6 +38,9 @@ from dld_spotter.tradeoff import (
     static_points,
 )
 
+Reader = Spotter | Engine
+"""What finds and reads the words of a view."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -52,51 +57,62 @@ class Rules:
         if not isinstance(self.iou, int | float) or not 0 <= self.iou < 1:
             raise ConfigError(f"iou={self.iou} must be a number from 0 to below 1; 0.5 is usual")
 
+    @property
+    def lexicon_name(self) -> str:
+        """Name and policy of the lexicon, or none."""
+        return "none" if self.lexicon is None else f"{self.lexicon.name}, {self.lexicon.policy}"
+
     def count(self, name: str, truth: TextInstances, words: Sequence[Word]) -> ImageCounts:
         """Count one image."""
         return score_image(truth, words, self.protocol, self.task, self.iou, self.lexicon and self.lexicon.of(name))
 
 
-def measure(
-    spotter: Spotter, loader: DataLoader, scales: Sequence[float], flops: CostModel, rules: Rules, label: str
-) -> Outcomes:
+def measure(reader: Reader, loader: DataLoader, scales: Sequence[float], cost: CostModel, rules: Rules, label: str) -> Outcomes:
     """Read every image at every scale once.
 
     Args:
-        spotter: reads, on the device it is on.
+        reader: reads, on the device it is on.
         loader: batches with a view per scale.
         scales: ascending, with 1.0.
-        flops: GFLOP of an image; the words that were found are charged too.
+        cost: GFLOP of an image, the words that were found being charged too; or its area, where no GFLOP are known.
         rules: how words are counted.
         label: what the progress bar says.
 
     Returns:
-        N images, K scales; seconds are wall time per image from pixels to words.
+        N images, K scales; seconds are wall time per image from pixels to words, GFLOP are NaN where they are not known.
     """
-    spotter.eval()
-    device = next(spotter.parameters()).device
+    device = _get_ready(reader)
     rows: dict[str, list[tuple[ImageCounts, float, float]]] = {}
     for number, batch in enumerate(track(loader, description=label)):
         fresh = [i for i, name in enumerate(batch.names) if name not in rows]  # a damaged file's place is taken by another
-        columns = [_read(spotter, batch, scale, flops, rules, device, warm_up=not number) for scale in scales]
+        columns = [_read(reader, batch, scale, cost, rules, device, warm_up=not number) for scale in scales]
         rows |= {batch.names[i]: [column[i] for column in columns] for i in fresh}
     counts = np.array([[cell[0] for cell in row] for row in rows.values()])
-    gflops, seconds = (np.array([[cell[k] for cell in row] for row in rows.values()]) for k in (1, 2))
-    full = gflops[:, [list(scales).index(1.0)]]
-    return Outcomes(tuple(rows), tuple(scales), *np.moveaxis(counts, -1, 0), gflops / full, gflops, seconds)
+    costs, seconds = (np.array([[cell[k] for cell in row] for row in rows.values()]) for k in (1, 2))
+    relative = costs / costs[:, [list(scales).index(1.0)]]
+    gflops = np.full_like(costs, np.nan) if isinstance(cost, AreaCost) else costs
+    return Outcomes(tuple(rows), tuple(scales), *np.moveaxis(counts, -1, 0), relative, gflops, seconds)
+
+
+def _get_ready(reader: Reader | Selector) -> torch.device:
+    """Put a network into evaluation mode; returns the device it is on, the CPU for what has no weights."""
+    if not isinstance(reader, nn.Module):
+        return torch.device("cpu")
+    parameter = next(reader.eval().parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
 
 
 def _read(
-    spotter: Spotter, batch: SpottingBatch, scale: float, flops: CostModel, rules: Rules, device: torch.device, warm_up: bool
+    reader: Reader, batch: SpottingBatch, scale: float, cost: CostModel, rules: Rules, device: torch.device, warm_up: bool
 ) -> list[tuple[ImageCounts, float, float]]:
     view = batch.view(scale).to(device)
     if warm_up:
-        spotter.spot(view)
+        reader.spot(view)
     start = time.perf_counter()
-    found = spotter.spot(view)
+    found = reader.spot(view)
     seconds = (time.perf_counter() - start) / len(batch)
     return [
-        (rules.count(name, truth, words), flops.cost(*size, len(words)), seconds)
+        (rules.count(name, truth, words), cost.cost(*size, len(words)), seconds)
         for name, truth, words, size in zip(batch.names, batch.instances, found, view.sizes.tolist(), strict=True)
     ]
 
@@ -112,13 +128,13 @@ def choose(selector: Selector, loader: DataLoader, names: Sequence[str], flops: 
         flops: cost of the spotter that will read.
         full_gflops: mean GFLOP at scale 1.0, to express the selector's own as a relative cost.
     """
-    selector.eval()
-    parameter = next(selector.parameters(), None)
-    device = parameter.device if parameter is not None else torch.device("cpu")
+    device = _get_ready(selector)
     chosen: dict[str, list[int]] = {}
     seconds, thumbnail = 0.0, 1
-    for batch in track(loader, description="choosing scales"):
+    for number, batch in enumerate(track(loader, description="choosing scales")):
         thumbnails, sizes = batch.thumbnails.to(device), batch.views[1.0].sizes.to(device)
+        if not number:  # the first call prepares kernels
+            selector(thumbnails, sizes, flops.relative(sizes, selector.scales))
         start = time.perf_counter()
         choices = selector(thumbnails, sizes, flops.relative(sizes, selector.scales))
         index = torch.stack([choice.index for choice in choices], dim=1).tolist()
@@ -156,9 +172,8 @@ def score_at(
     Returns:
         the point of the trade-off, and per image its words in pixels of the original image.
     """
-    spotter.eval()
-    selector.eval()
-    device = next(spotter.parameters()).device
+    device = _get_ready(spotter)
+    _get_ready(selector)
     flops, own, rows, read = FlopCost(spotter), 0.0, [], {}
     for batch in track(loader, description="reading"):
         start = time.perf_counter()
@@ -224,7 +239,7 @@ def trade_off(
             points.append(dynamic_point(outcomes, model, index, drawn, chosen.overhead, gamma=gamma))
         grid = cost_grid(outcomes)
         points += mix_points(outcomes, model, grid, drawn) + oracle_points(outcomes, model, grid, drawn)
-    return TradeOff(dataset, rules.protocol, rules.task, "none", images, spotter, commit(), tuple(points))
+    return TradeOff(dataset, rules.protocol, rules.task, rules.lexicon_name, images, spotter, commit(), tuple(points))
 
 
 @cache

@@ -1,6 +1,6 @@
 """Read every image at every scale once and compute the trade-off from that table.
 
-``python -m dld_spotter.measure ckpt=FILE data=NAME [overrides]``; ``--help`` lists what can be overridden.
+``python -m dld_spotter.measure ckpt=FILE|engine=NAME data=NAME [overrides]``; ``--help`` lists what can be overridden.
 """
 
 from pathlib import Path
@@ -11,17 +11,59 @@ from omegaconf import DictConfig
 
 from dld_spotter import assembly
 from dld_spotter.checkpoint import load_checkpoint
+from dld_spotter.engines.engine import Engine
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError
-from dld_spotter.evaluation import Rules
+from dld_spotter.evaluation import Reader, Rules
+from dld_spotter.models.selector import Selector
 from dld_spotter.reading import usable_device
 from dld_spotter.report import report
 
 READERS = ("teacher", "student")
+ONLY_OF_MODELS = {"ckpt": ("bundled",), "parts": (None,), "device": (None, "cpu")}
+"""Keys that an engine has no use for, and the values that they may have beside it."""
 
 
 def run(config: DictConfig, folder: Path) -> None:
-    """Measure the models of a checkpoint and leave table, points and picture in ``folder``."""
+    """Measure an engine, or the models of a checkpoint, and leave table, points and picture in ``folder``."""
+    if config.get("engine") is None:
+        readers, selector = models_of(config)
+    else:
+        engine = engine_of(config)
+        readers, selector = {engine.name: engine}, None
+    report(
+        readers,
+        selector,
+        assembly.build_test_loader(config, config.images),
+        scales=assembly.candidate_scales(config),
+        dataset=config.data.name,
+        rules=Rules(config.protocol, config.task, config.iou),
+        resamples=config.resamples,
+        folder=folder,
+        again=assembly.build_test_loader(config, config.images, config.jitter) if config.jitter else None,
+    )
+
+
+def engine_of(config: DictConfig) -> Engine:
+    """Build the engine that ``config`` names.
+
+    Raises:
+        ConfigError: it cannot run here, or something is asked for that only the models of a checkpoint have.
+    """
+    engine: Engine = assembly.create(config.engine)
+    for key, allowed in ONLY_OF_MODELS.items():
+        if config[key] not in allowed:
+            raise ConfigError(f"{key}={config[key]} and engine={engine.name} exclude each other; leave out one of them")
+    if config.scales is None:
+        raise ConfigError(f"scales are not given, and engine={engine.name} has none of its own; give such as scales=[0.5,1.0]")
+    return engine
+
+
+def models_of(config: DictConfig) -> tuple[dict[str, Reader], Selector | None]:
+    """The models of a checkpoint, and its selector where it chooses among the scales that are asked for.
+
+    ``config`` takes over what its loaders need from the checkpoint.
+    """
     checkpoint = load_checkpoint(config.ckpt)
     assembly.adopt(config, checkpoint)
     known = [part for part in READERS if part in checkpoint.parts()]
@@ -29,23 +71,12 @@ def run(config: DictConfig, folder: Path) -> None:
     if unknown := [part for part in wanted if part not in known]:
         raise ConfigError(f"parts={unknown} is not in {checkpoint.path}, which can read with {', '.join(known)}; name these")
     device = usable_device(config.device)
-    models = {part: checkpoint.build(part).to(device) for part in wanted}
-    scales = assembly.candidate_scales(config)
+    models: dict[str, Reader] = {part: checkpoint.build(part).to(device) for part in wanted}
     selector = checkpoint.selector() if "student" in models else None
-    if selector is not None and list(selector.scales) != scales:
+    if selector is not None and list(selector.scales) != assembly.candidate_scales(config):
         rich.print(f"no dynamic points: the selector chooses among the scales {list(selector.scales)}")
         selector = None
-    report(
-        models,
-        selector.to(device) if selector else None,
-        assembly.build_test_loader(config, config.images),
-        scales=scales,
-        dataset=config.data.name,
-        rules=Rules(config.protocol, config.task, config.iou),
-        resamples=config.resamples,
-        folder=folder,
-        again=assembly.build_test_loader(config, config.images, config.jitter) if config.jitter else None,
-    )
+    return models, selector.to(device) if selector else None
 
 
 @entry_point("measure")

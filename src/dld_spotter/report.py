@@ -1,4 +1,4 @@
-"""Measures models on a data set and leaves the trade-off behind: tables, points, picture."""
+"""Measures models or an engine on a data set and leaves the trade-off behind: tables, points, picture."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,11 @@ from typing import Any
 import rich
 from torch.utils.data import DataLoader
 
-from dld_spotter.cost import FlopCost
+from dld_spotter.cost import AreaCost, CostModel, FlopCost
 from dld_spotter.data.dataset import report_damage
-from dld_spotter.evaluation import Rules, choose, measure, trade_off
+from dld_spotter.engines.engine import Engine
+from dld_spotter.evaluation import Reader, Rules, choose, measure, trade_off
 from dld_spotter.models.selector import Selector
-from dld_spotter.models.spotter import Spotter
 from dld_spotter.tradeoff import (
     Outcomes,
     compare,
@@ -31,7 +31,7 @@ LUCK_POINTS = 6
 
 
 def report(
-    models: Mapping[str, Spotter],
+    readers: Mapping[str, Reader],
     selector: Selector | None,
     loader: DataLoader,
     scales: Sequence[float],
@@ -41,24 +41,24 @@ def report(
     folder: Path,
     again: DataLoader | None = None,
 ) -> None:
-    """Measure models at every scale; write and show the trade-off.
+    """Measure readers at every scale; write and show the trade-off.
 
     Args:
-        models: ``teacher`` and ``student``, or one of them.
+        readers: ``teacher`` and ``student``, or one of them; or an engine under its name.
         selector: chooses for the student; None where there is none.
         loader: the test images, with a view per scale.
         scales: ascending, with 1.0.
         dataset: its name.
         rules: how words are counted.
         resamples: bootstrap resamples.
-        folder: gets ``outcomes_MODEL.npz``, ``tradeoff.json``, ``tradeoff.png`` and, with teacher and student,
-            ``comparison.json``; with ``again`` also ``outcomes_MODEL_again.npz`` and ``oracle_luck.json``.
+        folder: gets ``outcomes_NAME.npz``, ``tradeoff.json``, ``tradeoff.png`` and, with teacher and student,
+            ``comparison.json``; with ``again`` also ``outcomes_NAME_again.npz`` and ``oracle_luck.json``.
         again: the same images moved by less than matters, to tell how much of the oracle is luck.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tables = {
-        name: measure(model, loader, scales, FlopCost(model), rules, f"reading with the {name}")
-        for name, model in models.items()
+        name: measure(reader, loader, scales, cost_of(reader), rules, f"reading with the {name}")
+        for name, reader in readers.items()
     }
     report_damage([loader.dataset])
     for name, outcomes in tables.items():
@@ -67,8 +67,8 @@ def report(
     if selector is not None:
         outcomes = tables["student"]
         full = outcomes.gflops[:, outcomes.scales.index(1.0)]
-        choices["student"] = choose(selector, loader, outcomes.names, FlopCost(models["student"]), float(full.mean()))
-    result = trade_off(tables, choices, dataset, type(next(iter(models.values()))).__name__, rules, resamples)
+        choices["student"] = choose(selector, loader, outcomes.names, FlopCost(readers["student"]), float(full.mean()))
+    result = trade_off(tables, choices, dataset, describe(next(iter(readers.values()))), rules, resamples)
     result.write(folder / "tradeoff.json")
     plot(result.points, folder / "tradeoff.png", f"{dataset}: {result.images} images, {rules.task.replace('_', ' ')}")
     rich.print(table(result.select("static") + result.select("dynamic")))
@@ -77,32 +77,44 @@ def report(
         write_json(folder / "comparison.json", [asdict(row) for row in rows])
         rich.print(comparison_table(rows))
     if again is not None:
-        report_luck(models, tables, again, rules, resamples, folder)
+        report_luck(readers, tables, again, rules, resamples, folder)
     print(f"everything is in {folder}")
 
 
+def cost_of(reader: Reader) -> CostModel:
+    """GFLOP of a spotter; pixels of an engine, whose FLOPs nobody knows."""
+    return AreaCost(reader) if isinstance(reader, Engine) else FlopCost(reader)
+
+
+def describe(reader: Reader) -> str:
+    """Family of a spotter; name and version of an engine, and what its costs are."""
+    if isinstance(reader, Engine):
+        return f"{reader.name} {reader.version()}, relative cost by area"
+    return type(reader).__name__
+
+
 def report_luck(
-    models: Mapping[str, Spotter],
+    readers: Mapping[str, Reader],
     tables: Mapping[str, Outcomes],
     again: DataLoader,
     rules: Rules,
     resamples: int,
     folder: Path,
 ) -> None:
-    """Read the images once more, moved by less than matters, and show how much of each model's oracle is luck.
+    """Read the images once more, moved by less than matters, and show how much of each reader's oracle is luck.
 
     Args:
-        models: name -> model.
+        readers: name -> reader.
         tables: name -> its outcomes.
         again: the moved images, in the same order.
         rules: how words are counted.
         resamples: bootstrap resamples.
-        folder: gets ``outcomes_MODEL_again.npz`` and ``oracle_luck.json``.
+        folder: gets ``outcomes_NAME_again.npz`` and ``oracle_luck.json``.
     """
     found = {}
-    for name, model in models.items():
+    for name, reader in readers.items():
         first = tables[name]
-        second = measure(model, again, first.scales, FlopCost(model), rules, f"reading with the {name} again")
+        second = measure(reader, again, first.scales, cost_of(reader), rules, f"reading with the {name} again")
         second.save(folder / f"outcomes_{name}_again.npz")
         found[name] = luck_over(first, second, cost_grid(first, LUCK_POINTS), resample(len(first.names), resamples))
         rich.print(name, luck_table(found[name]))

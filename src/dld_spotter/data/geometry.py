@@ -1,5 +1,6 @@
-"""Polygons and their two sides."""
+"""Polygons, their two sides, and lines cut into words."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,6 +40,24 @@ def sides_to_polygon(sides: np.ndarray) -> np.ndarray:
 def word_heights(sides: np.ndarray) -> np.ndarray:
     """Measure words ``(N, 2, K, 2)``: the mean distance between their sides, ``(N,)`` in pixels."""
     return np.linalg.norm(sides[:, 0] - sides[:, 1], axis=-1).mean(-1)
+
+
+def split_line(quad: np.ndarray, text: str) -> list[tuple[np.ndarray, str]]:
+    """Cut a line ``(4, 2)`` into its words, as if every character, spaces included, were equally wide.
+
+    A line without text stays one word without text.
+
+    >>> [(quad[:2, 0].tolist(), word) for quad, word in split_line(np.array([[0, 0], [50, 0], [50, 9], [0, 9]]), "AB CD")]
+    [([0.0, 20.0], 'AB'), ([30.0, 50.0], 'CD')]
+    """
+    top_left, top_right, bottom_right, bottom_left = quad
+    words = []
+    for match in re.finditer(r"\S+", text):
+        start, end = match.start() / len(text), match.end() / len(text)
+        upper = [top_left + share * (top_right - top_left) for share in (start, end)]
+        lower = [bottom_left + share * (bottom_right - bottom_left) for share in (end, start)]
+        words.append((np.stack([*upper, *lower]), match.group()))
+    return words or [(quad, "")]
 
 
 def _resample(lines: np.ndarray, points: int) -> np.ndarray:

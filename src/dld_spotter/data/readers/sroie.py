@@ -1,10 +1,8 @@
 """SROIE: scanned receipts with text lines."""
 
-import re
 from pathlib import Path
 
-import numpy as np
-
+from dld_spotter.data.geometry import split_line
 from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_quads
 from dld_spotter.structures import TextInstances
 
@@ -17,7 +15,7 @@ class SROIE(PairedDataset):
     Args:
         root: holds ``images/`` and ``gts/``, or ``img/`` and ``box/``, or images and texts side by side.
         split: ``train`` or ``test``; None where ``root`` holds one split only.
-        split_words: cut every line into words, see :func:`split_line`.
+        split_words: cut every line into words, see :func:`~dld_spotter.data.geometry.split_line`.
         strict: raise at the first damaged entry instead of skipping it.
     """
 
@@ -34,21 +32,3 @@ class SROIE(PairedDataset):
             return TextInstances.of(quads, texts)
         words = [word for quad, text in zip(quads, texts, strict=True) for word in split_line(quad, text)]
         return TextInstances.of([quad for quad, _ in words], [text for _, text in words])
-
-
-def split_line(quad: np.ndarray, text: str) -> list[tuple[np.ndarray, str]]:
-    """Cut a line ``(4, 2)`` into its words, as if every character, spaces included, were equally wide.
-
-    A line without text stays one word without text.
-
-    >>> [(quad[:2, 0].tolist(), word) for quad, word in split_line(np.array([[0, 0], [50, 0], [50, 9], [0, 9]]), "AB CD")]
-    [([0.0, 20.0], 'AB'), ([30.0, 50.0], 'CD')]
-    """
-    top_left, top_right, bottom_right, bottom_left = quad
-    words = []
-    for match in re.finditer(r"\S+", text):
-        start, end = match.start() / len(text), match.end() / len(text)
-        upper = [top_left + share * (top_right - top_left) for share in (start, end)]
-        lower = [bottom_left + share * (bottom_right - bottom_left) for share in (end, start)]
-        words.append((np.stack([*upper, *lower]), match.group()))
-    return words or [(quad, "")]
