@@ -208,7 +208,7 @@ def demo(config: DictConfig) -> None:
         server.serve_forever()
 
 
-@entry_point("demo")
+@entry_point("demo", kernels=1024)
 def main(config: DictConfig) -> None:
     """Load, serve."""
     demo(config)

@@ -40,8 +40,8 @@ TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 SECOND_SENTENCE = 5.0
 """Seconds after which a further process of a training tells what went wrong."""
 
-# oneDNN compiles a kernel for every shape it meets and keeps 1024 of them: too few for the scales of a batch.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
+KERNELS = 8192
+"""oneDNN compiles a kernel for every shape it meets and keeps 1024 of them: too few for the scales of a batch."""
 
 NOISE = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 calls what torch 2.13 deprecates
@@ -85,11 +85,16 @@ OmegaConf.register_new_resolver("list_options", list_options, replace=True)
 OmegaConf.register_new_resolver("characters_of", characters_of, replace=True)
 
 
-def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[..., Any]]:
+def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[[DictConfig], Any]], Callable[..., Any]]:
     """Make a Hydra application of ``conf/<config_name>.yaml`` whose users' errors are one sentence.
 
     The exit status is 2 where the configuration is wrong, 1 where a file is. ``HYDRA_FULL_ERROR=1`` shows the traceback.
+
+    Args:
+        config_name: of the configuration.
+        kernels: how many oneDNN keeps, some 25 kB each; fewer where every photo has a size of its own.
     """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(kernels))
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[..., Any]:
         @functools.wraps(task)

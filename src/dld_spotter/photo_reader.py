@@ -12,6 +12,7 @@ from PIL import Image
 
 from dld_spotter.data.photos import ReferenceSize, scaled_size, to_array
 from dld_spotter.errors import ConfigError
+from dld_spotter.heap import INTERVAL, give_back
 from dld_spotter.latency import Line, known_line, measure_line
 from dld_spotter.spending import Request, Spending
 from dld_spotter.word import Word
@@ -57,6 +58,7 @@ class PhotoReader(ABC):
     has_selector: bool
     selector_gflops: float
     calibration: "Calibration | None" = None
+    _read = 0
 
     def read(
         self,
@@ -102,6 +104,9 @@ class PhotoReader(ABC):
         spent += self.gflops(*scaled_size(*reference.shape[:2], scale), len(words))
         if spending is not None:
             spending.record(spent / full, spent, seconds)
+        self._read += 1
+        if self._read % INTERVAL == 0:
+            give_back()
         return Reading(words, scale, spent, seconds, spent / full, width, height)
 
     def check(self, request: Request) -> None:

@@ -212,7 +212,7 @@ def _image_of(path: Path, number: int, line: str) -> str:
         raise DataError(f"out={path}, line {number} is none that predict writes ({line[:40]!r}); name another file") from error
 
 
-@entry_point("predict")
+@entry_point("predict", kernels=1024)
 def main(config: DictConfig) -> None:
     """Find, read, write."""
     predict(config, Path(HydraConfig.get().runtime.output_dir))

@@ -14,7 +14,7 @@ from dld_spotter.demo import Server, Viewer
 from dld_spotter.reading import load
 from dld_spotter.tradeoff import Calibration
 from tests.data.samples import box, sample
-from tests.integration.browser import chromium
+from tests.integration.browser import PATIENCE, chromium
 from tests.trained import GAMMAS, make_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -119,11 +119,21 @@ def test_a_visit(page, spotter, tmp_path):
 def test_the_command_serves_until_it_is_interrupted(tmp_path):
     checkpoint = make_checkpoint(tmp_path / "student.ckpt")
     command = [sys.executable, "-m", "dld_spotter.demo", "port=0", f"ckpt={checkpoint}", "device=cpu"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    address = process.stdout.readline().split()[0]
-    with urllib.request.urlopen(address, timeout=120) as answer:
-        assert b"<title>dld_spotter</title>" in answer.read()
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests that run in the background ignore it
+    )
+    try:
+        address = process.stdout.readline().split()[0]
+        with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
+            assert b"<title>dld_spotter</title>" in answer.read()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
     assert (process.returncode, errors) == (0, "")
     assert [path.name for path in tmp_path.iterdir()] == ["student.ckpt"]

@@ -1,0 +1,53 @@
+"""Memory that was freed goes back to the system."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dld_spotter import heap, photo_reader
+from dld_spotter.heap import INTERVAL, give_back
+from dld_spotter.reading import load
+from tests.trained import make_checkpoint
+
+HOLES = """
+import numpy as np
+from pathlib import Path
+from dld_spotter.heap import give_back
+
+def resident():
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+blocks = [np.ones(10_000, np.uint8) for _ in range(20_000)]  # 200 MB, each too small to be mapped on its own
+blocks = blocks[::100]  # what is left in between keeps the heap from shrinking
+before = resident()
+give_back()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not heap._trim(), reason="the C library has no malloc_trim")
+def test_holes_go_back_to_the_system():
+    done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 80, "megabytes"
+
+
+def test_elsewhere_nothing_happens(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    heap._trim.cache_clear()
+    try:
+        assert heap._trim() is None
+        give_back()
+    finally:
+        heap._trim.cache_clear()
+
+
+def test_a_reader_gives_back_now_and_then(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(photo_reader, "give_back", lambda: calls.append(reader._read))
+    reader = load(make_checkpoint(tmp_path / "student.ckpt"), device="cpu")
+    for _ in range(2 * INTERVAL + 1):
+        reader.read(np.zeros((8, 8, 3), np.uint8), scale=0.5)
+    assert calls == [INTERVAL, 2 * INTERVAL]
