@@ -26,7 +26,7 @@ ONLY_OF_MODELS = {"ckpt": ("bundled",), "parts": (None,), "device": (None, "cpu"
 
 def run(config: DictConfig, folder: Path) -> None:
     """Measure an engine, or the models of a checkpoint, and leave table, points and picture in ``folder``."""
-    if config.get("engine") is None:
+    if config.engine is None:
         readers, selector = models_of(config)
     else:
         engine = engine_of(config)

@@ -1,0 +1,96 @@
+"""Measuring an engine, as a user does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from PIL import Image
+
+from dld_spotter import measure
+from dld_spotter.entry import ROOT
+from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.tradeoff import Outcomes, TradeOff
+from tests.data.samples import box, sample
+from tests.engines.drawn import DrawnEngine
+
+SIZES = ((64, 96), (96, 128))
+LINES = ((box(10, 20, 70, 16),), (box(12, 40, 98, 20), box(12, 70, 98, 20)))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two images with lines that read ``cat dog``; the truth knows them by their words."""
+    for name in ("images", "gts"):
+        (tmp_path / name).mkdir()
+    for number, (size, lines) in enumerate(zip(SIZES, LINES, strict=True)):
+        Image.fromarray(sample(*size, lines).image).save(tmp_path / "images" / f"img_{number}.png")
+        rows = [word_row(line, *word) for line in lines for word in ((0, 3, "cat"), (4, 7, "dog"))]
+        (tmp_path / "gts" / f"gt_img_{number}.txt").write_text("\n".join(rows))
+    return tmp_path
+
+
+def word_row(line: np.ndarray, first: int, last: int, text: str) -> str:
+    """A line of ground truth for the characters from ``first`` to ``last`` of seven."""
+    (left, top), (right, bottom) = line[0], line[2]
+    start, end = (round(left + (right - left) * place / 7) for place in (first, last))
+    return ",".join(str(int(value)) for value in (start, top, end, top, end, bottom, start, bottom)) + f",{text}"
+
+
+def config(photos: Path, *overrides: str, engine: str | None = "tests.engines.drawn.DrawnEngine") -> DictConfig:
+    given = ["data=icdar2015", f"data.root={photos}", "data.workers=0", "resamples=20", *overrides]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        composed = compose("measure", overrides=given)
+    if engine:
+        composed.engine = {"_target_": engine}
+    return composed
+
+
+def test_an_engine_leaves_what_our_models_leave(photos: Path):
+    measure.run(config(photos, "scales=[0.5,1.0]", "jitter=1"), photos / "out")
+    table = Outcomes.load(photos / "out" / "outcomes_drawn.npz")
+    assert table.scales == (0.5, 1.0)
+    assert table.true.tolist() == [[2, 2], [4, 4]]
+    assert table.matched[:, 1].tolist() == [2, 4]
+    padded = [[(32 * 64) / (64 * 96), 1], [(64 * 64) / (96 * 128), 1]]
+    np.testing.assert_allclose(table.relative_cost, padded)
+    assert np.isnan(table.gflops).all()
+    assert (table.seconds > 0).all()
+    trade_off = TradeOff.read(photos / "out" / "tradeoff.json")
+    assert trade_off.spotter == "drawn 1.2, relative cost by area"
+    assert [(point.model, point.scale, point.gflops) for point in trade_off.select("static")] == [
+        ("drawn", 0.5, None),
+        ("drawn", 1.0, None),
+    ]
+    assert trade_off.select("static")[1].hmean == 1
+    for left in ("tradeoff.png", "oracle_luck.json", "outcomes_drawn_again.npz"):
+        assert (photos / "out" / left).stat().st_size > 0
+
+
+def test_the_engine_is_warm_before_it_is_timed(photos: Path, monkeypatch: pytest.MonkeyPatch):
+    shapes = []
+    read = DrawnEngine.read
+    monkeypatch.setattr(DrawnEngine, "read", lambda self, image: shapes.append(image.shape[:2]) or read(self, image))
+    measure.run(config(photos, "scales=[0.5,1.0]"), photos / "out")
+    assert shapes == [(32, 48)] * 2 + [(64, 96)] * 2 + [(48, 64), (96, 128)]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("ckpt=other.ckpt", r"ckpt=other\.ckpt and engine=drawn exclude each other"),
+        ("parts=[student]", r"parts=\['student'\] and engine=drawn exclude each other"),
+        ("device=cuda", "device=cuda and engine=drawn exclude each other"),
+        ("scales=null", r"engine=drawn has none of its own; give such as scales=\[0\.5,1\.0\]"),
+        ("scales=[0.5]", "hold 1.0"),
+    ],
+)
+def test_what_only_a_checkpoint_has_is_refused(photos: Path, override: str, message: str):
+    with pytest.raises(ConfigError, match=message):
+        measure.run(config(photos, override), photos / "out")
+
+
+def test_without_an_engine_a_checkpoint_is_measured(photos: Path):
+    with pytest.raises(CheckpointError, match=r"absent\.ckpt does not exist"):
+        measure.run(config(photos, "engine=none", "ckpt=absent.ckpt", engine=None), photos / "out")
