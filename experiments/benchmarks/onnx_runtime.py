@@ -23,7 +23,7 @@ from dld_spotter.photo_reader import PhotoReader, Reading
 from dld_spotter.reading import load
 
 MOST_SECONDS = 0.8
-"""Of torch's."""
+"""Of torch's, at every scale."""
 
 
 def main() -> int:
@@ -53,7 +53,7 @@ def compare(reader: PhotoReader, exported: PhotoReader, images: list[np.ndarray]
     """Print agreement and seconds per image of each scale; returns the exit status."""
     print(f"{len(images)} scenes of {images[0].shape[1]} x {images[0].shape[0]}, {torch.get_num_threads()} thread(s)")
     print("scale  words  polygons     texts    scores   torch s    ONNX s  ratio  of processor time")
-    pairs, clocks = [], np.zeros((0, 4))
+    pairs, clocks, ratios = [], np.zeros((0, 4)), []
     for scale in scales:
         for warm_up in (reader, exported):
             warm_up.read(images[0], scale=scale)
@@ -65,10 +65,12 @@ def compare(reader: PhotoReader, exported: PhotoReader, images: list[np.ndarray]
         print_row(f"{scale:5g}", found, np.array(rows))
         pairs += found
         clocks = np.concatenate([clocks, rows])
+        wall = np.sum(rows, axis=0)
+        ratios.append(wall[2] / wall[0])
     print_row("  all", pairs, clocks)
     shares = Agreement.of(pairs).shares()
     kept = all(shares[name] >= least for name, least in LEAST.items())
-    return 0 if kept and clocks[:, 2].sum() <= MOST_SECONDS * clocks[:, 0].sum() else 1
+    return 0 if kept and max(ratios) <= MOST_SECONDS else 1
 
 
 def clocked(reader: PhotoReader, image: np.ndarray, scale: float) -> tuple[Reading, np.ndarray]:
