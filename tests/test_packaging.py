@@ -1,8 +1,10 @@
 """The project as its users get it: make targets, pinned versions, and the wheel outside the repository."""
 
 import ast
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -10,10 +12,14 @@ import zipfile
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
+
+from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -107,7 +113,8 @@ def test_make_finds_a_recent_python_by_itself(tmp_path: Path):
 
 def test_the_wheel_carries_what_the_commands_read(wheel: Path):
     packaged = {path.relative_to(wheel / "dld_spotter") for path in wheel.glob("dld_spotter/**/*") if path.is_file()}
-    for folder, pattern in (("conf", "**/*.yaml"), ("experiments", "**/*.yaml"), ("src/dld_spotter", "**/*.ckpt")):
+    carried = {"conf": ("*.yaml",), "experiments": ("*.yaml",), "src/dld_spotter": ("*.ckpt", "*.html")}
+    for folder, pattern in ((folder, f"**/{name}") for folder, names in carried.items() for name in names):
         base = ROOT / "src/dld_spotter" if folder.startswith("src") else ROOT
         assert {path.relative_to(base) for path in (ROOT / folder).glob(pattern)} <= packaged
     assert Path("data/synthetic/words.txt") in packaged
@@ -129,3 +136,26 @@ def test_a_tiny_run_from_the_wheel(wheel: Path, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     left = {path.name for path in (tmp_path / "run").rglob("*")}
     assert {"teacher.ckpt", "best.ckpt", "last.ckpt", "metrics.csv", "config.yaml", "tradeoff.json", "tradeoff.png"} <= left
+
+
+@pytest.mark.slow
+def test_predict_reads_in_an_environment_with_only_the_wheel(wheel: Path, tmp_path: Path):
+    """The requirements are lent by this environment; a path in a .pth file does not bring along the editable install."""
+    home, folder = tmp_path / "environment", tmp_path / "photos"
+    assert run(sys.executable, "-m", "venv", "--without-pip", str(home), cwd=tmp_path).returncode == 0
+    (site,) = home.glob("lib/*/site-packages")
+    shutil.copytree(wheel, site, dirs_exist_ok=True)
+    (site / "requirements.pth").write_text(str(Path(np.__file__).parents[1]) + "\n")
+    folder.mkdir()
+    scene = SceneRenderer(77, SceneLayout(256, 256, probabilities={"medium": 1})).render(0)
+    Image.fromarray(scene.image).save(folder / "photo.jpg", quality=95)
+
+    python = str(home / "bin" / "python")
+    origin = run(python, "-c", "import dld_spotter; print(dld_spotter.__file__)", cwd=folder, PYTHONPATH="")
+    done = run(python, "-m", "dld_spotter.predict", "input=photo.jpg", "paths.output_dir=out", cwd=folder, PYTHONPATH="")
+
+    assert origin.stdout.startswith(str(site)), origin.stderr
+    assert done.returncode == 0, done.stderr
+    reading = json.loads((folder / "out" / "predictions.jsonl").read_text("utf-8"))
+    assert {word["text"] for word in reading["words"]} & set(scene.instances.transcriptions)
+    assert Image.open(folder / "out" / "drawn" / "photo.jpg").size[0] >= 256

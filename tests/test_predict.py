@@ -117,6 +117,9 @@ def test_damaged_photo_is_told_and_the_others_read(predict, photos, tmp_path):
         (["input={}/*.webp"], 1, "*.webp matches no file"),
         (["input={}/empty"], 1, "empty holds no image"),
         (["input=[]"], 1, "empty list"),
+        (["input={}/../broken.jpg"], 1, "broken.jpg cannot be read as an image"),
+        (["input={}", "out={}/a.png/words.jsonl"], 1, "a.png: "),
+        (["input={}", "budget=0"], 2, "budget=0 must be above 0"),
         (["input={}", "out={}"], 1, "is no file that could be gone on with"),
         (["input={}", "out=/dev/full"], 1, "is no file that could be gone on with"),
         (["input={}", "ckpt=absent.ckpt"], 1, "absent.ckpt does not exist"),
@@ -128,6 +131,7 @@ def test_damaged_photo_is_told_and_the_others_read(predict, photos, tmp_path):
 )
 def test_mistakes_are_told_in_one_sentence(predict, photos, arguments, status, words):
     (photos / "empty").mkdir()
+    (photos.parent / "broken.jpg").write_text("no photo")
     found, out, err = predict(*(argument.format(photos) for argument in arguments))
     assert (found, out) == (status, "")
     assert err.startswith("error: ")

@@ -93,12 +93,17 @@ def read_all(
 
     Returns:
         how many were damaged.
+
+    Raises:
+        DataError: the only one is.
     """
     damaged = 0
-    for path in track(images, "reading", console=console, transient=True):
+    for path in track(images, "reading", console=console, transient=True, disable=len(images) == 1):
         try:
             pixels = read_image(path)
         except DataError as error:
+            if len(images) == 1:
+                raise
             console.print(f"error: {error}", style="red", soft_wrap=True, highlight=False, markup=False)
             damaged += 1
             continue
