@@ -22,10 +22,11 @@ _MODEL = {
 }
 
 
-def make_checkpoint(path: Path, selector: bool = True) -> Path:
+def make_checkpoint(path: Path, selector: bool = True, close_up: bool = False) -> Path:
     """Write the checkpoint; without ``selector`` it holds the student alone."""
-    parts = {"student": make_spotter(1)}
+    parts = {"student": make_spotter(1, close_up=close_up)}
+    model = _MODEL | {"student": _MODEL["student"] | {"close_up": close_up}}
     if selector:
         parts["selector"] = GumbelSelector(SCALES, 0.1, [0.5, 1.0, 3.0], _CHANNELS, _HIDDEN)
-    save_checkpoint(path, parts, {"format": FORMAT, "model": _MODEL, "scales": list(SCALES), "thumbnail": THUMBNAIL})
+    save_checkpoint(path, parts, {"format": FORMAT, "model": model, "scales": list(SCALES), "thumbnail": THUMBNAIL})
     return path

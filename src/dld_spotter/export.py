@@ -113,6 +113,7 @@ def describe(checkpoint: Checkpoint, reader: DynamicSpotter) -> dict[str, Any]:
         "stride": spotter.stride,
         "scales": list(checkpoint.provenance["scales"]),
         "postprocess": asdict(spotter.postprocess),
+        "close_up": spotter.close_up,
         "min_score": spotter.min_score,
         "thumbnail": reader.thumbnail,
         "gflops": {

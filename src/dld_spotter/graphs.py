@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from dld_spotter.charset import END, PADDING, START
 from dld_spotter.decoding import ctc_greedy
 from dld_spotter.errors import ConfigError
+from dld_spotter.models.backbone import STRIDES
 from dld_spotter.models.recognizer import AttentionDecoder, Memory
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter, TextMapSpotter
@@ -42,7 +43,7 @@ class DetectorGraph(nn.Module):
 
 
 class RecognizerGraph(nn.Module):
-    """Images, their pyramid, and N >= 1 words in them, to labels ``(N, L)`` and the mean probability per character ``(N,)``."""
+    """Images, the pyramid of a view of them, and N >= 1 words, to labels ``(N, L)`` and the mean probability per character."""
 
     def __init__(self, spotter: TextMapSpotter) -> None:
         super().__init__()
@@ -50,13 +51,21 @@ class RecognizerGraph(nn.Module):
         self.decoder = GreedyDecoder(spotter.recognizer.attention, spotter.recognizer.max_length + 1)
 
     def forward(
-        self, images: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, sides: Tensor, image_index: Tensor
+        self,
+        images: Tensor,
+        fine: Tensor,
+        middle: Tensor,
+        coarse: Tensor,
+        sides: Tensor,
+        image_sides: Tensor,
+        image_index: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """All that costs per word; see :meth:`dld_spotter.models.spotter.Spotter.cut` for the last two."""
-        strips = self.spotter.cut((images.float(), fine, middle, coarse), sides, image_index)
-        # Normalising commutes with averages: rather a few strips than the whole image.
-        strips = Strips((strips.pixels - self.spotter.mean) / self.spotter.std, strips.features)
+        """All that costs per word; see :meth:`dld_spotter.models.recognizer.StripEncoder.cut`."""
         recognizer = self.spotter.recognizer
+        pyramid = (fine, middle, coarse)
+        strips = recognizer.encoder.cut(images.float(), pyramid, STRIDES[:3], sides, image_index, image_sides)
+        # Normalising commutes with averages: rather a few strips than the whole image.
+        strips = Strips(self.spotter.normalize(strips.pixels), strips.features)
         _, context = recognizer.encoder(strips)
         if recognizer.decoder == "ctc":
             labels, log_probability = ctc_greedy(recognizer.ctc(context))
@@ -128,8 +137,8 @@ class SelectorGraph(nn.Module):
     def __init__(self, selector: Selector) -> None:
         super().__init__()
         self.selector = selector
-        self.rule = "losses" if hasattr(selector, "losses") else "heads"
-        if self.rule == "heads" and not hasattr(selector, "logits"):
+        self.rule = selector.rule
+        if self.rule == "none":
             kind = type(selector).__name__
             raise ConfigError(f"export knows no graph of {kind}; give a checkpoint with a learnt selector, or without any")
 
@@ -163,10 +172,19 @@ def export_spotter(spotter: Spotter, folder: Path) -> None:
     _write(folder / DETECTOR, detector, {"images": images}, [shape(1)], ["text", "fine", "middle", "coarse"])
     sides = torch.rand(3, 2, spotter.postprocess.points, 2) * 60
     inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
-    inputs |= {"sides": sides, "image_index": torch.tensor([0, 1, 1])}
+    inputs |= {"sides": sides, "image_sides": 2 * sides, "image_index": torch.tensor([0, 1, 1])}
     recognizer = RecognizerGraph(spotter).eval()
-    shapes = [shape(1), *levels, {0: words}, {0: words}]
-    _write(folder / RECOGNIZER, recognizer, {"images": images} | inputs, shapes, ["labels", "scores"], strict=True)
+    tall, wide = (torch.export.Dim(name, min=1, max=_SIDE // spotter.stride) for name in ("image_rows", "image_columns"))
+    close = {0: batch, 2: spotter.stride * tall, 3: spotter.stride * wide}
+    shapes = [close, *levels, {0: words}, {0: words}, {0: words}]
+    _write(
+        folder / RECOGNIZER,
+        recognizer,
+        {"images": F.pad(images, (0, 96, 0, 64))} | inputs,
+        shapes,
+        ["labels", "scores"],
+        strict=True,
+    )
 
 
 def export_selector(selector: Selector, thumbnail: int, folder: Path) -> dict[str, Any]:

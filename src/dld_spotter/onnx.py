@@ -16,12 +16,13 @@ from dld_spotter.data.resizing import resize
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.models.contours import TextMapDecoder
 from dld_spotter.photo_reader import PhotoReader
+from dld_spotter.tradeoff import Calibration
 from dld_spotter.word import Word
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FORMAT = 1
+FORMAT = 2
 META, DETECTOR, RECOGNIZER, SELECTOR = "meta.json", "student.onnx", "recognizer.onnx", "selector.onnx"
 
 
@@ -55,8 +56,6 @@ class OnnxSpotter(PhotoReader):
         self.selector_gflops = self.meta["gflops"]["selector"]
         self.threads, self.providers = threads, providers
         if known := self.meta["provenance"]["training"].get("calibration"):
-            from dld_spotter.tradeoff import Calibration  # the plots of that package take long to import
-
             self.calibration = Calibration.read(known, str(self.folder / META))
         self._detector = _open(self.folder / DETECTOR, threads, providers)
         self._recognizer = _open(self.folder / RECOGNIZER, threads, providers)
@@ -82,7 +81,7 @@ class OnnxSpotter(PhotoReader):
         """See :meth:`PhotoReader.choose`."""
         rule = self.meta["selector"]
         side = self.meta["thumbnail"]
-        thumbnail = _batch_of(self.resize(reference, side, side), side, side)
+        thumbnail = _planes(self.resize(reference, side, side), side, side)
         sizes = np.array([reference.shape[:2]], np.int64)
         ((losses,),) = self._selector.run(None, {"thumbnails": thumbnail, "sizes": sizes})
         if rule["rule"] == "heads":
@@ -97,16 +96,21 @@ class OnnxSpotter(PhotoReader):
     def spot(self, reference: np.ndarray, scale: float) -> list[Word]:
         """See :meth:`PhotoReader.spot`."""
         height, width = scaled_size(*reference.shape[:2], scale)
-        stride = self.meta["stride"]
-        images = _batch_of(self.resize(reference, height, width), *(-(-side // stride) * stride for side in (height, width)))
+        images = self._batch_of(self.resize(reference, height, width))
         text, *pyramid = self._detector.run(None, {"images": images})
         sides, found = self.postprocess(text[0], height, width)
         if not len(sides):
             return []
+        reference_sides = sides / np.array([width / reference.shape[1], height / reference.shape[0]], np.float32)
+        close_up = self.meta["close_up"] and (height, width) != reference.shape[:2]
         inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
-        inputs |= {"images": images, "sides": sides, "image_index": np.zeros(len(sides), np.int64)}
+        inputs |= {"sides": sides, "image_index": np.zeros(len(sides), np.int64)}
+        inputs |= {
+            "images": self._batch_of(reference) if close_up else images,
+            "image_sides": reference_sides if close_up else sides,
+        }
         labels, scores = self._recognizer.run(["labels", "scores"], inputs)
-        sides = sides / np.array([width / reference.shape[1], height / reference.shape[0]], np.float32)
+        sides = reference_sides
         words = []
         for indices, side, score in zip(labels.tolist(), sides, scores * found, strict=True):
             text = self.charset.decode(indices)
@@ -119,6 +123,11 @@ class OnnxSpotter(PhotoReader):
         stride, costs = self.meta["stride"], self.meta["gflops"]
         pixels = -(-height // stride) * -(-width // stride) * stride**2
         return pixels * costs["per_pixel"] + words * costs["per_word"]
+
+    def _batch_of(self, image: np.ndarray) -> np.ndarray:
+        """Lay an image ``(H, W, 3)`` at the top left of zeros ``(1, 3, H', W')``, multiples of the stride."""
+        stride = self.meta["stride"]
+        return _planes(image, *(-(-side // stride) * stride for side in image.shape[:2]))
 
     def _head(self, gamma: float | None) -> int:
         """Which of the selector's decisions belongs to a cost weight, by default the middle one."""
@@ -165,7 +174,7 @@ def _open(path: Path, threads: int | None, providers: tuple[str, ...]) -> "Infer
         raise CheckpointError(f"{path} is no graph that ONNX Runtime can load ({kind}); export again") from error
 
 
-def _batch_of(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def _planes(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Lay an image ``(H, W, 3)`` at the top left of zeros ``(1, 3, height, width)``."""
     batch = np.zeros((1, 3, height, width), np.uint8)
     for plane, channel in zip(batch[0], cv2.split(image), strict=True):

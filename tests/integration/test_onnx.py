@@ -23,9 +23,9 @@ from tests.trained import GAMMAS, make_checkpoint
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return make_checkpoint(tmp_path_factory.mktemp("onnx") / "student.ckpt")
+@pytest.fixture(scope="module", params=[False, True], ids=["view", "close_up"])
+def checkpoint(request, tmp_path_factory):
+    return make_checkpoint(tmp_path_factory.mktemp("onnx") / "student.ckpt", close_up=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_batches_of_any_size(reader, exported):
     sides = torch.rand(5, 2, 8, 2) * torch.tensor([200.0, 120.0]) - 20  # some of them beyond the border
     index = torch.tensor([2, 0, 1, 2, 0])
     inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
-    inputs |= {"images": images.numpy(), "sides": sides.numpy(), "image_index": index.numpy()}
+    inputs |= {"images": images.numpy(), "image_index": index.numpy(), "sides": sides.numpy(), "image_sides": sides.numpy()}
     labels, scores = exported._recognizer.run(None, inputs)
     with torch.no_grad():
         _, context = spotter.recognizer.encoder(spotter.cut(features, sides, index))
