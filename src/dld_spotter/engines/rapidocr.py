@@ -1,6 +1,6 @@
 """RapidOCR: the PP-OCR models on onnxruntime, whose wheel carries them."""
 
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
 
 import cv2
@@ -36,7 +36,7 @@ class RapidOCR(Engine):
 
     def __init__(self, min_score: float = 0.5, threads: int | None = None) -> None:
         super().__init__(threads)
-        from rapidocr_onnxruntime import RapidOCR as Pipeline  # optional
+        Pipeline = import_module("rapidocr_onnxruntime").RapidOCR  # no requirement of ours: see the extra in pyproject.toml
 
         self.pipeline = Pipeline(**AS_IT_IS, text_score=min_score, intra_op_num_threads=self.threads)
 
