@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def run_stages(
     fit_stage = partial(fit, config, checkpoints=checkpoints, loggers=loggers, interrupted=interrupted, processes=processes)
     score = 0.0
     if config.stages.distillation.epochs:
-        assembly.build_dld_module(config, teacher)  # what it refuses is told now rather than after the teacher stage
+        assembly.build_dld_module(config, deepcopy(teacher))  # what it refuses is told now rather than after the teacher stage
     if interrupted != "distillation":  # whose checkpoint holds the teacher too
         if config.stages.teacher.epochs:
             score, _ = fit_stage("teacher", assembly.build_teacher_module(config, teacher))
