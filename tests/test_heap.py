@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dld_spotter import heap, photo_reader
-from dld_spotter.heap import INTERVAL, give_back
+from dld_spotter.heap import PIXELS, give_back
 from dld_spotter.reading import load
 from tests.trained import make_checkpoint
 
@@ -45,9 +45,12 @@ def test_elsewhere_nothing_happens(monkeypatch):
 
 
 def test_a_reader_gives_back_now_and_then(tmp_path, monkeypatch):
-    calls = []
-    monkeypatch.setattr(photo_reader, "give_back", lambda: calls.append(reader._read))
+    calls, sides = [], []
+    monkeypatch.setattr(photo_reader, "give_back", lambda: calls.append(len(sides)))
+    monkeypatch.setattr(photo_reader, "PIXELS", 300)
     reader = load(make_checkpoint(tmp_path / "student.ckpt"), device="cpu")
-    for _ in range(2 * INTERVAL + 1):
-        reader.read(np.zeros((8, 8, 3), np.uint8), scale=0.5)
-    assert calls == [INTERVAL, 2 * INTERVAL]
+    for side in (20, 10, 10, 40, 10, 10, 20):  # read at half of it: 100, 25, 25, 400, ... pixels
+        sides.append(side)
+        reader.read(np.zeros((side, side, 3), np.uint8), scale=0.5)
+    assert calls == [4]
+    assert PIXELS < 1280**2, "the largest photos give back at once"

@@ -4,8 +4,8 @@ import ctypes
 import sys
 from functools import cache
 
-INTERVAL = 16
-"""Photos after which it is given back: the next one has to wait for fresh pages."""
+PIXELS = 1_000_000
+"""Read before it is given back: after each large photo, or some small ones. The next photo has to wait for fresh pages."""
 
 
 @cache

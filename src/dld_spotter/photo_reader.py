@@ -4,6 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from dld_spotter.data.photos import ReferenceSize, scaled_size, to_array
 from dld_spotter.errors import ConfigError
-from dld_spotter.heap import INTERVAL, give_back
+from dld_spotter.heap import PIXELS, give_back
 from dld_spotter.latency import Line, known_line, measure_line
 from dld_spotter.spending import Request, Spending
 from dld_spotter.word import Word
@@ -58,7 +59,8 @@ class PhotoReader(ABC):
     has_selector: bool
     selector_gflops: float
     calibration: "Calibration | None" = None
-    _read = 0
+    _pixels = 0
+    """Read since memory was given back."""
 
     def read(
         self,
@@ -101,12 +103,14 @@ class PhotoReader(ABC):
         words = tuple(Word(word.polygon * grow, word.text, word.score) for word in words)
         seconds = time.perf_counter() - start
         full = self.gflops(*reference.shape[:2], len(words))
-        spent += self.gflops(*scaled_size(*reference.shape[:2], scale), len(words))
+        size = scaled_size(*reference.shape[:2], scale)
+        spent += self.gflops(*size, len(words))
         if spending is not None:
             spending.record(spent / full, spent, seconds)
-        self._read += 1
-        if self._read % INTERVAL == 0:
+        self._pixels += prod(size)
+        if self._pixels >= PIXELS:
             give_back()
+            self._pixels = 0
         return Reading(words, scale, spent, seconds, spent / full, width, height)
 
     def check(self, request: Request) -> None:
