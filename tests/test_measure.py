@@ -14,6 +14,8 @@ from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.tradeoff import Outcomes, TradeOff
 from tests.data.samples import box, sample
 from tests.engines.drawn import DrawnEngine
+from tests.small import SCALES
+from tests.trained import make_checkpoint
 
 SIZES = ((64, 96), (96, 128))
 LINES = ((box(10, 20, 70, 16),), (box(12, 40, 98, 20), box(12, 70, 98, 20)))
@@ -94,3 +96,15 @@ def test_what_only_a_checkpoint_has_is_refused(photos: Path, override: str, mess
 def test_without_an_engine_a_checkpoint_is_measured(photos: Path):
     with pytest.raises(CheckpointError, match=r"absent\.ckpt does not exist"):
         measure.run(config(photos, "engine=none", "ckpt=absent.ckpt", engine=None), photos / "out")
+
+
+def test_verbose_shows_what_each_part_costs(photos: Path, capsys: pytest.CaptureFixture[str]):
+    ckpt = make_checkpoint(photos / "student.ckpt")
+    settings = config(photos, f"ckpt={ckpt}", "verbose=true", "images=1", f"paths.output_dir={photos / 'out'}", engine=None)
+    measure.run(settings, photos / "out")
+    shown = [line.split() for line in capsys.readouterr().out.partition("GFLOP (1e9")[2].splitlines()]
+    rows = {line[0]: np.array(line[1:], float) for line in shown if len(line) == 1 + len(SCALES)}
+    parts = [rows[name] for name in ("Backbone", "FeaturePyramid", "TextMapHead", "selector")]
+    words = [rows[f"Recognizer.{name}"] for name in ("encoder", "attention", "ctc")]
+    assert np.allclose(np.sum(parts + words, axis=0), rows["all"], atol=0.004)
+    assert len(rows["all"]) == len(SCALES)

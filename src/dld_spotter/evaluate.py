@@ -44,6 +44,7 @@ def run(config: DictConfig, folder: Path) -> None:
     reader = reader_of(checkpoint, device=config.device)
     selector = pick_selector(checkpoint, reader, request).to(reader.device)
     lexicon = None if config.lexicon in (None, "none") else Lexicon.read(config.lexicon, config.policy)
+    rules = Rules(config.protocol, config.task, config.iou, lexicon)
     loader = assembly.build_test_loader(config, config.images)
     plan = plan_for(request, config.allocation, reader, loader)
     point, words = score_at(
@@ -51,7 +52,7 @@ def run(config: DictConfig, folder: Path) -> None:
         selector,
         request.gamma,
         loader,
-        Rules(config.protocol, config.task, config.iou, lexicon),
+        rules,
         config.resamples,
         reader.spending(request) if plan is None else None,
         plan,
@@ -61,7 +62,7 @@ def run(config: DictConfig, folder: Path) -> None:
         "dataset": config.data.name,
         "protocol": config.protocol,
         "task": config.task,
-        "lexicon": "none" if lexicon is None else f"{lexicon.name}, {config.policy}",
+        "lexicon": rules.lexicon_name,
         "images": len(words),
         "checkpoint": str(checkpoint.path),
         "requested": asdict(request) | {"allocation": config.allocation if request.spending else None},

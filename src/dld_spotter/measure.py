@@ -3,24 +3,27 @@
 ``python -m dld_spotter.measure ckpt=FILE|engine=NAME data=NAME [overrides]``; ``--help`` lists what can be overridden.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import rich
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from torch.utils.data import DataLoader
 
 from dld_spotter import assembly
 from dld_spotter.checkpoint import load_checkpoint
+from dld_spotter.cost import selector_gflops
 from dld_spotter.engines.engine import Engine
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError
 from dld_spotter.evaluation import Reader, Rules
 from dld_spotter.models.selector import Selector
 from dld_spotter.reading import usable_device
-from dld_spotter.report import report
+from dld_spotter.report import report, stage_table
 
 READERS = ("teacher", "student")
-ONLY_OF_MODELS = {"ckpt": ("bundled",), "parts": (None,), "device": (None, "cpu")}
+ONLY_OF_MODELS = {"ckpt": ("bundled",), "parts": (None,), "device": (None, "cpu"), "verbose": (False,)}
 """Keys that an engine has no use for, and the values that they may have beside it."""
 
 
@@ -31,17 +34,36 @@ def run(config: DictConfig, folder: Path) -> None:
     else:
         engine = engine_of(config)
         readers, selector = {engine.name: engine}, None
+    loader, scales = assembly.build_test_loader(config, config.images), assembly.candidate_scales(config)
     report(
         readers,
         selector,
-        assembly.build_test_loader(config, config.images),
-        scales=assembly.candidate_scales(config),
+        loader,
+        scales=scales,
         dataset=config.data.name,
         rules=Rules(config.protocol, config.task, config.iou),
         resamples=config.resamples,
         folder=folder,
         again=assembly.build_test_loader(config, config.images, config.jitter) if config.jitter else None,
     )
+    if config.verbose:
+        show_stages(config, readers, selector, loader, scales)
+
+
+def show_stages(
+    config: DictConfig,
+    readers: Mapping[str, Reader],
+    selector: Selector | None,
+    loader: DataLoader,
+    scales: Sequence[float],
+) -> None:
+    """Print what each part of the models costs on the first of the test images."""
+    first = next(iter(loader))
+    for name, reader in readers.items():
+        own = selector_gflops(selector, config.thumbnail) if selector and name == "student" else 0.0
+        size = tuple(first.views[1.0].sizes[0].tolist())
+        print(name)
+        rich.print(stage_table(reader, size, float(len(first.instances[0])), scales, own))
 
 
 def engine_of(config: DictConfig) -> Engine:

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import rich
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
 from torch.utils.data import DataLoader
 
 from dld_spotter.cost import AreaCost, CostModel, FlopCost
 from dld_spotter.data.dataset import report_damage
+from dld_spotter.data.photos import scaled_size
 from dld_spotter.engines.engine import Engine
 from dld_spotter.evaluation import Reader, Rules, choose, measure, trade_off
 from dld_spotter.models.selector import Selector
+from dld_spotter.models.spotter import Spotter
 from dld_spotter.tradeoff import (
     Outcomes,
     compare,
@@ -91,6 +95,31 @@ def describe(reader: Reader) -> str:
     if isinstance(reader, Engine):
         return f"{reader.name} {reader.version()}, relative cost by area"
     return type(reader).__name__
+
+
+def stage_table(
+    spotter: Spotter, size: tuple[int, int], words: float, scales: Sequence[float], selector_gflops: float = 0.0
+) -> Table:
+    """What an image costs, part by part, at every scale, in GFLOP.
+
+    Args:
+        spotter: reads.
+        size: height and width of the image at scale 1.0.
+        words: words that are read in it.
+        scales: the scales.
+        selector_gflops: GFLOP of the selector's decision.
+    """
+    flops = FlopCost(spotter)
+    columns = [flops.stages(*scaled_size(*size, scale), words) | {"selector": selector_gflops} for scale in scales]
+    title = f"GFLOP (1e9, a multiply-add counts 2) of an image of {size[1]} x {size[0]} pixels with {words:.1f} words"
+    result = Table("part", title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for scale in scales:
+        result.add_column(f"scale {scale:g}", justify="right")
+    for part in columns[0]:
+        result.add_row(part, *(f"{column[part]:.3f}" for column in columns))
+    result.add_section()
+    result.add_row("all", *(f"{sum(column.values()):.3f}" for column in columns))
+    return result
 
 
 def report_luck(
