@@ -40,8 +40,8 @@ class Selector(nn.Module, ABC):
             raise ConfigError(f"scales must be ascending and distinct, found {list(scales)}")
         if not factors or list(factors) != sorted(set(factors)) or min(factors) < 0:
             raise ConfigError(f"selector.factors must be ascending, distinct and at least 0, found {list(factors)}")
-        if gamma < 0:
-            raise ConfigError(f"the cost weight objective.weights.cost must be at least 0, found {gamma}")
+        if not isinstance(gamma, int | float) or gamma < 0:
+            raise ConfigError(f"the cost weight objective.weights.cost must be a number of at least 0, found {gamma}")
         self.scales = tuple(float(scale) for scale in scales)
         self.factors = tuple(float(factor) for factor in factors)
         self.gammas = tuple(round(gamma * factor, 9) for factor in self.factors)
