@@ -143,7 +143,7 @@ def test_damaged_folders_are_told(folder, tmp_path):
     with pytest.raises(CheckpointError, match="cannot be read"):
         OnnxSpotter(tmp_path)
     (tmp_path / META).write_text('{"format": 99}')
-    with pytest.raises(CheckpointError, match="format 1"):
+    with pytest.raises(CheckpointError, match="format 2"):
         OnnxSpotter(tmp_path)
     (tmp_path / META).write_text((folder / META).read_text())
     with pytest.raises(CheckpointError, match=r"student\.onnx does not exist"):
