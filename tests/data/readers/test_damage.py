@@ -68,6 +68,10 @@ TEXTS = {
 }
 BAD_TRUTHS = {
     "Latin-1": (f"{NUMBERS},word\n{NUMBERS},caf\u00e9".encode("latin-1"), "line 2: expected UTF-8, found byte 0xe9"),
+    "Latin-1 behind a BOM": (
+        b"\xef\xbb\xbf" + f"{NUMBERS},word\n\u00e9".encode("latin-1"),
+        "line 2: expected UTF-8, found byte 0xe9",
+    ),
     "half of UTF-16": (f"{NUMBERS},word".encode("utf-16")[:-1], "line 1: expected UTF-8, found"),
     "a binary file": (PNG, "line 1: expected UTF-8"),
     "missing columns": (f"{NUMBERS},word\n1,2,30,2,30,12,word", "line 2: expected x1,y1"),

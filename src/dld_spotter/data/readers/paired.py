@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -163,6 +163,7 @@ def read_lines(path: Path) -> Sequence[str]:
     try:
         return [line.rstrip("\r") for line in raw.decode(encoding).split("\n")]
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        found = f"byte {raw[error.start]:#x}" if error.start < len(raw) else "half a character"
+        place = error.start + (len(BOM_UTF8) if raw.startswith(BOM_UTF8) else 0)  # Python counts from behind the mark
+        line = raw.count(b"\n", 0, place) + 1
+        found = f"byte {raw[place]:#x}" if place < len(raw) else "half a character"
         raise DataError(f"{path}, line {line}: expected UTF-8, found {found}; save the file as UTF-8") from error
