@@ -1,5 +1,6 @@
 """Blocks of text: lines of words in one font and size, before they are put on a surface."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,7 @@ from dld_spotter.data.synthetic.fonts import FontBook, FontFace
 from dld_spotter.data.synthetic.glyphs import Ink, set_word
 from dld_spotter.data.synthetic.surface import Box
 from dld_spotter.data.synthetic.words import WordSource
+from dld_spotter.errors import ConfigError
 
 EM_PER_HEIGHT = 1.25  # em size of a word whose capitals, with the box's margin, are one unit high
 DRAWS = 4  # words tried for a place before it is given up
@@ -49,11 +51,23 @@ class Block:
 
 
 class Typesetter:
-    """Draws words from a source and sets them in lines, with fonts from a book."""
+    """Draws words from a source and sets them in lines, with fonts from a book.
 
-    def __init__(self, words: WordSource, fonts: FontBook) -> None:
+    Args:
+        words: source of words.
+        fonts: source of fonts.
+        spacing: least and largest space between the words of a line in em, beside two pixels.
+
+    Raises:
+        ConfigError: ``spacing`` is no range of lengths.
+    """
+
+    def __init__(self, words: WordSource, fonts: FontBook, spacing: Sequence[float] = (0.25, 0.6)) -> None:
+        if len(spacing) != 2 or not 0 <= spacing[0] <= spacing[1]:
+            raise ConfigError(f"renderer.spacing must be two lengths in em of at least 0 in order, found {list(spacing)}")
         self.words = words
         self.fonts = fonts
+        self.spacing = tuple(spacing)
 
     def word(self, rng: np.random.Generator, em: float, limit: float, smallest: float) -> Block | None:
         """Set one word of at most ``limit`` pixels; a longer one is shrunk as far as ``smallest`` pixels per em.
@@ -89,7 +103,7 @@ class Typesetter:
         if lines == [1]:
             return self.word(rng, em, limit, smallest)
         face, tracking = self.fonts.draw(rng), _draw_tracking(rng)
-        space, leading = em * (rng.uniform(0.25, 0.6) + 2 * max(tracking, 0.0)) + 2, em * rng.uniform(1.15, 1.7)
+        space, leading = em * (rng.uniform(*self.spacing) + 2 * max(tracking, 0.0)) + 2, em * rng.uniform(1.15, 1.7)
         rows = [row for count in lines if (row := self._line(rng, em, face, tracking, limit, count, space))]
         if not rows:
             return self.word(rng, em, limit, smallest)

@@ -1,5 +1,7 @@
 """The scene renderer: words, layout, background, paint and camera put together."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dld_spotter.data.synthetic.background import Backgrounds
@@ -26,6 +28,8 @@ class SceneRenderer:
         degradation: camera.
         min_legible_height: words whose box is lower than this many pixels are marked ``ignore``.
         occlusion: what stands before the words; nothing where None.
+        spacing: least and largest space between the words of a line in em. Photos have narrower ones than the default,
+            see experiments/spacing.
     """
 
     def __init__(
@@ -38,10 +42,11 @@ class SceneRenderer:
         degradation: Degradation | None = None,
         min_legible_height: float = 8.0,
         occlusion: Occlusion | None = None,
+        spacing: Sequence[float] = (0.25, 0.6),
     ) -> None:
         self.seed = seed
         self.layout = layout or SceneLayout()
-        self.typesetter = Typesetter(words or WordSource(), fonts or FontBook())
+        self.typesetter = Typesetter(words or WordSource(), fonts or FontBook(), spacing)
         self.backgrounds = backgrounds or Backgrounds()
         self.degradation = degradation or Degradation()
         self.min_legible_height = min_legible_height
