@@ -59,6 +59,28 @@ def test_the_polygon_lies_on_the_pasted_word(source: CropSource, scale: float, m
         assert (inside & lit).sum() / (inside | lit).sum() > (0.75 if scale < 1 else 0.85)
 
 
+def test_each_of_several_words_has_its_own_polygon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(paste, "_recolour", lambda rng, patch: patch)
+    (tmp_path / "words").mkdir()
+    lines = ["word\timage\tx0\ty0\tw\th\tx1\ty1\tx2\ty2\tx3\ty3\tx4\ty4\ttext"]
+    for number, (text, value) in enumerate((("one", 120), ("two", 240))):
+        cv2.imwrite(str(tmp_path / "words" / f"{text}.png"), np.full((24, 60, 3), value, np.uint8))
+        x, y = 100 + 64 * number, 50 + 2 * number
+        corners = [x, y, x + 59, y, x + 59, y + 23, x, y + 23]
+        lines.append("\t".join(map(str, [f"{text}.png", "photo.jpg", x, y, 60, 24, *corners, text])))
+    (tmp_path / "words_map.tsv").write_text("\n".join(lines))
+    crops, rng = CropPaste(CropSource(tmp_path, together=0.3), scale=(1.5, 2.5), rotation=15), np.random.default_rng(2)
+    for _ in range(10):
+        placed = crops.draw(rng, (600, 600)).moved(256, 256)
+        image = np.zeros((512, 512, 3), np.uint8)
+        paste_crop(rng, image, placed)
+        assert placed.texts == ("one", "two")
+        assert placed.ignore == (False, False)
+        for polygon, value in zip(placed.polygons, (120, 240), strict=True):
+            x, y = polygon.mean(axis=0).astype(int)
+            assert np.abs(image[y - 8 : y + 8, x - 20 : x + 20].astype(int) - value).max() <= 3
+
+
 @pytest.mark.parametrize("kind", ["scenes", "dense"])
 def test_real_words_stand_among_rendered_ones_without_overlap(source: CropSource, kind: str):
     real, count = 0, 0

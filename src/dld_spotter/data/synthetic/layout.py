@@ -168,7 +168,7 @@ class SceneLayout:
         wanted = int(rng.integers(regime.words[0], regime.words[1] + 1))
         occupancy = Occupancy(height, width)
         blocks = self._paste(rng, wanted, occupancy)
-        found = len(blocks)
+        found = sum(len(block.texts) for block in blocks)
         for _ in range(wanted + 3 if wanted else 0):
             if found >= wanted:
                 break
@@ -181,7 +181,10 @@ class SceneLayout:
     def _paste(self, rng: np.random.Generator, wanted: int, occupancy: "Occupancy") -> list[PlacedBlock | PlacedCrop]:
         """Place the real words; those for which there is no room are left out."""
         placed: list[PlacedBlock | PlacedCrop] = []
-        for _ in range(int(rng.binomial(wanted, self.crops.share)) if self.crops else 0):
+        aim = int(rng.binomial(wanted, self.crops.share)) if self.crops else 0
+        for _ in range(aim):
+            if sum(len(crop.texts) for crop in placed) >= aim:  # a crop may show several words
+                break
             crop = self.crops.draw(rng, (0.9 * occupancy.width, 0.5 * occupancy.height))
             place = occupancy.take(rng, crop.outline()) if crop else None
             if crop and place:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from dld_spotter.data.synthetic.crops import Crop, CropSource, mean_height
+from dld_spotter.data.synthetic.crops import Crop, CropSource
 from dld_spotter.data.synthetic.surface import Plane, enclose
 from dld_spotter.errors import ConfigError
 
@@ -34,24 +34,24 @@ class PlacedCrop:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The word, as the only one."""
-        return (self.crop.text,)
+        """The words of the crop."""
+        return self.crop.texts
 
     @property
     def ignore(self) -> tuple[bool, ...]:
-        """Whether the word is don't-care."""
-        return (self.crop.ignore,)
+        """Whether each word is don't-care."""
+        return self.crop.ignore
 
     @property
     def polygons(self) -> list[np.ndarray]:
-        """The word's quad in image pixels."""
+        """The words' quads in image pixels."""
         middle = np.array(self.crop.image.shape[1::-1]) / 2
-        return [self.plane.project(self.scale * (self.crop.quad - middle))]
+        return [self.plane.project(self.scale * (quad - middle)) for quad in self.crop.quads]
 
     @property
     def em(self) -> float:
-        """Height of the word in surface units, as a measure for distances."""
-        return self.scale * mean_height(self.crop.quad)
+        """Height of the words in surface units, as a measure for distances."""
+        return self.scale * self.crop.height
 
     def outline(self) -> np.ndarray:
         """The corners of what is pasted, ``(4, 2)`` image pixels."""
@@ -108,12 +108,12 @@ class CropPaste:
         crop = self.source.draw(rng, (heights[0] / self.scale[1], heights[1] / self.scale[0]))
         if crop is None:
             return None
-        native = mean_height(crop.quad)
+        native = crop.height
         low, high = max(self.scale[0], heights[0] / native), min(self.scale[1], heights[1] / native)
         if low > high:
             return None
         scale = low * (high / low) ** rng.random()
-        sign = rng.random() < self.margin_probability and _cover_share(crop) >= LEAST_COVER
+        sign = rng.random() < self.margin_probability and crop.cover is None and _cover_share(crop) >= LEAST_COVER
         margin = int(rng.uniform(*SIGN_MARGIN) * native) if sign else 0
         placed = PlacedCrop(crop, self._pose(rng, scale * max(crop.image.shape)), scale, margin)
         shrink = min(1.0, float((np.array(room) / np.ptp(placed.outline(), axis=0)).min()))
@@ -175,20 +175,23 @@ def _with_margin(patch: np.ndarray, margin: int) -> np.ndarray:
 
 
 def _cover_share(crop: Crop) -> float:
-    return cv2.contourArea(crop.quad) / (crop.image.shape[0] * crop.image.shape[1])
+    return sum(map(cv2.contourArea, crop.quads)) / (crop.image.shape[0] * crop.image.shape[1])
 
 
 def _draw_cover(rng: np.random.Generator, placed: PlacedCrop) -> np.ndarray:
-    """Draw how much of crop and margin shows, ``(h, w)`` uint8: all of it or the word alone, sharp or soft at the edge."""
-    height, width = (side + 2 * placed.margin for side in placed.crop.image.shape[:2])
-    word = mean_height(placed.crop.quad)
+    """Draw how much of crop and margin shows, ``(h, w)`` uint8: all of it or a word alone, sharp or soft at the edge."""
+    crop = placed.crop
+    height, width = (side + 2 * placed.margin for side in crop.image.shape[:2])
+    word = crop.height
     alone, soft = rng.random(2) < (0.3, 0.6)
     edge = rng.uniform(0, max(placed.margin, QUAD_MARGIN * word)) if soft else 0.0
-    if not placed.margin and (alone or _cover_share(placed.crop) < LEAST_COVER):
+    single = len(crop.quads) == 1
+    if not placed.margin and single and (alone or _cover_share(crop) < LEAST_COVER):
         cover = np.zeros((height, width), np.uint8)
-        outline = [np.rint(256 * (placed.crop.quad - 0.5)).astype(np.int32)]
+        outline = [np.rint(256 * (crop.quads[0] - 0.5)).astype(np.int32)]
         cv2.fillPoly(cover, outline, 255, cv2.LINE_AA, 8)
         cv2.polylines(cover, outline, True, 255, max(1, round(2 * QUAD_MARGIN * word)), cv2.LINE_AA, 8)
         return cv2.GaussianBlur(cover, (0, 0), edge / 2) if edge > 0.5 else cover
     across, down = (np.minimum(steps := np.arange(1, side + 1), steps[::-1]) / (edge + 1) for side in (width, height))
-    return (255 * np.minimum(np.minimum.outer(down, across), 1)).astype(np.uint8)
+    cover = (255 * np.minimum(np.minimum.outer(down, across), 1)).astype(np.uint8)
+    return cover if crop.cover is None else np.minimum(cover, cv2.blur(crop.cover, (3, 3)))
