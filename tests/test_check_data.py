@@ -53,9 +53,10 @@ def check(tmp_path, monkeypatch, capsys):
 
 
 def census(run) -> dict:
-    status, out, _ = run
-    assert status == 0
-    return json.loads(out)
+    status, out, err = run
+    found = json.loads(out)
+    assert status == bool(found["unusable_parts"]), err
+    return found
 
 
 def test_a_clean_data_set(check, tmp_path):
@@ -103,7 +104,8 @@ def test_each_kind_of_problem_is_named_alone(check, tmp_path, kind, truth):
     assert {name: entry["count"] for name, entry in found["problems"].items()} == {kind: 1}
     assert "bad." in found["problems"][kind]["examples"][0]
     assert found["parts"]["all"]["images"] == 3
-    (line,) = (tmp_path / "output" / "problems.txt").read_text("utf-8").splitlines()
+    *unusable, line = (tmp_path / "output" / "problems.txt").read_text("utf-8").splitlines()
+    assert len(unusable) == len(found["unusable_parts"])
     assert line == f"{kind}: {found['problems'][kind]['examples'][0]}"
 
 
@@ -162,12 +164,26 @@ def test_characters_and_lengths_follow_the_charset(check, tmp_path):
 
 def test_a_part_that_is_absent_is_told_and_the_others_are_checked(check, tmp_path):
     write(tmp_path / "d" / "test", {"img_1": GOOD})
-    status, out, _ = check("data=icdar2015", f"data.root={tmp_path / 'd'}")
-    assert status == 0
+    status, out, err = check("data=icdar2015", f"data.root={tmp_path / 'd'}")
+    assert status == 1
     text = " ".join(out.split())
     assert "train cannot be used: data.root=" in text
     assert "holds none of the folders" in text
-    assert "no problems were found" in text
+    assert "no problems were found in test" in text
+    (sentence,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert "train and validation of data=icdar2015 cannot be used" in sentence
+    assert "give parts=[test]" in sentence
+    lines = (tmp_path / "output" / "problems.txt").read_text("utf-8").splitlines()
+    assert [line.split(":")[0] for line in lines] == ["train cannot be used", "validation cannot be used"]
+
+
+def test_a_test_set_alone_is_checked_alone(check, tmp_path):
+    write(tmp_path / "d" / "test", {"img_1": GOOD})
+    status, out, _ = check("data=icdar2015", f"data.root={tmp_path / 'd'}", "parts=[test]")
+    assert status == 0
+    assert "cannot be used" not in out
+    assert "no problems were found" in out
+    assert (tmp_path / "output" / "problems.txt").read_text() == ""
 
 
 @pytest.mark.parametrize(
@@ -177,6 +193,9 @@ def test_a_part_that_is_absent_is_told_and_the_others_are_checked(check, tmp_pat
         (["data=folder", "data.root=/no/where"], 1, ["data.root=/no/where is not a folder"]),
         (["limit=0", "data.root=x"], 2, ["limit=0", "at least 1"]),
         (["workers=null", "data.root=x"], 2, ["workers=None"]),
+        (["parts=[tset]", "data.root=x"], 2, ["parts=[tset] must be", "train, validation, test"]),
+        (["parts=[]", "data.root=x"], 2, ["parts=[] must be"]),
+        (["parts=null", "data.root=x"], 2, ["parts=None must be"]),
     ],
 )
 def test_mistakes_are_one_line(check, arguments, status, words):

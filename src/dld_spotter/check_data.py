@@ -55,11 +55,12 @@ def check(config: DictConfig, folder: Path) -> None:
     """Look at every image that ``config`` names; report, and leave ``problems.txt`` and the picture in ``folder``.
 
     Raises:
-        ConfigError: limit, workers, examples, sheet or batches is no number of the right kind, the file to export to is there,
-            or batches are to be drawn without a training set.
-        DataError: nothing at all can be read.
+        ConfigError: limit, workers, examples, sheet or batches is no number of the right kind, parts names none, the file to
+            export to is there, or batches are to be drawn without a training set.
+        DataError: nothing at all can be read; or, once everything else is reported, a part cannot be used.
     """
     _refuse_wrong_numbers(config)
+    _refuse_wrong_parts(config.parts)
     if OmegaConf.is_missing(config.data, "root"):
         raise ConfigError(f"data.root= is missing; give data.root=FOLDER, where the files of data={config.data.name} lie")
     charset: Charset = create(config.charset)
@@ -88,7 +89,9 @@ def check(config: DictConfig, folder: Path) -> None:
         rich.print(describe(report))
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "problems.txt"]
-    written[0].write_text("".join(f"{problem.kind}: {problem.message}\n" for problem in census.problems), "utf-8")
+    lines = [f"{part} cannot be used: {reason}\n" for part, reason in refused.items()]
+    lines += [f"{problem.kind}: {problem.message}\n" for problem in census.problems]
+    written[0].write_text("".join(lines), "utf-8")
     if config.picture:
         written.append(Path(config.picture))
         draw_sheet(inspection, census.with_words or census.readable, config.sheet, written[-1])
@@ -99,20 +102,25 @@ def check(config: DictConfig, folder: Path) -> None:
         written.append(export)
     summary = f"written: {', '.join(map(str, written))}"
     Console(stderr=bool(config.json)).print(summary, soft_wrap=True, highlight=False, markup=False)
+    if refused:
+        raise DataError(
+            f"{' and '.join(refused)} of data={config.data.name} cannot be used, see above; mend that, "
+            f"or give parts=[{','.join(parts)}] to check the rest alone"
+        )
 
 
 def build_parts(config: DictConfig) -> tuple[dict[str, TextDataset], dict[str, str]]:
-    """Build train, validation and test, each for itself.
+    """Build those of train, validation and test that are asked for, each for itself.
 
     Returns:
-        the parts that could be opened, and for the others why not; a folder that holds a test set alone is fine.
+        the parts that could be opened, and for the others why not.
 
     Raises:
         DataError: none could be opened; the message is that of the first.
     """
     parts: dict[str, TextDataset] = {}
     refused: dict[str, SpotterError] = {}
-    for part in PARTS:
+    for part in config.parts:
         try:
             parts[part] = create(OmegaConf.to_container(config.data[part], resolve=True))
         except (InstantiationException, SpotterError) as error:
@@ -192,7 +200,7 @@ def describe(report: Mapping[str, Any]) -> Group:
         shown = "  ".join(f"{char!r} {count}" for char, count in list(report["unknown_characters"].items())[:MOST_CHARACTERS])
         more = max(0, len(report["unknown_characters"]) - MOST_CHARACTERS)
         blocks.append(escape(f"\ncharacters outside the charset: {shown}{f'  and {more} more' if more else ''}"))
-    return Group(*blocks, *_problem_lines(report["problems"]))
+    return Group(*blocks, *_problem_lines(report))
 
 
 def _counts_table(report: Mapping[str, Any]) -> Table:
@@ -213,8 +221,11 @@ def _histogram_table(histogram: Mapping[str, Any]) -> Table:
     return table
 
 
-def _problem_lines(problems: Mapping[str, Any]) -> list[str]:
-    lines = ["\nno problems were found"] if not problems else []
+def _problem_lines(report: Mapping[str, Any]) -> list[str]:
+    problems = report["problems"]
+    looked_at = [part for part in report["parts"] if part != "all"]
+    where = f" in {' and '.join(looked_at)}" if report["unusable_parts"] else ""
+    lines = [] if problems else [f"\nno problems were found{where}"]
     for kind, found in problems.items():
         lines.append(f"\n[bold]{kind}[/bold] ({found['count']}): {PROBLEMS[kind]}")
         lines += [f"  {escape(example)}" for example in found["examples"]]
@@ -233,6 +244,12 @@ def _refuse_wrong_numbers(config: DictConfig) -> None:
         if not (nullable and value is None) and (not isinstance(value, int) or isinstance(value, bool) or value < least):
             null = ", or null for all" if nullable else ""
             raise ConfigError(f"{key}={value} must be a whole number of at least {least}{null}; correct {key}=")
+
+
+def _refuse_wrong_parts(parts: Sequence[str]) -> None:
+    if not isinstance(parts, Sequence) or isinstance(parts, str) or not parts or any(part not in PARTS for part in parts):
+        shown = str(parts).replace("'", "").replace(" ", "")
+        raise ConfigError(f"parts={shown} must be a list of some of {', '.join(PARTS)}; give parts=[test], for instance")
 
 
 def _unchanged(finding: Finding) -> Finding:
