@@ -36,6 +36,35 @@ def test_a_polygon_that_starts_at_the_opposite_corner_shows_its_word_turned():
     assert (shown[4:-4, 44:76] == (200, 0, 0)).all()
 
 
+def arch(outer: int = 150, inner: int = 110) -> Sample:
+    """Half a ring, red above the middle and blue below it, and the word that it stands for, on white."""
+    size, middle = (2 * outer, outer), (outer + inner) / 2
+    y, x = np.mgrid[: size[1], : size[0]] + 0.5
+    radius = np.hypot(x - outer, y - outer)[..., None]
+    image = np.where(radius > middle, (200, 0, 0), (0, 0, 200))
+    image = np.where((radius > outer) | (radius < inner), 255, image).astype(np.uint8)
+    along = np.linspace(np.pi, 2 * np.pi, 33)
+    points = np.stack([np.cos(along), np.sin(along)], 1)
+    polygon = np.concatenate([outer + outer * points, (outer + inner * points)[::-1]]).astype(np.float32)
+    return Sample(image, TextInstances.of([polygon], ["arch"]), "arch")
+
+
+def test_a_curved_word_is_straightened_along_both_sides():
+    cell = draw_samples([arch()])
+    top = cell.height - STRIP - BAND
+    shown = np.asarray(cell)[top : top + STRIP, :280].astype(int)
+    assert np.abs(shown[4 : STRIP // 2 - 3, 4:-4] - (200, 0, 0)).max() < 20
+    assert np.abs(shown[STRIP // 2 + 3 : -4, 4:-4] - (0, 0, 200)).max() < 20
+
+
+def test_large_words_are_averaged():
+    height, width = 1200, 2400
+    y, x = np.mgrid[:height, :width]
+    image = np.repeat(((x + y) % 2 * 255).astype(np.uint8)[..., None], 3, 2)
+    shown = strip(draw_samples([Sample(image, TextInstances.of([box(0, 0, width, height)], ["grid"]), "grid")]), CELL // 2)
+    assert np.abs(shown[2:-2, 2:60] - 127).max() < 12, "a chequerboard of single pixels is grey from afar"
+
+
 def test_ignored_words_are_outlined_only():
     drawn = draw_samples([sample(ignore=True)])
     assert (strip(drawn) == 255).all()

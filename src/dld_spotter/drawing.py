@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from dld_spotter.data.geometry import polygons_to_sides, word_heights
 from dld_spotter.reading import Reading
 from dld_spotter.structures import Sample, Word
 
@@ -23,6 +24,10 @@ MOST_CROWDED = 0.1
 """Share of the labels that may hide something."""
 CELL, BAND, STRIP, GAP = 560, 24, 36, 8
 """Contact sheet, pixels: width of a picture, height of a line of text, height of a word, distance between two."""
+SIDE_POINTS = 33
+"""Points along each side of a word by which its height and length are measured."""
+FINEST = 8
+"""A word that is cut out is looked up at up to so many places for each of its pixels, in both directions."""
 Box = tuple[float, float, float, float]
 
 
@@ -168,8 +173,8 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 def draw_samples(samples: Sequence[Sample], columns: int = 3) -> Image.Image:
     """Draw images of a data set side by side, to check the words by eye.
 
-    Each has its words outlined, with a dot at the top left of each, and below it the largest words that count, cut out along
-    their polygons: a polygon that starts at another corner shows its word turned. Ignored words have the colour of unsure ones.
+    Each has its words outlined, with a dot at the top left of each, and below it the largest words that count, cut out and
+    straightened along both sides of their polygons: a polygon that starts at another corner shows its word turned. Ignored words have the colour of unsure ones.
     """
     cells = [_cell(sample) for sample in samples]
     rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
@@ -218,11 +223,15 @@ def _write_strips(cell: Image.Image, sample: Sample, top: int) -> None:
 
 
 def _cut_out(image: np.ndarray, word: Word) -> Image.Image:
-    """The box between the ends of both sides of a word, upright, ``STRIP`` pixels high."""
-    half = len(word.polygon) // 2
-    corners = word.polygon[[0, half - 1, half, -1]].astype(np.float32)
-    length = np.linalg.norm(np.diff(word.polygon[:half], axis=0), axis=1).sum()
-    width = int(np.clip(round(STRIP * length / max(_height(word), 1e-3)), 8, CELL // 2))
-    target = np.array([[0, 0], [width, 0], [width, STRIP], [0, STRIP]], np.float32)
-    flat = cv2.warpPerspective(image, cv2.getPerspectiveTransform(corners, target), (width, STRIP), flags=cv2.INTER_AREA)
-    return Image.fromarray(flat)
+    """What lies between the two sides of a word, straightened as a spotter straightens it, ``STRIP`` pixels high."""
+    ends = polygons_to_sides([word.polygon], SIDE_POINTS)
+    length = np.linalg.norm(np.diff(ends[0], axis=1), axis=-1).sum(-1).mean()
+    height = max(float(word_heights(ends)[0]), 1e-3)
+    width = int(np.clip(round(STRIP * length / height), 8, CELL // 2))
+    finer = int(np.clip(round(height / STRIP), 1, FINEST))  # large words are averaged, not picked from
+    edges = polygons_to_sides([word.polygon], finer * width + 1)[0]
+    upper, lower = (edges[:, 1:] + edges[:, :-1]) / 2
+    down = ((np.arange(finer * STRIP) + 0.5) / (finer * STRIP))[:, None, None]
+    grid = (upper * (1 - down) + lower * down - 0.5).astype(np.float32)  # the first pixel's centre is 0 to OpenCV
+    strip = cv2.remap(image, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=GREY)
+    return Image.fromarray(cv2.resize(strip, (width, STRIP), interpolation=cv2.INTER_AREA))
