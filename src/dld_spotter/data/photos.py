@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dld_spotter.errors import ConfigError, DataError
 
@@ -62,6 +62,9 @@ def read_image(path: str | Path) -> np.ndarray:
             return np.array(to_rgb(image))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; restore the image or remove its annotation") from error
+    except UnidentifiedImageError as error:
+        fault = "it is in no format that Pillow knows" if Path(path).stat().st_size else "the file is empty"
+        raise DataError(f"{path} cannot be read as an image ({fault}); replace or remove it") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image ({error}); replace or remove it") from error
 

@@ -102,12 +102,14 @@ def test_parts_that_are_named_hold(tmp_path):
         ('{"image": "a.png", "words": [{"text": "a"}]}', "line 2, word 1: .*found None"),
         ('{"image": "a.png", "words": [{"polygon": [[1, 2], [3, 4], [3, 3]], "text": 5}]}', "line 2, word 1"),
         ('{"image": "a.png", "split": "dev", "words": []}', "line 2: .*split dev"),
-        ('{"image": "lost.png", "words": []}', "lost.png does not exist"),
+        ('{"image": "lost.png", "words": []}', r"labels\.jsonl, line 2: .*lost\.png does not exist"),
+        ('{"image": "empty.png", "words": []}', r"labels\.jsonl, line 2: .*empty\.png cannot be read"),
         (b'{"image": "a.png", "words": [], "note": "\xe9"}', "line 2: .*UnicodeDecodeError"),
     ],
 )
 def test_a_damaged_line_is_named_and_skipped(tmp_path, line, found):
     good = json.dumps(entry()).encode()
+    (tmp_path / "empty.png").write_bytes(b"")
     file = write_tree(tmp_path, good + b"\n" + (line if isinstance(line, bytes) else line.encode()) + b"\n" + good)
     dataset = JsonLines(file)
     assert [sample.name for sample in dataset] == ["a", "a", "a"]

@@ -111,6 +111,13 @@ def test_an_annotation_that_is_damaged_costs_its_image_alone(tmp_path):
             dataset.load(index)
 
 
+def test_an_image_that_is_missing_is_told_with_the_file_that_names_it(tmp_path):
+    write_coco(tmp_path)
+    (tmp_path / "train2014" / "COCO_train2014_000000000009.jpg").unlink()
+    with pytest.raises(DataError, match=r"cocotext\.v2\.json: .*000009\.jpg does not exist"):
+        COCOText(tmp_path, "train").load(1)
+
+
 def test_two_images_with_one_id_are_reported(tmp_path):
     content = json.loads(json.dumps(COCO))
     content["imgs"]["9"]["id"] = 7

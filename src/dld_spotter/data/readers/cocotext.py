@@ -29,4 +29,5 @@ class COCOText(IndexedDataset):
         folder = existing_folder(root)
         file = existing_file(folder, FILES)
         table = read_linked(file, file.stat().st_mtime_ns, SETS.get(split), coco_text_word)
-        super().__init__(table, ImagePaths.locate(table.images, [folder / name for name in FOLDERS], file), strict)
+        images = ImagePaths.locate(table.images, [folder / name for name in FOLDERS], file)
+        super().__init__(table, images, file, strict)

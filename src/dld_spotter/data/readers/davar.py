@@ -52,7 +52,7 @@ class DavarDatalist(IndexedDataset):
         path = existing_file(folder, FILES[split] if file is None else (file,))
         table = _read(path, path.stat().st_mtime_ns)
         folders = [existing_folder(images, "data.images")] if images is not None else [folder, folder / "images"]
-        super().__init__(table, ImagePaths.locate(table.images, folders, path), strict)
+        super().__init__(table, ImagePaths.locate(table.images, folders, path), path, strict)
 
 
 @lru_cache(maxsize=8)

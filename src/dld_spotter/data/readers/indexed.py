@@ -143,12 +143,13 @@ class IndexedDataset(FileDataset):
     Args:
         table: the words.
         images: the image files, in the same order.
+        source: the file that the words come from.
         strict: raise at the first damaged entry instead of skipping it.
     """
 
-    def __init__(self, table: WordTable, images: ImagePaths, strict: bool = False) -> None:
+    def __init__(self, table: WordTable, images: ImagePaths, source: Path, strict: bool = False) -> None:
         super().__init__(len(table), strict)
-        self.table, self.images = table, images
+        self.table, self.images, self.source = table, images, source
         self._prefix = common_folder(table.images)
 
     @property
@@ -158,8 +159,16 @@ class IndexedDataset(FileDataset):
 
     def load(self, index: int) -> Sample:
         """Read an image and its words."""
-        words = self.table.words(index)
-        return Sample(read_image(self.images[index]), words, image_name(self.table.images[index], self._prefix))
+        words, image = self.table.words(index), self.table.images[index]
+        return Sample(read_named_image(self.images[index], str(self.source)), words, image_name(image, self._prefix))
+
+
+def read_named_image(path: Path, where: str) -> np.ndarray:
+    """Read an image ``(H, W, 3)`` uint8 RGB; raises :class:`~dld_spotter.errors.DataError`, which tells ``where`` it is named."""
+    try:
+        return read_image(path)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
 
 
 def common_folder(paths: Sequence[str]) -> str:

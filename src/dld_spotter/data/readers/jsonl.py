@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dld_spotter.data.dataset import FileDataset, read_image
+from dld_spotter.data.dataset import FileDataset
 from dld_spotter.data.readers.fields import IGNORED, to_polygons
-from dld_spotter.data.readers.indexed import ImagePaths, Strings, common_folder, image_name
+from dld_spotter.data.readers.indexed import ImagePaths, Strings, common_folder, image_name, read_named_image
 from dld_spotter.errors import DataError
 from dld_spotter.structures import Sample, TextInstances
 
@@ -59,7 +59,7 @@ class JsonLines(FileDataset):
             file.seek(self._index.places[index])
             entry = _parse(file.readline(), where)
         words = _words(entry["words"], where)
-        return Sample(read_image(self.images[index]), words, self._name(index))
+        return Sample(read_named_image(self.images[index], where), words, self._name(index))
 
     def _name(self, index: int) -> str:
         return image_name(self._index.images[index], self._prefix) or f"line_{self._index.numbers[index]}"

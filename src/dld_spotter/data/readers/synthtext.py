@@ -30,7 +30,7 @@ class SynthText(IndexedDataset):
         if not file.is_file():
             raise DataError(f"{file} does not exist; point data.root to the folder that holds {FILE} and the folders of images")
         table = _read(file, file.stat().st_mtime_ns)
-        super().__init__(table, ImagePaths.locate(table.images, [folder], file), strict)
+        super().__init__(table, ImagePaths.locate(table.images, [folder], file), file, strict)
 
 
 @lru_cache(maxsize=2)

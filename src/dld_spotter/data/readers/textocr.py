@@ -28,4 +28,5 @@ class TextOCR(IndexedDataset):
         folder = existing_folder(root)
         file = existing_file(folder, FILES[split])
         table = read_linked(file, file.stat().st_mtime_ns, None, text_ocr_word)
-        super().__init__(table, ImagePaths.locate(table.images, [folder / name for name in FOLDERS], file), strict)
+        images = ImagePaths.locate(table.images, [folder / name for name in FOLDERS], file)
+        super().__init__(table, images, file, strict)
