@@ -1,6 +1,8 @@
 """From configuration to objects; the only place beside the entry points that knows Hydra."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from netrc import NetrcParseError, netrc
 from pathlib import Path
@@ -18,6 +20,7 @@ from dld_spotter.checkpoint import FORMAT, Checkpoint, load_checkpoint, load_wei
 from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.data.jitter import JitteredDataset
 from dld_spotter.data.splits import refuse_overlap
+from dld_spotter.data.transforms import TransformedDataset
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.spotter import Spotter
@@ -125,6 +128,23 @@ def build_validation_loader(config: DictConfig) -> DataLoader | None:
     """Build the loader of the validation images, where there are any."""
     data = _part_of(config, "validation")
     return data.val_dataloader() if data.validation is not None else None
+
+
+def build_whole_loader(config: DictConfig, images: int, scales: Sequence[float] | None = None) -> DataLoader:
+    """Build a loader of the first training images, whole and unchanged, in the order of evaluation.
+
+    Args:
+        config: of the entry point.
+        images: how many; fewer where the data set has fewer.
+        scales: of their views; None for those of the run.
+    """
+    data = _part_of(config, "train")
+    train = data.train.dataset if isinstance(data.train, TransformedDataset) else data.train
+    endless = getattr(train, "endless", False)
+    data.validation = Subset(train, range(images if endless else min(images, len(train))))
+    if scales is not None:
+        data.collate = replace(data.collate, scales=tuple(scales))
+    return data.val_dataloader()
 
 
 def _part_of(config: DictConfig, part: str) -> SpottingDataModule:

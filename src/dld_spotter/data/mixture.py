@@ -71,14 +71,17 @@ class WeightedMixture(Dataset[Sample]):
 
 
 def optional_photos(
-    root: str | Path | None, reader: Callable[..., TextDataset], transforms: TextTransforms, seed: int = 0
-) -> TransformedDataset | None:
-    """Read photos for training through random transforms; None where no folder is named.
+    root: str | Path | None, reader: Callable[..., TextDataset], transforms: TextTransforms | None = None, seed: int = 0
+) -> TextDataset | None:
+    """Read photos for training; None where no folder is named.
 
     Args:
         root: folder of the data set.
         reader: takes ``root`` and gives the data set.
-        transforms: how the photos are changed.
+        transforms: how the photos are changed at random; None leaves them as they are.
         seed: of the transforms.
     """
-    return None if root is None else TransformedDataset(reader(root=root), transforms, seed)
+    if root is None:
+        return None
+    photos = reader(root=root)
+    return photos if transforms is None else TransformedDataset(photos, transforms, seed)

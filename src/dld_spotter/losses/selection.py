@@ -182,20 +182,14 @@ class OutcomeRegression(SelectionObjective):
     def forward(self, selector: QualitySelector, evidence: Evidence) -> dict[str, Tensor]:
         """Remember the batch; fit the table; the loss of the heights in some of the images remembered."""
         batch = evidence.batch
-        sizes = batch.views[1.0].sizes
-        shown = [words.scaled(*relative_scale(size)) for words, size in zip(batch.instances, sizes, strict=True)]
-        self.seen.add(batch.thumbnails, torch.stack([histogram(words, selector.edges) for words in shown]))
-        absolute = torch.stack([histogram(words, selector.edges) for words in batch.instances[: self.images]])
-        self.read.add(absolute, self.read_everywhere(selector.scales, evidence))
+        self.seen.add(batch.thumbnails, shown_heights(batch, selector.edges))
+        self.read.add(heights(batch, selector.edges)[: self.images], self.read_everywhere(selector.scales, evidence))
         histograms, outcomes = self.read.rows()
         if len(self.read) >= min(ENOUGH, int(selector.readings)):  # after a resume, what was known is better than a few images
             selector.words.copy_(outcomes[:, 0, 2].mean().clamp(min=1))
             selector.table.copy_(fit_table(selector.table, histograms, outcomes))
             selector.readings.fill_(len(self.read))
-        thumbnails, heights = self.seen.draw(self.batch)
-        flipped = torch.rand(len(thumbnails), device=thumbnails.device) < 0.5
-        thumbnails = torch.where(flipped[:, None, None, None], thumbnails.flip(3), thumbnails)
-        return {"quality": F.poisson_nll_loss(selector.network(thumbnails), heights)}
+        return {"quality": heights_loss(selector.network, *self.seen.draw(self.batch))}
 
     @torch.no_grad()
     def read_everywhere(self, scales: tuple[float, ...], evidence: Evidence) -> Tensor:
@@ -209,6 +203,25 @@ class OutcomeRegression(SelectionObjective):
             images = zip(batch.names, batch.instances, found, strict=False)
             counts.append([self.rules.count(name, truth, words) for name, truth, words in images])
         return torch.tensor(counts, dtype=torch.float32, device=batch.thumbnails.device).transpose(0, 1)
+
+
+def heights_loss(network: nn.Module, thumbnails: Tensor, shown: Tensor) -> Tensor:
+    """Poisson loss of the words ``(B, bins)`` of each height that thumbnails ``(B, 3, S, S)`` show; half are mirrored."""
+    mirrored = torch.rand(len(thumbnails), device=thumbnails.device) < 0.5
+    thumbnails = torch.where(mirrored[:, None, None, None], thumbnails.flip(3), thumbnails)
+    return F.poisson_nll_loss(network(thumbnails), shown)
+
+
+def heights(batch: SpottingBatch, edges: Tensor) -> Tensor:
+    """Words ``(B, bins)`` of each height in pixels of the reference images."""
+    return torch.stack([histogram(words, edges) for words in batch.instances])
+
+
+def shown_heights(batch: SpottingBatch, edges: Tensor) -> Tensor:
+    """Words ``(B, bins)`` of each height in images brought to the nominal area: what a thumbnail can show."""
+    sizes = batch.views[1.0].sizes
+    shown = [words.scaled(*relative_scale(size)) for words, size in zip(batch.instances, sizes, strict=True)]
+    return torch.stack([histogram(words, edges) for words in shown])
 
 
 def relative_scale(size: Tensor) -> tuple[float, float]:

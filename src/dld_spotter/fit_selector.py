@@ -1,0 +1,110 @@
+"""Give a student that can read a selector that knows what each scale brings.
+
+``python -m dld_spotter.fit_selector ckpt=FILE data=NAME [overrides]``; ``--help`` lists what can be overridden.
+"""
+
+from pathlib import Path
+
+import lightning
+import rich
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from dld_spotter import assembly
+from dld_spotter.calibration import calibrate
+from dld_spotter.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from dld_spotter.cost import FlopCost
+from dld_spotter.entry import entry_point
+from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.evaluation import Rules, measure
+from dld_spotter.fitting import Glances, count_heights, false_price, fit_outcomes, judge_heights, learn_heights
+from dld_spotter.models.selector import QualitySelector
+from dld_spotter.models.spotter import Spotter
+from dld_spotter.reading import usable_device
+from dld_spotter.tradeoff import Outcomes
+
+TABLE = "outcomes_student.npz"
+
+
+def run(config: DictConfig, folder: Path) -> Path:
+    """Fit a selector to the student of a checkpoint; both, with their calibration, go to ``folder/student.ckpt``."""
+    for key in ("images", "glances", "steps", "batch"):
+        if not isinstance(config[key], int) or config[key] < 1:
+            raise ConfigError(f"{key}={config[key]} must be a whole number of at least 1")
+    checkpoint = load_checkpoint(config.ckpt)
+    if "student" not in checkpoint.parts():
+        raise CheckpointError(f"{checkpoint.path} holds no student to choose scales for; give the student.ckpt of a training")
+    adopt(config, checkpoint)
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    device = usable_device(config.device)
+    student = checkpoint.spotter().to(device)
+    outcomes = read(config, student, folder)
+    price = false_price(outcomes) if config.selector.false_price is None else config.selector.false_price
+    config.selector.false_price = round(price, 3)
+    selector: QualitySelector = assembly.create(config.selector).to(device)
+    fit_outcomes(selector, count_heights(assembly.build_whole_loader(config, config.images, [1.0]), selector.edges), outcomes)
+    learn(config, selector)
+    return save(config, checkpoint, student, selector, folder)
+
+
+def adopt(config: DictConfig, checkpoint: Checkpoint) -> None:
+    """Take over what the student was trained with, apart from the size of the thumbnails."""
+    thumbnail = config.thumbnail
+    assembly.adopt(config, checkpoint)
+    config.thumbnail = thumbnail
+    with open_dict(config):
+        config.model = {"student": checkpoint.config("student")}
+
+
+def read(config: DictConfig, student: Spotter, folder: Path) -> Outcomes:
+    """Read the first images at every scale, or take the table that ``outcomes`` names."""
+    if config.outcomes is not None:
+        outcomes = Outcomes.load(config.outcomes)
+        if list(outcomes.scales) != list(config.scales):
+            raise ConfigError(
+                f"outcomes={config.outcomes} has the scales {list(outcomes.scales)}, expected {list(config.scales)}; "
+                "give scales= of the table"
+            )
+        return outcomes
+    loader = assembly.build_whole_loader(config, config.images)
+    rules = Rules(**config.evaluation.rules)
+    outcomes = measure(student, loader, config.scales, FlopCost(student), rules, "reading at every scale")
+    outcomes.save(folder / TABLE)
+    return outcomes
+
+
+def learn(config: DictConfig, selector: QualitySelector) -> None:
+    """Train the network on thumbnails and say what it knows of unseen ones."""
+    loader = assembly.build_whole_loader(config, config.glances, [1.0])
+    glances = Glances.of(loader, selector.edges, "looking at images")
+    learn_heights(selector, glances, config.steps, config.batch, config.lr, config.seed)
+    loader = assembly.build_validation_loader(config)
+    if loader is not None:
+        unseen = Glances.of(loader, selector.edges, "looking at validation images")
+        found, nothing = judge_heights(selector, unseen)
+        rich.print(
+            f"heights of the words in {len(unseen)} unseen images: deviance {found:.1f}; {nothing:.1f} where nothing is seen"
+        )
+
+
+def save(config: DictConfig, checkpoint: Checkpoint, student: Spotter, selector: QualitySelector, folder: Path) -> Path:
+    """Write student and selector, with what the selector's cost weights spend on the validation images."""
+    facts = assembly.provenance(config)
+    loader = assembly.build_validation_loader(config)
+    if loader is not None:
+        facts["calibration"] = calibrate(selector, loader, FlopCost(student)).plain()
+    path = folder / "student.ckpt"
+    save_checkpoint(path, {"student": student, "selector": selector}, facts)
+    OmegaConf.save(config, folder / "config.yaml", resolve=True)
+    rich.print(f"{checkpoint.path} with a selector is in {path}")
+    return path
+
+
+@entry_point("fit_selector")
+def main(config: DictConfig) -> None:
+    """Compose, fit, save."""
+    run(config, Path(HydraConfig.get().runtime.output_dir))
+
+
+if __name__ == "__main__":
+    main()

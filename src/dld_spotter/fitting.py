@@ -1,0 +1,111 @@
+"""Fit a quality selector to a reader that is there already: heights from thumbnails, and a table from outcomes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from dld_spotter.losses.selection import fit_table, heights, heights_loss, shown_heights
+from dld_spotter.models.selector import QualitySelector
+from dld_spotter.tradeoff import Outcomes, hmean
+
+ITERATIONS = 300
+"""Passes of expectation maximisation over a table of outcomes; the table has few numbers and a pass takes a millisecond."""
+
+
+@dataclass(frozen=True)
+class Glances:
+    """N images as a selector sees them.
+
+    Args:
+        thumbnails: ``(N, 3, S, S)`` uint8.
+        shown: ``(N, bins)`` words of each height, relative to the image.
+    """
+
+    thumbnails: Tensor
+    shown: Tensor
+
+    def __len__(self) -> int:
+        return len(self.thumbnails)
+
+    @classmethod
+    def of(cls, loader: DataLoader, edges: Tensor, label: str) -> "Glances":
+        """Look at every image of a loader of batches with the reference view."""
+        rows = [(batch.thumbnails, shown_heights(batch, edges)) for batch in track(loader, label)]
+        thumbnails, shown = zip(*rows, strict=True)
+        return cls(torch.cat(thumbnails), torch.cat(shown))
+
+
+def learn_heights(selector: QualitySelector, glances: Glances, steps: int, batch: int, lr: float, seed: int) -> None:
+    """Train the selector's network on glances; nothing is read.
+
+    Args:
+        selector: on the device it is on.
+        glances: of training images.
+        steps: optimiser steps.
+        batch: images of a step, drawn with replacement.
+        lr: peak of the one-cycle learning rate.
+        seed: of the draws.
+    """
+    device = selector.edges.device
+    network = selector.network.train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.1)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in track(range(steps), "learning what thumbnails show"):
+        index = torch.randint(len(glances), (batch,), generator=generator)
+        optimizer.zero_grad()
+        heights_loss(network, glances.thumbnails[index].to(device), glances.shown[index].to(device)).backward()
+        optimizer.step()
+        schedule.step()
+    network.eval()
+
+
+@torch.inference_mode()
+def judge_heights(selector: QualitySelector, glances: Glances, batch: int = 64) -> tuple[float, float]:
+    """Poisson deviance per image of what the network says of glances, and of the mean histogram: what knowing nothing gives."""
+    parts = [selector.network(part.to(selector.edges.device)).exp().cpu() for part in glances.thumbnails.split(batch)]
+    predicted, shown = torch.cat(parts), glances.shown.cpu()
+
+    def deviance(expected: Tensor) -> float:
+        return float(2 * (torch.xlogy(shown, shown / expected.clamp(min=1e-6)) - shown + expected).sum(1).mean())
+
+    return deviance(predicted), deviance(shown.mean(0).expand_as(shown))
+
+
+def count_heights(loader: DataLoader, edges: Tensor) -> dict[str, Tensor]:
+    """Words ``(bins,)`` of each height in pixels of every image of a loader, by name."""
+    return {
+        name: row
+        for batch in track(loader, "measuring heights")
+        for name, row in zip(batch.names, heights(batch, edges), strict=True)
+    }
+
+
+def fit_outcomes(selector: QualitySelector, known: dict[str, Tensor], outcomes: Outcomes) -> None:
+    """Fit the selector's table to what a reader read at every scale.
+
+    Args:
+        selector: over the scales of ``outcomes``.
+        known: words ``(bins,)`` of each height of every image, by name.
+        outcomes: of these images.
+    """
+    counts = np.stack([outcomes.matched, outcomes.predicted, outcomes.true], axis=-1)
+    device = selector.edges.device
+    histograms = torch.stack([known[name] for name in outcomes.names]).to(device)
+    table = fit_table(selector.table, histograms, torch.from_numpy(counts).float().to(device), ITERATIONS)
+    selector.table.copy_(table)
+    selector.words.fill_(max(float(outcomes.true[:, 0].mean()), 1.0))
+    selector.readings.fill_(len(outcomes.names))
+
+
+def false_price(outcomes: Outcomes) -> float:
+    """What a false word costs the Hmean H beside a right one that is missing: H / (2 - H), at the best fixed scale.
+
+    Of ``H = 2 m / (p + t)`` with m matched, p = m + f predicted and t true words, dH is (2 - H) dm - H df over p + t.
+    """
+    best = float(hmean(outcomes.totals.sum(0)).max())
+    return best / (2 - best)
