@@ -127,6 +127,32 @@ def test_files_that_are_damaged_are_counted_with_file_and_line(check, tmp_path):
         assert expected in messages
 
 
+def orphaned(root: Path) -> Path:
+    write(root, {f"img_{n}": GOOD for n in range(3)})  # one for each part
+    (root / "gts" / "gt_gone.txt").write_text(GOOD)
+    (root / "gts" / "lost.txt").write_text(GOOD)
+    return root
+
+
+def test_a_truth_without_its_image_is_reported_once_and_counted(check, tmp_path):
+    root = orphaned(tmp_path / "d")
+    found = census(check("data=folder", f"data.root={root}", "json=true", "examples=1", "limit=1"))
+    assert found["problems"].keys() == {"without image"}
+    assert found["problems"]["without image"]["count"] == 2
+    assert f"{root}/gts/gt_gone.txt has no image" in found["problems"]["without image"]["examples"][0]
+    assert found["parts"]["all"]["images"] == 3
+    lines = (tmp_path / "output" / "problems.txt").read_text("utf-8").splitlines()
+    assert [line.partition(" has no")[0] for line in lines] == [
+        f"without image: {root}/gts/{name}.txt" for name in ("gt_gone", "lost")
+    ]
+
+
+def test_strict_stops_at_a_truth_without_its_image(check, tmp_path):
+    status, out, err = check("data=folder", f"data.root={orphaned(tmp_path / 'd')}", "data.strict=true")
+    assert (status, out) == (1, "")
+    assert "gts/gt_gone.txt has no image" in err
+
+
 def test_images_that_are_blank_turned_or_there_twice(check, tmp_path):
     root = write(tmp_path / "d", {"one": GOOD, "two": GOOD, "blank": GOOD, "turned": ""})
     photo(0).save(root / "images" / "two.png")
@@ -184,6 +210,16 @@ def test_a_test_set_alone_is_checked_alone(check, tmp_path):
     assert "cannot be used" not in out
     assert "no problems were found" in out
     assert (tmp_path / "output" / "problems.txt").read_text() == ""
+
+
+@pytest.mark.parametrize(("examples", "last"), [("3", "and 3 more in problems.txt"), ("6", "img_6.png"), ("null", "img_6.png")])
+def test_examples_that_are_left_out_are_told_of(check, tmp_path, examples, last):
+    root = write(tmp_path / "d", {f"img_{n}": WRONG["counter-clockwise"] for n in range(1, 7)})
+    _, out, _ = check("data=icdar2015", f"data.root={root}", "parts=[test]", "picture=null", f"examples={examples}")
+    section = "".join(out.partition("counter-clockwise (6)")[2].partition("written:")[0].split("\n")[1:])
+    assert last in section.rpartition("  ")[2]
+    assert ("more in" in out) == (examples == "3")
+    assert len((tmp_path / "output" / "problems.txt").read_text().splitlines()) == 6
 
 
 @pytest.mark.parametrize(
@@ -303,5 +339,5 @@ def test_help_teaches(check):
 
 
 def test_every_kind_has_a_test():
-    seen = {*WRONG, "blank", "duplicate image", "duplicate name", "turned by EXIF"}
+    seen = {*WRONG, "without image", "blank", "duplicate image", "duplicate name", "turned by EXIF"}
     assert seen == PROBLEMS.keys()

@@ -71,7 +71,7 @@ def check(config: DictConfig, folder: Path) -> None:
             raise ConfigError(f"export={export} exists already; name another file, or remove it")
         export.parent.mkdir(parents=True, exist_ok=True)
     inspection = Inspection(parts, config.limit, export and export.with_name(f"{export.stem}_images"))
-    census = Census(charset, config.max_length)
+    census = Census(charset, config.max_length, inspection.problems)
     with export.open("w", encoding="utf-8", newline="\n") if export else nullcontext() as lines:
         for finding in look_at_all(inspection, config.workers):
             census.add(finding)
@@ -116,7 +116,7 @@ def build_parts(config: DictConfig) -> tuple[dict[str, TextDataset], dict[str, s
         the parts that could be opened, and for the others why not.
 
     Raises:
-        DataError: none could be opened; the message is that of the first.
+        DataError: none could be opened, or one could not under ``data.strict=true``; the message is that of the first.
     """
     parts: dict[str, TextDataset] = {}
     refused: dict[str, SpotterError] = {}
@@ -125,6 +125,8 @@ def build_parts(config: DictConfig) -> tuple[dict[str, TextDataset], dict[str, s
             parts[part] = create(OmegaConf.to_container(config.data[part], resolve=True))
         except (InstantiationException, SpotterError) as error:
             refused[part] = _own_error(error)
+            if config.data.strict and isinstance(refused[part], DataError):
+                raise refused[part] from None
     if not parts:
         raise next(iter(refused.values()))
     return parts, {part: str(error) for part, error in refused.items()}
@@ -229,6 +231,8 @@ def _problem_lines(report: Mapping[str, Any]) -> list[str]:
     for kind, found in problems.items():
         lines.append(f"\n[bold]{kind}[/bold] ({found['count']}): {PROBLEMS[kind]}")
         lines += [f"  {escape(example)}" for example in found["examples"]]
+        if more := found["count"] - len(found["examples"]):
+            lines.append(f"  and {more} more in problems.txt")
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,11 +38,12 @@ class Census:
     Args:
         charset: the characters that a spotter can write.
         max_length: the characters of the longest word that is read in training.
+        problems: what is wrong with the set beside its images.
     """
 
-    def __init__(self, charset: Charset, max_length: int) -> None:
+    def __init__(self, charset: Charset, max_length: int, problems: Iterable[Problem] = ()) -> None:
         self.charset, self.max_length = charset, max_length
-        self.problems: list[Problem] = []
+        self.problems = list(problems)
         self.readable, self.with_words = array("q"), array("q")  # numbers of images
         self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._unknown: Counter[str] = Counter()

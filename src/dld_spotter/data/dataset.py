@@ -4,7 +4,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch.utils.data import Dataset, Subset
@@ -32,15 +32,21 @@ class TextDataset(Protocol):
 class FileDataset(Dataset[Sample], ABC):
     """A data set of files, where an entry that cannot be read is counted and replaced by the next one that can.
 
-    Whoever must count every image once goes by ``Sample.name``: a replacement keeps its own name.
+    Whoever must count every image once goes by ``Sample.name``: a replacement keeps its own name. Readers whose words may be
+    polygons of any number of points, rather than quadrilaterals, say so by ``curved``.
 
     Args:
         length: number of entries.
-        strict: raise at the first damaged entry instead.
+        strict: raise at the first damaged entry instead, and at once where there are orphans.
+        orphans: a sentence for each annotation that belongs to no image, and so is no entry.
     """
 
-    def __init__(self, length: int, strict: bool = False) -> None:
-        self.strict = strict
+    curved: ClassVar[bool] = False
+
+    def __init__(self, length: int, strict: bool = False, orphans: Sequence[str] = ()) -> None:
+        if strict and orphans:
+            raise DataError(orphans[0])
+        self.strict, self.orphans = strict, orphans
         self._damaged = torch.zeros(length, dtype=torch.bool).share_memory_()  # seen by every loader worker
 
     @abstractmethod
@@ -69,14 +75,16 @@ class FileDataset(Dataset[Sample], ABC):
         return self._damaged.nonzero().flatten().tolist()
 
     def damage_report(self, examples: int = 3) -> str:
-        """Tell how many entries were skipped and why the first ones were; empty if there was none."""
+        """Tell how many entries were skipped and why the first ones were, and of orphans; empty if there was neither."""
         reasons = []
         for index in self.damaged[:examples]:
             try:
                 self.load(index)
             except DataError as error:
                 reasons.append(str(error))
-        return f"{len(self.damaged)} of {len(self)} entries were damaged and skipped: {'; '.join(reasons)}" if reasons else ""
+        skipped = f"{len(self.damaged)} of {len(self)} entries were damaged and skipped: {'; '.join(reasons)}"
+        orphaned = f"{len(self.orphans)} annotations have no image: {'; '.join(self.orphans[:examples])}"
+        return "; ".join([skipped] * bool(reasons) + [orphaned] * bool(self.orphans))
 
 
 def existing_folder(root: str | Path | None, key: str = "data.root") -> Path:
@@ -84,6 +92,13 @@ def existing_folder(root: str | Path | None, key: str = "data.root") -> Path:
     if root is None or not Path(root).is_dir():
         raise DataError(f"{key}={root} is not a folder; set {key} to the folder of the data set")
     return Path(root)
+
+
+def has_curved_words(dataset: TextDataset) -> bool:
+    """Whether the reader behind subsets, parts and transforms gives polygons of any number of points."""
+    while (inner := getattr(dataset, "dataset", None)) is not None:
+        dataset = inner
+    return getattr(dataset, "curved", False)
 
 
 def report_damage(datasets: Sequence[TextDataset | None]) -> None:

@@ -28,6 +28,7 @@ ORIENTATION = 0x0112
 
 PROBLEMS = {
     "damaged": "cannot be read, and is skipped by training",
+    "without image": "words are annotated for an image that is not there",
     "blank": "every pixel has the same colour",
     "duplicate image": "has the pixels of another one",
     "duplicate name": "is called as another one, so that one of their results will be lost",
@@ -95,6 +96,7 @@ class Inspection(Dataset[Finding]):
     """Looks at every image of a data set once; an index leads to one :class:`Finding`, so that a loader can share the work.
 
     A damaged entry is a finding too, unless its data set is strict: then it raises :class:`~dld_spotter.errors.DataError`.
+    ``problems`` holds what is wrong beside the images: annotations that belong to none.
 
     Args:
         parts: train, validation, test -> the data set, whose transforms are left out.
@@ -104,10 +106,12 @@ class Inspection(Dataset[Finding]):
 
     def __init__(self, parts: Mapping[str, TextDataset], limit: int | None = None, keep_rendered: Path | None = None) -> None:
         self.keep_rendered = keep_rendered
+        sources = [(part, source) for part, dataset in parts.items() for source in _sources(dataset)]
+        orphans = (orphan for _, source in sources for orphan in getattr(source.dataset, "orphans", ()))
+        self.problems = [Problem("without image", orphan) for orphan in dict.fromkeys(orphans)]  # parts may share a folder
         self.places = [
             (part, source, place)
-            for part, dataset in parts.items()
-            for source in _sources(dataset)
+            for part, source in sources
             for place in _spread(len(source.indices), limit or len(source.indices))
         ]
 

@@ -96,10 +96,10 @@ IMAGES = {
     "TIFF in a .png": encode(PHOTO, "TIFF"),
 }
 BAD_IMAGES = {
-    "empty": (b"", "cannot be read as an image"),
+    "empty": (b"", "cannot be read as an image (the file is empty)"),
     "cut in half": (PNG[: len(PNG) // 2], "cannot be read as an image"),
     "head alone": (PNG[:24], "cannot be read as an image"),
-    "a text": (b"no image", "cannot be read as an image"),
+    "a text": (b"no image", "cannot be read as an image (it is in no format that Pillow knows)"),
     "a web page": (b"<html>404</html>", "cannot be read as an image"),
     "a bomb": (BOMB, "cannot be read as an image"),
 }
@@ -149,6 +149,18 @@ def test_what_is_damaged_is_named_and_skipped(tmp_path, truth, image, found):
     assert found in lenient.damage_report()
     with pytest.raises(DataError, match="2"):
         dataset(tmp_path, truth, image, strict=True)[1]
+
+
+def test_truths_without_an_image_are_told(tmp_path):
+    lenient = dataset(tmp_path)
+    assert lenient.damage_report() == ""
+    write_texts(tmp_path, {"gts/gt_2.txt": "", "gts/gt_3.txt": "", "gts/4.txt": "", "gts/notes.md": ""})
+    lenient = ICDAR2015(tmp_path)
+    assert len(lenient) == 2
+    assert [sentence.partition(" ")[0] for sentence in lenient.orphans] == [f"{tmp_path}/gts/{n}.txt" for n in ("4", "gt_3")]
+    assert lenient.damage_report().startswith(f"2 annotations have no image: {tmp_path}/gts/4.txt has no image")
+    with pytest.raises(DataError, match=r"4\.txt has no image of its name in .*images; add it or remove the file"):
+        ICDAR2015(tmp_path, strict=True)
 
 
 def test_coordinates_outside_the_image_are_kept_as_they_are(tmp_path):

@@ -101,15 +101,18 @@ def test_missing_folders(tmp_path):
         ICDAR2015(tmp_path, "val")
 
 
-@pytest.mark.parametrize(("folder", "images"), [("icdar2015/val", 250), ("icdar2015/train", 10), ("scenes_val", 160)])
-def test_real_folders(folder, images):
+@pytest.mark.parametrize(
+    ("folder", "images", "orphans"), [("icdar2015/val", 250, 0), ("icdar2015/train", 10, 990), ("scenes_val", 160, 0)]
+)
+def test_real_folders(folder, images, orphans):
     root = SHARED / folder
     if not root.is_dir():
         pytest.skip(f"{root} is absent")
-    dataset = ICDAR2015(root, strict=True)
-    assert len(dataset) == images
+    dataset = ICDAR2015(root)
+    assert (len(dataset), len(dataset.orphans)) == (images, orphans)
     words = sum(len(dataset[i].instances) for i in range(0, images, 25))
     assert words > 0
+    assert not dataset.damaged
     counted = sum(len(dataset.parse(path)) for path in (root / "gts").iterdir())
     lines = sum(bool(line.strip()) for path in (root / "gts").iterdir() for line in path.read_text("utf-8-sig").splitlines())
     assert counted == lines

@@ -118,6 +118,18 @@ def test_an_image_that_is_missing_is_told_with_the_file_that_names_it(tmp_path):
         COCOText(tmp_path, "train").load(1)
 
 
+def test_words_of_an_image_that_is_not_listed_are_told(tmp_path):
+    content = json.loads(json.dumps(COCO))
+    content["anns"]["1"]["image_id"] = 77
+    content["anns"]["2"] = {"image_id": 78}
+    write_coco(tmp_path, content)
+    assert [orphan.partition(" that")[0] for orphan in COCOText(tmp_path, "train").orphans] == [
+        f"{tmp_path}/cocotext.v2.json: anns name an image {key}" for key in (77, 78)
+    ]
+    with pytest.raises(DataError, match="anns name an image 77 that imgs lacks"):
+        COCOText(tmp_path, "test", strict=True)
+
+
 def test_two_images_with_one_id_are_reported(tmp_path):
     content = json.loads(json.dumps(COCO))
     content["imgs"]["9"]["id"] = 7

@@ -56,6 +56,7 @@ class WordTable:
         self._words, self._points = array("q", [0]), array("q", [0])
         self._coordinates, self._ignore = array("f"), bytearray()
         self._faults: dict[int, str] = {}
+        self.orphans: Sequence[str] = ()  # as in FileDataset
 
     def __len__(self) -> int:
         return len(self.images)
@@ -148,7 +149,7 @@ class IndexedDataset(FileDataset):
     """
 
     def __init__(self, table: WordTable, images: ImagePaths, source: Path, strict: bool = False) -> None:
-        super().__init__(len(table), strict)
+        super().__init__(len(table), strict, table.orphans)
         self.table, self.images, self.source = table, images, source
         self._prefix = common_folder(table.images)
 
@@ -164,7 +165,7 @@ class IndexedDataset(FileDataset):
 
 
 def read_named_image(path: Path, where: str) -> np.ndarray:
-    """Read an image ``(H, W, 3)`` uint8 RGB; raises :class:`~dld_spotter.errors.DataError`, which tells ``where`` it is named."""
+    """Read an image ``(H, W, 3)`` uint8 RGB; raises DataError, which also tells ``where`` the image is named."""
     try:
         return read_image(path)
     except DataError as error:

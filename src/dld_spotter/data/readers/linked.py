@@ -30,6 +30,7 @@ def read_linked(path: Path, mtime: int, sets: frozenset[str] | None, to_word: To
         DataError: the file is no JSON of this form.
     """
     images: dict[str, str] = {}
+    left_out: set[str] = set()
     words: dict[str, list[Word]] = {}
     faults: dict[str, DataError] = {}
     with JsonCursor(path) as cursor:
@@ -40,7 +41,9 @@ def read_linked(path: Path, mtime: int, sets: frozenset[str] | None, to_word: To
             for key in cursor.members():
                 entry, where = cursor.value(), f"{path}, {section} {key}"
                 if section == "imgs":
-                    if sets is None or _field(entry, "set", where) in sets:
+                    if sets is not None and _field(entry, "set", where) not in sets:
+                        left_out.add(str(entry.get("id", key)))
+                    else:
                         image, name = str(entry.get("id", key)), str(_field(entry, "file_name", where))
                         if images.setdefault(image, name) != name:
                             faults[image] = DataError(f"{where}: {images[image]} has the id {image} too; give each its own")
@@ -55,7 +58,10 @@ def read_linked(path: Path, mtime: int, sets: frozenset[str] | None, to_word: To
     if not images:
         wanted = f" of set {' or '.join(sorted(sets))}" if sets else ""
         raise DataError(f"{path} names no images{wanted} in imgs; give the published file")
-    return _pack(images, words, faults)
+    table = _pack(images, words, faults)
+    strangers = sorted((words.keys() | faults.keys()) - images.keys() - left_out)
+    table.orphans = [f"{path}: anns name an image {key} that imgs lacks; add it or remove them" for key in strangers]
+    return table
 
 
 def _field(entry: Any, name: str, where: str) -> Any:

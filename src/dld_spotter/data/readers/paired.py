@@ -78,7 +78,7 @@ class PairedDataset(FileDataset):
         self.images.sort(key=lambda path: (len(path.stem), path.stem, path))  # img_2 before img_10
         if not self.images:
             raise DataError(f"{images_folders[0]} holds no image; point data.root to the folder of the data set")
-        super().__init__(len(self.images), strict)
+        super().__init__(len(self.images), strict, self._orphans())
 
     @property
     def names(self) -> list[str]:
@@ -95,8 +95,18 @@ class PairedDataset(FileDataset):
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""
 
+    def _truth_names(self, stem: str) -> list[str]:
+        return [prefix + stem + suffix for suffix in self.suffixes for prefix in self.prefixes]
+
+    def _orphans(self) -> list[str]:
+        """Tell of each ground-truth file that no image is called as."""
+        known = {name for image in self.images for name in self._truth_names(image.stem)}
+        others = [p for p in self.truth_folder.iterdir() if p.suffix in self.suffixes and p.name not in known]
+        folders = " or ".join(sorted({str(image.parent) for image in self.images}))
+        return [f"{path} has no image of its name in {folders}; add it or remove the file" for path in sorted(others)]
+
     def _truth_file(self, image: Path) -> Path:
-        names = [prefix + image.stem + suffix for suffix in self.suffixes for prefix in self.prefixes]
+        names = self._truth_names(image.stem)
         for name in names:
             if (self.truth_folder / name).is_file():
                 return self.truth_folder / name
