@@ -8,9 +8,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
-from dld_spotter import measure
+from dld_spotter import measure, report
 from dld_spotter.entry import ROOT
-from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.errors import CheckpointError, ConfigError, DataError
 from dld_spotter.tradeoff import Outcomes, TradeOff
 from tests.data.samples import box, sample
 from tests.engines.drawn import DrawnEngine
@@ -47,6 +47,25 @@ def config(photos: Path, *overrides: str, engine: str | None = "tests.engines.dr
     if engine:
         composed.engine = {"_target_": engine}
     return composed
+
+
+def test_tables_of_an_earlier_run_are_not_read_again(photos: Path, monkeypatch: pytest.MonkeyPatch):
+    checkpoint = make_checkpoint(photos / "student.ckpt")
+    measure.run(config(photos, f"ckpt={checkpoint}", engine=None), photos / "first")
+    monkeypatch.setattr(report, "measure", lambda *_: pytest.fail("read once more"))
+    known = f"outcomes={photos / 'first'}"
+    measure.run(config(photos, f"ckpt={checkpoint}", known, engine=None), photos / "second")
+    first, second = (TradeOff.read(photos / name / "tradeoff.json").points for name in ("first", "second"))
+    assert [point for point in first if point.method != "dynamic"] == [point for point in second if point.method != "dynamic"]
+    assert [point.hmean for point in first] == [point.hmean for point in second]
+    assert (photos / "second" / "comparison.json").is_file()
+    for wrong, message in (("scales=[0.5,1.0]", "has the scales"), ("jitter=1", "leave out one of them")):
+        with pytest.raises(ConfigError, match=message):
+            measure.run(config(photos, f"ckpt={checkpoint}", known, wrong, engine=None), photos / "third")
+    (photos / "images" / "img_0.png").unlink()
+    (photos / "gts" / "gt_img_0.txt").unlink()
+    with pytest.raises(DataError, match="1 images that the data set lacks, such as img_0"):
+        measure.run(config(photos, f"ckpt={checkpoint}", known, engine=None), photos / "third")
 
 
 def test_an_engine_leaves_what_our_models_leave(photos: Path):

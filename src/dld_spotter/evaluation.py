@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from dld_spotter.cost import AreaCost, CostModel, FlopCost, selector_gflops
 from dld_spotter.engines.engine import Engine
-from dld_spotter.errors import ConfigError
+from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import ImageCounts, score_image
 from dld_spotter.metrics.protocols import check_task, find_protocol
@@ -127,6 +127,9 @@ def choose(selector: Selector, loader: DataLoader, names: Sequence[str], flops: 
         names: the table's images, in its order.
         flops: cost of the spotter that will read.
         full_gflops: mean GFLOP at scale 1.0, to express the selector's own as a relative cost.
+
+    Raises:
+        DataError: the table is of other images.
     """
     device = _get_ready(selector)
     chosen: dict[str, list[int]] = {}
@@ -141,6 +144,8 @@ def choose(selector: Selector, loader: DataLoader, names: Sequence[str], flops: 
         seconds += time.perf_counter() - start
         thumbnail = thumbnails.shape[-1]
         chosen |= {name: row for name, row in zip(batch.names, index, strict=True) if name not in chosen}
+    if missing := [name for name in names if name not in chosen]:
+        raise DataError(f"the table has {len(missing)} images that the data set lacks, such as {missing[0]}; give its data set")
     gflops = selector_gflops(selector, thumbnail)
     overhead = Overhead(gflops / full_gflops, gflops, seconds / len(chosen))
     return Choices(selector.gammas, np.array([chosen[name] for name in names]).T, overhead)

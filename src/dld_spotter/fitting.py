@@ -8,6 +8,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from dld_spotter.errors import DataError
 from dld_spotter.losses.selection import fit_table, heights, heights_loss, shown_heights
 from dld_spotter.models.selector import QualitySelector
 from dld_spotter.tradeoff import Outcomes, hmean
@@ -92,7 +93,12 @@ def fit_outcomes(selector: QualitySelector, known: dict[str, Tensor], outcomes: 
         selector: over the scales of ``outcomes``.
         known: words ``(bins,)`` of each height of every image, by name.
         outcomes: of these images.
+
+    Raises:
+        DataError: the outcomes are of other images.
     """
+    if missing := [name for name in outcomes.names if name not in known]:
+        raise DataError(f"the table has {len(missing)} images that the data set lacks, such as {missing[0]}; give its data set")
     counts = np.stack([outcomes.matched, outcomes.predicted, outcomes.true], axis=-1)
     device = selector.edges.device
     histograms = torch.stack([known[name] for name in outcomes.names]).to(device)

@@ -21,6 +21,7 @@ from dld_spotter.evaluation import Reader, Rules
 from dld_spotter.models.selector import Selector
 from dld_spotter.reading import usable_device
 from dld_spotter.report import report, stage_table
+from dld_spotter.tradeoff import Outcomes
 
 READERS = ("teacher", "student")
 ONLY_OF_MODELS = {"ckpt": ("bundled",), "parts": (None,), "device": (None, "cpu"), "verbose": (False,)}
@@ -35,6 +36,7 @@ def run(config: DictConfig, folder: Path) -> None:
         engine = engine_of(config)
         readers, selector = {engine.name: engine}, None
     loader, scales = assembly.build_test_loader(config, config.images), assembly.candidate_scales(config)
+    known = known_tables(config, readers, scales) if config.outcomes else {}
     report(
         readers,
         selector,
@@ -45,9 +47,29 @@ def run(config: DictConfig, folder: Path) -> None:
         resamples=config.resamples,
         folder=folder,
         again=assembly.build_test_loader(config, config.images, config.jitter) if config.jitter else None,
+        known=known,
     )
     if config.verbose:
         show_stages(config, readers, selector, loader, scales)
+
+
+def known_tables(config: DictConfig, readers: Mapping[str, Reader], scales: Sequence[float]) -> dict[str, Outcomes]:
+    """Load the tables that an earlier run left in ``outcomes``, so that nothing is read again.
+
+    Raises:
+        ConfigError: a table has other scales, or there would be something to read.
+        DataError: a table is missing or damaged.
+    """
+    if config.jitter:
+        raise ConfigError("outcomes= reads nothing again, and jitter= has to; leave out one of them")
+    tables = {name: Outcomes.load(Path(config.outcomes) / f"outcomes_{name}.npz") for name in readers}
+    for name, table in tables.items():
+        if list(table.scales) != list(scales):
+            raise ConfigError(
+                f"outcomes={config.outcomes} has the scales {list(table.scales)} of {name}, expected {list(scales)}; "
+                "give scales= of the table"
+            )
+    return tables
 
 
 def show_stages(

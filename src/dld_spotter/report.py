@@ -44,6 +44,7 @@ def report(
     resamples: int,
     folder: Path,
     again: DataLoader | None = None,
+    known: Mapping[str, Outcomes] | None = None,
 ) -> None:
     """Measure readers at every scale; write and show the trade-off.
 
@@ -55,12 +56,13 @@ def report(
         dataset: its name.
         rules: how words are counted.
         resamples: bootstrap resamples.
-        folder: gets ``outcomes_NAME.npz``, ``tradeoff.json``, ``tradeoff.png`` and, with teacher and student,
-            ``comparison.json``; with ``again`` also ``outcomes_NAME_again.npz`` and ``oracle_luck.json``.
+        folder: gets ``outcomes_NAME.npz``, ``tradeoff.json``, ``tradeoff.png`` and, with a selector, ``comparison.json``;
+            with ``again`` also ``outcomes_NAME_again.npz`` and ``oracle_luck.json``.
         again: the same images moved by less than matters, to tell how much of the oracle is luck.
+        known: tables that are there already, by the name of their reader, which does not read then.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tables = {
+    tables = dict(known or {}) or {
         name: measure(reader, loader, scales, cost_of(reader), rules, f"reading with the {name}")
         for name, reader in readers.items()
     }
@@ -76,8 +78,8 @@ def report(
     result.write(folder / "tradeoff.json")
     plot(result.points, folder / "tradeoff.png", f"{dataset}: {result.images} images, {rules.task.replace('_', ' ')}")
     rich.print(table(result.select("static") + result.select("dynamic")))
-    if choices and "teacher" in tables:
-        rows = compare(tables["teacher"], tables["student"], choices["student"], resamples)
+    if choices:
+        rows = compare(tables.get("teacher", tables["student"]), tables["student"], choices["student"], resamples)
         write_json(folder / "comparison.json", [asdict(row) for row in rows])
         rich.print(comparison_table(rows))
     if again is not None:
