@@ -8,7 +8,7 @@ from PIL import Image
 
 import dld_spotter
 from dld_spotter.cost import FlopCost, selector_gflops
-from dld_spotter.data.views import ReferenceSize, make_thumbnails
+from dld_spotter.data.views import ReferenceSize, make_thumbnails, resize
 from dld_spotter.errors import CheckpointError, ConfigError, DataError
 from dld_spotter.reading import DynamicSpotter, load, to_array
 from dld_spotter.structures import Word
@@ -52,6 +52,20 @@ def test_file_image_and_array_are_read_alike(reader, photo, tmp_path):
         assert [word.text for word in reading.words] == [word.text for word in readings[0].words]
         for word, first in zip(reading.words, readings[0].words, strict=True):
             np.testing.assert_array_equal(word.polygon, first.polygon)
+
+
+def test_a_photo_of_twelve_megapixels_is_read_as_its_copy_at_the_reference(reader):
+    large = np.full((3000, 4000, 3), 230, np.uint8)
+    for left, top in ((400, 500), (2200, 1700)):
+        large[top : top + 300, left : left + 900] = 20
+    copy = resize(large, 960, 1280)
+    found, expected = reader.read(large, scale=0.5), reader.read(copy, scale=0.5)
+    assert found.words
+    assert (found.width, found.height) == (4000, 3000)
+    assert found.gflops == expected.gflops
+    assert [word.text for word in found.words] == [word.text for word in expected.words]
+    for word, small in zip(found.words, expected.words, strict=True):
+        np.testing.assert_allclose(word.polygon, small.polygon * 3.125, rtol=1e-5)
 
 
 def test_sideways_photo_is_read_upright(photo):

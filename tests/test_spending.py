@@ -32,7 +32,7 @@ def cache(monkeypatch, tmp_path):
         ({"gamma": 0.1, "budget": 0.3}, r"gamma=0\.1 and budget=0\.3 exclude each other; leave one of them out"),
         ({"scale": 0.5, "budget_ms": 30}, r"scale=0\.5 and budget_ms=30 exclude"),
         ({"budget": 0.3, "budget_gflops": 3, "budget_ms": 9}, "budget=0.3 and budget_gflops=3 and budget_ms=9 exclude"),
-        ({"budget": 0}, "budget=0 must be above 0"),
+        ({"budget": 0}, "budget=0 must be above 0; give such as budget=0.3"),
         ({"budget_ms": float("nan")}, "budget_ms=nan must be above 0"),
         ({"budget_gflops": "much"}, "budget_gflops=much must be a number"),
     ],

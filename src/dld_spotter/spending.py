@@ -10,6 +10,8 @@ from dld_spotter.tradeoff import BudgetController, Calibration
 
 BUDGETS = {"budget": "of full resolution", "budget_gflops": "GFLOP", "budget_ms": "ms"}
 """Names of budgets and what their means per image are counted in."""
+USUAL = {"budget": 0.3, "budget_gflops": 5, "budget_ms": 100}
+"""An amount of each that many photos can be read for."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Request:
             raise ConfigError(f"{names} exclude each other; leave one of them out")
         for name in BUDGETS.keys() & self.given.keys():
             if not (isfinite(self.given[name]) and self.given[name] > 0):
-                raise ConfigError(f"{name}={self.given[name]:g} must be above 0")
+                raise ConfigError(f"{name}={self.given[name]:g} must be above 0; give such as {name}={USUAL[name]}")
 
     @property
     def given(self) -> dict[str, float]:
