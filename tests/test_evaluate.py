@@ -70,6 +70,24 @@ def test_predictions_for_curved_words_keep_every_point(photos: Path):
     assert score(settings)["hmean"] == pytest.approx(found["hmean"])
 
 
+def test_words_of_a_reader_of_polygons_keep_every_point(photos: Path):
+    words = [{"polygon": [[5, 5], [30, 3], [60, 5], [60, 30], [30, 28], [5, 30]], "text": "cat"}]
+    lines = [
+        json.dumps({"image": f"images/img_{number}.png", "split": split, "words": words})
+        for number, split in enumerate(("test", "validation", "train"))
+    ]
+    labels, truth = photos / "labels.jsonl", photos / "truth.jsonl"
+    labels.write_text("\n".join(lines))
+    truth.write_text(lines[0])
+    evaluate.run(config("evaluate", photos, "data=jsonl", f"data.root={labels}", "task=detection", "scale=1.0"), photos / "out")
+    found = json.loads((photos / "out" / "evaluation.json").read_text())
+    with zipfile.ZipFile(photos / "out" / "predictions.zip") as archive:
+        line = archive.read("img_0.txt").decode().splitlines()[0]
+    assert line.partition(",####")[0].count(",") + 1 == 2 * 16
+    again = score(ScoreConfig(str(truth), str(photos / "out" / "predictions.zip"), task="detection"))
+    assert again["hmean"] == pytest.approx(found["hmean"])
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [

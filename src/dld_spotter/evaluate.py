@@ -18,11 +18,12 @@ from torch.utils.data import DataLoader
 from dld_spotter import assembly
 from dld_spotter.calibration import allocate_set, survey
 from dld_spotter.checkpoint import Checkpoint, load_checkpoint
-from dld_spotter.data.dataset import report_damage
+from dld_spotter.data.dataset import has_curved_words, report_damage
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError
 from dld_spotter.evaluation import Rules, score_at
 from dld_spotter.metrics.lexicons import Lexicon
+from dld_spotter.metrics.protocols import TotalTextProtocol
 from dld_spotter.models.selector import FixedScale, Selector
 from dld_spotter.reading import DynamicSpotter, reader_of
 from dld_spotter.spending import BUDGETS, Request
@@ -31,8 +32,6 @@ from dld_spotter.tradeoff import table
 
 ALLOCATIONS = ("stream", "set")
 """Ways to hold a budget: image after image, or over all of them at once."""
-CURVED = frozenset({"totaltext", "ctw1500"})
-"""Protocols and data sets whose words are polygons of any length."""
 
 
 def run(config: DictConfig, folder: Path) -> None:
@@ -69,7 +68,8 @@ def run(config: DictConfig, folder: Path) -> None:
         "spent": {"budget": point.relative_cost, "budget_gflops": point.gflops, "budget_ms": 1000 * point.seconds},
     }
     (folder / "evaluation.json").write_text(json.dumps(facts | asdict(point), indent=1) + "\n", "utf-8")
-    write_predictions(folder / "predictions.zip", words, bool(CURVED & {config.protocol, config.data.name}))
+    polygons = config.protocol == TotalTextProtocol.name or has_curved_words(loader.dataset)
+    write_predictions(folder / "predictions.zip", words, polygons)
     rich.print(table([point], f"{config.data.name}: {len(words)} images, {config.task}, lexicon {facts['lexicon']}"))
     if request.spending:
         name, amount = request.spending

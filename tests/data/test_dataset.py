@@ -1,11 +1,17 @@
+import importlib
+import pkgutil
 import struct
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch.utils.data import Subset
 
-from dld_spotter.data.dataset import FileDataset, read_image, report_damage
+from dld_spotter.data import readers
+from dld_spotter.data.dataset import FileDataset, has_curved_words, read_image, report_damage
+from dld_spotter.data.splits import NamedPart
+from dld_spotter.data.transforms import TransformedDataset, default_transforms
 from dld_spotter.errors import DataError
 from dld_spotter.structures import Sample, TextInstances
 
@@ -51,6 +57,26 @@ def test_beyond_the_end():
     with pytest.raises(IndexError):
         Numbers(2)[2]
     assert len(list(Numbers(2))) == 2
+
+
+CURVED = {"COCOText", "CTW1500", "DavarDatalist", "JsonLines", "TextOCR", "TotalText"}
+
+
+def test_readers_say_whether_words_are_polygons_of_any_length():
+    modules = [importlib.import_module(f"{readers.__name__}.{found.name}") for found in pkgutil.iter_modules(readers.__path__)]
+    classes = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
+    assert {value.__name__ for value in classes if issubclass(value, FileDataset) and value.curved} == CURVED
+
+
+def test_wrapped_readers_keep_the_form_of_their_words():
+    straight, curved = Numbers(3), Numbers(3)
+    curved.names, curved.curved = ["0", "1", "2"], True
+    transforms = default_transforms(32)
+    for dataset, expected in ((straight, False), (curved, True)):
+        dataset.names = ["0", "1", "2"]
+        part = NamedPart(dataset, {"train": 1.0}, "train")
+        for wrapped in (dataset, part, Subset(part, [0]), Subset(TransformedDataset(part, transforms), [1])):
+            assert has_curved_words(wrapped) is expected
 
 
 def test_grey_palette_alpha_and_cmyk_become_rgb(tmp_path):

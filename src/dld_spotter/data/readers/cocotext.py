@@ -1,6 +1,7 @@
 """COCO-Text: text in photos of everyday scenes."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from dld_spotter.data.dataset import existing_folder
 from dld_spotter.data.readers.indexed import ImagePaths, IndexedDataset
@@ -22,6 +23,8 @@ class COCOText(IndexedDataset):
         split: ``train``, ``test`` (the published validation set) or None for both.
         strict: raise at the first damaged entry instead of skipping it.
     """
+
+    curved: ClassVar = True
 
     def __init__(self, root: str | Path | None, split: str | None = None, strict: bool = False) -> None:
         if split is not None and split not in SETS:

@@ -42,6 +42,7 @@ class CTW1500(PairedDataset):
         strict: raise at the first damaged entry instead of skipping it.
     """
 
+    curved: ClassVar = True
     prefixes: ClassVar = ("", "000", "gt_")
     suffixes: ClassVar = (".xml", ".txt")
 

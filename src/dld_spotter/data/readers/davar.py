@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,6 +37,8 @@ class DavarDatalist(IndexedDataset):
         images: folder that the paths of images start from; None for ``root``.
         strict: raise at the first damaged entry instead of skipping it.
     """
+
+    curved: ClassVar = True
 
     def __init__(
         self,

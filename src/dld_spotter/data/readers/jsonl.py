@@ -5,7 +5,7 @@ import re
 from array import array
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class JsonLines(FileDataset):
         root: the file, or a folder that holds one such file; paths of images start at the file's folder.
         strict: raise at the first damaged entry instead of skipping it.
     """
+
+    curved: ClassVar = True
 
     def __init__(self, root: str | Path | None, strict: bool = False) -> None:
         self.file = find_file(root)

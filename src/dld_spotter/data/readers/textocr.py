@@ -1,6 +1,7 @@
 """TextOCR: words in the photos of TextVQA."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from dld_spotter.data.dataset import existing_folder
 from dld_spotter.data.readers.indexed import ImagePaths, IndexedDataset
@@ -21,6 +22,8 @@ class TextOCR(IndexedDataset):
         split: ``train``, or ``test`` (the published validation set).
         strict: raise at the first damaged entry instead of skipping it.
     """
+
+    curved: ClassVar = True
 
     def __init__(self, root: str | Path | None, split: str = "train", strict: bool = False) -> None:
         if split not in FILES:

@@ -38,6 +38,7 @@ class TotalText(PairedDataset):
         strict: raise at the first damaged entry instead of skipping it.
     """
 
+    curved: ClassVar = True
     prefixes: ClassVar = ("poly_gt_", "gt_", "")
     suffixes: ClassVar = (".txt", ".mat")
 
