@@ -174,7 +174,8 @@ def draw_samples(samples: Sequence[Sample], columns: int = 3) -> Image.Image:
     """Draw images of a data set side by side, to check the words by eye.
 
     Each has its words outlined, with a dot at the top left of each, and below it the largest words that count, cut out and
-    straightened along both sides of their polygons: a polygon that starts at another corner shows its word turned. Ignored words have the colour of unsure ones.
+    straightened along both sides of their polygons: a polygon that starts at another corner shows its word turned. Ignored
+    words have the colour of unsure ones.
     """
     cells = [_cell(sample) for sample in samples]
     rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
