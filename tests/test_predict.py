@@ -68,6 +68,22 @@ def test_folder_becomes_json_lines_that_score_reads(predict, photos, tmp_path):
     assert len(read_annotations(file, "end_to_end", "rrc").images["a"]) == len(entry["words"])
 
 
+def test_photos_are_read_in_batches(predict, photos, tmp_path):
+    for number in range(3):
+        Image.fromarray(sample(96, 128, [box(8, 8 + 20 * number, 50, 20)], ["cat"]).image).save(photos / f"c{number}.png")
+    (photos / "d.png").write_bytes(b"no image")
+    lines = {}
+    for batch in (1, 3):
+        out = tmp_path / f"{batch}.jsonl"
+        assert predict(f"input={photos}", f"out={out}", f"batch={batch}", "draw=false")[0] == 1
+        lines[batch] = [entry | {"seconds": 0} for entry in read_lines(out)]
+    assert [entry["image"] for entry in lines[3]] == [str(photos / name) for name in ("a.png", "c0.png", "c1.png", "c2.png")]
+    for one, three in zip(lines[1], lines[3], strict=True):
+        assert [word["text"] for word in one.pop("words")] == [word["text"] for word in three.pop("words")]
+        assert one == three
+    assert "batch=0 must be at least 1" in predict(f"input={photos}", "batch=0")[2]
+
+
 def test_stdout(predict, photos):
     status, out, _ = predict(f"input=[{photos}/a.png,{photos}/more]", "out=-", "gamma=0.3")
     assert status == 0

@@ -54,6 +54,31 @@ def test_file_image_and_array_are_read_alike(reader, photo, tmp_path):
             np.testing.assert_array_equal(word.polygon, first.polygon)
 
 
+def same_words(found, expected):
+    assert [word.text for word in found.words] == [word.text for word in expected.words]
+    for word, other in zip(found.words, expected.words, strict=True):
+        np.testing.assert_allclose(word.polygon, other.polygon, atol=1e-3)
+        assert word.score == pytest.approx(other.score, abs=1e-4)
+
+
+def test_several_photos_are_read_as_each_alone(reader, photo, monkeypatch):
+    other = sample(96, 128, [box(40, 50, 50, 25)], ["dog"]).image
+    photos = [photo, np.ascontiguousarray(photo[:64]), other, photo]
+    sizes = []
+    spot = reader.spot
+    monkeypatch.setattr(reader, "spot", lambda references, scale: sizes.append(len(references)) or spot(references, scale))
+    found = reader.read_all(photos, scale=0.5)
+    assert sizes == [3, 1]  # those of one size go together
+    assert any(reading.words for reading in found)
+    for reading, image in zip(found, photos, strict=True):
+        alone = reader.read(image, scale=0.5)
+        same_words(reading, alone)
+        assert (reading.width, reading.height, reading.gflops) == (alone.width, alone.height, alone.gflops)
+    chosen = reader.read_all(photos)
+    assert [reading.scale for reading in chosen] == [reader.read(image).scale for image in photos]
+    assert reader.read_all([]) == []
+
+
 def test_a_photo_of_twelve_megapixels_is_read_as_its_copy_at_the_reference(reader):
     large = np.full((3000, 4000, 3), 230, np.uint8)
     for left, top in ((400, 500), (2200, 1700)):

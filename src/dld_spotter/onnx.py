@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ class OnnxSpotter(PhotoReader):
         """See :meth:`PhotoReader.choose`."""
         rule = self.meta["selector"]
         side = self.meta["thumbnail"]
-        thumbnail = _planes(self.resize(reference, side, side), side, side)
+        thumbnail = _planes([self.resize(reference, side, side)], side, side)
         sizes = np.array([reference.shape[:2]], np.int64)
         ((losses,),) = self._selector.run(None, {"thumbnails": thumbnail, "sizes": sizes})
         if rule["rule"] == "heads":
@@ -93,29 +93,31 @@ class OnnxSpotter(PhotoReader):
             index = (losses[0] + weight * costs / self.gflops(height, width, 0)).argmin()
         return rule["scales"][int(index)]
 
-    def spot(self, reference: np.ndarray, scale: float) -> list[Word]:
+    def spot(self, references: Sequence[np.ndarray], scale: float) -> list[list[Word]]:
         """See :meth:`PhotoReader.spot`."""
-        height, width = scaled_size(*reference.shape[:2], scale)
-        images = self._batch_of(self.resize(reference, height, width))
+        whole = references[0].shape[:2]
+        size = scaled_size(*whole, scale)
+        images = self._batch_of([self.resize(reference, *size) for reference in references])
         text, *pyramid = self._detector.run(None, {"images": images})
-        sides, found = self.postprocess(text[0], height, width)
+        found = [self.postprocess(probabilities, *size) for probabilities in text]
+        words: list[list[Word]] = [[] for _ in references]
+        sides, sureness = (np.concatenate(parts) for parts in zip(*found, strict=True))
         if not len(sides):
-            return []
-        reference_sides = sides / np.array([width / reference.shape[1], height / reference.shape[0]], np.float32)
-        close_up = self.meta["close_up"] and (height, width) != reference.shape[:2]
+            return words
+        reference_sides = sides / np.array([size[1] / whole[1], size[0] / whole[0]], np.float32)
+        image_index = np.repeat(np.arange(len(found)), [len(scores) for _, scores in found])
+        close_up = self.meta["close_up"] and size != whole
         inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
-        inputs |= {"sides": sides, "image_index": np.zeros(len(sides), np.int64)}
+        inputs |= {"sides": sides, "image_index": image_index}
         inputs |= {
-            "images": self._batch_of(reference) if close_up else images,
+            "images": self._batch_of(references) if close_up else images,
             "image_sides": reference_sides if close_up else sides,
         }
         labels, scores = self._recognizer.run(["labels", "scores"], inputs)
-        sides = reference_sides
-        words = []
-        for indices, side, score in zip(labels.tolist(), sides, scores * found, strict=True):
+        for place, indices, side, score in zip(image_index, labels.tolist(), reference_sides, scores * sureness, strict=True):
             text = self.charset.decode(indices)
             if text and score >= self.meta["min_score"]:
-                words.append(Word(np.concatenate([side[0], side[1, ::-1]]), text, float(score)))
+                words[place].append(Word(np.concatenate([side[0], side[1, ::-1]]), text, float(score)))
         return words
 
     def gflops(self, height: int, width: int, words: int) -> float:
@@ -124,10 +126,10 @@ class OnnxSpotter(PhotoReader):
         pixels = -(-height // stride) * -(-width // stride) * stride**2
         return pixels * costs["per_pixel"] + words * costs["per_word"]
 
-    def _batch_of(self, image: np.ndarray) -> np.ndarray:
-        """Lay an image ``(H, W, 3)`` at the top left of zeros ``(1, 3, H', W')``, multiples of the stride."""
+    def _batch_of(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Lay images ``(H, W, 3)`` of one size at the top left of zeros ``(B, 3, H', W')``, multiples of the stride."""
         stride = self.meta["stride"]
-        return _planes(image, *(-(-side // stride) * stride for side in image.shape[:2]))
+        return _planes(images, *(-(-side // stride) * stride for side in images[0].shape[:2]))
 
     def _head(self, gamma: float | None) -> int:
         """Which of the selector's decisions belongs to a cost weight, by default the middle one."""
@@ -174,9 +176,10 @@ def _open(path: Path, threads: int | None, providers: tuple[str, ...]) -> "Infer
         raise CheckpointError(f"{path} is no graph that ONNX Runtime can load ({kind}); export again") from error
 
 
-def _planes(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Lay an image ``(H, W, 3)`` at the top left of zeros ``(1, 3, height, width)``."""
-    batch = np.zeros((1, 3, height, width), np.uint8)
-    for plane, channel in zip(batch[0], cv2.split(image), strict=True):
-        plane[: image.shape[0], : image.shape[1]] = channel
+def _planes(images: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
+    """Lay images ``(H, W, 3)`` at the top left of zeros ``(B, 3, height, width)``."""
+    batch = np.zeros((len(images), 3, height, width), np.uint8)
+    for planes, image in zip(batch, images, strict=True):
+        for plane, channel in zip(planes, cv2.split(image), strict=True):
+            plane[: image.shape[0], : image.shape[1]] = channel
     return batch

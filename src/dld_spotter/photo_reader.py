@@ -2,6 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -86,32 +87,73 @@ class PhotoReader(ABC):
             DataError: the file is no image.
             ConfigError: gamma is none of the selector's, a scale or a budget is out of range, or several are given.
         """
+        return self.read_all([image], gamma, scale, budget, budget_gflops=budget_gflops, budget_ms=budget_ms)[0]
+
+    def read_all(
+        self,
+        images: Sequence[str | Path | Image.Image | np.ndarray],
+        gamma: float | None = None,
+        scale: float | None = None,
+        budget: float | None = None,
+        *,
+        budget_gflops: float | None = None,
+        budget_ms: float | None = None,
+    ) -> list[Reading]:
+        """Read several images, those of one size and scale together; arguments and errors as of :meth:`read`.
+
+        Scales are chosen for all of them before the first is read: a budget is kept from one call to the next.
+
+        Returns:
+            one reading per image, in their order; seconds are their mean.
+        """
         request = Request(gamma, scale, budget, budget_gflops, budget_ms)
         self.check(request)
         spending = self.spending(request)
-        pixels = to_array(image)
+        pixels = [to_array(image) for image in images]
         start = time.perf_counter()
-        height, width = pixels.shape[:2]
-        reference = self.resize(pixels, *self.reference(height, width))
-        spent = 0.0
-        if scale is None and self.has_selector:
-            weight = gamma if spending is None else spending.gamma(self.gflops(*reference.shape[:2], 0))
-            scale, spent = self.choose(reference, weight), self.selector_gflops
-        scale = 1.0 if scale is None else float(scale)
-        words = self.spot(reference, scale)
-        grow = np.array([width / reference.shape[1], height / reference.shape[0]], np.float32)
+        references = [self.resize(image, *self.reference(*image.shape[:2])) for image in pixels]
+        scales = [self._scale_for(reference, request, spending) for reference in references]
+        alike: dict[tuple[float, tuple[int, ...]], list[int]] = {}
+        for place, (reference, chosen) in enumerate(zip(references, scales, strict=True)):
+            alike.setdefault((chosen, reference.shape), []).append(place)
+        found: dict[int, list[Word]] = {}
+        for (chosen, _), places in alike.items():
+            found |= zip(places, self.spot([references[place] for place in places], chosen), strict=True)
+        seconds = (time.perf_counter() - start) / max(len(pixels), 1)
+        choosing = self.selector_gflops if scale is None and self.has_selector else 0.0
+        readings = []
+        for place, (image, reference, chosen) in enumerate(zip(pixels, references, scales, strict=True)):
+            readings.append(self._reading(image, reference, chosen, found[place], choosing, seconds))
+            if spending is not None:
+                spending.record(readings[-1].relative_cost, readings[-1].gflops, seconds)
+        self._tidy(readings, references)
+        return readings
+
+    def _scale_for(self, reference: np.ndarray, request: Request, spending: Spending | None) -> float:
+        """The scale that was asked for, or that the selector chooses."""
+        if request.scale is not None or not self.has_selector:
+            return 1.0 if request.scale is None else float(request.scale)
+        weight = request.gamma if spending is None else spending.gamma(self.gflops(*reference.shape[:2], 0))
+        return self.choose(reference, weight)
+
+    def _reading(
+        self, image: np.ndarray, reference: np.ndarray, scale: float, words: list[Word], choosing: float, seconds: float
+    ) -> Reading:
+        """Bring words in pixels of the reference back to the image, and count what they cost beside ``choosing`` GFLOP."""
+        (height, width), size = image.shape[:2], reference.shape[:2]
+        grow = np.array([width / size[1], height / size[0]], np.float32)
+        spent = choosing + self.gflops(*scaled_size(*size, scale), len(words))
+        relative = spent / self.gflops(*size, len(words))
         words = tuple(Word(word.polygon * grow, word.text, word.score) for word in words)
-        seconds = time.perf_counter() - start
-        full = self.gflops(*reference.shape[:2], len(words))
-        size = scaled_size(*reference.shape[:2], scale)
-        spent += self.gflops(*size, len(words))
-        if spending is not None:
-            spending.record(spent / full, spent, seconds)
-        self._pixels += prod(size)
+        return Reading(words, scale, spent, seconds, relative, width, height)
+
+    def _tidy(self, readings: Sequence[Reading], references: Sequence[np.ndarray]) -> None:
+        """Give memory back after many pixels."""
+        for reading, reference in zip(readings, references, strict=True):
+            self._pixels += prod(scaled_size(*reference.shape[:2], reading.scale))
         if self._pixels >= PIXELS:
             give_back()
             self._pixels = 0
-        return Reading(words, scale, spent, seconds, spent / full, width, height)
 
     def check(self, request: Request) -> None:
         """Raise ConfigError if images cannot be read as requested."""
@@ -157,7 +199,7 @@ class PhotoReader(ABC):
         blank = np.zeros((height, width, 3), np.uint8)
         if self.has_selector:
             self.choose(blank)
-        self.spot(blank, 1.0)
+        self.spot([blank], 1.0)
 
     @abstractmethod
     def identity(self) -> tuple[str, str, int]:
@@ -176,8 +218,8 @@ class PhotoReader(ABC):
         """Scale that the selector chooses for a reference image ``(H, W, 3)``."""
 
     @abstractmethod
-    def spot(self, reference: np.ndarray, scale: float) -> list[Word]:
-        """Words of a reference image ``(H, W, 3)`` read at a scale; polygons in its pixels."""
+    def spot(self, references: Sequence[np.ndarray], scale: float) -> list[list[Word]]:
+        """Words of reference images ``(H, W, 3)`` of one size, read at a scale; polygons in their pixels."""
 
     @abstractmethod
     def gflops(self, height: int, width: int, words: int) -> float:

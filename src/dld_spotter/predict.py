@@ -39,6 +39,7 @@ class Settings:
     budget_gflops: float | None = MISSING
     budget_ms: float | None = MISSING
     reference: dict[str, int | None] = MISSING
+    batch: int = MISSING
     device: str | None = MISSING
     out: str = MISSING
     draw: bool = MISSING
@@ -54,6 +55,8 @@ def predict(config: DictConfig, folder: Path) -> None:
     if OmegaConf.is_missing(config, "input"):
         raise ConfigError("input= is missing; give input=PHOTO, a folder, a glob, a list.txt or [a,list]")
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
+    if config.batch < 1:
+        raise ConfigError(f"batch={config.batch} must be at least 1; give how many photos are read at a time")
     images = find_images(config.input)
     spotter = load(config.ckpt, ReferenceSize(**config.reference), config.device)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
@@ -63,7 +66,7 @@ def predict(config: DictConfig, folder: Path) -> None:
     pictures = picture_paths(images, drawn) if drawn else {}
     with open_output(config.out) as (out, done):
         fresh = [path for path in images if str(path) not in done]
-        damaged = read_all(spotter, request, fresh, out, pictures, console)
+        damaged = read_all(spotter, request, fresh, out, pictures, console, config.batch)
     before = f", {len(images) - len(fresh)} were there before" if len(fresh) < len(images) else ""
     places = ["stdout" if config.out == STDOUT else str(config.out), *([str(drawn)] if drawn else [])]
     summary = f"{len(fresh) - damaged} of {len(images)} images read{before}: {' and '.join(places)}"
@@ -88,8 +91,9 @@ def read_all(
     out: TextIO,
     pictures: Mapping[Path, Path],
     console: Console,
+    batch: int,
 ) -> int:
-    """Read images one after the other, write a line for each, and draw those that ``pictures`` has a place for.
+    """Read images, ``batch`` of them at a time, write a line for each, and draw those that ``pictures`` has a place for.
 
     Returns:
         how many were damaged.
@@ -98,21 +102,24 @@ def read_all(
         DataError: the only one is.
     """
     damaged = 0
-    for path in track(images, "reading", console=console, transient=True, disable=len(images) == 1):
-        try:
-            pixels = read_image(path)
-        except DataError as error:
-            if len(images) == 1:
-                raise
-            console.print(f"error: {error}", style="red", soft_wrap=True, highlight=False, markup=False)
-            damaged += 1
-            continue
-        reading = spotter.read(pixels, **request.given)
-        if path in pictures:
-            pictures[path].parent.mkdir(parents=True, exist_ok=True)
-            draw_reading(pixels, reading).save(pictures[path], quality=92)
-        out.write(json.dumps(to_json(path, reading), ensure_ascii=False) + "\n")
-        out.flush()
+    chunks = [images[start : start + batch] for start in range(0, len(images), batch)]
+    for chunk in track(chunks, "reading", console=console, transient=True, disable=len(images) == 1):
+        photos = {}
+        for path in chunk:
+            try:
+                photos[path] = read_image(path)
+            except DataError as error:
+                if len(images) == 1:
+                    raise
+                console.print(f"error: {error}", style="red", soft_wrap=True, highlight=False, markup=False)
+                damaged += 1
+        readings = spotter.read_all(list(photos.values()), **request.given)
+        for (path, pixels), reading in zip(photos.items(), readings, strict=True):
+            if path in pictures:
+                pictures[path].parent.mkdir(parents=True, exist_ok=True)
+                draw_reading(pixels, reading).save(pictures[path], quality=92)
+            out.write(json.dumps(to_json(path, reading), ensure_ascii=False) + "\n")
+            out.flush()
     return damaged
 
 

@@ -1,5 +1,6 @@
 """Reading photos with a trained student at the resolution its selector chooses."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,10 +64,10 @@ class DynamicSpotter(PhotoReader):
         """See :meth:`PhotoReader.resize`."""
         return resize(image, height, width)
 
-    def spot(self, reference: np.ndarray, scale: float) -> list[Word]:
+    def spot(self, references: Sequence[np.ndarray], scale: float) -> list[list[Word]]:
         """See :meth:`PhotoReader.spot`."""
-        view, close = (make_view([reference], size, self.spotter.stride) for size in (scale, 1.0))
-        return self.spotter.spot(replace(view, close=close).to(self.device))[0]
+        view, close = (make_view(references, size, self.spotter.stride) for size in (scale, 1.0))
+        return self.spotter.spot(replace(view, close=close).to(self.device))
 
     def gflops(self, height: int, width: int, words: int) -> float:
         """See :meth:`PhotoReader.gflops`."""

@@ -97,6 +97,15 @@ def test_batches_of_any_size(reader, exported):
     np.testing.assert_allclose(scores, log_probability, atol=1e-4)
 
 
+def test_several_photos_are_read_as_each_alone(exported):
+    photos = [PHOTOS[0], np.zeros((40, 40, 3), np.uint8), np.ascontiguousarray(PHOTOS[0][:, ::-1])]
+    for reading, photo in zip(exported.read_all(photos, scale=0.5), photos, strict=True):
+        alone = exported.read(photo, scale=0.5)
+        assert [word.text for word in reading.words] == [word.text for word in alone.words]
+        for word, other in zip(reading.words, alone.words, strict=True):
+            np.testing.assert_allclose(word.polygon, other.polygon, atol=1e-3)
+
+
 def test_photo_without_words(exported):
     assert exported.read(np.zeros((40, 40, 3), np.uint8), scale=0.3).words is not None
 
