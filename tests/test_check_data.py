@@ -219,6 +219,8 @@ def test_examples_that_are_left_out_are_told_of(check, tmp_path, examples, last)
     section = "".join(out.partition("counter-clockwise (6)")[2].partition("written:")[0].split("\n")[1:])
     assert last in section.rpartition("  ")[2]
     assert ("more in" in out) == (examples == "3")
+    corners = "[[4.0, 20.0], [40.0, 20.0], [40.0, 4.0], [4.0, 4.0]]"
+    assert f"  {root}/images/img_1.png, word 1 'word': {corners}\n" in out, "one line"
     assert len((tmp_path / "output" / "problems.txt").read_text().splitlines()) == 6
 
 
@@ -229,6 +231,9 @@ def test_examples_that_are_left_out_are_told_of(check, tmp_path, examples, last)
         (["data=folder", "data.root=/no/where"], 1, ["data.root=/no/where is not a folder"]),
         (["limit=0", "data.root=x"], 2, ["limit=0", "at least 1"]),
         (["workers=null", "data.root=x"], 2, ["workers=None"]),
+        (["max_length=0", "data.root=x"], 2, ["max_length=0 must be"]),
+        (["data.strict=maybe", "data.root=x"], 2, ["data.strict=maybe must be true or false"]),
+        (["picture=sheet.xyz", "data.root=x"], 2, ["picture=sheet.xyz", ".jpg or .png"]),
         (["parts=[tset]", "data.root=x"], 2, ["parts=[tset] must be", "train, validation, test"]),
         (["parts=[]", "data.root=x"], 2, ["parts=[] must be"]),
         (["parts=null", "data.root=x"], 2, ["parts=None must be"]),
@@ -317,8 +322,8 @@ def test_views_of_a_batch_become_samples_with_their_own_polygons():
 
 def test_batches_need_a_training_set(check, tmp_path):
     write(tmp_path / "d" / "test", {"img_1": GOOD})
-    status, _, err = check("data=icdar2015", f"data.root={tmp_path / 'd'}", "batches=1")
-    assert status == 2
+    status, out, err = check("data=icdar2015", f"data.root={tmp_path / 'd'}", "batches=1")
+    assert (status, out) == (2, ""), "told before every image is read"
     assert "batches=1 draws from training images" in err
 
 

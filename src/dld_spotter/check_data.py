@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import rich
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.progress import track
@@ -55,16 +55,18 @@ def check(config: DictConfig, folder: Path) -> None:
     """Look at every image that ``config`` names; report, and leave ``problems.txt`` and the picture in ``folder``.
 
     Raises:
-        ConfigError: limit, workers, examples, sheet or batches is no number of the right kind, parts names none, the file to
-            export to is there, or batches are to be drawn without a training set.
+        ConfigError: limit, workers, examples, sheet, batches or max_length is no number of the right kind, data.strict is
+            neither true nor false, parts names none, the picture can have no such name, the file to export to is there, or
+            batches are to be drawn without a training set.
         DataError: nothing at all can be read; or, once everything else is reported, a part cannot be used.
     """
     _refuse_wrong_numbers(config)
-    _refuse_wrong_parts(config.parts)
+    _refuse_wrong_values(config)
     if OmegaConf.is_missing(config.data, "root"):
         raise ConfigError(f"data.root= is missing; give data.root=FOLDER, where the files of data={config.data.name} lie")
     charset: Charset = create(config.charset)
     parts, refused = build_parts(config)
+    batches = training_batches(config, parts) if config.batches else None  # built first: what is wrong is told at once
     export = Path(config.export) if config.export else None
     if export is not None:
         if export.exists():
@@ -86,7 +88,7 @@ def check(config: DictConfig, folder: Path) -> None:
     if config.json:
         print(json.dumps(report, ensure_ascii=False))
     else:
-        rich.print(describe(report))
+        Console().print(describe(report), soft_wrap=True)  # no path is broken in two
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "problems.txt"]
     lines = [f"{part} cannot be used: {reason}\n" for part, reason in refused.items()]
@@ -95,9 +97,9 @@ def check(config: DictConfig, folder: Path) -> None:
     if config.picture:
         written.append(Path(config.picture))
         draw_sheet(inspection, census.with_words or census.readable, config.sheet, written[-1])
-    if config.batches:
+    if batches is not None:
         written.append(folder / "batches.jpg")
-        draw_batches(config, parts, written[-1])
+        draw_batches(islice(batches, config.batches), written[-1])
     if export is not None:
         written.append(export)
     summary = f"written: {', '.join(map(str, written))}"
@@ -163,8 +165,8 @@ def draw_sheet(inspection: Inspection, numbers: Sequence[int], count: int, path:
     draw_samples([inspection.sample(number) for number in chosen]).save(path, quality=90)
 
 
-def draw_batches(config: DictConfig, parts: Mapping[str, TextDataset], path: Path) -> None:
-    """Draw the first ``config.batches`` batches of a training: every image in a row of its own, once for each view.
+def training_batches(config: DictConfig, parts: Mapping[str, TextDataset]) -> DataLoader:
+    """Build the loader of a training.
 
     Raises:
         ConfigError: there is no training set.
@@ -174,10 +176,15 @@ def draw_batches(config: DictConfig, parts: Mapping[str, TextDataset], path: Pat
         raise ConfigError(f"batches={config.batches} draws from training images, but there are none; give batches=0")
     collate = create(OmegaConf.to_container(config.data.train_collate, resolve=True))
     size = min(config.data.batch_size, len(train))
-    loader = SpottingDataModule(train, None, None, collate, batch_size=size, seed=config.seed).train_dataloader()
-    samples = [sample for batch in islice(loader, config.batches) for sample in samples_of(batch)]
+    return SpottingDataModule(train, None, None, collate, batch_size=size, seed=config.seed).train_dataloader()
+
+
+def draw_batches(batches: Iterable[SpottingBatch], path: Path) -> None:
+    """Draw batches: every image in a row of its own, once for each view."""
+    drawn = list(batches)
+    samples = [sample for batch in drawn for sample in samples_of(batch)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw_samples(samples, columns=len(collate.scales)).save(path, quality=90)
+    draw_samples(samples, columns=len(drawn[0].views)).save(path, quality=90)
 
 
 def samples_of(batch: SpottingBatch) -> list[Sample]:
@@ -243,6 +250,7 @@ def _refuse_wrong_numbers(config: DictConfig) -> None:
         ("workers", 0, False),
         ("sheet", 1, False),
         ("batches", 0, False),
+        ("max_length", 1, False),
     ):
         value = config[key]
         if not (nullable and value is None) and (not isinstance(value, int) or isinstance(value, bool) or value < least):
@@ -250,10 +258,15 @@ def _refuse_wrong_numbers(config: DictConfig) -> None:
             raise ConfigError(f"{key}={value} must be a whole number of at least {least}{null}; correct {key}=")
 
 
-def _refuse_wrong_parts(parts: Sequence[str]) -> None:
+def _refuse_wrong_values(config: DictConfig) -> None:
+    parts = config.parts
     if not isinstance(parts, Sequence) or isinstance(parts, str) or not parts or any(part not in PARTS for part in parts):
         shown = str(parts).replace("'", "").replace(" ", "")
         raise ConfigError(f"parts={shown} must be a list of some of {', '.join(PARTS)}; give parts=[test], for instance")
+    if not isinstance(config.data.strict, bool):
+        raise ConfigError(f"data.strict={config.data.strict} must be true or false; correct data.strict=")
+    if config.picture and Path(config.picture).suffix.lower() not in Image.registered_extensions():
+        raise ConfigError(f"picture={config.picture} has the ending of no picture; call it .jpg or .png, or give picture=null")
 
 
 def _unchanged(finding: Finding) -> Finding:
