@@ -82,6 +82,20 @@ def test_readings_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         fit_selector.run(config(tmp_path / "again.ckpt", known, "scales=[0.5,1.0]"), tmp_path / "second")
 
 
+def test_what_thumbnails_show_is_not_learnt_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    student = make_checkpoint(tmp_path / "given.ckpt", selector=False)
+    first = fit_selector.run(config(student), tmp_path)
+    monkeypatch.setattr(fit_selector, "learn", lambda *_: pytest.fail("looked once more"))
+    (tmp_path / "second").mkdir()
+    second = fit_selector.run(config(student, f"network={first}", "seed=2"), tmp_path / "second")
+    before, after = (load_checkpoint(path).weights("selector") for path in (first, second))
+    for name, value in before.items():
+        assert torch.equal(value, after[name]) or not name.startswith("network.")
+    for wrong, message in (("thumbnail=64", "sees thumbnails of 32 pixels"), ("selector.bins=9", "other bins of height")):
+        with pytest.raises(ConfigError, match=message):
+            fit_selector.run(config(student, f"network={first}", wrong), tmp_path / "second")
+
+
 def test_what_cannot_be_fitted_is_refused(tmp_path: Path):
     student = make_checkpoint(tmp_path / "student.ckpt", selector=False)
     for wrong in ("images=0", "glances=-1", "steps=1.5", "batch=0"):

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import lightning
 import rich
+import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from dld_spotter import assembly
 from dld_spotter.calibration import calibrate
-from dld_spotter.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from dld_spotter.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from dld_spotter.cost import FlopCost
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import CheckpointError, ConfigError
@@ -43,7 +44,10 @@ def run(config: DictConfig, folder: Path) -> Path:
     config.selector.false_price = round(price, 3)
     selector: QualitySelector = assembly.create(config.selector).to(device)
     fit_outcomes(selector, count_heights(assembly.build_whole_loader(config, config.images, [1.0]), selector.edges), outcomes)
-    learn(config, selector)
+    if config.network is None:
+        learn(config, selector)
+    else:
+        take_network(config, selector)
     return save(config, checkpoint, student, selector, folder)
 
 
@@ -71,6 +75,22 @@ def read(config: DictConfig, student: Spotter, folder: Path) -> Outcomes:
     outcomes = measure(student, loader, config.scales, FlopCost(student), rules, "reading at every scale")
     outcomes.save(folder / TABLE)
     return outcomes
+
+
+def take_network(config: DictConfig, selector: QualitySelector) -> None:
+    """Take the network of the selector that ``network`` names: what thumbnails show does not depend on who reads."""
+    earlier = load_checkpoint(config.network)
+    if earlier.provenance["thumbnail"] != config.thumbnail:
+        raise ConfigError(
+            f"network={config.network} sees thumbnails of {earlier.provenance['thumbnail']} pixels, expected "
+            f"thumbnail={config.thumbnail}; give the same"
+        )
+    prefix = "network."
+    weights = {name: value for name, value in earlier.weights("selector").items() if name.startswith(prefix)}
+    edges = earlier.weights("selector").get("edges")
+    if edges is None or edges.shape != selector.edges.shape or not torch.allclose(edges, selector.edges.cpu(), rtol=1e-2):
+        raise ConfigError(f"network={config.network} counts words in other bins of height; give its selector.heights and bins")
+    load_weights(selector.network, {name.removeprefix(prefix): value for name, value in weights.items()}, earlier.path)
 
 
 def learn(config: DictConfig, selector: QualitySelector) -> None:

@@ -1,0 +1,131 @@
+"""A second look at places in doubt: with a reader of bright boxes that misses what is low in its view."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from dld_spotter.errors import ConfigError
+from dld_spotter.escalation import Escalation, look_twice, pack, places
+from dld_spotter.structures import DetectionMaps, View, Word
+
+LOW, HIGH = (30, 40, 90, 52), (200, 150, 320, 190)
+"""Left, top, right and bottom of a word that is 12 and one that is 40 pixels high."""
+
+
+class BoxReader(nn.Module):
+    """Reads bright boxes of at least ``least`` pixels of its view, with a score that follows their height."""
+
+    def __init__(self, least: float = 10.0) -> None:
+        super().__init__()
+        self.stride, self.least = 32, least
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.seen: list[tuple[int, int]] = []
+
+    def detect(self, images: torch.Tensor) -> tuple[None, DetectionMaps]:
+        """Probability 0.9 within bright boxes and 0.2 in dim ones, at half of the resolution."""
+        bright = images[:, 0, ::2, ::2].float()
+        probability = torch.where(bright > 180, 0.9, torch.where(bright > 90, 0.2, 0.01))
+        return None, DetectionMaps(probability.logit(), torch.zeros_like(probability))
+
+    def spot(self, view: View) -> list[list[Word]]:
+        """Words of the bright boxes, polygons in pixels of the reference."""
+        height, width = view.sizes[0].tolist()
+        self.seen.append((height, width))
+        mask = (view.images[0, 0, :height, :width].numpy() > 180).astype(np.uint8)
+        count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
+        words = []
+        for x, y, w, h in stats[1:count, :4].tolist():
+            if h >= self.least:
+                corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float32)
+                words.append(Word(corners / view.factors[0].numpy(), "word", min(h / 20, 1.0)))
+        return [words]
+
+
+def photo(*boxes: tuple[int, int, int, int], dim: tuple[int, int, int, int] | None = None) -> np.ndarray:
+    image = np.zeros((256, 384, 3), np.uint8)
+    for left, top, right, bottom in boxes:
+        image[top:bottom, left:right] = 255
+    if dim:
+        image[dim[1] : dim[3], dim[0] : dim[2]] = 120
+    return image
+
+
+def boxes_of(words: list[Word]) -> list[list[float]]:
+    return sorted([*word.polygon.min(0).tolist(), *word.polygon.max(0).tolist()] for word in words)
+
+
+def test_what_was_missed_is_found_where_it_stands():
+    reader = BoxReader()
+    look = look_twice(reader, photo(LOW, HIGH), 0.5, Escalation(sure=0.8))
+    np.testing.assert_allclose(boxes_of(look.words), sorted([list(LOW), list(HIGH)]), atol=1)
+    assert look.sizes[0] == (128, 192)
+    sheet = look.sizes[1]
+    around = (LOW[2] - LOW[0] + 2 * 12, LOW[3] - LOW[1] + 2 * 12)
+    assert sheet[0] * sheet[1] < 1.7 * around[0] * around[1]  # the low word alone, with its surroundings
+    assert look.read == 2
+
+
+def test_nothing_is_looked_at_twice_where_all_is_sure():
+    reader = BoxReader()
+    look = look_twice(reader, photo(HIGH), 0.5, Escalation(sure=0.8))
+    assert reader.seen == [(128, 192)]
+    assert look.sizes == ((128, 192),)
+    np.testing.assert_allclose(boxes_of(look.words), [HIGH], atol=1)
+
+
+def test_what_was_read_in_doubt_is_replaced():
+    reader = BoxReader(least=4)
+    look = look_twice(reader, photo(LOW), 0.5, Escalation(sure=0.8))
+    (word,) = look.words
+    assert word.score == pytest.approx(12 / 20)  # as high as it is at full resolution
+    assert look.read == 2
+
+
+def test_a_faint_place_is_looked_at_only_below_its_probability():
+    image = photo(dim=(100, 100, 160, 130))
+    for threshold, looks in ((0.15, 2), (0.25, 1)):
+        assert len(look_twice(BoxReader(), image, 0.5, Escalation(threshold=threshold)).sizes) == looks
+
+
+def test_an_image_full_of_doubt_is_read_whole():
+    rows = [(10, 12 + 24 * row, 370, 24 + 24 * row) for row in range(10)]
+    reader = BoxReader()
+    look = look_twice(reader, photo(*rows), 0.5, Escalation(largest=0.5))
+    assert look.sizes == ((128, 192), (256, 384))
+    np.testing.assert_allclose(boxes_of(look.words), rows, atol=1)
+
+
+def test_places_near_each_other_are_one():
+    probability = np.zeros((64, 96), np.float32)
+    probability[10:14, 10:20] = probability[10:14, 22:30] = probability[50:54, 60:70] = 0.5
+    found = places(probability, (128, 192), (256, 384), [], Escalation(context=8))
+    # A cell is 4 pixels of the reference; 8 pixels of surroundings are 2 cells, which joins what is 2 cells apart.
+    assert sorted(found) == [(4 * 8, 4 * 8, 4 * 32, 4 * 16), (4 * 58, 4 * 48, 4 * 72, 4 * 56)]
+
+
+boxes = st.tuples(*(st.integers(0, 200) for _ in range(2)), *(st.integers(1, 90) for _ in range(2)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(boxes, min_size=1, max_size=12))
+def test_cut_outs_lie_apart_and_unchanged(places: list[tuple[int, int, int, int]]):
+    image = np.random.default_rng(0).integers(1, 255, (300, 300, 3), dtype=np.uint8)
+    cut = [(x, y, x + w, y + h) for x, y, w, h in places]
+    sheet, corners = pack(image, cut)
+    taken = np.zeros(sheet.shape[:2], int)
+    for (left, top, right, bottom), (x, y) in zip(cut, corners, strict=True):
+        place = np.s_[y : y + bottom - top, x : x + right - left]
+        np.testing.assert_array_equal(sheet[place], image[top:bottom, left:right])
+        taken[place] += 1
+    assert taken.max() == 1
+    assert not sheet[taken == 0].any()
+
+
+def test_rules_out_of_range_are_refused():
+    for wrong in ({"threshold": 0.0}, {"sure": -1.0}, {"largest": 1.5}, {"context": -1}):
+        with pytest.raises(ConfigError, match="escalation needs"):
+            Escalation(**wrong)
