@@ -1,5 +1,7 @@
 """A second look at places in doubt: with a reader of bright boxes that misses what is low in its view."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from dld_spotter.data.views import make_view
 from dld_spotter.errors import ConfigError
-from dld_spotter.escalation import Escalation, look_twice, pack, places
-from dld_spotter.structures import DetectionMaps, View, Word
+from dld_spotter.escalation import Escalation, SecondLook, pack, places
+from dld_spotter.structures import Look, View, Word
 
 LOW, HIGH = (30, 40, 90, 52), (200, 150, 320, 190)
 """Left, top, right and bottom of a word that is 12 and one that is 40 pixels high."""
@@ -25,14 +28,12 @@ class BoxReader(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1))
         self.seen: list[tuple[int, int]] = []
 
-    def detect(self, images: torch.Tensor) -> tuple[None, DetectionMaps]:
-        """Probability 0.9 within bright boxes and 0.2 in dim ones, at half of the resolution."""
-        bright = images[:, 0, ::2, ::2].float()
-        probability = torch.where(bright > 180, 0.9, torch.where(bright > 90, 0.2, 0.01))
-        return None, DetectionMaps(probability.logit(), torch.zeros_like(probability))
-
     def spot(self, view: View) -> list[list[Word]]:
-        """Words of the bright boxes, polygons in pixels of the reference."""
+        """Words alone."""
+        return self.inspect(view)[0]
+
+    def inspect(self, view: View) -> tuple[list[list[Word]], np.ndarray]:
+        """Words of bright boxes; probability 0.9 within these and 0.2 in dim ones, at half of the resolution."""
         height, width = view.sizes[0].tolist()
         self.seen.append((height, width))
         mask = (view.images[0, 0, :height, :width].numpy() > 180).astype(np.uint8)
@@ -42,7 +43,13 @@ class BoxReader(nn.Module):
             if h >= self.least:
                 corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float32)
                 words.append(Word(corners / view.factors[0].numpy(), "word", min(h / 20, 1.0)))
-        return [words]
+        values = view.images[:, 0, ::2, ::2].numpy()
+        return [words], np.where(values > 180, 0.9, np.where(values > 90, 0.2, 0.01)).astype(np.float32)
+
+
+def look_twice(reader: BoxReader, image: np.ndarray, scale: float, rule: Escalation) -> Look:
+    view = replace(make_view([image], scale), close=make_view([image], 1.0))
+    return SecondLook(reader, rule).looks(view)[0]
 
 
 def photo(*boxes: tuple[int, int, int, int], dim: tuple[int, int, int, int] | None = None) -> np.ndarray:
@@ -75,6 +82,12 @@ def test_nothing_is_looked_at_twice_where_all_is_sure():
     assert reader.seen == [(128, 192)]
     assert look.sizes == ((128, 192),)
     np.testing.assert_allclose(boxes_of(look.words), [HIGH], atol=1)
+
+
+def test_the_reference_is_read_once():
+    reader = BoxReader()
+    look_twice(reader, photo(LOW), 1.0, Escalation())
+    assert reader.seen == [(256, 384)]
 
 
 def test_what_was_read_in_doubt_is_replaced():

@@ -68,6 +68,18 @@ def test_tables_of_an_earlier_run_are_not_read_again(photos: Path, monkeypatch: 
         measure.run(config(photos, f"ckpt={checkpoint}", known, engine=None), photos / "third")
 
 
+def test_a_second_look_stands_beside_fixed_scales(photos: Path):
+    checkpoint = make_checkpoint(photos / "student.ckpt")
+    often = ["second_look=true", "escalation.threshold=0.01", "escalation.sure=2", "escalation.largest=1"]
+    measure.run(config(photos, f"ckpt={checkpoint}", *often, engine=None), photos / "out")
+    once, twice = (Outcomes.load(photos / "out" / f"outcomes_{name}.npz") for name in ("student", "second_look"))
+    np.testing.assert_array_equal(once.matched[:, -1], twice.matched[:, -1])  # the reference is read once
+    np.testing.assert_allclose(once.gflops[:, -1], twice.gflops[:, -1])
+    assert (twice.gflops[:, :-1] > once.gflops[:, :-1]).all()
+    models = {point.model for point in TradeOff.read(photos / "out" / "tradeoff.json").points}
+    assert models == {"student", "second_look"}
+
+
 def test_an_engine_leaves_what_our_models_leave(photos: Path):
     measure.run(config(photos, "scales=[0.5,1.0]", "jitter=1"), photos / "out")
     table = Outcomes.load(photos / "out" / "outcomes_drawn.npz")

@@ -84,6 +84,19 @@ def test_photos_are_read_in_batches(predict, photos, tmp_path):
     assert "batch=0 must be at least 1" in predict(f"input={photos}", "batch=0")[2]
 
 
+def test_a_second_look_is_charged(predict, photos, tmp_path):
+    out = [tmp_path / f"{looks}.jsonl" for looks in (1, 2)]
+    settings = ["scale=0.5", "draw=false", "escalation.threshold=0.01", "escalation.sure=2", "escalation.largest=1"]
+    assert predict(f"input={photos}", f"out={out[0]}", *settings)[0] == 0
+    assert predict(f"input={photos}", f"out={out[1]}", "second_look=true", *settings)[0] == 0
+    (once,), (twice,) = map(read_lines, out)
+    assert twice["scale"] == once["scale"] == 0.5
+    assert twice["gflops"] > once["gflops"]
+    status, _, err = predict(f"input={photos}", "second_look=true", "escalation.threshold=2")
+    assert status == 2
+    assert "0 < threshold < 1" in err
+
+
 def test_stdout(predict, photos):
     status, out, _ = predict(f"input=[{photos}/a.png,{photos}/more]", "out=-", "gamma=0.3")
     assert status == 0

@@ -12,7 +12,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import torch
 from hydra import compose, initialize_config_dir
 from rich import print
 from rich.progress import track
@@ -22,8 +21,8 @@ from dld_spotter import assembly
 from dld_spotter.checkpoint import load_checkpoint
 from dld_spotter.cost import FlopCost
 from dld_spotter.entry import ROOT
-from dld_spotter.escalation import Escalation, look_twice
-from dld_spotter.evaluation import Rules
+from dld_spotter.escalation import Escalation, SecondLook, look
+from dld_spotter.evaluation import Rules, charge
 from dld_spotter.tradeoff.statistics import hmean_at_cost
 
 SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
@@ -46,20 +45,14 @@ def main() -> None:
     spotter, rules = checkpoint.spotter(), Rules()
     flops, rows = FlopCost(spotter), {}
     for batch in track(assembly.build_validation_loader(config), "reading"):
-        (height, width), name, truth = batch.views[1.0].sizes[0].tolist(), batch.names[0], batch.instances[0]
-        image = batch.views[1.0].images[0, :, :height, :width].permute(1, 2, 0).contiguous().numpy()
-        looks = {}
-        for scale in SCALES:
-            with torch.inference_mode():
-                words = spotter.spot(batch.view(scale))[0]
-            looks[f"fixed {scale:g}"] = words, flops.cost(*batch.views[scale].sizes[0].tolist(), len(words))
-        full = looks["fixed 1"][1]
+        name, truth = batch.names[0], batch.instances[0]
+        looks = {f"fixed {scale:g}": look(spotter, batch.view(scale))[0] for scale in SCALES}
         for scale, rule in product(FIRST, RULES):
-            look = look_twice(spotter, image, scale, rule)
-            cost = sum(flops.cost(*size) for size in look.sizes) + look.read * flops.per_word
-            looks[f"{scale:g}, then threshold {rule.threshold:g} sure {rule.sure:g}"] = look.words, cost
-        for label, (words, cost) in looks.items():
-            rows.setdefault(label, []).append([*rules.count(name, truth, words), cost / full])
+            label = f"{scale:g}, then threshold {rule.threshold:g} sure {rule.sure:g}"
+            looks[label] = look(SecondLook(spotter, rule), batch.view(scale))[0]
+        full = charge(looks["fixed 1"], flops)
+        for label, found in looks.items():
+            rows.setdefault(label, []).append([*rules.count(name, truth, found.words), charge(found, flops) / full])
     totals = {label: np.sum(row, axis=0) for label, row in rows.items()}
     count = len(next(iter(rows.values())))
     points = {label: (total[3] / count, 2 * total[0] / (total[1] + total[2])) for label, total in totals.items()}

@@ -5,17 +5,19 @@ in a second pass, whose cost follows their area alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from dld_spotter.data.views import make_view
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.contours import MAP_STRIDE
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.structures import Word
+from dld_spotter.structures import Look, View, Word
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels."""
@@ -33,8 +35,8 @@ class Escalation:
         largest: area of the second look, relative to the reference; where the places need more, the image is read whole.
     """
 
-    threshold: float = 0.1
-    sure: float = 0.8
+    threshold: float = 0.15
+    sure: float = 0.75
     context: int = 12
     largest: float = 0.6
 
@@ -45,43 +47,66 @@ class Escalation:
             )
 
 
-@dataclass(frozen=True)
-class Look:
-    """What was read in two looks.
+class Reads(Protocol):
+    """What finds and reads the words of a view."""
+
+    def spot(self, view: View) -> list[list[Word]]:
+        """Find and read the words of B images; polygons in reference pixels."""
+
+
+class SecondLook(nn.Module):
+    """A spotter that looks twice.
 
     Args:
-        words: polygons in pixels of the reference.
-        sizes: height and width of every view that went through the detector.
-        read: how many words went through the recogniser.
+        spotter: reads both times.
+        rule: when and where it looks again.
     """
 
-    words: list[Word]
-    sizes: tuple[tuple[int, int], ...]
-    read: int
+    def __init__(self, spotter: Spotter, rule: Escalation) -> None:
+        super().__init__()
+        self.spotter, self.rule = spotter, rule
+
+    @torch.inference_mode()
+    def looks(self, view: View) -> list[Look]:
+        """Find and read the words of B images, whose reference is in ``view.close``; that itself is read once."""
+        found, probabilities = self.spotter.inspect(view)
+        whole = view.close.sizes.tolist() if view.close else view.sizes.tolist()
+        looks = []
+        for place, (words, size) in enumerate(zip(found, view.sizes.tolist(), strict=True)):
+            once = Look(words, (tuple(size),), len(words))
+            if size == whole[place]:
+                looks.append(once)
+                continue
+            height, width = whole[place]
+            reference = view.close.images[place, :, :height, :width].permute(1, 2, 0).contiguous().cpu().numpy()
+            looks.append(self._again(once, probabilities[place], reference, view.images.device))
+        return looks
+
+    def spot(self, view: View) -> list[list[Word]]:
+        """Find and read the words of B images; polygons in reference pixels."""
+        return [look.words for look in self.looks(view)]
+
+    def _again(self, first: Look, probability: np.ndarray, reference: np.ndarray, device: torch.device) -> Look:
+        """Look at the places in doubt of a reference ``(H, W, 3)``."""
+        boxes = places(probability, first.sizes[0], reference.shape[:2], first.words, self.rule)
+        if not boxes:
+            return first
+        sheet, corners = pack(reference, boxes)
+        if sheet.shape[0] * sheet.shape[1] > self.rule.largest * reference.shape[0] * reference.shape[1]:
+            sheet, boxes, corners = reference, [(0, 0, reference.shape[1], reference.shape[0])], [(0, 0)]
+        (again,) = self.spotter.spot(make_view([sheet], 1.0, self.spotter.stride).to(device))
+        kept = [word for word in first.words if not any(_holds(box, word.polygon.mean(0)) for box in boxes)]
+        moved = [_back(word, boxes, corners) for word in again]
+        words = kept + [word for word in moved if word is not None]
+        return Look(words, (*first.sizes, sheet.shape[:2]), first.read + len(again))
 
 
-@torch.inference_mode()
-def look_twice(spotter: Spotter, reference: np.ndarray, scale: float, rule: Escalation) -> Look:
-    """Read a reference image ``(H, W, 3)`` uint8 at a scale, and its places in doubt once more at full resolution."""
-    device = next(spotter.parameters()).device
-    view = make_view([reference], scale, spotter.stride)
-    view = replace(view, close=make_view([reference], 1.0, spotter.stride)).to(device)
-    (words,) = spotter.spot(view)
-    _, maps = spotter.detect(view.images)
-    probability = maps.text[0].float().sigmoid().cpu().numpy()
-    (size,) = view.sizes.tolist()
-    boxes = places(probability, size, reference.shape[:2], words, rule)
-    if not boxes:
-        return Look(words, (tuple(size),), len(words))
-    sheet, corners = pack(reference, boxes)
-    whole = reference.shape[0] * reference.shape[1]
-    if sheet.shape[0] * sheet.shape[1] > rule.largest * whole:
-        sheet, boxes, corners = reference, [(0, 0, reference.shape[1], reference.shape[0])], [(0, 0)]
-    (again,) = spotter.spot(make_view([sheet], 1.0, spotter.stride).to(device))
-    kept = [word for word in words if not any(_holds(box, word.polygon.mean(0)) for box in boxes)]
-    moved = [_back(word, boxes, corners) for word in again]
-    found = kept + [word for word in moved if word is not None]
-    return Look(found, (tuple(size), sheet.shape[:2]), len(words) + len(again))
+def look(reader: Reads, view: View) -> list[Look]:
+    """Read B images, once or twice as the reader does: a spotter, one with a second look, or an engine."""
+    if isinstance(reader, SecondLook):
+        return reader.looks(view)
+    sizes = [tuple(size) for size in view.sizes.tolist()]
+    return [Look(words, (size,), len(words)) for words, size in zip(reader.spot(view), sizes, strict=True)]
 
 
 def places(

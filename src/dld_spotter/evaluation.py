@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from dld_spotter.cost import AreaCost, CostModel, FlopCost, selector_gflops
 from dld_spotter.engines.engine import Engine
 from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.escalation import SecondLook, look
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import ImageCounts, score_image
 from dld_spotter.metrics.protocols import check_task, find_protocol
@@ -23,7 +24,7 @@ from dld_spotter.models.selector import FixedScale, Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.routing import read_at
 from dld_spotter.spending import Spending
-from dld_spotter.structures import SpottingBatch, TextInstances, Word
+from dld_spotter.structures import Look, SpottingBatch, TextInstances, Word
 from dld_spotter.tradeoff import (
     Choices,
     Outcomes,
@@ -38,7 +39,7 @@ from dld_spotter.tradeoff import (
     static_points,
 )
 
-Reader = Spotter | Engine
+Reader = Spotter | SecondLook | Engine
 """What finds and reads the words of a view."""
 
 
@@ -109,12 +110,18 @@ def _read(
     if warm_up:
         reader.spot(view)
     start = time.perf_counter()
-    found = reader.spot(view)
+    looks = look(reader, view)
     seconds = (time.perf_counter() - start) / len(batch)
     return [
-        (rules.count(name, truth, words), cost.cost(*size, len(words)), seconds)
-        for name, truth, words, size in zip(batch.names, batch.instances, found, view.sizes.tolist(), strict=True)
+        (rules.count(name, truth, found.words), charge(found, cost), seconds)
+        for name, truth, found in zip(batch.names, batch.instances, looks, strict=True)
     ]
+
+
+def charge(found: Look, cost: CostModel) -> float:
+    """What the looks at an image and the reading of its words cost."""
+    first, *more = found.sizes
+    return cost.cost(*first, found.read) + sum(cost.cost(*size) for size in more)
 
 
 @torch.inference_mode()

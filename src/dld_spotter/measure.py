@@ -17,6 +17,7 @@ from dld_spotter.cost import selector_gflops
 from dld_spotter.engines.engine import Engine
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError
+from dld_spotter.escalation import Escalation, SecondLook
 from dld_spotter.evaluation import Reader, Rules
 from dld_spotter.models.selector import Selector
 from dld_spotter.reading import usable_device
@@ -24,7 +25,9 @@ from dld_spotter.report import report, stage_table
 from dld_spotter.tradeoff import Outcomes
 
 READERS = ("teacher", "student")
-ONLY_OF_MODELS = {"ckpt": ("bundled",), "parts": (None,), "device": (None, "cpu"), "verbose": (False,)}
+TWICE = "second_look"
+"""Name of the table and the points of a spotter that looks twice."""
+ONLY_OF_MODELS = {"ckpt": ("bundled",), "parts": (None,), "device": (None, "cpu"), "verbose": (False,), "second_look": (False,)}
 """Keys that an engine has no use for, and the values that they may have beside it."""
 
 
@@ -82,6 +85,8 @@ def show_stages(
     """Print what each part of the models costs on the first of the test images."""
     first = next(iter(loader))
     for name, reader in readers.items():
+        if name == TWICE:  # its parts are those of the spotter
+            continue
         own = selector_gflops(selector, config.thumbnail) if selector and name == "student" else 0.0
         size = tuple(first.views[1.0].sizes[0].tolist())
         print(name)
@@ -114,8 +119,12 @@ def models_of(config: DictConfig) -> tuple[dict[str, Reader], Selector | None]:
     wanted = list(config.parts or known)
     if unknown := [part for part in wanted if part not in known]:
         raise ConfigError(f"parts={unknown} is not in {checkpoint.path}, which can read with {', '.join(known)}; name these")
+    if config.second_look and checkpoint.reader not in wanted:
+        raise ConfigError(f"second_look=true is of the {checkpoint.reader}, which parts={wanted} leaves out; name it")
     device = usable_device(config.device)
     models: dict[str, Reader] = {part: checkpoint.build(part).to(device) for part in wanted}
+    if config.second_look:
+        models[TWICE] = SecondLook(models[checkpoint.reader], Escalation(**config.escalation))
     selector = checkpoint.selector() if "student" in models else None
     if selector is not None and list(selector.scales) != assembly.candidate_scales(config):
         rich.print(f"no dynamic points: the selector chooses among the scales {list(selector.scales)}")

@@ -17,7 +17,7 @@ from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.models.contours import TextMapDecoder
 from dld_spotter.photo_reader import PhotoReader
 from dld_spotter.tradeoff import Calibration
-from dld_spotter.word import Word
+from dld_spotter.word import Look, Word
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -93,10 +93,13 @@ class OnnxSpotter(PhotoReader):
             index = (losses[0] + weight * costs / self.gflops(height, width, 0)).argmin()
         return rule["scales"][int(index)]
 
-    def spot(self, references: Sequence[np.ndarray], scale: float) -> list[list[Word]]:
+    def spot(self, references: Sequence[np.ndarray], scale: float) -> list[Look]:
         """See :meth:`PhotoReader.spot`."""
+        size = scaled_size(*references[0].shape[:2], scale)
+        return [Look(words, (size,), len(words)) for words in self._spot(references, size)]
+
+    def _spot(self, references: Sequence[np.ndarray], size: tuple[int, int]) -> list[list[Word]]:
         whole = references[0].shape[:2]
-        size = scaled_size(*whole, scale)
         images = self._batch_of([self.resize(reference, *size) for reference in references])
         text, *pyramid = self._detector.run(None, {"images": images})
         found = [self.postprocess(probabilities, *size) for probabilities in text]

@@ -17,7 +17,7 @@ from dld_spotter.errors import ConfigError
 from dld_spotter.heap import PIXELS, give_back
 from dld_spotter.latency import Line, known_line, measure_line
 from dld_spotter.spending import Request, Spending
-from dld_spotter.word import Word
+from dld_spotter.word import Look, Word
 
 if TYPE_CHECKING:
     from dld_spotter.tradeoff import Calibration
@@ -29,7 +29,7 @@ class Reading:
 
     Args:
         words: the words, polygons in pixels of the original image.
-        scale: the scale it was read at; 1.0 is the reference resolution.
+        scale: the scale it was read at, at the first look; 1.0 is the reference resolution.
         gflops: GFLOP spent, the selector included.
         seconds: wall time from pixels to words.
         relative_cost: GFLOP over those of scale 1.0 with as many words.
@@ -116,7 +116,7 @@ class PhotoReader(ABC):
         alike: dict[tuple[float, tuple[int, ...]], list[int]] = {}
         for place, (reference, chosen) in enumerate(zip(references, scales, strict=True)):
             alike.setdefault((chosen, reference.shape), []).append(place)
-        found: dict[int, list[Word]] = {}
+        found: dict[int, Look] = {}
         for (chosen, _), places in alike.items():
             found |= zip(places, self.spot([references[place] for place in places], chosen), strict=True)
         seconds = (time.perf_counter() - start) / max(len(pixels), 1)
@@ -137,15 +137,15 @@ class PhotoReader(ABC):
         return self.choose(reference, weight)
 
     def _reading(
-        self, image: np.ndarray, reference: np.ndarray, scale: float, words: list[Word], choosing: float, seconds: float
+        self, image: np.ndarray, reference: np.ndarray, scale: float, look: Look, choosing: float, seconds: float
     ) -> Reading:
         """Bring words in pixels of the reference back to the image, and count what they cost beside ``choosing`` GFLOP."""
         (height, width), size = image.shape[:2], reference.shape[:2]
         grow = np.array([width / size[1], height / size[0]], np.float32)
-        spent = choosing + self.gflops(*scaled_size(*size, scale), len(words))
-        relative = spent / self.gflops(*size, len(words))
-        words = tuple(Word(word.polygon * grow, word.text, word.score) for word in words)
-        return Reading(words, scale, spent, seconds, relative, width, height)
+        first, *more = look.sizes
+        spent = choosing + self.gflops(*first, look.read) + sum(self.gflops(*again, 0) for again in more)
+        words = tuple(Word(word.polygon * grow, word.text, word.score) for word in look.words)
+        return Reading(words, scale, spent, seconds, spent / self.gflops(*size, look.read), width, height)
 
     def _tidy(self, readings: Sequence[Reading], references: Sequence[np.ndarray]) -> None:
         """Give memory back after many pixels."""
@@ -218,8 +218,8 @@ class PhotoReader(ABC):
         """Scale that the selector chooses for a reference image ``(H, W, 3)``."""
 
     @abstractmethod
-    def spot(self, references: Sequence[np.ndarray], scale: float) -> list[list[Word]]:
-        """Words of reference images ``(H, W, 3)`` of one size, read at a scale; polygons in their pixels."""
+    def spot(self, references: Sequence[np.ndarray], scale: float) -> list[Look]:
+        """Read reference images ``(H, W, 3)`` of one size at a scale."""
 
     @abstractmethod
     def gflops(self, height: int, width: int, words: int) -> float:

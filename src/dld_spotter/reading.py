@@ -12,11 +12,12 @@ from dld_spotter.cost import FlopCost, identify, selector_gflops
 from dld_spotter.data.photos import ReferenceSize, to_array
 from dld_spotter.data.views import make_thumbnails, make_view, resize
 from dld_spotter.errors import ConfigError
+from dld_spotter.escalation import Escalation, SecondLook, look
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.photo_reader import PhotoReader, Reading
 from dld_spotter.tradeoff import Calibration
-from dld_spotter.word import Word
+from dld_spotter.word import Look
 
 __all__ = ["DynamicSpotter", "Reading", "load", "to_array", "usable_device"]
 
@@ -31,6 +32,7 @@ class DynamicSpotter(PhotoReader):
         reference: rule for the reference resolution; the longest side is limited, so that large photos stay affordable.
         device: where to read; None takes the GPU where there is one.
         calibration: what the selector's cost weights spend; None where budgets are not asked for.
+        escalation: when and where to look again; None for one look.
     """
 
     def __init__(
@@ -41,9 +43,11 @@ class DynamicSpotter(PhotoReader):
         reference: ReferenceSize | None = None,
         device: torch.device | str | None = None,
         calibration: Calibration | None = None,
+        escalation: Escalation | None = None,
     ) -> None:
         self.device = usable_device(device)
         self.spotter = spotter.eval().to(self.device)
+        self.reader = SecondLook(self.spotter, escalation) if escalation else self.spotter
         self.selector = selector.eval().to(self.device) if selector else None
         self.thumbnail = thumbnail
         self.reference = reference or ReferenceSize(long=1280)
@@ -64,10 +68,10 @@ class DynamicSpotter(PhotoReader):
         """See :meth:`PhotoReader.resize`."""
         return resize(image, height, width)
 
-    def spot(self, references: Sequence[np.ndarray], scale: float) -> list[list[Word]]:
+    def spot(self, references: Sequence[np.ndarray], scale: float) -> list[Look]:
         """See :meth:`PhotoReader.spot`."""
         view, close = (make_view(references, size, self.spotter.stride) for size in (scale, 1.0))
-        return self.spotter.spot(replace(view, close=close).to(self.device))
+        return look(self.reader, replace(view, close=close).to(self.device))
 
     def gflops(self, height: int, width: int, words: int) -> float:
         """See :meth:`PhotoReader.gflops`."""
@@ -96,21 +100,27 @@ def usable_device(device: torch.device | str | None = None) -> torch.device:
 
 
 def load(
-    checkpoint: str | Path = "bundled", reference: ReferenceSize | None = None, device: torch.device | str | None = None
+    checkpoint: str | Path = "bundled",
+    reference: ReferenceSize | None = None,
+    device: torch.device | str | None = None,
+    escalation: Escalation | None = None,
 ) -> DynamicSpotter:
-    """Load a spotter that reads photos: ``bundled``, or the path of a checkpoint.
+    """Load a spotter that reads photos: ``bundled``, or the path of a checkpoint; arguments as of :class:`DynamicSpotter`.
 
     Raises:
         CheckpointError: the file is missing, damaged, or none of this package.
         ConfigError: the device cannot be used.
     """
-    return reader_of(load_checkpoint(checkpoint), reference, device)
+    return reader_of(load_checkpoint(checkpoint), reference, device, escalation)
 
 
 def reader_of(
-    content: Checkpoint, reference: ReferenceSize | None = None, device: torch.device | str | None = None
+    content: Checkpoint,
+    reference: ReferenceSize | None = None,
+    device: torch.device | str | None = None,
+    escalation: Escalation | None = None,
 ) -> DynamicSpotter:
     """Build the reader that a checkpoint holds."""
     facts = content.provenance
     known = Calibration.read(facts["calibration"], str(content.path)) if "calibration" in facts else None
-    return DynamicSpotter(content.spotter(), content.selector(), facts["thumbnail"], reference, device, known)
+    return DynamicSpotter(content.spotter(), content.selector(), facts["thumbnail"], reference, device, known, escalation)

@@ -15,6 +15,7 @@ from dld_spotter.cost import AreaCost, CostModel, FlopCost
 from dld_spotter.data.dataset import report_damage
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.engines.engine import Engine
+from dld_spotter.escalation import SecondLook
 from dld_spotter.evaluation import Reader, Rules, choose, measure, trade_off
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
@@ -89,7 +90,9 @@ def report(
 
 def cost_of(reader: Reader) -> CostModel:
     """GFLOP of a spotter; pixels of an engine, whose FLOPs nobody knows."""
-    return AreaCost(reader) if isinstance(reader, Engine) else FlopCost(reader)
+    if isinstance(reader, Engine):
+        return AreaCost(reader)
+    return FlopCost(reader.spotter if isinstance(reader, SecondLook) else reader)
 
 
 def describe(reader: Reader) -> str:

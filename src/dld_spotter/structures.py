@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dld_spotter.instances import TextInstances as TextInstances
+from dld_spotter.word import Look as Look
 from dld_spotter.word import Word as Word
 
 

@@ -12,3 +12,18 @@ class Word:
     polygon: np.ndarray
     text: str
     score: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was read in an image, and what it took.
+
+    Args:
+        words: polygons in pixels of the reference.
+        sizes: height and width of every view that went through the detector: one, or two after a second look.
+        read: how many words went through the recogniser and had a text.
+    """
+
+    words: list[Word]
+    sizes: tuple[tuple[int, int], ...]
+    read: int

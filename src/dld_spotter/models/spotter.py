@@ -61,8 +61,16 @@ class Spotter(nn.Module, ABC):
         """Everything that costs per word: recognise N words, ``labels`` ``(N, L)`` for teacher forcing."""
 
     @abstractmethod
+    def inspect(self, view: View) -> tuple[list[list[Word]], np.ndarray]:
+        """Find and read the words of B images.
+
+        Returns:
+            the words, polygons in reference pixels; and the text map ``(B, H/2, W/2)`` they were found in, probabilities.
+        """
+
     def spot(self, view: View) -> list[list[Word]]:
         """Find and read the words of B images; polygons in reference pixels."""
+        return self.inspect(view)[0]
 
     def look(self, view: View, sides: Tensor, image_index: Tensor) -> tuple[Strips, DetectionMaps]:
         """Detect in a view and cut given words out of it.
@@ -175,8 +183,8 @@ class TextMapSpotter(Spotter):
         return self.recognizer.beams(context, count)
 
     @torch.inference_mode()
-    def spot(self, view: View) -> list[list[Word]]:
-        """See :meth:`Spotter.spot`."""
+    def inspect(self, view: View) -> tuple[list[list[Word]], np.ndarray]:
+        """See :meth:`Spotter.inspect`."""
         features, maps = self.detect(view.images)
         probabilities = maps.text.float().sigmoid().cpu().numpy()
         sizes = view.sizes.tolist()
@@ -187,7 +195,7 @@ class TextMapSpotter(Spotter):
         image_index = torch.repeat_interleave(torch.arange(len(counts), device=device), torch.tensor(counts, device=device))
         words: list[list[Word]] = [[] for _ in counts]
         if not len(sides):
-            return words
+            return words, probabilities
         _, context = self.recognizer.encoder(self.cut(features, sides, image_index, close_up(view)))
         labels, scores = self.recognizer.read(context)
         sides = (sides / view.factors[image_index][:, None, None, :]).cpu().numpy()
@@ -196,4 +204,4 @@ class TextMapSpotter(Spotter):
             text = self.charset.decode(indices)
             if text and score >= self.min_score:
                 words[i].append(Word(np.concatenate([side[0], side[1, ::-1]]), text, float(score)))
-        return words
+        return words, probabilities
