@@ -99,6 +99,7 @@ def test_parts_that_are_named_hold(tmp_path):
         ('{"image": "a.png", "words": [3]}', "line 2, word 1: expected"),
         ('{"image": "a.png", "words": [{"polygon": [[1, 2], [3, 4]], "text": "a"}]}', "line 2, word 1: expected the corners"),
         ('{"image": "a.png", "words": [{"polygon": [[1, 2], [3, NaN], [3, 3]], "text": "a"}]}', "line 2, word 1"),
+        ('{"image": "a.png", "words": [{"polygon": [[1, 2], [3, 1e39], [3, 3], [1, 3]], "text": "a"}]}', "line 2, word 1"),
         ('{"image": "a.png", "words": [{"text": "a"}]}', "line 2, word 1: .*found None"),
         ('{"image": "a.png", "words": [{"polygon": [[1, 2], [3, 4], [3, 3]], "text": 5}]}', "line 2, word 1"),
         ('{"image": "a.png", "split": "dev", "words": []}', "line 2: .*split dev"),

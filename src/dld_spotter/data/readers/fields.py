@@ -9,6 +9,8 @@ from dld_spotter.errors import DataError
 
 IGNORED = "###"
 """The text of don't-care words in nearly every data set."""
+FARTHEST = 1e6
+"""Pixels; a coordinate beyond this is a mistake in the file, and its square soon more than a float32 holds."""
 _INVISIBLE = " \t\r\n\0\ufeff\u200b\u200e\u200f\u00a0\u3000"
 _QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 
@@ -40,13 +42,13 @@ def to_polygon(coordinates: Sequence[float | str], where: str) -> np.ndarray:
         where: file and line or word, for the message.
 
     Raises:
-        DataError: there are fewer than three corners, or something is no finite number.
+        DataError: there are fewer than three corners, or something is no number of at most ``FARTHEST``.
     """
     try:
         polygon = np.array(coordinates, np.float64).reshape(-1, 2)
     except (ValueError, TypeError):
         polygon = np.zeros((0, 2))
-    if len(polygon) < 3 or not np.isfinite(polygon).all():
+    if len(polygon) < 3 or not within_reach(polygon):
         shown = ", ".join(map(str, coordinates[:16])) if isinstance(coordinates, Sequence) else coordinates
         raise DataError(f"{where}: expected the corners x1, y1, x2, y2, ... of a polygon, found {shown}; correct or remove it")
     return with_even_sides(polygon)
@@ -60,7 +62,7 @@ def to_polygons(words: Sequence[Sequence[float]], where: str) -> Sequence[np.nda
             polygons = np.array(words, np.float64).reshape(len(words), -1, 2)
         except (ValueError, TypeError):
             polygons = np.full(1, np.nan)
-        if np.isfinite(polygons).all():
+        if within_reach(polygons):
             return list(polygons.astype(np.float32))
     return [to_polygon(word, f"{where}, word {number}") for number, word in enumerate(words, start=1)]
 
@@ -70,6 +72,15 @@ def with_even_sides(polygon: np.ndarray) -> np.ndarray:
     middle = len(polygon) // 2
     even = np.insert(polygon, middle, polygon[middle], axis=0) if len(polygon) % 2 else polygon
     return even.astype(np.float32)
+
+
+def within_reach(coordinates: np.ndarray) -> bool:
+    """Whether all coordinates are numbers that can be those of a pixel.
+
+    >>> within_reach(np.array([-3.5, 1e5])), within_reach(np.array([np.nan])), within_reach(np.array([1e39]))
+    (True, False, False)
+    """
+    return bool((np.abs(coordinates) <= FARTHEST).all())  # never true of NaN
 
 
 def box_to_polygon(left: float, top: float, right: float, bottom: float) -> list[float]:

@@ -1,6 +1,5 @@
 """Data sets of image files with one ground-truth text file each."""
 
-import math
 from abc import abstractmethod
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from dld_spotter.data.dataset import FileDataset, existing_folder, read_image
-from dld_spotter.data.readers.fields import clean, unquoted
+from dld_spotter.data.readers.fields import clean, unquoted, within_reach
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.structures import Sample, TextInstances
 
@@ -154,7 +153,7 @@ def read_fields(path: Path, count: int, expected: str) -> Iterator[tuple[int, li
             numbers = [float(clean(field)) for field in fields]
         except ValueError:
             numbers = []
-        if len(numbers) != count or not all(map(math.isfinite, numbers)):
+        if len(numbers) != count or not within_reach(np.array(numbers)):
             raise DataError(f"{path}, line {number}: expected {expected}, found {line!r}; correct or remove the line")
         yield number, numbers, unquoted(clean(text))
 

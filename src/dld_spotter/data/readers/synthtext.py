@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dld_spotter.data.dataset import existing_folder
+from dld_spotter.data.readers.fields import within_reach
 from dld_spotter.data.readers.indexed import ImagePaths, IndexedDataset, Strings, WordTable
 from dld_spotter.data.readers.mat import read_mat, text_of
 from dld_spotter.errors import DataError
@@ -59,8 +60,8 @@ def _read(path: Path, mtime: int) -> WordTable:
 
 
 def _quads(box: np.ndarray) -> np.ndarray | None:
-    """Bring ``(2, 4, N)``, or ``(2, 4)`` where there is one word, to ``(N, 4, 2)``; None if it is neither, or not finite."""
+    """Bring ``(2, 4, N)``, or ``(2, 4)`` where there is one word, to ``(N, 4, 2)``; None if it is neither, or out of reach."""
     values = np.asarray(box)
-    if values.shape[:2] != (2, 4) or values.ndim > 3 or not np.isfinite(values).all():
+    if values.shape[:2] != (2, 4) or values.ndim > 3 or not within_reach(values):
         return None
     return values.reshape(2, 4, -1).transpose(2, 1, 0)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dld_spotter.data.readers.fields import with_even_sides
+from dld_spotter.data.readers.fields import with_even_sides, within_reach
 from dld_spotter.data.readers.mat import read_mat, text_of
 from dld_spotter.data.readers.paired import PairedDataset, read_lines
 from dld_spotter.errors import ConfigError, DataError
@@ -108,7 +108,7 @@ def _polygon(where: str, x: list[str], y: list[str]) -> np.ndarray:
         polygon = np.stack([np.array(x, np.float32), np.array(y, np.float32)], axis=1)
     except ValueError:
         polygon = np.zeros((0, 2))
-    if len(polygon) < 3 or not np.isfinite(polygon).all():
+    if len(polygon) < 3 or not within_reach(polygon):
         raise DataError(
             f"{where}: expected the corners of a polygon, found {len(x)} x values ({', '.join(x)}) and "
             f"{len(y)} y values ({', '.join(y)}); correct or remove the word"
