@@ -176,6 +176,20 @@ def test_an_image_in_two_parts_is_a_leak(check, tmp_path):
     assert all("belongs to" in message for message in leaks["examples"])
 
 
+def test_an_image_that_is_listed_twice_is_told(check, tmp_path):
+    write(tmp_path / "d", {"img_1": GOOD, "img_2": GOOD})
+    words = [{"polygon": [[4, 4], [40, 4], [40, 20], [4, 20]], "text": "word"}]
+    listed = [("img_1", "train"), ("img_1", "train"), ("img_2", "train"), ("img_2", "test")]
+    lines = [json.dumps({"image": f"d/images/{name}.png", "split": split, "words": words}) for name, split in listed]
+    (tmp_path / "words.jsonl").write_text("\n".join(lines))
+    found = census(check("data=jsonl", f"data.root={tmp_path / 'words.jsonl'}", "parts=[train,test]", "json=true"))
+    one, two = (tmp_path / "d" / "images" / f"img_{n}.png" for n in (1, 2))
+    assert {kind: entry["examples"] for kind, entry in found["problems"].items()} == {
+        "duplicate image": [f"train {one}: is listed twice", f"test {two}: belongs to train too"],
+        "duplicate name": [f"train {one}: is listed twice"],
+    }
+
+
 def test_characters_and_lengths_follow_the_charset(check, tmp_path):
     truth = "\n".join([GOOD, GOOD.replace("word", "Été 5").replace("4,", "5,", 1), GOOD.replace("word", "x" * 30) + "\n"])
     root = write(tmp_path / "d", {"img_1": truth})

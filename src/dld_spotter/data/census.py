@@ -107,10 +107,13 @@ class Census:
         keys = (("duplicate image", finding.digest), ("duplicate name", (finding.part, finding.name)))
         place = finding.image or finding.name
         for kind, key in keys:
-            part, other = self._first.setdefault((kind, key), (finding.part, place))
-            if (part, other) != (finding.part, place):
-                leak = f", which belongs to {part}" if part != finding.part else ""
-                self.problems.append(Problem(kind, f"{finding.part} {place}: as {other}{leak}"))
+            if (kind, key) not in self._first:
+                self._first[kind, key] = finding.part, place
+                continue
+            part, other = self._first[kind, key]
+            leak = f", which belongs to {part}" if part != finding.part else ""
+            twice = f"belongs to {part} too" if leak else "is listed twice"
+            self.problems.append(Problem(kind, f"{finding.part} {place}: {twice if place == other else f'as {other}{leak}'}"))
 
     def _by_kind(self, examples: int | None) -> dict[str, Any]:
         found = {kind: [problem.message for problem in self.problems if problem.kind == kind] for kind in PROBLEMS}
