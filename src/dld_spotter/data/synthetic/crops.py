@@ -61,9 +61,11 @@ class CropSource:
         folder: holds the table.
         photos: which part of the photos the crops may come from, two shares in 0..1: ``(0, 0.9)`` and ``(0.9, 1)`` have no
             photo in common. Photos are told apart by the table's column ``image``, or by their crops where it has none.
+        together: words of a photo that are nearer to each other than so many of their heights make one crop, as they stand
+            there; None for each word alone.
 
     Raises:
-        ConfigError: ``photos`` is no range within 0..1.
+        ConfigError: ``photos`` is no range within 0..1, or ``together`` is negative.
         DataError: the folder or a crop is missing, or a line is malformed; the message names file and line.
     """
 
