@@ -55,7 +55,7 @@ def check(tmp_path, monkeypatch, capsys):
 def census(run) -> dict:
     status, out, err = run
     found = json.loads(out)
-    assert status == bool(found["unusable_parts"]), err
+    assert status == bool(found["unusable_parts"] or found["overlap"]), err
     return found
 
 
@@ -174,6 +174,16 @@ def test_an_image_in_two_parts_is_a_leak(check, tmp_path):
     leaks = found["problems"]["duplicate image"]
     assert leaks["count"] == 20
     assert all("belongs to" in message for message in leaks["examples"])
+
+
+def test_parts_that_share_a_folder_end_as_training_would(check, tmp_path):
+    root = write(tmp_path / "d", {f"img_{n}": GOOD for n in range(20)})
+    status, _, err = check("data=icdar2015", f"data.root={root}")
+    assert status == 1
+    (sentence,) = [line for line in err.splitlines() if line.startswith("error:")]
+    assert "training would be refused: data.train and data.test share" in sentence
+    assert "data=folder" in sentence
+    assert "share" in (tmp_path / "output" / "problems.txt").read_text().partition("\n")[0]
 
 
 def test_an_image_that_is_listed_twice_is_told(check, tmp_path):

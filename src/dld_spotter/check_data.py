@@ -27,6 +27,7 @@ from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.data.dataset import TextDataset
 from dld_spotter.data.inspection import PROBLEMS, Finding, Inspection
 from dld_spotter.data.readers.jsonl import to_line
+from dld_spotter.data.splits import refuse_overlap
 from dld_spotter.drawing import draw_samples
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError, DataError, SpotterError
@@ -66,6 +67,7 @@ def check(config: DictConfig, folder: Path) -> None:
         raise ConfigError(f"data.root= is missing; give data.root=FOLDER, where the files of data={config.data.name} lie")
     charset: Charset = create(config.charset)
     parts, refused = build_parts(config)
+    overlap = shared_files(parts)
     batches = training_batches(config, parts) if config.batches else None  # built first: what is wrong is told at once
     export = Path(config.export) if config.export else None
     if export is not None:
@@ -84,7 +86,7 @@ def check(config: DictConfig, folder: Path) -> None:
             export.unlink()
         reason = census.problems[0].message if census.problems else "it is empty"
         raise DataError(f"data={config.data.name} holds no image that can be read: {reason}")
-    report = {"dataset": config.data.name, "unusable_parts": refused} | census.report(config.examples)
+    report = {"dataset": config.data.name, "unusable_parts": refused, "overlap": overlap} | census.report(config.examples)
     if config.json:
         print(json.dumps(report, ensure_ascii=False))
     else:
@@ -92,6 +94,7 @@ def check(config: DictConfig, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "problems.txt"]
     lines = [f"{part} cannot be used: {reason}\n" for part, reason in refused.items()]
+    lines += [f"{overlap}\n"] if overlap else []
     lines += [f"{problem.kind}: {problem.message}\n" for problem in census.problems]
     written[0].write_text("".join(lines), "utf-8")
     if config.picture:
@@ -109,6 +112,17 @@ def check(config: DictConfig, folder: Path) -> None:
             f"{' and '.join(refused)} of data={config.data.name} cannot be used, see above; mend that, "
             f"or give parts=[{','.join(parts)}] to check the rest alone"
         )
+    if overlap:
+        raise DataError(f"training would be refused: {overlap}")
+
+
+def shared_files(parts: Mapping[str, TextDataset]) -> str:
+    """What training would say of parts that share a file; empty where none do."""
+    try:
+        refuse_overlap(**parts)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def build_parts(config: DictConfig) -> tuple[dict[str, TextDataset], dict[str, str]]:

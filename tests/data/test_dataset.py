@@ -43,6 +43,13 @@ def test_damaged_entries_are_replaced_counted_and_reported_once(caplog):
     assert expected in record.getMessage()
 
 
+def test_what_several_parts_say_is_told_once(caplog):
+    dataset = Numbers(4, bad=[1])
+    dataset[1]
+    report_damage([Subset(dataset, [0]), Subset(dataset, [1, 2]), Numbers(3)])
+    assert len(caplog.records) == 1
+
+
 def test_strict_raises_at_the_first():
     with pytest.raises(DataError, match="entry 1 is bad"):
         Numbers(3, bad=[1], strict=True)[1]

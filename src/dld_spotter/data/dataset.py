@@ -102,9 +102,11 @@ def has_curved_words(dataset: TextDataset) -> bool:
 
 
 def report_damage(datasets: Sequence[TextDataset | None]) -> None:
-    """Log once for each data set of files how many entries were skipped, if any."""
+    """Log how many entries of data sets of files were skipped, if any; what several parts of one folder say is told once."""
+    told = set()
     for given in datasets:
         dataset = given.dataset if isinstance(given, Subset) else given
         report = dataset.damage_report() if hasattr(dataset, "damage_report") else ""
-        if report:
+        if report and report not in told:
+            told.add(report)
             logger.warning("%s: %s", type(dataset).__name__, report)

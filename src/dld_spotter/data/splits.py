@@ -46,7 +46,8 @@ class NamedPart(Dataset[Sample]):
         ]
         if not self.indices:
             raise ConfigError(
-                f"data part {part} of {len(dataset)} images is empty; raise its share, or name another data set for it"
+                f"data part {part} of {len(dataset)} images is empty; add images, raise its share in "
+                f"data.train.dataset.shares, or name another data set as data.{part}"
             )
 
     def __len__(self) -> int:
