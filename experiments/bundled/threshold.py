@@ -1,13 +1,15 @@
-"""Which confidence should a word have to be reported? Hmean by ``min_score`` on the validation images of a study.
+"""Which confidence should a word have to be reported, and its cells to be text? Hmean on the validation images of a study.
 
     python experiments/bundled/threshold.py CHECKPOINT PART SCALES OVERRIDES...
 
 reads the validation images of the configuration that the overrides give, such as ``+experiments=bundled data.crops=FOLDER``,
-once per scale with every word kept, and prints precision, recall and Hmean (%, end to end) by threshold. No test image and
-no real validation photo takes part.
+once per scale and text threshold with every word kept, and prints precision, recall and Hmean (%, end to end) by ``min_score``.
+No test image and no real validation photo takes part.
 """
 
 import sys
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import torch
@@ -21,7 +23,9 @@ from dld_spotter.checkpoint import load_checkpoint
 from dld_spotter.entry import ROOT
 from dld_spotter.metrics.spotting import EndToEndHmean
 
-THRESHOLDS = np.arange(0.3, 0.9, 0.05).round(2).tolist()
+SCORES = np.arange(0.4, 0.75, 0.05).round(2).tolist()
+TEXT = (0.3, 0.4, 0.5, 0.6, 0.7)
+"""Probability above which a cell of the text map belongs to a word (``postprocess.threshold``)."""
 
 
 def main(path: str, part: str, scales: list[float], overrides: list[str]) -> None:
@@ -30,20 +34,29 @@ def main(path: str, part: str, scales: list[float], overrides: list[str]) -> Non
     spotter.min_score = 0.0
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("train", [*overrides, f"scales={sorted({*scales, 1.0})}", "stages.teacher.checkpoint=bundled"])
-    counted = {(scale, threshold): EndToEndHmean() for scale in scales for threshold in THRESHOLDS}
+    decoders = {text: replace(spotter.postprocess, threshold=text, min_score=max(text, 0.5)) for text in TEXT}
+    counted = {(scale, text, score): EndToEndHmean() for scale in scales for text in TEXT for score in SCORES}
     for batch in track(assembly.build_validation_loader(config), "reading"):
-        for scale in scales:
+        for scale, (text, spotter.postprocess) in product(scales, decoders.items()):
             with torch.inference_mode():
                 found = spotter.spot(batch.view(scale))
-            for threshold in THRESHOLDS:
-                kept = [[word for word in words if word.score >= threshold] for words in found]
-                counted[scale, threshold].update(kept, batch.instances)
-    table = Table("min_score", *(f"scale {scale:g}" for scale in scales), title=f"{part} of {path}")
-    for threshold in THRESHOLDS:
-        figures = [counted[scale, threshold].compute() for scale in scales]
-        cells = [" ".join(f"{100 * float(found[name]):.1f}" for name in ("precision", "recall", "hmean")) for found in figures]
-        table.add_row(f"{threshold:g}", *cells)
-    Console().print(table)
+            for score in SCORES:
+                kept = [[word for word in words if word.score >= score] for words in found]
+                counted[scale, text, score].update(kept, batch.instances)
+    for scale in scales:
+        table = Table("min_score", *(f"text {text:g}" for text in TEXT), title=f"{part} of {path} at scale {scale:g}")
+        for score in SCORES:
+            figures = [counted[scale, text, score].compute() for text in TEXT]
+            cells = [
+                " ".join(f"{100 * float(found[name]):.1f}" for name in ("precision", "recall", "hmean")) for found in figures
+            ]
+            table.add_row(f"{score:g}", *cells)
+        Console().print(table)
+
+
+def percentages(found: dict[str, torch.Tensor]) -> str:
+    """Precision, recall and Hmean."""
+    return " ".join(f"{100 * float(found[name]):.1f}" for name in ("precision", "recall", "hmean"))
 
 
 if __name__ == "__main__":
