@@ -23,7 +23,7 @@ from dld_spotter.checkpoint import load_checkpoint
 from dld_spotter.entry import ROOT
 from dld_spotter.metrics.spotting import EndToEndHmean
 
-SCORES = np.arange(0.4, 0.75, 0.05).round(2).tolist()
+SCORES = np.arange(0.5, 0.9, 0.05).round(2).tolist()
 TEXT = (0.3, 0.4, 0.5, 0.6, 0.7)
 """Probability above which a cell of the text map belongs to a word (``postprocess.threshold``)."""
 
