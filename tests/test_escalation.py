@@ -6,11 +6,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from torch import nn
 
 from dld_spotter.data.views import make_view
+from dld_spotter.entry import ROOT
 from dld_spotter.errors import ConfigError
 from dld_spotter.escalation import Escalation, SecondLook, pack, places
 from dld_spotter.structures import Look, View, Word
@@ -136,6 +139,11 @@ def test_cut_outs_lie_apart_and_unchanged(places: list[tuple[int, int, int, int]
         taken[place] += 1
     assert taken.max() == 1
     assert not sheet[taken == 0].any()
+
+
+def test_commands_look_again_as_the_library_does():
+    rule = OmegaConf.load(ROOT / "conf" / "escalation" / "default.yaml")
+    assert instantiate(rule) == Escalation()
 
 
 def test_rules_out_of_range_are_refused():

@@ -17,7 +17,7 @@ from dld_spotter.cost import selector_gflops
 from dld_spotter.engines.engine import Engine
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError
-from dld_spotter.escalation import Escalation, SecondLook
+from dld_spotter.escalation import SecondLook
 from dld_spotter.evaluation import Reader, Rules
 from dld_spotter.models.selector import Selector
 from dld_spotter.reading import usable_device
@@ -124,7 +124,7 @@ def models_of(config: DictConfig) -> tuple[dict[str, Reader], Selector | None]:
     device = usable_device(config.device)
     models: dict[str, Reader] = {part: checkpoint.build(part).to(device) for part in wanted}
     if config.second_look:
-        models[TWICE] = SecondLook(models[checkpoint.reader], Escalation(**config.escalation))
+        models[TWICE] = SecondLook(models[checkpoint.reader], assembly.create(config.escalation))
     selector = checkpoint.selector() if "student" in models else None
     if selector is not None and list(selector.scales) != assembly.candidate_scales(config):
         rich.print(f"no dynamic points: the selector chooses among the scales {list(selector.scales)}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
@@ -21,7 +22,6 @@ from dld_spotter.data.views import ReferenceSize
 from dld_spotter.drawing import draw_reading
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.escalation import Escalation
 from dld_spotter.reading import DynamicSpotter, Reading, load
 from dld_spotter.spending import Request
 
@@ -41,7 +41,7 @@ class Settings:
     budget_ms: float | None = MISSING
     reference: dict[str, int | None] = MISSING
     second_look: bool = MISSING
-    escalation: dict[str, float] = MISSING
+    escalation: Any = MISSING
     batch: int = MISSING
     device: str | None = MISSING
     out: str = MISSING
@@ -61,7 +61,7 @@ def predict(config: DictConfig, folder: Path) -> None:
     if config.batch < 1:
         raise ConfigError(f"batch={config.batch} must be at least 1; give how many photos are read at a time")
     images = find_images(config.input)
-    escalation = Escalation(**config.escalation) if config.second_look else None
+    escalation = instantiate(config.escalation) if config.second_look else None
     spotter = load(config.ckpt, ReferenceSize(**config.reference), config.device, escalation)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     spotter.check(request)

@@ -63,13 +63,12 @@ def report(
         known: tables that are there already, by the name of their reader, which does not read then.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tables = dict(known or {}) or {
-        name: measure(reader, loader, scales, cost_of(reader), rules, f"reading with the {name}")
-        for name, reader in readers.items()
-    }
+    tables = dict(known or {})
+    for name, reader in readers.items():
+        if name not in tables:
+            tables[name] = measure(reader, loader, scales, cost_of(reader), rules, f"reading with the {name}")
+        tables[name].save(folder / f"outcomes_{name}.npz")  # at once: the next one may take long
     report_damage([loader.dataset])
-    for name, outcomes in tables.items():
-        outcomes.save(folder / f"outcomes_{name}.npz")
     choices = {}
     if selector is not None:
         outcomes = tables["student"]

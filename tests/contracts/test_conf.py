@@ -21,6 +21,7 @@ from dld_spotter.assembly import build_data, create
 from dld_spotter.charset import Charset
 from dld_spotter.engines.engine import Engine
 from dld_spotter.entry import ROOT
+from dld_spotter.escalation import Escalation
 from dld_spotter.experiments import find_experiments
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.losses.selection import SelectionObjective
@@ -38,6 +39,7 @@ PROMISES = {
     "data": LightningDataModule,
     "distillation": Distillation,
     "engine": Engine | None,
+    "escalation": Escalation,
     "logger": Logger,
     "optimizer": partial,
     "scheduler": partial,
