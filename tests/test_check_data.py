@@ -92,6 +92,7 @@ WRONG = {
     "counter-clockwise": "4,20,40,20,40,4,4,4,word",
     "repeated word": f"{GOOD}\n{GOOD}",
     "no text": "4,4,40,4,40,20,4,20,",
+    "coordinates in the text": "4,4,20,4,40,4,40,20,20,20,4,20,word",
     "wrong encoding": "4,4,40,4,40,20,4,20,caf\u00c3\u00a9",
     "damaged": "4,4,40,4,40,20,4,word",
 }

@@ -65,6 +65,11 @@ def test_large_words_are_averaged():
     assert np.abs(shown[2:-2, 2:60] - 127).max() < 12, "a chequerboard of single pixels is grey from afar"
 
 
+@pytest.mark.parametrize("text", ["two\r\nlines", "\0", "\t", "\x1b[31m"])
+def test_control_characters_are_shown_as_such(text):
+    assert strip(draw_samples([sample(text=text)])).std() > 0
+
+
 def test_ignored_words_are_outlined_only():
     drawn = draw_samples([sample(ignore=True)])
     assert (strip(drawn) == 255).all()

@@ -202,7 +202,7 @@ def _cell(sample: Sample) -> Image.Image:
         x, y = word.polygon[0].tolist()
         draw.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), fill=PAPER, outline=_color(word.score))
     ignored = int(instances.ignore.sum())
-    text = f"{sample.name}  {width}x{height}  {len(words)} words" + (f", {ignored} ignored" if ignored else "")
+    text = f"{_visible(sample.name)}  {width}x{height}  {len(words)} words" + (f", {ignored} ignored" if ignored else "")
     draw.text((0, size[1] + BAND / 2), text, GREY, _font(12), anchor="lm")
     _write_strips(cell, sample, size[1] + BAND)
     return cell
@@ -214,13 +214,18 @@ def _write_strips(cell: Image.Image, sample: Sample, top: int) -> None:
     counting = sorted((Word(p, text, 1.0) for p, text, ignore in words if not ignore), key=_height, reverse=True)
     draw, left = ImageDraw.Draw(cell), 0
     for word in counting:
-        strip = _cut_out(sample.image, word)
-        width = max(strip.width, round(_font(13).getlength(word.text)))
+        strip, text = _cut_out(sample.image, word), _visible(word.text)
+        width = max(strip.width, round(_font(13).getlength(text)))
         if left + width > CELL:
             continue
         cell.paste(strip, (left, top))
-        draw.text((left, top + STRIP + 2), word.text, INK, _font(13), anchor="la")
+        draw.text((left, top + STRIP + 2), text, INK, _font(13), anchor="la")
         left += width + 2 * GAP
+
+
+def _visible(text: str) -> str:
+    """Replace line ends and other control characters, which have no width that could be measured."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _cut_out(image: np.ndarray, word: Word) -> Image.Image:

@@ -1,6 +1,7 @@
 """What is in a data set, and what is wrong with it, image by image."""
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,10 +40,14 @@ PROBLEMS = {
     "counter-clockwise": "a polygon does not run clockwise from the text's top left, so its text is read upside down",
     "repeated word": "two polygons are the same",
     "no text": "a word that counts has no text; mark it as ignored if it cannot be read",
+    "coordinates in the text": "a text begins with numbers, as if its polygon had more than the four corners that are read",
     "wrong encoding": "a text looks as if it had been decoded in the wrong encoding",
     "turned by EXIF": "polygons must refer to the image as it is shown, which is not as it is stored",
 }
 """Kind of problem -> what it means, in the order in which they are told."""
+
+
+_COORDINATES = re.compile(r"(\s*-?\d+(\.\d+)?\s*[,;]){4}")
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,8 @@ def word_problems(sample: Sample, where: str) -> list[Problem]:
         seen.add(key)
         if not text and not ignore:
             kinds.append("no text")
+        if _COORDINATES.match(text):
+            kinds.append("coordinates in the text")
         if looks_misread(text):
             kinds.append("wrong encoding")
         corners = np.round(polygon, 1).tolist()

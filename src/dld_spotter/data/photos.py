@@ -65,7 +65,7 @@ def read_image(path: str | Path) -> np.ndarray:
     except UnidentifiedImageError as error:
         fault = "it is in no format that Pillow knows" if Path(path).stat().st_size else "the file is empty"
         raise DataError(f"{path} cannot be read as an image ({fault}); replace or remove it") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # what Pillow stumbles over in a damaged file has any type, struct.error among others
         raise DataError(f"{path} cannot be read as an image ({error}); replace or remove it") from error
 
 

@@ -42,7 +42,7 @@ class NamedPart(Dataset[Sample]):
         self.indices = [
             i
             for i, (name, own) in enumerate(zip(dataset.names, given, strict=False))  # repeat never ends
-            if (own == part if own else low <= zlib.crc32(name.encode()) % STEPS < high)
+            if (own == part if own else low <= zlib.crc32(name.encode("utf-8", "surrogateescape")) % STEPS < high)
         ]
         if not self.indices:
             raise ConfigError(

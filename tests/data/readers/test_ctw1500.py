@@ -13,6 +13,7 @@ XML = f"""<Annotations><image file="0001.jpg">
 <box height="10" left="2" top="5" width="30"><label>TWO WORDS &amp; more</label><segs>{FLAT}</segs><pts x="3" y="4" /></box>
 <box height="10" left="2" top="5" width="30"><label>###</label><segs>{FLAT}</segs></box>
 </image></Annotations>"""
+XML_IN = '<?xml version="1.0" encoding="{}"?>' + XML
 
 
 @pytest.fixture
@@ -51,6 +52,8 @@ def test_the_first_release_has_offsets_and_no_text(tmp_path):
         ("a.xml", XML.replace("</label>", "", 1), r"a\.xml, line 2: expected XML, found a fault"),
         ("a.xml", XML.replace("2,5,7,5", "2,x,7,5", 1), r"a\.xml, box 1: expected the corners"),
         ("a.xml", XML.replace(f"<segs>{FLAT}</segs>", "", 1), r"a\.xml, box 1: expected the corners"),
+        ("a.xml", XML_IN.format("gb2312"), r"a\.xml, line 1: expected XML in UTF-8, found a fault"),
+        ("a.xml", XML_IN.format("nonsense"), r"a\.xml, line 1: expected XML"),
         ("a.txt", f"{FLAT},####a\n1,2,3,####b", r"a\.txt, line 2: expected the corners"),
         ("a.txt", f"{FLAT},word", r"a\.txt, line 1: expected the corners"),
     ],

@@ -1,6 +1,7 @@
 """What comes from users: each odd file is read right, or reported with its place and skipped."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from dld_spotter.data.readers.icdar2015 import ICDAR2015
+from dld_spotter.data.splits import NamedPart
 from dld_spotter.errors import DataError
 from tests.data.readers.trees import write_photos, write_texts
 
@@ -37,6 +39,11 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 PHOTO = Image.fromarray(RGB)
 PNG = encode(PHOTO)
 BOMB = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)) + chunk(b"IEND", b"")
+ODD_EXIF = turned(6)
+ODD_EXIF[0x010F] = "maker"
+BAD_EXIF = encode(PHOTO, "JPEG", exif=ODD_EXIF).replace(b"\x01\x0f\x00\x02", b"\x01\x11\x00\x02")  # a text for an offset
+DDS = encode(PHOTO, "DDS")
+BAD_DDS = DDS[:80] + b"\x8a" + DDS[81:]
 
 TRUTHS = {
     "byte-order mark": f"\ufeff{NUMBERS},word",
@@ -72,6 +79,10 @@ BAD_TRUTHS = {
         b"\xef\xbb\xbf" + f"{NUMBERS},word\n\u00e9".encode("latin-1"),
         "line 2: expected UTF-8, found byte 0xe9",
     ),
+    "Latin-1 on an old Mac": (
+        f"{NUMBERS},word\r{NUMBERS},caf\u00e9".encode("latin-1"),
+        "line 2: expected UTF-8, found byte 0xe9",
+    ),
     "half of UTF-16": (f"{NUMBERS},word".encode("utf-16")[:-1], "line 1: expected UTF-8, found"),
     "a binary file": (PNG, "line 1: expected UTF-8"),
     "missing columns": (f"{NUMBERS},word\n1,2,30,2,30,12,word", "line 2: expected x1,y1"),
@@ -103,6 +114,8 @@ BAD_IMAGES = {
     "head alone": (PNG[:24], "cannot be read as an image"),
     "a text": (b"no image", "cannot be read as an image (it is in no format that Pillow knows)"),
     "a web page": (b"<html>404</html>", "cannot be read as an image"),
+    "EXIF that cannot be turned": (BAD_EXIF, "cannot be read as an image"),
+    "an unknown kind of DDS": (BAD_DDS, "cannot be read as an image"),
     "a bomb": (BOMB, "cannot be read as an image"),
 }
 
@@ -120,6 +133,12 @@ def test_odd_but_clear_truths_are_read(tmp_path, truth):
     assert words.transcriptions == ("word",)
     assert [polygon.tolist() for polygon in words.polygons] == [QUAD]
     assert not words.ignore.any()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"], ids=["Unix", "Windows", "old Macs", "converted twice"])
+def test_line_ends_do_not_matter(tmp_path, end):
+    words = dataset(tmp_path, f"{NUMBERS},one{end}{NUMBERS},two{end}", strict=True)[1].instances
+    assert words.transcriptions == ("one", "two")
 
 
 @pytest.mark.parametrize(("written", "text"), TEXTS.values(), ids=TEXTS)
@@ -165,6 +184,30 @@ def test_truths_without_an_image_are_told(tmp_path):
         ICDAR2015(tmp_path, strict=True)
 
 
+def test_names_in_another_encoding_are_told(tmp_path):
+    dataset(tmp_path)
+    folder = os.fsencode(tmp_path)
+    for name in ("images/2.png", "gts/2.txt"):
+        old = tmp_path / name
+        old.rename(os.fsdecode(folder + b"/" + os.path.dirname(name).encode() + b"/caf\xe9" + old.suffix.encode()))  # noqa: PTH120
+    (tmp_path / os.fsdecode(b"gts/\xff.txt")).touch()
+    lenient = ICDAR2015(tmp_path)
+    assert sum(len(NamedPart(lenient, {"a": 0.5, "b": 0.5}, part)) for part in "ab") == 2
+    assert [sample.name for sample in lenient] == ["1", "1"]
+    assert r"images/caf\xe9.png has a name that is not UTF-8; rename it" in lenient.damage_report()
+    assert lenient.orphans[0].startswith(f"{tmp_path}" + r"/gts/\xff.txt has no image")
+    lenient.damage_report().encode()
+
+
+def test_truths_of_any_image_are_paired(tmp_path):
+    photo = encode(PHOTO, "JPEG")
+    write_texts(
+        tmp_path,
+        {f"{kind}/{n}.{end}": data for n in "12" for kind, end, data in (("images", "jfif", photo), ("gts", "txt", ""))},
+    )
+    assert [sample.name for sample in ICDAR2015(tmp_path, strict=True)] == ["1", "2"]
+
+
 def test_coordinates_outside_the_image_are_kept_as_they_are(tmp_path):
     words = dataset(tmp_path, "-5,-2.5,30,-2,30,12,-5,12,cut\n90,2,99,2,99,12,90,12,beyond", strict=True)[1].instances
     assert words.transcriptions == ("cut", "beyond")
@@ -188,9 +231,9 @@ def test_every_kind_of_damage_at_once_is_counted_and_every_whole_image_is_served
         write_texts(tmp_path, {f"images/good{number}.png": PNG, f"gts/good{number}.txt": f"{NUMBERS},word"})
     lenient = ICDAR2015(tmp_path)
     assert {sample.name for sample in lenient} == {"good0", "good1", "good2"}
-    assert len(lenient.damaged) == len(faults) == 20
+    assert len(lenient.damaged) == len(faults) == 23
     report = lenient.damage_report(examples=len(faults))
-    assert report.startswith("20 of 23 entries were damaged and skipped")
+    assert report.startswith("23 of 26 entries were damaged and skipped")
     assert all(f"bad{number}." in report for number in range(len(faults)))
 
 

@@ -49,6 +49,25 @@ def test_boxes_polygons_cares_and_remarks(tmp_path):
         dataset.load(3)
 
 
+def test_corners_in_pairs_and_cares_as_text(tmp_path):
+    pairs = [[1, 2], [9, 2], [9, 8], [1, 8]]
+    content = {
+        "bboxes": [pairs, [1, 2, 9, 2, 9, 8, 1, 8], [[1, 2], [9, 2], [9, 8]]],
+        "texts": ["a", "b", "c"],
+        "cares": ["1", "0", 1],
+    }
+    empty = {"bboxes": [[]], "texts": ["a"]}
+    names = ["Images/train/img19.jpg", "Images/train/img2.jpg"]
+    dataset = DavarDatalist(
+        write_list(tmp_path, dict(zip(names, [{"content_ann": content}, {"content_ann": empty}], strict=True))), "train"
+    )
+    words = dataset[0].instances
+    assert [polygon.tolist() for polygon in words.polygons[:2]] == [pairs, pairs]
+    assert words.ignore.tolist() == [False, True, False]
+    with pytest.raises(DataError, match=r"image Images/train/img2\.jpg: expected"):
+        dataset.load(1)
+
+
 def test_other_names_and_folders(tmp_path):
     write_list(tmp_path, name="synthtext_80w.json", folder="elsewhere")
     with pytest.raises(DataError, match="none of the images"):

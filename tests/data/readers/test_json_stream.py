@@ -36,6 +36,7 @@ def test_members_are_those_of_the_json_module(tmp_path, monkeypatch, content, ch
         (b'{"a": tru}', "character 6: expected a JSON value, found 'tru}'"),
         (b'{"a": "\xe9"}', "expected UTF-8, found byte 0xe9"),
         (b'{"a": [1, 2', "expected a JSON value"),
+        (b'{"a": ' + b"[" * 200_000, "expected a JSON value"),
     ],
 )
 def test_faults_are_placed(tmp_path, content, found):

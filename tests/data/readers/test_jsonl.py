@@ -66,6 +66,14 @@ def test_flat_polygons_order_of_keys_bom_blank_lines_and_crlf(tmp_path):
     assert len(one.instances.polygons[1]) == 4, "an odd corner is doubled"
 
 
+def test_the_text_of_ignored_words_says_so_whatever_the_flag(tmp_path):
+    texts = [("###", False), ("###", None), ("a", None), ("b", True), ("c", 1), (None, 0)]
+    words = [entry()["words"][0] | {"text": text, "ignore": ignore} for text, ignore in texts]
+    (sample,) = list(JsonLines(write_tree(tmp_path, [json.dumps(entry(words=words))]), strict=True))
+    assert sample.instances.ignore.tolist() == [True, True, False, True, True, False]
+    assert sample.instances.transcriptions == ("", "", "a", "b", "c", "")
+
+
 def test_names_tell_folders_apart_and_images_may_lie_anywhere(tmp_path):
     far = tmp_path / "far"
     images = ("in/x/1.png", "in/y/1.png")
@@ -102,6 +110,12 @@ def test_parts_that_are_named_hold(tmp_path):
         ('{"image": "a.png", "words": [{"polygon": [[1, 2], [3, 1e39], [3, 3], [1, 3]], "text": "a"}]}', "line 2, word 1"),
         ('{"image": "a.png", "words": [{"text": "a"}]}', "line 2, word 1: .*found None"),
         ('{"image": "a.png", "words": [{"polygon": [[1, 2], [3, 4], [3, 3]], "text": 5}]}', "line 2, word 1"),
+        ('{"image": "a.png", "words": [{"polygon": [1, 2, 3, 4, 3, 3], "text": "\\ud83d"}]}', "line 2, word 1: .*mend it"),
+        (
+            '{"image": "a.png", "words": [{"polygon": [1, 2, 3, 4, 3, 3], "ignore": "false"}]}',
+            "line 2, word 1: .*true or false",
+        ),
+        ('{"image": "\\udce9.png", "words": []}', "line 2: .*image must be a path"),
         ('{"image": "a.png", "split": "dev", "words": []}', "line 2: .*split dev"),
         ('{"image": "lost.png", "words": []}', r"labels\.jsonl, line 2: .*lost\.png does not exist"),
         ('{"image": "empty.png", "words": []}', r"labels\.jsonl, line 2: .*empty\.png cannot be read"),

@@ -84,6 +84,9 @@ def test_the_plain_form_is_turned_clockwise(tmp_path):
         ("nonsense\n" + OFFICIAL, r"line 1: expected x: .*found 'nonsense'"),
         (OFFICIAL.replace("10 40 40 10", "10 40 40"), "line 1: .* found 3 x values .10, 40, 40. and 4 y values"),
         (OFFICIAL.replace('u"it\'s"', "u'it's'"), "line 1: cannot read transcriptions"),
+        (OFFICIAL.replace('[u"it\'s"]', "[5]"), r"line 1: cannot read transcriptions: \[5\]"),
+        (OFFICIAL.replace('[u"it\'s"]', "[['a']]"), "line 1: cannot read transcriptions"),
+        (OFFICIAL.replace('[u"it\'s"]', "[{[]: 1}]"), "line 1: cannot read transcriptions"),
         (OFFICIAL.replace("10 40 40 10", "10 forty 40 10"), "line 1: expected the corners of a polygon"),
         (PLAIN + "1,2,nan,4,5,6,####a\n", "line 4: expected the corners of a polygon"),
         (PLAIN + "1,2,3,4,5,####a\n", "line 4: expected the corners of a polygon"),
@@ -92,6 +95,15 @@ def test_the_plain_form_is_turned_clockwise(tmp_path):
 def test_a_malformed_word_is_named(tmp_path, truth, message):
     with pytest.raises(DataError, match=r"poly_gt_img1\.txt, " + message):
         TotalText(write_tree(tmp_path, truth), strict=True)[0]
+
+
+def test_folders_named_by_the_split(tmp_path):
+    for split in ("train", "test"):
+        write_tree(tmp_path / split, OFFICIAL)
+        (tmp_path / split / "images" / "img1.jpg").rename(tmp_path / split / "images" / f"{split}.jpg")
+        (tmp_path / split / "gts" / "poly_gt_img1.txt").rename(tmp_path / split / "gts" / f"poly_gt_{split}.txt")
+    assert TotalText(tmp_path, "Train", strict=True)[0].name == "train"
+    assert TotalText(tmp_path, "Test", strict=True)[0].name == "test"
 
 
 def test_an_unknown_split(tmp_path):

@@ -62,6 +62,8 @@ def _xml_records(path: Path) -> Iterator[Record]:
         boxes = ElementTree.parse(path).iter("box")
     except ElementTree.ParseError as error:
         raise DataError(f"{path}, line {error.position[0]}: expected XML, found a fault ({error}); mend the file") from error
+    except (ValueError, LookupError) as error:  # an encoding that Python's XML parser does not know
+        raise DataError(f"{path}, line 1: expected XML in UTF-8, found a fault ({error}); save it as UTF-8") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); restore it") from error
     for number, box in enumerate(boxes, start=1):

@@ -27,7 +27,7 @@ class DavarDatalist(IndexedDataset):
     """Images and words from ``{"path/of/image.jpg": {"height", "width", "content_ann": {"bboxes", "texts", "cares"}}}``.
 
     See https://github.com/hikopensource/DAVAR-Lab-OCR, ``demo/text_spotting/datalist``. Boxes have 4 numbers (left, top, right,
-    bottom), 8, or more; words whose ``cares`` is 0 or whose text is ``###`` are don't-care.
+    bottom), 8, or more, also as pairs; words whose ``cares`` is 0 or whose text is ``###`` are don't-care.
 
     Args:
         root: holds the lists; paths of images start there.
@@ -82,9 +82,9 @@ def _words(entry: Any, where: str) -> tuple[Sequence[np.ndarray], list[str], lis
             raise ValueError(f"{len(boxes)} bboxes, {len(texts)} texts, {len(cares)} cares")
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("texts must be strings")
-        corners = [box_to_polygon(*box) if len(box) == 4 else box for box in boxes]
-        ignore = [not care or text == IGNORED for care, text in zip(cares, texts, strict=True)]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        corners = [box if isinstance(box[0], list) or len(box) != 4 else box_to_polygon(*box) for box in boxes]
+        ignore = [not int(care) or text == IGNORED for care, text in zip(cares, texts, strict=True)]
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         expected = '{"content_ann": {"bboxes": [[x1, y1, ...], ...], "texts": [...], "cares": [...]}}'
         raise DataError(f"{where}: expected {expected}, found a fault ({type(error).__name__}: {error}); mend it") from error
     return to_polygons(corners, where), ["" if text == IGNORED else text for text in texts], ignore

@@ -63,7 +63,7 @@ class JsonCursor:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._buffer, self._place)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 if self._ended:
                     raise self._error("a JSON value") from error
             else:

@@ -18,6 +18,8 @@ from dld_spotter.structures import Sample, TextInstances
 SPLITS = ("train", "validation", "test")
 _EXPECTED = '{"image": PATH, "words": [{"polygon": [[x, y], ...], "text": TEXT}, ...]}'
 _STRING = rb'"((?:[^"\\]|\\.)*)"'
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half a character: JSON can hold it, UTF-8 cannot."""
 _HEAD = re.compile(rb'\s*\{"image": ' + _STRING + rb', "split": (?:"(\w+)"|null), ')
 
 
@@ -106,7 +108,7 @@ def _head(line: bytes) -> tuple[str, str | None]:
 def _parse(line: bytes, where: str) -> dict[str, Any]:
     try:
         entry = json.loads(line.decode("utf-8-sig"))
-        if not isinstance(entry["image"], str) or not entry["image"] or not isinstance(entry["words"], list):
+        if not _is_text(entry["image"]) or not entry["image"] or not isinstance(entry["words"], list):
             raise TypeError("image must be a path and words a list")
         if entry.get("split") not in (None, *SPLITS):
             raise ValueError(f"split {entry['split']} is none of {', '.join(SPLITS)}")
@@ -118,14 +120,25 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
 def _words(items: list[Any], where: str) -> TextInstances:
     corners, texts, ignore = [], [], []
     for number, item in enumerate(items, start=1):
-        if not isinstance(item, dict) or not isinstance(item.get("text", ""), str | None):
-            raise DataError(f'{where}, word {number}: expected {{"polygon": [[x, y], ...], "text": TEXT}}, found {item}')
+        if not _is_word(item):
+            expected = '{"polygon": [[x, y], ...], "text": TEXT, "ignore": true or false}'
+            raise DataError(f"{where}, word {number}: expected {expected}, found {item}; mend it")
         points = item.get("polygon")
         corners.append([value for point in points for value in point] if _is_points(points) else points)
         text = item.get("text") or ""
-        ignore.append(bool(item.get("ignore", text == IGNORED)))
+        ignore.append(bool(item.get("ignore")) or text == IGNORED)
         texts.append("" if text == IGNORED else text)
     return TextInstances.of(to_polygons(corners, where), texts, ignore)
+
+
+def _is_word(item: Any) -> bool:
+    if not isinstance(item, dict) or item.get("ignore") not in (None, False, True):
+        return False
+    return item.get("text") is None or _is_text(item["text"])
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and not _HALF.search(value)
 
 
 def _is_points(value: Any) -> bool:

@@ -1,5 +1,7 @@
 """Data sets of image files with one ground-truth text file each."""
 
+import os
+import re
 from abc import abstractmethod
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +15,9 @@ from dld_spotter.data.readers.fields import clean, unquoted, within_reach
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.structures import Sample, TextInstances
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif", ".jpe", ".ppm", ".pgm"}
+_LINE_END = r"\r*\n|\r"
+"""That of Unix, of Windows, also where it was converted twice, and of old Macs."""
 
 SPLIT_FOLDERS = {"train": ("train", "training"), "test": ("test", "testing", "val", "validation")}
 """Where the two splits of a data set usually lie; a set without a test folder is tested on its validation folder."""
@@ -87,6 +91,8 @@ class PairedDataset(FileDataset):
     def load(self, index: int) -> Sample:
         """Read an image and its words."""
         path = self.images[index]
+        if printable(path) != str(path):  # could neither be reported, exported nor logged
+            raise DataError(f"{printable(path)} has a name that is not UTF-8; rename it, and its ground truth")
         instances = self.parse(self._truth_file(path))
         return Sample(read_image(path), instances, path.stem)
 
@@ -102,7 +108,9 @@ class PairedDataset(FileDataset):
         known = {name for image in self.images for name in self._truth_names(image.stem)}
         others = [p for p in self.truth_folder.iterdir() if p.suffix in self.suffixes and p.name not in known]
         folders = " or ".join(sorted({str(image.parent) for image in self.images}))
-        return [f"{path} has no image of its name in {folders}; add it or remove the file" for path in sorted(others)]
+        return [
+            f"{printable(path)} has no image of its name in {folders}; add it or remove the file" for path in sorted(others)
+        ]
 
     def _truth_file(self, image: Path) -> Path:
         names = self._truth_names(image.stem)
@@ -110,6 +118,11 @@ class PairedDataset(FileDataset):
             if (self.truth_folder / name).is_file():
                 return self.truth_folder / name
         raise DataError(f"{image} has no ground truth {' or '.join(names)} in {self.truth_folder}; add it or remove the image")
+
+
+def printable(path: Path) -> str:
+    r"""Give a path as text that UTF-8 can hold; bytes of its name that are no UTF-8 are shown as ``\xe9``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _matching(root: Path, name: str) -> list[Path]:
@@ -170,9 +183,9 @@ def read_lines(path: Path) -> Sequence[str]:
         raise DataError(f"{path} cannot be read ({error.strerror}); restore it") from error
     encoding = "utf-16" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return [line.rstrip("\r") for line in raw.decode(encoding).split("\n")]
+        return re.split(_LINE_END, raw.decode(encoding))
     except UnicodeDecodeError as error:
         place = error.start + (len(BOM_UTF8) if raw.startswith(BOM_UTF8) else 0)  # Python counts from behind the mark
-        line = raw.count(b"\n", 0, place) + 1
+        line = len(re.findall(_LINE_END.encode(), raw[:place])) + 1
         found = f"byte {raw[place]:#x}" if place < len(raw) else "half a character"
         raise DataError(f"{path}, line {line}: expected UTF-8, found {found}; save the file as UTF-8") from error

@@ -10,7 +10,7 @@ import numpy as np
 
 from dld_spotter.data.readers.fields import with_even_sides, within_reach
 from dld_spotter.data.readers.mat import read_mat, text_of
-from dld_spotter.data.readers.paired import PairedDataset, read_lines
+from dld_spotter.data.readers.paired import PairedDataset, read_lines, split_folders
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.structures import TextInstances
 
@@ -33,7 +33,8 @@ class TotalText(PairedDataset):
     round, with ``####``+``###`` for don't-care words.
 
     Args:
-        root: holds ``Images/Train`` and ``txt_format/Train`` (or ``Groundtruth/Polygon/Train``), or ``images/`` and ``gts/``.
+        root: holds ``Images/Train`` and ``txt_format/Train`` (or ``Groundtruth/Polygon/Train``), or ``images/`` and ``gts/``,
+            or ``train/`` and ``test/`` folders of these.
         split: ``Train`` or ``Test``; None where ``root`` holds one split only.
         strict: raise at the first damaged entry instead of skipping it.
     """
@@ -46,7 +47,8 @@ class TotalText(PairedDataset):
         if split is not None and split not in SPLITS:
             raise ConfigError(f"data.split={split} is unknown; use {', '.join(SPLITS)} or null")
         official = [(f"Images/{split}", f"{truths}/{split}") for truths in TRUTHS] if split else []
-        super().__init__(root, [*official, PLAIN], strict)
+        named = split_folders(split.lower() if split else None, [PLAIN])
+        super().__init__(root, [*official, *named, PLAIN], strict)
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""
@@ -89,7 +91,9 @@ def _official_records(path: Path, text: str) -> Iterator[Record]:
         polygon = _polygon(f"{path}, line {number}", match["x"].split(), match["y"].split())
         try:
             word = next(iter(ast.literal_eval(match["text"])), "")
-        except (SyntaxError, ValueError) as error:
+            if not isinstance(word, str):
+                raise TypeError(f"{word!r} is no text")
+        except (SyntaxError, ValueError, TypeError) as error:
             raise DataError(
                 f"{path}, line {number}: cannot read transcriptions: {match['text']}; correct the quotes"
             ) from error
