@@ -261,6 +261,7 @@ def test_examples_that_are_left_out_are_told_of(check, tmp_path, examples, last)
         (["picture=sheet.xyz", "data.root=x"], 2, ["picture=sheet.xyz", ".jpg or .png"]),
         (["parts=[tset]", "data.root=x"], 2, ["parts=[tset] must be", "train, validation, test"]),
         (["parts=[]", "data.root=x"], 2, ["parts=[] must be"]),
+        (["charset=file", "charset_file=lost.txt", "data.root=x"], 2, ["error: charset_file=", "lost.txt cannot be read"]),
         (["parts=null", "data.root=x"], 2, ["parts=None must be"]),
     ],
 )

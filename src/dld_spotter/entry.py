@@ -170,8 +170,8 @@ def _let_the_first_process_tell() -> None:
 def _tell(error: BaseException) -> int:
     """Print the error as one line; returns the exit status."""
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, SpotterError):  # what Hydra wrapped while it built an object
-        cause = cause.__cause__
+    while cause is not None and not isinstance(cause, SpotterError):  # what Hydra wrapped while it built an object, or
+        cause = cause.__cause__ or cause.__context__  # OmegaConf while it looked a value up
     cause = cause or error
     own = str(cause).rpartition(f"{type(cause).__name__}: ")[2]  # a loader's worker puts its traceback before the message
     message = " ".join(own.partition("Config search path:")[0].split())

@@ -108,6 +108,25 @@ def test_sixteen_bit_grey_is_brought_to_eight(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), GRADIENT)
 
 
+@pytest.mark.parametrize(
+    ("form", "factor"),
+    [(np.float32, 1 / 255), (np.float32, 1), (np.float32, 257), (np.int32, 1), (np.int32, (2**31 - 1) / 127)],
+)
+def test_other_numbers_of_bits_are_brought_to_eight(tmp_path, form, factor):
+    grey = GRADIENT[..., 0] // (2 if factor > 257 else 1)
+    Image.fromarray((grey.astype(float) * factor).astype(form)).save(tmp_path / "a.tif")
+    assert np.abs(read_image(tmp_path / "a.tif")[..., 0].astype(int) - grey).max() <= 1
+
+
+def test_pixels_that_are_no_number_are_black(tmp_path):
+    values = GRADIENT[..., 0].astype(np.float32)
+    values[0, :3] = np.nan, np.inf, -np.inf
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    expected = GRADIENT[..., 0].copy()
+    expected[0, :3] = 0
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], expected)
+
+
 def test_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # show turned by 90 degrees clockwise

@@ -74,6 +74,8 @@ def test_a_data_set_without_weight_is_never_drawn(three: dict[str, Named]):
     [
         ({"a": 1, "b": 1}, 10, "must give each of"),
         ({"a": 1, "b": 1, "c": -1}, 10, "at least 0"),
+        ({"a": 1, "b": 1, "c": float("nan")}, 10, "at least 0"),
+        ({"a": 1, "b": 1, "c": ".nan"}, 10, "at least 0"),
         ({"a": 0, "b": 0, "c": 0}, 10, "no data set with a weight"),
         ({"a": 1, "b": 1, "c": 1}, 0, "length must be at least 1"),
     ],

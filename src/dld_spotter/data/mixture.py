@@ -1,5 +1,6 @@
 """Several data sets in one, each by its weight."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class WeightedMixture(Dataset[Sample]):
     def __init__(
         self, datasets: Mapping[str, TextDataset | None], weights: Mapping[str, float], length: int, seed: int = 0
     ) -> None:
-        if set(datasets) != set(weights) or min(weights.values(), default=0) < 0:
+        if set(datasets) != set(weights) or not all(_is_frequency(weight) for weight in weights.values()):
             raise ConfigError(
                 f"a mixture's weights must give each of {sorted(datasets)} a frequency of at least 0, found {dict(weights)}"
             )
@@ -68,6 +69,10 @@ class WeightedMixture(Dataset[Sample]):
     def images(self) -> list[Path]:
         """The image files behind them."""
         return [path for dataset in self.datasets.values() for path in getattr(dataset, "images", [])]
+
+
+def _is_frequency(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < math.inf  # never true of NaN
 
 
 def optional_photos(

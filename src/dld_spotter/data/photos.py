@@ -8,6 +8,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dld_spotter.errors import ConfigError, DataError
 
+WHITES = (1, 2**8 - 1, 2**16 - 1, 2**32 - 1)
+"""What white is in images of more than 8 bits: the first of these that no pixel exceeds; 1 for fractions only."""
+
 
 @dataclass(frozen=True)
 class ReferenceSize:
@@ -70,12 +73,12 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Bring an image of any mode to RGB: 16 bits are scaled, alpha is laid on white."""
+    """Bring an image of any mode to RGB: 16 and 32 bits, and fractions of 1, are scaled, alpha is laid on white."""
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel
-        values = np.asarray(image).astype(np.float32)
-        if values.size and values.max() > 255:
-            values = values / 257
-        return Image.fromarray(values.clip(0, 255).round().astype(np.uint8)).convert("RGB")
+        values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
+        brightest = values.max(initial=0)
+        white = next((white for white in WHITES[image.mode != "F" :] if brightest <= white), brightest)
+        return Image.fromarray((values * (255 / white)).clip(0, 255).round().astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
