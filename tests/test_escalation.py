@@ -15,7 +15,8 @@ from torch import nn
 from dld_spotter.data.views import make_view
 from dld_spotter.entry import ROOT
 from dld_spotter.errors import ConfigError
-from dld_spotter.escalation import Escalation, SecondLook, pack, places
+from dld_spotter.escalation import Escalation, pack, places
+from dld_spotter.second_look import SecondLook
 from dld_spotter.structures import Look, View, Word
 
 LOW, HIGH = (30, 40, 90, 52), (200, 150, 320, 190)
@@ -70,7 +71,7 @@ def boxes_of(words: list[Word]) -> list[list[float]]:
 
 def test_what_was_missed_is_found_where_it_stands():
     reader = BoxReader()
-    look = look_twice(reader, photo(LOW, HIGH), 0.5, Escalation(sure=0.8))
+    look = look_twice(reader, photo(LOW, HIGH), 0.5, Escalation(price=1))
     np.testing.assert_allclose(boxes_of(look.words), sorted([list(LOW), list(HIGH)]), atol=1)
     assert look.sizes[0] == (128, 192)
     sheet = look.sizes[1]
@@ -81,7 +82,7 @@ def test_what_was_missed_is_found_where_it_stands():
 
 def test_nothing_is_looked_at_twice_where_all_is_sure():
     reader = BoxReader()
-    look = look_twice(reader, photo(HIGH), 0.5, Escalation(sure=0.8))
+    look = look_twice(reader, photo(HIGH), 0.5, Escalation(price=1))
     assert reader.seen == [(128, 192)]
     assert look.sizes == ((128, 192),)
     np.testing.assert_allclose(boxes_of(look.words), [HIGH], atol=1)
@@ -95,7 +96,7 @@ def test_the_reference_is_read_once():
 
 def test_what_was_read_in_doubt_is_replaced():
     reader = BoxReader(least=4)
-    look = look_twice(reader, photo(LOW), 0.5, Escalation(sure=0.8))
+    look = look_twice(reader, photo(LOW), 0.5, Escalation())
     (word,) = look.words
     assert word.score == pytest.approx(12 / 20)  # as high as it is at full resolution
     assert look.read == 2
@@ -110,7 +111,7 @@ def test_a_faint_place_is_looked_at_only_below_its_probability():
 def test_an_image_full_of_doubt_is_read_whole():
     rows = [(10, 12 + 24 * row, 370, 24 + 24 * row) for row in range(10)]
     reader = BoxReader()
-    look = look_twice(reader, photo(*rows), 0.5, Escalation(largest=0.5))
+    look = look_twice(reader, photo(*rows), 0.5, Escalation(price=0, largest=0.5))
     assert look.sizes == ((128, 192), (256, 384))
     np.testing.assert_allclose(boxes_of(look.words), rows, atol=1)
 
@@ -120,7 +121,29 @@ def test_places_near_each_other_are_one():
     probability[10:14, 10:20] = probability[10:14, 22:30] = probability[50:54, 60:70] = 0.5
     found = places(probability, (128, 192), (256, 384), [], Escalation(context=8))
     # A cell is 4 pixels of the reference; 8 pixels of surroundings are 2 cells, which joins what is 2 cells apart.
-    assert sorted(found) == [(4 * 8, 4 * 8, 4 * 32, 4 * 16), (4 * 58, 4 * 48, 4 * 72, 4 * 56)]
+    assert sorted(place.box for place in found) == [(4 * 8, 4 * 8, 4 * 32, 4 * 16), (4 * 58, 4 * 48, 4 * 72, 4 * 56)]
+
+
+def test_doubt_is_what_the_scores_lack_or_the_map_promises():
+    probability = np.zeros((64, 96), np.float32)
+    probability[10:14, 10:20] = probability[50:54, 60:70] = 0.5
+    probability[51, 65] = 0.75
+    corners = np.array([[44, 44], [76, 44], [76, 52], [44, 52]], np.float32)
+    words = [Word(corners, "one", 0.9), Word(corners, "two", 0.6)]
+    one, other = sorted(places(probability, (128, 192), (256, 384), words, Escalation(context=8)), key=lambda place: place.box)
+    assert one.doubt == pytest.approx(0.1 + 0.4)
+    assert other.doubt == pytest.approx(0.75)
+    assert one.area == 14 * 4 * 8 * 4
+
+
+def test_a_place_is_looked_at_again_while_its_doubt_is_worth_its_area():
+    image, scale = photo(dim=(100, 100, 160, 130)), 0.5
+    view = make_view([image], scale)
+    words, probability = BoxReader().inspect(view)
+    (place,) = places(probability[0], (128, 192), (256, 384), words[0], Escalation())
+    worth = place.doubt * image.shape[0] * image.shape[1] / place.area
+    for price, looks in ((0.99 * worth, 2), (1.01 * worth, 1), (float("inf"), 1)):
+        assert len(look_twice(BoxReader(), image, scale, Escalation(price=price)).sizes) == looks
 
 
 boxes = st.tuples(*(st.integers(0, 200) for _ in range(2)), *(st.integers(1, 90) for _ in range(2)))
@@ -147,6 +170,6 @@ def test_commands_look_again_as_the_library_does():
 
 
 def test_rules_out_of_range_are_refused():
-    for wrong in ({"threshold": 0.0}, {"sure": -1.0}, {"largest": 1.5}, {"context": -1}):
+    for wrong in ({"threshold": 0.0}, {"price": -1.0}, {"largest": 1.5}, {"context": -1}):
         with pytest.raises(ConfigError, match="escalation needs"):
             Escalation(**wrong)

@@ -103,7 +103,7 @@ def test_the_trade_off_holds_every_method(spotter, loader, batch):
     table = measure(spotter, loader, SCALES, FlopCost(spotter), rules, "")
     selector = GumbelSelector(SCALES, 0.1, [1.0, 2.0], channels=[4, 4, 4, 4], hidden=8)
     choices = choose(selector, loader, table.names, FlopCost(spotter), 1.0)
-    result = trade_off({"teacher": table, "student": table}, {"student": choices}, "drawn", "small", rules, 50)
+    result = trade_off({"teacher": table, "student": table}, {"student": choices.totals(table)}, "drawn", "small", rules, 50)
     assert [point.gamma for point in result.select("dynamic")] in ([0.1, 0.2], [0.2, 0.1])
     assert len(result.select("static", "teacher")) == len(result.select("static", "student")) == len(SCALES)
     assert result.select("random_mix")

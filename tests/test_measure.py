@@ -70,7 +70,7 @@ def test_tables_of_an_earlier_run_are_not_read_again(photos: Path, monkeypatch: 
 
 def test_a_second_look_stands_beside_fixed_scales(photos: Path):
     checkpoint = make_checkpoint(photos / "student.ckpt")
-    often = ["second_look=true", "escalation.threshold=0.01", "escalation.sure=2", "escalation.largest=1"]
+    often = ["second_look=true", "escalation.threshold=0.01", "escalation.price=0", "escalation.largest=1"]
     measure.run(config(photos, f"ckpt={checkpoint}", *often, engine=None), photos / "out")
     once, twice = (Outcomes.load(photos / "out" / f"outcomes_{name}.npz") for name in ("student", "second_look"))
     np.testing.assert_array_equal(once.matched[:, -1], twice.matched[:, -1])  # the reference is read once

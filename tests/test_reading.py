@@ -66,7 +66,7 @@ def test_several_photos_are_read_as_each_alone(reader, photo, monkeypatch):
     photos = [photo, np.ascontiguousarray(photo[:64]), other, photo]
     sizes = []
     spot = reader.spot
-    monkeypatch.setattr(reader, "spot", lambda references, scale: sizes.append(len(references)) or spot(references, scale))
+    monkeypatch.setattr(reader, "spot", lambda references, *step: sizes.append(len(references)) or spot(references, *step))
     found = reader.read_all(photos, scale=0.5)
     assert sizes == [3, 1]  # those of one size go together
     assert any(reading.words for reading in found)

@@ -21,7 +21,7 @@ def test_every_image_is_read_at_its_own_scale(spotter, batch):
     together = read_at(spotter, SCALES, index, batch)
     for image, k in enumerate(index.tolist()):
         alone = spotter.spot(batch.views[SCALES[k]].select(torch.tensor([image])))[0]
-        assert [word.text for word in together[image]] == [word.text for word in alone]
-        for one, other in zip(together[image], alone, strict=True):
+        assert [word.text for word in together[image].words] == [word.text for word in alone]
+        for one, other in zip(together[image].words, alone, strict=True):
             np.testing.assert_allclose(one.polygon, other.polygon, atol=1e-3)
-    assert any(together)
+    assert any(look.words for look in together)

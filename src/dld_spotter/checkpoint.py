@@ -1,9 +1,10 @@
 """Checkpoints: weights with the configuration and charset they need, loaded without executing anything.
 
 A file holds ``state_dict``, whose names begin with ``teacher.``, ``student.`` or ``selector.``, and ``dld_spotter``, plain
-values: ``format``, ``model`` (configuration of these parts), ``scales``, ``thumbnail`` and, with a selector that has been
-calibrated, ``calibration`` (see :class:`dld_spotter.tradeoff.Calibration`). Lightning's own checkpoints carry the same two
-entries beside their training state.
+values: ``format``, ``model`` (configuration of these parts), ``scales``, ``thumbnail``, and what budgets need: of a calibrated
+selector ``calibration`` (:class:`dld_spotter.tradeoff.Calibration`), or in its place ``ladder``
+(:class:`dld_spotter.tradeoff.Ladder`) with ``escalation`` (:class:`dld_spotter.escalation.Escalation`). Lightning's own
+checkpoints carry the same two entries beside their training state.
 """
 
 from collections.abc import Mapping
@@ -20,8 +21,11 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from dld_spotter.errors import CheckpointError
+from dld_spotter.escalation import Escalation
+from dld_spotter.models.ladder import LadderSelector
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
+from dld_spotter.tradeoff import Ladder
 
 BUNDLED = "bundled"
 FORMAT = 1
@@ -92,7 +96,10 @@ class Checkpoint:
         return self.build(self.reader)
 
     def selector(self) -> Selector | None:
-        """The selector, if there is one."""
+        """The selector, or the ladder of steps in its place, if there is one."""
+        if "ladder" in self.provenance:
+            steps = Ladder.read(self.provenance["ladder"], str(self.path))
+            return LadderSelector(steps, Escalation(**self.provenance["escalation"]))
         return self.build("selector") if "selector" in self.parts() else None
 
 

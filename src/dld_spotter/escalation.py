@@ -1,23 +1,19 @@
 """Escalation: find words in a small view, then look again at full resolution where words may have been missed or misread.
 
 Text covers a few per cent of most photos. The places in doubt are cut out of the reference, packed into one sheet and read
-in a second pass, whose cost follows their area alone.
+in a second pass, whose cost follows their area alone. Needs no torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from math import isinf
 
 import cv2
 import numpy as np
-import torch
-from torch import nn
 
-from dld_spotter.data.views import make_view
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.contours import MAP_STRIDE
-from dld_spotter.models.spotter import Spotter
-from dld_spotter.structures import Look, View, Word
+from dld_spotter.word import Look, Word
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels."""
@@ -30,89 +26,87 @@ class Escalation:
     Args:
         threshold: text probability of the first look from which on a place may hold words; below the detector's own, so
             that it proposes more than it reports.
-        sure: words with at least this score are not looked at again.
+        price: words in doubt that a place must hold per area of the whole image; infinite, and no place is worth it.
         context: pixels of the reference that are shown around a place.
         largest: area of the second look, relative to the reference; where the places need more, the image is read whole.
     """
 
     threshold: float = 0.15
-    sure: float = 0.75
+    price: float = 2.0
     context: int = 12
     largest: float = 0.6
 
     def __post_init__(self) -> None:
-        if not (0 < self.threshold < 1 and self.sure >= 0 and self.context >= 0 and 0 < self.largest <= 1):
+        if not (0 < self.threshold < 1 and self.price >= 0 and self.context >= 0 and 0 < self.largest <= 1):
             raise ConfigError(
-                f"escalation needs 0 < threshold < 1, sure and context of at least 0, 0 < largest <= 1, found {self}"
+                f"escalation needs 0 < threshold < 1, price and context of at least 0, 0 < largest <= 1, found {self}"
             )
 
 
-class Reads(Protocol):
-    """What finds and reads the words of a view."""
-
-    def spot(self, view: View) -> list[list[Word]]:
-        """Find and read the words of B images; polygons in reference pixels."""
-
-
-class SecondLook(nn.Module):
-    """A spotter that looks twice.
+@dataclass(frozen=True)
+class Place:
+    """Where words may have been missed or misread.
 
     Args:
-        spotter: reads both times.
-        rule: when and where it looks again.
+        box: in pixels of the reference.
+        doubt: expected number of words that were not read rightly: of each word there, what its score lacks to 1; where
+            none was read, the highest probability of the text map.
     """
 
-    def __init__(self, spotter: Spotter, rule: Escalation) -> None:
-        super().__init__()
-        self.spotter, self.rule = spotter, rule
+    box: Box
+    doubt: float
 
-    @torch.inference_mode()
-    def looks(self, view: View) -> list[Look]:
-        """Find and read the words of B images, whose reference is in ``view.close``; that itself is read once."""
-        found, probabilities = self.spotter.inspect(view)
-        whole = view.close.sizes.tolist() if view.close else view.sizes.tolist()
-        looks = []
-        for place, (words, size) in enumerate(zip(found, view.sizes.tolist(), strict=True)):
-            once = Look(words, (tuple(size),), len(words))
-            if size == whole[place]:
-                looks.append(once)
-                continue
-            height, width = whole[place]
-            reference = view.close.images[place, :, :height, :width].permute(1, 2, 0).contiguous().cpu().numpy()
-            looks.append(self._again(once, probabilities[place], reference, view.images.device))
-        return looks
+    @property
+    def area(self) -> int:
+        """Pixels of the reference."""
+        left, top, right, bottom = self.box
+        return (right - left) * (bottom - top)
 
-    def spot(self, view: View) -> list[list[Word]]:
-        """Find and read the words of B images; polygons in reference pixels."""
-        return [look.words for look in self.looks(view)]
-
-    def _again(self, first: Look, probability: np.ndarray, reference: np.ndarray, device: torch.device) -> Look:
-        """Look at the places in doubt of a reference ``(H, W, 3)``."""
-        boxes = places(probability, first.sizes[0], reference.shape[:2], first.words, self.rule)
-        if not boxes:
-            return first
-        sheet, corners = pack(reference, boxes)
-        if sheet.shape[0] * sheet.shape[1] > self.rule.largest * reference.shape[0] * reference.shape[1]:
-            sheet, boxes, corners = reference, [(0, 0, reference.shape[1], reference.shape[0])], [(0, 0)]
-        (again,) = self.spotter.spot(make_view([sheet], 1.0, self.spotter.stride).to(device))
-        kept = [word for word in first.words if not any(_holds(box, word.polygon.mean(0)) for box in boxes)]
-        moved = [_back(word, boxes, corners) for word in again]
-        words = kept + [word for word in moved if word is not None]
-        return Look(words, (*first.sizes, sheet.shape[:2]), first.read + len(again))
+    def holds(self, word: Word) -> bool:
+        """Whether the middle of a word lies in it."""
+        return _holds(self.box, word.polygon.mean(0))
 
 
-def look(reader: Reads, view: View) -> list[Look]:
-    """Read B images, once or twice as the reader does: a spotter, one with a second look, or an engine."""
-    if isinstance(reader, SecondLook):
-        return reader.looks(view)
-    sizes = [tuple(size) for size in view.sizes.tolist()]
-    return [Look(words, (size,), len(words)) for words, size in zip(reader.spot(view), sizes, strict=True)]
+def look_again(
+    first: Look,
+    probability: np.ndarray,
+    reference: np.ndarray,
+    rule: Escalation,
+    price: float,
+    read: Callable[[np.ndarray], list[Word]],
+) -> Look:
+    """Read the places that are worth it once more, and replace what was read there.
+
+    Args:
+        first: what was read in a smaller view.
+        probability: ``(h, w)`` text map of that view, padding included.
+        reference: ``(H, W, 3)`` uint8.
+        rule: see :class:`Escalation`.
+        price: in place of the rule's own.
+        read: finds and reads the words of an image at full resolution.
+    """
+    if isinf(price):
+        return first
+    whole = reference.shape[0] * reference.shape[1]
+    found = places(probability, first.sizes[0], reference.shape[:2], first.words, rule)
+    worth = [place for place in found if place.doubt * whole >= price * place.area]
+    if not worth:
+        return first
+    sheet, corners = pack(reference, [place.box for place in worth])
+    if sheet.shape[0] * sheet.shape[1] > rule.largest * whole:
+        again = read(reference)
+        return Look(again, (*first.sizes, reference.shape[:2]), first.read + len(again))
+    again = read(sheet)
+    kept = [word for word in first.words if not any(place.holds(word) for place in worth)]
+    moved = [back(word, worth, corners) for word in again]
+    words = kept + [word for word in moved if word is not None]
+    return Look(words, (*first.sizes, sheet.shape[:2]), first.read + len(again))
 
 
 def places(
     probability: np.ndarray, size: Sequence[int], whole: Sequence[int], words: Sequence[Word], rule: Escalation
-) -> list[Box]:
-    """Boxes in pixels of the reference, apart from each other, that are to be looked at again.
+) -> list[Place]:
+    """Everywhere that words may be, apart from each other.
 
     Args:
         probability: ``(H/2, W/2)`` text map of the first look, padding included.
@@ -122,16 +116,22 @@ def places(
         rule: see :class:`Escalation`.
     """
     rows, columns = (-(-side // MAP_STRIDE) for side in size)
-    mask = (probability[:rows, :columns] > rule.threshold).astype(np.uint8)
+    probability = probability[:rows, :columns]
+    mask = (probability > rule.threshold).astype(np.uint8)
     grow = np.array([whole[1] / size[1], whole[0] / size[0]]) * MAP_STRIDE
     reach = np.ceil(rule.context / grow).astype(int)
     mask = cv2.dilate(mask, np.ones((2 * reach[1] + 1, 2 * reach[0] + 1), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    boxes = [(x, y, x + w, y + h) for x, y, w, h in stats[1:count, :4].tolist()]
-    scaled = np.array(boxes).reshape(-1, 2, 2) * grow
-    ends = np.minimum(np.ceil(scaled[:, 1]), whole[::-1])
-    apart = _merge([tuple(box) for box in np.concatenate([np.floor(scaled[:, 0]), ends], axis=1).astype(int).tolist()])
-    return [box for box in apart if not _sure(box, words, rule.sure)]
+    cells = _merge([(x, y, x + w, y + h) for x, y, w, h in stats[1:count, :4].tolist()])
+    found = []
+    for left, top, right, bottom in cells:
+        start = np.floor(np.array([left, top]) * grow)
+        end = np.minimum(np.ceil(np.array([right, bottom]) * grow), whole[::-1])
+        box = tuple(np.concatenate([start, end]).astype(int).tolist())
+        lacking = [1 - word.score for word in words if _holds(box, word.polygon.mean(0))]
+        doubt = sum(lacking) if lacking else float(probability[top:bottom, left:right].max())
+        found.append(Place(box, doubt))
+    return found
 
 
 def pack(image: np.ndarray, boxes: Sequence[Box]) -> tuple[np.ndarray, list[tuple[int, int]]]:
@@ -156,6 +156,16 @@ def pack(image: np.ndarray, boxes: Sequence[Box]) -> tuple[np.ndarray, list[tupl
     return sheet, corners
 
 
+def back(word: Word, cut: Sequence[Place], corners: Sequence[tuple[int, int]]) -> Word | None:
+    """Bring a word from the sheet back to the reference; None where it lies in no cut-out."""
+    middle = word.polygon.mean(0)
+    for place, (x, y) in zip(cut, corners, strict=True):
+        left, top, right, bottom = place.box
+        if _holds((x, y, x + right - left, y + bottom - top), middle):
+            return Word(word.polygon + np.array([left - x, top - y], np.float32), word.text, word.score)
+    return None
+
+
 def _merge(boxes: Sequence[Box]) -> list[Box]:
     """Join boxes that overlap until none do."""
     joined: list[Box] = []
@@ -171,20 +181,5 @@ def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _sure(box: Box, words: Sequence[Word], least: float) -> bool:
-    """Whether words were read in a box, and all of them surely."""
-    scores = [word.score for word in words if _holds(box, word.polygon.mean(0))]
-    return bool(scores) and min(scores) >= least
-
-
 def _holds(box: Box, point: np.ndarray) -> bool:
     return box[0] <= point[0] < box[2] and box[1] <= point[1] < box[3]
-
-
-def _back(word: Word, boxes: Sequence[Box], corners: Sequence[tuple[int, int]]) -> Word | None:
-    """Bring a word from the sheet back to the reference; None where it lies in no cut-out."""
-    middle = word.polygon.mean(0)
-    for (left, top, right, bottom), (x, y) in zip(boxes, corners, strict=True):
-        if _holds((x, y, x + right - left, y + bottom - top), middle):
-            return Word(word.polygon + np.array([left - x, top - y], np.float32), word.text, word.score)
-    return None

@@ -47,7 +47,7 @@ def run(config: DictConfig, folder: Path) -> None:
     loader = assembly.build_test_loader(config, config.images)
     plan = plan_for(request, config.allocation, reader, loader)
     point, words = score_at(
-        reader.spotter,
+        reader.reader,
         selector,
         request.gamma,
         loader,

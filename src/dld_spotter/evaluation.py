@@ -16,13 +16,13 @@ from torch.utils.data import DataLoader
 from dld_spotter.cost import AreaCost, CostModel, FlopCost, selector_gflops
 from dld_spotter.engines.engine import Engine
 from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.escalation import SecondLook, look
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import ImageCounts, score_image
 from dld_spotter.metrics.protocols import check_task, find_protocol
 from dld_spotter.models.selector import FixedScale, Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.routing import read_at
+from dld_spotter.second_look import SecondLook, look
 from dld_spotter.spending import Spending
 from dld_spotter.structures import Look, SpottingBatch, TextInstances, Word
 from dld_spotter.tradeoff import (
@@ -32,7 +32,6 @@ from dld_spotter.tradeoff import (
     Point,
     TradeOff,
     cost_grid,
-    dynamic_point,
     mix_points,
     oracle_points,
     resample,
@@ -118,6 +117,11 @@ def _read(
     ]
 
 
+def spotter_of(reader: Spotter | SecondLook) -> Spotter:
+    """What reads, however often it looks."""
+    return reader.spotter if isinstance(reader, SecondLook) else reader
+
+
 def charge(found: Look, cost: CostModel) -> float:
     """What the looks at an image and the reading of its words cost."""
     first, *more = found.sizes
@@ -158,9 +162,34 @@ def choose(selector: Selector, loader: DataLoader, names: Sequence[str], flops: 
     return Choices(selector.gammas, np.array([chosen[name] for name in names]).T, overhead)
 
 
+def climb(reader: SecondLook, selector: Selector, loader: DataLoader, rules: Rules) -> dict[float, np.ndarray]:
+    """Read every image once at each of the selector's cost weights, at the scale and the price of a second look it names.
+
+    Returns:
+        cost weight -> measures ``(N, 6)``, as :meth:`Choices.totals` has them.
+    """
+    device, flops = _get_ready(reader), FlopCost(spotter_of(reader))
+    rows: dict[str, list[list[float]]] = {}
+    for batch in track(loader, description="reading step by step"):
+        sizes = batch.views[1.0].sizes
+        costs = flops.relative(sizes, selector.scales)
+        for gamma in selector.gammas:
+            (k,) = set(selector.choose(batch.thumbnails, sizes, costs, gamma).tolist())
+            view, price = batch.view(selector.scales[k]).to(device), selector.price(gamma)
+            start = time.perf_counter()
+            looks = look(reader, view, price)
+            seconds = (time.perf_counter() - start) / len(batch)
+            for i, (name, found) in enumerate(zip(batch.names, looks, strict=True)):
+                spent, full = charge(found, flops), flops.cost(*sizes[i].tolist(), found.read)
+                row = [*rules.count(name, batch.instances[i], found.words), spent / full, spent, seconds]
+                if len(rows.setdefault(name, [])) < len(selector.gammas):  # a damaged file's place is taken by another
+                    rows[name].append(row)
+    return dict(zip(selector.gammas, np.moveaxis(np.array(list(rows.values()), float), 1, 0), strict=True))
+
+
 @torch.inference_mode()
 def score_at(
-    spotter: Spotter,
+    reader: Spotter | SecondLook,
     selector: Selector,
     gamma: float | None,
     loader: DataLoader,
@@ -172,8 +201,8 @@ def score_at(
     """Read every image once, at the scale that the selector chooses for a cost weight, a budget or a plan.
 
     Args:
-        spotter: reads.
-        selector: chooses.
+        reader: reads.
+        selector: chooses, and where it knows a second look, the price of that.
         gamma: the cost weight; None takes the selector's middle one.
         loader: the test images, with a view per scale.
         rules: how words are counted.
@@ -184,9 +213,9 @@ def score_at(
     Returns:
         the point of the trade-off, and per image its words in pixels of the original image.
     """
-    device = _get_ready(spotter)
+    device = _get_ready(reader)
     _get_ready(selector)
-    flops, own, rows, read = FlopCost(spotter), 0.0, [], {}
+    flops, own, rows, read = FlopCost(spotter_of(reader)), 0.0, [], {}
     for batch in track(loader, description="reading"):
         start = time.perf_counter()
         batch = batch.to(device)
@@ -198,20 +227,19 @@ def score_at(
             index = torch.tensor([plan[name] for name in batch.names], device=device)
         else:
             index = selector.choose(batch.thumbnails, sizes, flops.relative(sizes, selector.scales), weight)
-        found = read_at(spotter, selector.scales, index, batch)
+        looks = read_at(reader, selector.scales, index, batch, selector.price(weight))
         seconds = (time.perf_counter() - start) / len(batch)
         own = own or selector_gflops(selector, batch.thumbnails.shape[-1])
-        for i, (name, words) in enumerate(zip(batch.names, found, strict=True)):
+        for i, (name, found) in enumerate(zip(batch.names, looks, strict=True)):
             if name in read:
                 continue
-            scale = selector.scales[int(index[i])]
-            spent = flops.cost(*batch.views[scale].sizes[i].tolist(), len(words)) + own
-            full = flops.cost(*batch.views[1.0].sizes[i].tolist(), len(words))
-            rows.append([*rules.count(name, batch.instances[i], words), spent / full, spent, seconds])
+            spent = charge(found, flops) + own
+            full = flops.cost(*batch.views[1.0].sizes[i].tolist(), found.read)
+            rows.append([*rules.count(name, batch.instances[i], found.words), spent / full, spent, seconds])
             if spending is not None:
                 spending.record(*rows[-1][-3:])
             grow = (batch.original_sizes[i] / batch.views[1.0].sizes[i]).flip(0).cpu().numpy()
-            read[name] = [Word(word.polygon * grow, word.text, word.score) for word in words]
+            read[name] = [Word(word.polygon * grow, word.text, word.score) for word in found.words]
     fixed = selector.scales[int(index[0])] if isinstance(selector, FixedScale) else None
     method = "dynamic" if fixed is None else "static"
     if fixed is None and spending is None and plan is None:
@@ -224,7 +252,7 @@ def score_at(
 
 def trade_off(
     tables: Mapping[str, Outcomes],
-    choices: Mapping[str, Choices],
+    dynamic: Mapping[str, Mapping[float, np.ndarray]],
     dataset: str,
     spotter: str,
     rules: Rules,
@@ -234,7 +262,8 @@ def trade_off(
 
     Args:
         tables: model -> its outcomes on the same images; static points of each.
-        choices: model -> what its selector chose; dynamic points, with random mix and oracle of the same table.
+        dynamic: model -> cost weight -> measures ``(N, 6)`` of its images; dynamic points, with random mix and oracle of its
+            table.
         dataset: name of the data set.
         spotter: name of the spotter.
         rules: how words were counted.
@@ -245,10 +274,9 @@ def trade_off(
     points: list[Point] = []
     for model, outcomes in tables.items():
         points += static_points(outcomes, model, drawn)
-    for model, chosen in choices.items():
+    for model, spent in dynamic.items():
         outcomes = tables[model]
-        for gamma, index in zip(chosen.gammas, chosen.index, strict=True):
-            points.append(dynamic_point(outcomes, model, index, drawn, chosen.overhead, gamma=gamma))
+        points += [Point.of("dynamic", model, totals, drawn, gamma=gamma) for gamma, totals in spent.items()]
         grid = cost_grid(outcomes)
         points += mix_points(outcomes, model, grid, drawn) + oracle_points(outcomes, model, grid, drawn)
     return TradeOff(dataset, rules.protocol, rules.task, rules.lexicon_name, images, spotter, commit(), tuple(points))

@@ -22,10 +22,11 @@ from dld_spotter.entry import entry_point
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.graphs import export_selector, export_spotter, quantize
 from dld_spotter.metrics.matching import Hmean, score_image
+from dld_spotter.models.ladder import LadderSelector
 from dld_spotter.onnx import DETECTOR, FORMAT, META, RECOGNIZER, OnnxSpotter, read_meta
 from dld_spotter.parity import LEAST, Agreement
 from dld_spotter.photo_reader import PhotoReader, Reading
-from dld_spotter.reading import DynamicSpotter
+from dld_spotter.reading import DynamicSpotter, reader_of
 from dld_spotter.structures import Sample
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -76,7 +77,7 @@ def export(config: DictConfig) -> None:
         raise ConfigError(f"images={config.images} must be at least 1: without any the graphs cannot be compared with torch")
     folder, console = Path(config.out), Console(stderr=True)
     checkpoint = load_checkpoint(config.ckpt)
-    reader = DynamicSpotter(checkpoint.spotter(), checkpoint.selector(), checkpoint.provenance["thumbnail"], device="cpu")
+    reader = reader_of(checkpoint, device="cpu")
     with console.status("writing graphs"):
         write(checkpoint, reader, folder)
     renderer = SceneRenderer(config.seed, SceneLayout(480, 640))
@@ -99,7 +100,11 @@ def write(checkpoint: Checkpoint, reader: DynamicSpotter, folder: Path) -> None:
     """Write the graphs in single precision and ``meta.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     export_spotter(reader.spotter, folder)
-    rule = None if reader.selector is None else export_selector(reader.selector, reader.thumbnail, folder)
+    selector = reader.selector
+    if isinstance(selector, LadderSelector):  # its steps lie in the provenance, without a graph
+        rule = {"rule": "steps", "scales": list(selector.scales), "gammas": list(selector.gammas)}
+    else:
+        rule = None if selector is None else export_selector(selector, reader.thumbnail, folder)
     meta = describe(checkpoint, reader) | {"selector": rule, "quantized": None}
     write_meta(folder, meta)
 

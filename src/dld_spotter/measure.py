@@ -17,11 +17,12 @@ from dld_spotter.cost import selector_gflops
 from dld_spotter.engines.engine import Engine
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError
-from dld_spotter.escalation import SecondLook
 from dld_spotter.evaluation import Reader, Rules
+from dld_spotter.models.ladder import LadderSelector
 from dld_spotter.models.selector import Selector
 from dld_spotter.reading import usable_device
 from dld_spotter.report import report, stage_table
+from dld_spotter.second_look import SecondLook
 from dld_spotter.tradeoff import Outcomes
 
 READERS = ("teacher", "student")
@@ -126,7 +127,11 @@ def models_of(config: DictConfig) -> tuple[dict[str, Reader], Selector | None]:
     if config.second_look:
         models[TWICE] = SecondLook(models[checkpoint.reader], assembly.create(config.escalation))
     selector = checkpoint.selector() if "student" in models else None
-    if selector is not None and list(selector.scales) != assembly.candidate_scales(config):
+    foreign = set(selector.scales) - set(assembly.candidate_scales(config)) if selector else set()
+    if isinstance(selector, LadderSelector) and foreign:
+        rich.print(f"no dynamic points: its steps begin at the scales {list(selector.scales)} as well")
+        selector = None
+    elif selector is not None and list(selector.scales) != assembly.candidate_scales(config):
         rich.print(f"no dynamic points: the selector chooses among the scales {list(selector.scales)}")
         selector = None
     return models, selector.to(device) if selector else None

@@ -275,7 +275,7 @@ class DLDModule(StageModule):
         sizes = batch.views[1.0].sizes
         costs = self.cost_model.relative(sizes, self.selector.scales)
         index = self.selector.choose(batch.thumbnails, sizes, costs)
-        words = read_at(self.student, self.selector.scales, index, batch)
+        words = [look.words for look in read_at(self.student, self.selector.scales, index, batch)]
         self.score(words, batch, self.selector.gammas[self.selector.head()] * costs.gather(1, index[:, None])[:, 0])
 
 

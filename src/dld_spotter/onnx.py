@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ from dld_spotter.charset import Charset
 from dld_spotter.data.photos import ReferenceSize, scaled_size
 from dld_spotter.data.resizing import resize
 from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.escalation import Escalation, look_again
 from dld_spotter.models.contours import TextMapDecoder
 from dld_spotter.photo_reader import PhotoReader
-from dld_spotter.tradeoff import Calibration
+from dld_spotter.tradeoff import Calibration, Ladder
 from dld_spotter.word import Look, Word
 
 if TYPE_CHECKING:
@@ -34,11 +36,14 @@ class OnnxSpotter(PhotoReader):
         reference: rule for the reference resolution; the longest side is limited, so that large photos stay affordable.
         threads: threads of ONNX Runtime; None for one per core.
         providers: where ONNX Runtime computes, best first, such as ``CUDAExecutionProvider``.
+        escalation: when and where to look again; None leaves it to the selector, of which most know one look alone.
 
     Raises:
         CheckpointError: a file is missing, damaged, or of another format.
         ConfigError: ONNX Runtime is not installed.
     """
+
+    ladder: Ladder | None = None
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class OnnxSpotter(PhotoReader):
         reference: ReferenceSize | None = None,
         threads: int | None = None,
         providers: tuple[str, ...] = ("CPUExecutionProvider",),
+        escalation: Escalation | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.meta = read_meta(self.folder)
@@ -55,11 +61,18 @@ class OnnxSpotter(PhotoReader):
         self.has_selector = self.meta["selector"] is not None
         self.selector_gflops = self.meta["gflops"]["selector"]
         self.threads, self.providers = threads, providers
-        if known := self.meta["provenance"]["training"].get("calibration"):
-            self.calibration = Calibration.read(known, str(self.folder / META))
+        training, origin = self.meta["provenance"]["training"], str(self.folder / META)
+        self.rule = escalation or Escalation(**training.get("escalation", {}))
+        self.price = escalation.price if escalation else inf
+        if "ladder" in training:
+            self.ladder = Ladder.read(training["ladder"], origin)
+            self.calibration = self.ladder.calibration
+        elif "calibration" in training:
+            self.calibration = Calibration.read(training["calibration"], origin)
         self._detector = _open(self.folder / DETECTOR, threads, providers)
         self._recognizer = _open(self.folder / RECOGNIZER, threads, providers)
-        self._selector = _open(self.folder / SELECTOR, threads, providers) if self.has_selector else None
+        learned = self.has_selector and self.ladder is None
+        self._selector = _open(self.folder / SELECTOR, threads, providers) if learned else None
 
     def check_gamma(self, gamma: float) -> None:
         """See :meth:`PhotoReader.check_gamma`."""
@@ -79,6 +92,8 @@ class OnnxSpotter(PhotoReader):
 
     def choose(self, reference: np.ndarray, gamma: float | None = None) -> float:
         """See :meth:`PhotoReader.choose`."""
+        if self.ladder is not None:
+            return self.ladder.at(self._weight(gamma)).scale
         rule = self.meta["selector"]
         side = self.meta["thumbnail"]
         thumbnail = _planes([self.resize(reference, side, side)], side, side)
@@ -89,16 +104,30 @@ class OnnxSpotter(PhotoReader):
         else:
             height, width = reference.shape[:2]
             costs = np.array([self.gflops(*scaled_size(height, width, scale), 0) for scale in rule["scales"]])
-            weight = rule["gammas"][self._head(None)] if gamma is None else gamma
-            index = (losses[0] + weight * costs / self.gflops(height, width, 0)).argmin()
+            index = (losses[0] + self._weight(gamma) * costs / self.gflops(height, width, 0)).argmin()
         return rule["scales"][int(index)]
 
-    def spot(self, references: Sequence[np.ndarray], scale: float) -> list[Look]:
+    def price_for(self, gamma: float | None = None) -> float:
+        """See :meth:`PhotoReader.price_for`."""
+        return inf if self.ladder is None else self.ladder.at(self._weight(gamma)).price
+
+    def spot(self, references: Sequence[np.ndarray], scale: float, price: float = inf) -> list[Look]:
         """See :meth:`PhotoReader.spot`."""
         size = scaled_size(*references[0].shape[:2], scale)
-        return [Look(words, (size,), len(words)) for words in self._spot(references, size)]
+        found, text = self._inspect(references, size)
+        looks = [Look(words, (size,), len(words)) for words in found]
+        if size == references[0].shape[:2]:
+            return looks
+        return [
+            look_again(look, probability, reference, self.rule, price, self._read)
+            for look, probability, reference in zip(looks, text, references, strict=True)
+        ]
 
-    def _spot(self, references: Sequence[np.ndarray], size: tuple[int, int]) -> list[list[Word]]:
+    def _read(self, image: np.ndarray) -> list[Word]:
+        return self._inspect([image], image.shape[:2])[0][0]
+
+    def _inspect(self, references: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[list[list[Word]], np.ndarray]:
+        """Words of images of one size, and the text map they were found in."""
         whole = references[0].shape[:2]
         images = self._batch_of([self.resize(reference, *size) for reference in references])
         text, *pyramid = self._detector.run(None, {"images": images})
@@ -106,7 +135,7 @@ class OnnxSpotter(PhotoReader):
         words: list[list[Word]] = [[] for _ in references]
         sides, sureness = (np.concatenate(parts) for parts in zip(*found, strict=True))
         if not len(sides):
-            return words
+            return words, text
         reference_sides = sides / np.array([size[1] / whole[1], size[0] / whole[0]], np.float32)
         image_index = np.repeat(np.arange(len(found)), [len(scores) for _, scores in found])
         close_up = self.meta["close_up"] and size != whole
@@ -118,10 +147,10 @@ class OnnxSpotter(PhotoReader):
         }
         labels, scores = self._recognizer.run(["labels", "scores"], inputs)
         for place, indices, side, score in zip(image_index, labels.tolist(), reference_sides, scores * sureness, strict=True):
-            text = self.charset.decode(indices)
-            if text and score >= self.meta["min_score"]:
-                words[place].append(Word(np.concatenate([side[0], side[1, ::-1]]), text, float(score)))
-        return words
+            written = self.charset.decode(indices)
+            if written and score >= self.meta["min_score"]:
+                words[place].append(Word(np.concatenate([side[0], side[1, ::-1]]), written, float(score)))
+        return words, text
 
     def gflops(self, height: int, width: int, words: int) -> float:
         """See :meth:`PhotoReader.gflops`; those of convolutions follow the number of pixels."""
@@ -133,6 +162,10 @@ class OnnxSpotter(PhotoReader):
         """Lay images ``(H, W, 3)`` of one size at the top left of zeros ``(B, 3, H', W')``, multiples of the stride."""
         stride = self.meta["stride"]
         return _planes(images, *(-(-side // stride) * stride for side in images[0].shape[:2]))
+
+    def _weight(self, gamma: float | None) -> float:
+        """The cost weight, by default the middle one."""
+        return self.meta["selector"]["gammas"][self._head(None)] if gamma is None else gamma
 
     def _head(self, gamma: float | None) -> int:
         """Which of the selector's decisions belongs to a cost weight, by default the middle one."""

@@ -5,9 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from math import inf, prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -17,10 +16,8 @@ from dld_spotter.errors import ConfigError
 from dld_spotter.heap import PIXELS, give_back
 from dld_spotter.latency import Line, known_line, measure_line
 from dld_spotter.spending import Request, Spending
+from dld_spotter.tradeoff import Calibration, Step
 from dld_spotter.word import Look, Word
-
-if TYPE_CHECKING:
-    from dld_spotter.tradeoff import Calibration
 
 
 @dataclass(frozen=True)
@@ -54,12 +51,14 @@ class PhotoReader(ABC):
         has_selector: whether it can choose; else it reads at 1.0 unless a scale is given.
         selector_gflops: GFLOP of one choice.
         calibration: what the selector's cost weights spend; None where nobody has looked, and budgets cannot be asked for.
+        price: of a second look at every image, see :class:`dld_spotter.escalation.Escalation`; infinite for one look.
     """
 
     reference: ReferenceSize
     has_selector: bool
     selector_gflops: float
-    calibration: "Calibration | None" = None
+    calibration: Calibration | None = None
+    price: float = inf
     _pixels = 0
     """Read since memory was given back."""
 
@@ -112,29 +111,29 @@ class PhotoReader(ABC):
         pixels = [to_array(image) for image in images]
         start = time.perf_counter()
         references = [self.resize(image, *self.reference(*image.shape[:2])) for image in pixels]
-        scales = [self._scale_for(reference, request, spending) for reference in references]
-        alike: dict[tuple[float, tuple[int, ...]], list[int]] = {}
-        for place, (reference, chosen) in enumerate(zip(references, scales, strict=True)):
-            alike.setdefault((chosen, reference.shape), []).append(place)
+        steps = [self._step_for(reference, request, spending) for reference in references]
+        alike: dict[tuple[Step, tuple[int, ...]], list[int]] = {}
+        for place, (reference, step) in enumerate(zip(references, steps, strict=True)):
+            alike.setdefault((step, reference.shape), []).append(place)
         found: dict[int, Look] = {}
-        for (chosen, _), places in alike.items():
-            found |= zip(places, self.spot([references[place] for place in places], chosen), strict=True)
+        for (step, _), places in alike.items():
+            found |= zip(places, self.spot([references[place] for place in places], step.scale, step.price), strict=True)
         seconds = (time.perf_counter() - start) / max(len(pixels), 1)
         choosing = self.selector_gflops if scale is None and self.has_selector else 0.0
         readings = []
-        for place, (image, reference, chosen) in enumerate(zip(pixels, references, scales, strict=True)):
-            readings.append(self._reading(image, reference, chosen, found[place], choosing, seconds))
+        for place, (image, reference, step) in enumerate(zip(pixels, references, steps, strict=True)):
+            readings.append(self._reading(image, reference, step.scale, found[place], choosing, seconds))
             if spending is not None:
                 spending.record(readings[-1].relative_cost, readings[-1].gflops, seconds)
         self._tidy(readings, references)
         return readings
 
-    def _scale_for(self, reference: np.ndarray, request: Request, spending: Spending | None) -> float:
-        """The scale that was asked for, or that the selector chooses."""
+    def _step_for(self, reference: np.ndarray, request: Request, spending: Spending | None) -> Step:
+        """The scale that was asked for, or what the selector chooses."""
         if request.scale is not None or not self.has_selector:
-            return 1.0 if request.scale is None else float(request.scale)
+            return Step(1.0 if request.scale is None else float(request.scale), self.price)
         weight = request.gamma if spending is None else spending.gamma(self.gflops(*reference.shape[:2], 0))
-        return self.choose(reference, weight)
+        return Step(self.choose(reference, weight), min(self.price, self.price_for(weight)))
 
     def _reading(
         self, image: np.ndarray, reference: np.ndarray, scale: float, look: Look, choosing: float, seconds: float
@@ -214,12 +213,16 @@ class PhotoReader(ABC):
         """Resize ``(H, W, 3)`` uint8, bilinear and anti-aliased."""
 
     @abstractmethod
+    def price_for(self, gamma: float | None = None) -> float:
+        """Price of the second look that the selector asks for; infinite where it knows one look alone."""
+
+    @abstractmethod
     def choose(self, reference: np.ndarray, gamma: float | None = None) -> float:
         """Scale that the selector chooses for a reference image ``(H, W, 3)``."""
 
     @abstractmethod
-    def spot(self, references: Sequence[np.ndarray], scale: float) -> list[Look]:
-        """Read reference images ``(H, W, 3)`` of one size at a scale."""
+    def spot(self, references: Sequence[np.ndarray], scale: float, price: float = inf) -> list[Look]:
+        """Read reference images ``(H, W, 3)`` of one size at a scale, and places in doubt once more at a price."""
 
     @abstractmethod
     def gflops(self, height: int, width: int, words: int) -> float:

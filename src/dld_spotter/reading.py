@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from dld_spotter.cost import FlopCost, identify, selector_gflops
 from dld_spotter.data.photos import ReferenceSize, to_array
 from dld_spotter.data.views import make_thumbnails, make_view, resize
 from dld_spotter.errors import ConfigError
-from dld_spotter.escalation import Escalation, SecondLook, look
+from dld_spotter.escalation import Escalation
+from dld_spotter.models.ladder import LadderSelector
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.photo_reader import PhotoReader, Reading
+from dld_spotter.second_look import SecondLook, look
 from dld_spotter.tradeoff import Calibration
 from dld_spotter.word import Look
 
@@ -32,7 +35,7 @@ class DynamicSpotter(PhotoReader):
         reference: rule for the reference resolution; the longest side is limited, so that large photos stay affordable.
         device: where to read; None takes the GPU where there is one.
         calibration: what the selector's cost weights spend; None where budgets are not asked for.
-        escalation: when and where to look again; None for one look.
+        escalation: when and where to look again; None leaves it to the selector, of which most know one look alone.
     """
 
     def __init__(
@@ -47,7 +50,9 @@ class DynamicSpotter(PhotoReader):
     ) -> None:
         self.device = usable_device(device)
         self.spotter = spotter.eval().to(self.device)
-        self.reader = SecondLook(self.spotter, escalation) if escalation else self.spotter
+        own = selector.escalation if isinstance(selector, LadderSelector) else Escalation()
+        self.reader = SecondLook(self.spotter, escalation or own)
+        self.price = escalation.price if escalation else inf
         self.selector = selector.eval().to(self.device) if selector else None
         self.thumbnail = thumbnail
         self.reference = reference or ReferenceSize(long=1280)
@@ -68,10 +73,14 @@ class DynamicSpotter(PhotoReader):
         """See :meth:`PhotoReader.resize`."""
         return resize(image, height, width)
 
-    def spot(self, references: Sequence[np.ndarray], scale: float) -> list[Look]:
+    def price_for(self, gamma: float | None = None) -> float:
+        """See :meth:`PhotoReader.price_for`."""
+        return self.selector.price(gamma)
+
+    def spot(self, references: Sequence[np.ndarray], scale: float, price: float = inf) -> list[Look]:
         """See :meth:`PhotoReader.spot`."""
         view, close = (make_view(references, size, self.spotter.stride) for size in (scale, 1.0))
-        return look(self.reader, replace(view, close=close).to(self.device))
+        return look(self.reader, replace(view, close=close).to(self.device), price)
 
     def gflops(self, height: int, width: int, words: int) -> float:
         """See :meth:`PhotoReader.gflops`."""
@@ -122,5 +131,9 @@ def reader_of(
 ) -> DynamicSpotter:
     """Build the reader that a checkpoint holds."""
     facts = content.provenance
-    known = Calibration.read(facts["calibration"], str(content.path)) if "calibration" in facts else None
-    return DynamicSpotter(content.spotter(), content.selector(), facts["thumbnail"], reference, device, known, escalation)
+    selector = content.selector()
+    if isinstance(selector, LadderSelector):
+        known = selector.ladder.calibration
+    else:
+        known = Calibration.read(facts["calibration"], str(content.path)) if "calibration" in facts else None
+    return DynamicSpotter(content.spotter(), selector, facts["thumbnail"], reference, device, known, escalation)

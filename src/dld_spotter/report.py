@@ -15,10 +15,11 @@ from dld_spotter.cost import AreaCost, CostModel, FlopCost
 from dld_spotter.data.dataset import report_damage
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.engines.engine import Engine
-from dld_spotter.escalation import SecondLook
-from dld_spotter.evaluation import Reader, Rules, choose, measure, trade_off
+from dld_spotter.evaluation import Reader, Rules, choose, climb, measure, spotter_of, trade_off
+from dld_spotter.models.ladder import LadderSelector
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
+from dld_spotter.second_look import SecondLook
 from dld_spotter.tradeoff import (
     Outcomes,
     compare,
@@ -69,17 +70,21 @@ def report(
             tables[name] = measure(reader, loader, scales, cost_of(reader), rules, f"reading with the {name}")
         tables[name].save(folder / f"outcomes_{name}.npz")  # at once: the next one may take long
     report_damage([loader.dataset])
-    choices = {}
+    dynamic = {}
     if selector is not None:
         outcomes = tables["student"]
         full = outcomes.gflops[:, outcomes.scales.index(1.0)]
-        choices["student"] = choose(selector, loader, outcomes.names, FlopCost(readers["student"]), float(full.mean()))
-    result = trade_off(tables, choices, dataset, describe(next(iter(readers.values()))), rules, resamples)
+        flops = FlopCost(readers["student"])
+        if isinstance(selector, LadderSelector):
+            dynamic["student"] = climb(SecondLook(readers["student"], selector.escalation), selector, loader, rules)
+        else:
+            dynamic["student"] = choose(selector, loader, outcomes.names, flops, float(full.mean())).totals(outcomes)
+    result = trade_off(tables, dynamic, dataset, describe(next(iter(readers.values()))), rules, resamples)
     result.write(folder / "tradeoff.json")
     plot(result.points, folder / "tradeoff.png", f"{dataset}: {result.images} images, {rules.task.replace('_', ' ')}")
     rich.print(table(result.select("static") + result.select("dynamic")))
-    if choices:
-        rows = compare(tables.get("teacher", tables["student"]), tables["student"], choices["student"], resamples)
+    if dynamic:
+        rows = compare(tables.get("teacher", tables["student"]), tables["student"], dynamic["student"], resamples)
         write_json(folder / "comparison.json", [asdict(row) for row in rows])
         rich.print(comparison_table(rows))
     if again is not None:
@@ -91,7 +96,7 @@ def cost_of(reader: Reader) -> CostModel:
     """GFLOP of a spotter; pixels of an engine, whose FLOPs nobody knows."""
     if isinstance(reader, Engine):
         return AreaCost(reader)
-    return FlopCost(reader.spotter if isinstance(reader, SecondLook) else reader)
+    return FlopCost(spotter_of(reader))
 
 
 def describe(reader: Reader) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from dld_spotter.models.spotter import Spotter
-from dld_spotter.structures import SpottingBatch, Word
+from dld_spotter.second_look import Reads, look
+from dld_spotter.structures import Look, SpottingBatch
 
 
 def same_scale(index: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -21,10 +21,19 @@ def same_scale(index: Tensor) -> Iterator[tuple[int, Tensor]]:
             images = images[size:]
 
 
-def read_at(spotter: Spotter, scales: Sequence[float], index: Tensor, batch: SpottingBatch) -> list[list[Word]]:
-    """Read every image at its own scale; ``index`` ``(B,)`` points into ``scales``, polygons are in reference pixels."""
-    words: list[list[Word]] = [[] for _ in batch.names]
+def read_at(
+    reader: Reads, scales: Sequence[float], index: Tensor, batch: SpottingBatch, price: float | None = None
+) -> list[Look]:
+    """Read every image at its own scale, polygons in reference pixels.
+
+    Args:
+        reader: reads.
+        scales: the scales.
+        index: ``(B,)`` points into them.
+        batch: the images.
+        price: of a second look, for readers that know one.
+    """
+    looks: dict[int, Look] = {}
     for k, images in same_scale(index):
-        for i, found in zip(images.tolist(), spotter.spot(batch.view(scales[k]).select(images)), strict=True):
-            words[i] = found
-    return words
+        looks |= zip(images.tolist(), look(reader, batch.view(scales[k]).select(images), price), strict=True)
+    return [looks[i] for i in range(len(batch))]

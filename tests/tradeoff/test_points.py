@@ -9,10 +9,11 @@ from rich.console import Console
 
 from dld_spotter.errors import DataError
 from dld_spotter.tradeoff import (
+    Choices,
     Overhead,
+    Point,
     TradeOff,
     cost_grid,
-    dynamic_point,
     mix_points,
     oracle_points,
     plot,
@@ -25,9 +26,10 @@ from dld_spotter.tradeoff import (
 @pytest.fixture
 def trade_off(worked):
     resamples = resample(2, 50)
+    spent = Choices((0.1,), np.array([[1, 0]]), Overhead(0.01, 0.1, 0.001)).totals(worked)
     points = [
         *static_points(worked, "student", resamples),
-        dynamic_point(worked, "student", np.array([1, 0]), resamples, Overhead(0.01, 0.1, 0.001), gamma=0.1),
+        *(Point.of("dynamic", "student", totals, resamples, gamma=gamma) for gamma, totals in spent.items()),
         *mix_points(worked, "student", [0.625], resamples),
         *oracle_points(worked, "student", [0.625], resamples),
     ]

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from math import log2
+from math import inf, log2
 
 import torch
 import torch.nn.functional as F
@@ -63,6 +63,10 @@ class Selector(nn.Module, ABC):
     def check(self, gamma: float) -> None:
         """Raise ConfigError if the selector cannot decide for this cost weight."""
         self.head(gamma)
+
+    def price(self, gamma: float | None = None) -> float:
+        """Price of a second look at this cost weight; infinite for selectors that know one look alone."""
+        return inf
 
     def choose(self, thumbnails: Tensor, sizes: Tensor, costs: Tensor, gamma: float | None = None) -> Tensor:
         """Decide for one cost weight, by default the middle one; arguments as of :meth:`forward`.

@@ -4,9 +4,10 @@ from dld_spotter.bootstrap import Estimate, bootstrap, resample
 from dld_spotter.tradeoff.allocation import allocate, best_mix, chosen, decide, oracle, random_mix, static
 from dld_spotter.tradeoff.budget import BudgetController, Calibration
 from dld_spotter.tradeoff.comparison import Choices, Comparison, compare, comparison_table
+from dld_spotter.tradeoff.ladder import Ladder, Step
 from dld_spotter.tradeoff.luck import OracleLuck, luck_over, luck_table, oracle_luck
 from dld_spotter.tradeoff.outcomes import Outcomes, Overhead, hmean, precision, recall, spend
-from dld_spotter.tradeoff.points import Point, TradeOff, cost_grid, dynamic_point, mix_points, oracle_points, static_points
+from dld_spotter.tradeoff.points import Point, TradeOff, cost_grid, mix_points, oracle_points, static_points
 from dld_spotter.tradeoff.report import plot, table
 from dld_spotter.tradeoff.statistics import (
     area_over_log_cost,
@@ -26,10 +27,12 @@ __all__ = [
     "Choices",
     "Comparison",
     "Estimate",
+    "Ladder",
     "OracleLuck",
     "Outcomes",
     "Overhead",
     "Point",
+    "Step",
     "TradeOff",
     "allocate",
     "area_over_log_cost",
@@ -42,7 +45,6 @@ __all__ = [
     "cost_grid",
     "decide",
     "difference",
-    "dynamic_point",
     "gap_closed",
     "hmean",
     "hmean_at_cost",

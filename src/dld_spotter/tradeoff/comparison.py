@@ -1,6 +1,6 @@
 """What choosing the scale is worth: a selector's choices beside every baseline at equal cost."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,11 @@ class Choices:
     gammas: tuple[float, ...]
     index: np.ndarray
     overhead: Overhead
+
+    def totals(self, outcomes: Outcomes) -> dict[float, np.ndarray]:
+        """Cost weight -> measures ``(N, 6)`` of each image, as the table of outcomes has them."""
+        chosen_at = {gamma: chosen(outcomes, index) for gamma, index in zip(self.gammas, self.index, strict=True)}
+        return {gamma: spend(outcomes, allocation, self.overhead) for gamma, allocation in chosen_at.items()}
 
 
 @dataclass(frozen=True)
@@ -53,20 +58,21 @@ class Comparison:
     gap_closed: Estimate
 
 
-def compare(vanilla: Outcomes, outcomes: Outcomes, choices: Choices, resamples: int = 1000) -> list[Comparison]:
+def compare(
+    vanilla: Outcomes, outcomes: Outcomes, dynamic: Mapping[float, np.ndarray], resamples: int = 1000
+) -> list[Comparison]:
     """Hold a dynamic model against its baselines on the same images.
 
     Args:
         vanilla: table of the teacher.
         outcomes: table of the dynamic model.
-        choices: what its selector chose on that table.
+        dynamic: cost weight -> its measures ``(N, 6)`` of these images.
         resamples: bootstrap resamples.
     """
     drawn = resample(len(outcomes.names), resamples)
     top = vanilla.totals[:, vanilla.scales.index(1.0)]
     rows = []
-    for gamma, index in zip(choices.gammas, choices.index, strict=True):
-        totals = spend(outcomes, chosen(outcomes, index), choices.overhead)
+    for gamma, totals in dynamic.items():
         rows.append(
             Comparison(
                 gamma=gamma,

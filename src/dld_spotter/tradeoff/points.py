@@ -11,8 +11,8 @@ import numpy as np
 
 from dld_spotter.bootstrap import bootstrap
 from dld_spotter.errors import DataError
-from dld_spotter.tradeoff.allocation import chosen, oracle, random_mix, static
-from dld_spotter.tradeoff.outcomes import COST, GFLOPS, SECONDS, Outcomes, Overhead, hmean, precision, recall, spend
+from dld_spotter.tradeoff.allocation import oracle, random_mix, static
+from dld_spotter.tradeoff.outcomes import COST, GFLOPS, SECONDS, Outcomes, hmean, precision, recall, spend
 
 Method = Literal["static", "dynamic", "random_mix", "oracle"]
 
@@ -91,20 +91,6 @@ def oracle_points(outcomes: Outcomes, model: str, budgets: Iterable[float], resa
         Point.of("oracle", model, spend(outcomes, oracle(outcomes, budget)), resamples, budget=float(budget))
         for budget in budgets
     ]
-
-
-def dynamic_point(
-    outcomes: Outcomes,
-    model: str,
-    index: np.ndarray,
-    resamples: np.ndarray,
-    overhead: Overhead | None = None,
-    gamma: float | None = None,
-    budget: float | None = None,
-) -> Point:
-    """What a selector's choices ``(N,)`` bring, its own cost included."""
-    totals = spend(outcomes, chosen(outcomes, index), overhead)
-    return Point.of("dynamic", model, totals, resamples, gamma=gamma, budget=budget)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,70 @@
+"""Readers that look twice: a spotter under a rule of escalation."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from dld_spotter.data.views import make_view
+from dld_spotter.escalation import Escalation, look_again
+from dld_spotter.models.spotter import Spotter
+from dld_spotter.structures import Look, View, Word
+
+
+class Reads(Protocol):
+    """What finds and reads the words of a view."""
+
+    def spot(self, view: View) -> list[list[Word]]:
+        """Find and read the words of B images; polygons in reference pixels."""
+
+
+class SecondLook(nn.Module):
+    """A spotter that looks twice.
+
+    Args:
+        spotter: reads both times.
+        rule: when and where it looks again.
+    """
+
+    def __init__(self, spotter: Spotter, rule: Escalation) -> None:
+        super().__init__()
+        self.spotter, self.rule = spotter, rule
+
+    @torch.inference_mode()
+    def looks(self, view: View, price: float | None = None) -> list[Look]:
+        """Find and read the words of B images, whose reference is in ``view.close``; that itself is read once.
+
+        Args:
+            view: the first look.
+            price: of a second one, in place of the rule's own.
+        """
+        price = self.rule.price if price is None else price
+        found, probabilities = self.spotter.inspect(view)
+        whole = view.close.sizes.tolist() if view.close else view.sizes.tolist()
+        looks = []
+        for place, (words, size) in enumerate(zip(found, view.sizes.tolist(), strict=True)):
+            once = Look(words, (tuple(size),), len(words))
+            if size == whole[place]:
+                looks.append(once)
+                continue
+            height, width = whole[place]
+            reference = view.close.images[place, :, :height, :width].permute(1, 2, 0).contiguous().cpu().numpy()
+            looks.append(look_again(once, probabilities[place], reference, self.rule, price, self._read))
+        return looks
+
+    def spot(self, view: View) -> list[list[Word]]:
+        """Find and read the words of B images; polygons in reference pixels."""
+        return [look.words for look in self.looks(view)]
+
+    def _read(self, image: np.ndarray) -> list[Word]:
+        device = next(self.spotter.parameters()).device
+        return self.spotter.spot(make_view([image], 1.0, self.spotter.stride).to(device))[0]
+
+
+def look(reader: Reads, view: View, price: float | None = None) -> list[Look]:
+    """Read B images, once or twice as the reader does: a spotter, one with a second look, or an engine."""
+    if isinstance(reader, SecondLook):
+        return reader.looks(view, price)
+    sizes = [tuple(size) for size in view.sizes.tolist()]
+    return [Look(words, (size,), len(words)) for words, size in zip(reader.spot(view), sizes, strict=True)]

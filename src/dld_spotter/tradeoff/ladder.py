@@ -1,0 +1,86 @@
+"""Ways to read that rise in cost, for any cost weight one: the scale of a first look, and the price of a second."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import inf
+from typing import Any, Self
+
+import numpy as np
+
+from dld_spotter.errors import CheckpointError, DataError
+from dld_spotter.tradeoff.allocation import decide
+from dld_spotter.tradeoff.budget import Calibration
+
+
+@dataclass(frozen=True)
+class Step:
+    """How one image is read.
+
+    Args:
+        scale: of the first look.
+        price: of the second, see :class:`dld_spotter.escalation.Escalation`; infinite for one look.
+    """
+
+    scale: float
+    price: float = inf
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """R steps, the same for every image; what differs is how much of an image its first look leaves in doubt.
+
+    Args:
+        scales: ``(R,)`` of the first look.
+        prices: ``(R,)`` of the second.
+        losses: ``(R,)`` mean loss, in words of an average image.
+        costs: ``(R,)`` mean relative cost, ascending.
+        images: how many images they were seen on.
+    """
+
+    scales: tuple[float, ...]
+    prices: tuple[float, ...]
+    losses: tuple[float, ...]
+    costs: tuple[float, ...]
+    images: int = 0
+
+    def __post_init__(self) -> None:
+        columns = np.array([self.scales, self.prices, self.losses, self.costs], float)  # of one length, or numpy refuses
+        sound = columns.shape[1] > 0 and (np.diff(columns[3]) > 0).all() and (columns[[0, 3]] > 0).all()
+        if not (sound and (columns[1] >= 0).all() and np.isfinite(columns[[0, 2, 3]]).all()):
+            raise DataError(
+                f"a ladder needs steps of ascending cost, with scales above 0 and prices of at least 0; found {self}"
+            )
+
+    @classmethod
+    def climb(cls, steps: list[Step], losses: np.ndarray, costs: np.ndarray, images: int) -> Self:
+        """Keep of M ways to read, ``losses`` and ``costs`` ``(M,)``, those that are best at some cost weight."""
+        prices = Calibration.of(losses[None], costs[None]).gammas
+        weights = np.geomspace(prices[0] / 2, prices[-1] * 2, 1024)
+        kept = sorted({int(decide(losses[None], costs[None], weight)[0]) for weight in weights}, key=lambda k: costs[k])
+        columns = [[values[k] for k in kept] for values in (losses.tolist(), costs.tolist())]
+        return cls(tuple(steps[k].scale for k in kept), tuple(steps[k].price for k in kept), *map(tuple, columns), images)
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any], origin: str) -> Self:
+        """Read what :meth:`plain` gave; raises CheckpointError naming ``origin`` if it is something else."""
+        try:
+            columns = [tuple(map(float, values[key])) for key in ("scales", "prices", "losses", "costs")]
+            return cls(*columns, int(values["images"]))
+        except (KeyError, TypeError, ValueError, DataError) as error:
+            raise CheckpointError(f"{origin} holds a damaged ladder of budgets ({error}); run fit_ladder again") from error
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values, as JSON and checkpoints hold them; a price of one look is a string, since JSON knows no infinity."""
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return values | {"prices": ["inf" if price == inf else price for price in self.prices]}
+
+    def at(self, gamma: float) -> Step:
+        """The step of least ``loss + gamma * cost``."""
+        k = int(decide(np.array([self.losses]), np.array([self.costs]), gamma)[0])
+        return Step(self.scales[k], self.prices[k])
+
+    @property
+    def calibration(self) -> Calibration:
+        """What cost weights spend."""
+        found = Calibration.of(np.array([self.losses]), np.array([self.costs]))
+        return Calibration(found.gammas, found.costs, True, self.images)

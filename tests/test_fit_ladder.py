@@ -1,0 +1,120 @@
+"""Giving a student the steps of a ladder, as a user does, and what budgets spend with it."""
+
+from math import inf
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+import dld_spotter
+from dld_spotter import fit_ladder
+from dld_spotter.checkpoint import load_checkpoint
+from dld_spotter.cost import FlopCost
+from dld_spotter.data.views import make_view
+from dld_spotter.entry import ROOT
+from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.escalation import Escalation
+from dld_spotter.evaluation import Rules, charge
+from dld_spotter.fit_ladder import Prober, climb
+from dld_spotter.second_look import SecondLook, look
+from dld_spotter.tradeoff import Ladder
+from tests.data.samples import box, sample
+from tests.small import SCALES, make_batch, make_spotter
+from tests.trained import make_checkpoint
+
+SMALL = (
+    "data.validation.renderer.layout.height=[128,192]",
+    "data.validation.renderer.layout.width=192",
+    "data.validation.length=6",
+    "data.workers=0",
+    "images=4",
+    "evaluation.rules.task=detection",
+    "escalation.threshold=0.3",
+)
+
+
+def config(checkpoint: Path, *overrides: str) -> DictConfig:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("fit_ladder", overrides=[f"ckpt={checkpoint}", *SMALL, *overrides])
+
+
+def test_a_student_gets_steps_for_any_budget(tmp_path: Path):
+    student = make_checkpoint(tmp_path / "student.ckpt")
+    path = fit_ladder.run(config(student), tmp_path / "fitted")
+    fitted = load_checkpoint(path)
+    assert fitted.parts() == ["student"]  # the ladder takes the place of the selector
+    steps = Ladder.read(fitted.provenance["ladder"], "test")
+    assert steps.images == 4
+    assert set(steps.scales) <= set(SCALES)
+    assert fitted.provenance["escalation"]["threshold"] == 0.3
+    reader = dld_spotter.load(path, device="cpu")
+    assert reader.reader.rule.threshold == 0.3
+    budget = (steps.calibration.low + steps.calibration.high) / 2
+    reading = reader.read(sample(96, 128, [box(10, 10, 60, 20)], ["cat"]).image, budget=budget)
+    assert reading.scale in steps.scales
+
+
+def test_what_no_step_can_spend_is_refused(tmp_path: Path):
+    path = fit_ladder.run(config(make_checkpoint(tmp_path / "student.ckpt")), tmp_path / "fitted")
+    reader = dld_spotter.load(path, device="cpu")
+    with pytest.raises(ConfigError, match=r"budget=0\.001 cannot be met"):
+        reader.read(np.zeros((64, 64, 3), np.uint8), budget=0.001)
+    with pytest.raises(ConfigError, match="gamma=-1 must be at least 0"):
+        reader.read(np.zeros((64, 64, 3), np.uint8), gamma=-1)
+
+
+def test_probes_foresee_what_a_second_look_gives():
+    spotter, rule = make_spotter(1).eval(), Escalation(threshold=0.3, largest=1.0, context=2)
+    rules, flops = Rules(task="detection"), FlopCost(spotter)
+    samples = [sample(192, 256, [box(20 + 9 * k, 30, 80, 24), box(140, 120 - k, 60, 30)], ["cat", "dog"]) for k in range(3)]
+    for batch in (make_batch([one]) for one in samples):
+        probes = Prober(spotter, rules, rule).probe(batch, SCALES)
+        for scale, probe in zip(SCALES, probes, strict=True):
+            for price in (0.0, inf):
+                (found,) = look(SecondLook(spotter, rule), batch.view(scale), price)
+                counts, cost = probe.at(price, rule)
+                expected = rules.count(batch.names[0], batch.instances[0], found.words)
+                full = flops.cost(*batch.views[1.0].sizes[0].tolist(), found.read)
+                if scale == 1.0 or price == inf:
+                    assert counts.tolist() == list(expected)
+                    assert cost == pytest.approx(charge(found, flops) / full, rel=1e-6)
+                else:  # each place is counted alone: what two of them share is not foreseen
+                    assert abs(counts - np.array(expected, float)).max() <= 1
+                    assert cost == pytest.approx(charge(found, flops) / full, rel=0.15)
+
+
+def test_steps_rise_in_cost_and_hmean():
+    spotter, rule = make_spotter(1).eval(), Escalation(threshold=0.3)
+    batches = [make_batch([sample(128, 128, [box(20, 30 + 9 * k, 80, 24)], ["cat"])]) for k in range(3)]
+    prober = Prober(spotter, Rules(task="detection"), rule)
+    steps, hmeans = climb([prober.probe(batch, SCALES) for batch in batches], SCALES, rule)
+    assert (np.diff(steps.costs) > 0).all()
+    assert (np.diff(steps.losses) < 0).all()
+    assert len(hmeans) == len(steps.costs)
+
+
+def test_a_blank_image_has_no_place(tmp_path: Path):
+    spotter = make_spotter(1).eval()
+    spotter.head.output.bias.data.fill_(-20)
+    batch = make_batch([sample(64, 64, [], [])])
+    probes = Prober(spotter, Rules(), Escalation()).probe(batch, SCALES)
+    assert all(len(probe.worth) == 0 for probe in probes)
+    assert [probe.at(0.0, Escalation())[1] for probe in probes] == [probe.cost for probe in probes]
+
+
+def test_wrong_settings_are_named(tmp_path: Path):
+    student = make_checkpoint(tmp_path / "student.ckpt")
+    with pytest.raises(ConfigError, match="images=0 must be a whole number of at least 1"):
+        fit_ladder.run(config(student, "images=0"), tmp_path)
+    with pytest.raises(CheckpointError, match=r"absent\.ckpt does not exist"):
+        fit_ladder.run(config(tmp_path / "absent.ckpt"), tmp_path)
+
+
+def test_the_view_of_a_sheet_is_read_as_it_is():
+    spotter = make_spotter(1).eval()
+    image = sample(64, 96, [box(10, 10, 60, 20)], ["cat"]).image
+    words = Prober(spotter, Rules(), Escalation()).read(image)
+    (expected,) = spotter.spot(make_view([image], 1.0, spotter.stride))
+    assert [word.text for word in words] == [word.text for word in expected]

@@ -1,0 +1,54 @@
+"""The steps between the cheapest and the best reading."""
+
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dld_spotter.errors import CheckpointError, DataError
+from dld_spotter.tradeoff import BudgetController, Ladder, Step
+
+STEPS = [Step(0.3), Step(0.3, 8.0), Step(0.5), Step(0.6, 4.0), Step(1.0)]
+LOSSES = np.array([-0.3, -0.5, -0.45, -0.6, -0.61])
+COSTS = np.array([0.1, 0.2, 0.28, 0.45, 1.0])
+
+
+def ladder() -> Ladder:
+    return Ladder.climb(STEPS, LOSSES, COSTS, 7)
+
+
+def test_a_step_that_a_mix_of_two_others_beats_is_left_out():
+    found = ladder()
+    assert found.scales == (0.3, 0.3, 0.6, 1.0)  # the look at 0.5 costs more than the second one at 0.3, and brings less
+    assert found.prices == (inf, 8.0, 4.0, inf)
+    assert found.costs == (0.1, 0.2, 0.45, 1.0)
+    assert found.images == 7
+
+
+@given(st.floats(1e-3, 10))
+def test_a_cost_weight_takes_the_step_of_least_loss_and_cost(gamma: float):
+    value = LOSSES + gamma * COSTS
+    assert ladder().at(gamma) in [STEPS[k] for k in np.flatnonzero(value <= value.min() + 1e-12)]
+
+
+def test_a_budget_between_two_steps_is_held_by_both():
+    steps = ladder()
+    spent = dict(zip(zip(steps.scales, steps.prices, strict=True), steps.costs, strict=True))
+    for budget in (0.12, 0.15, 0.3, 0.5, 0.9):
+        controller = BudgetController(steps.calibration, budget)
+        for _ in range(200):
+            step = steps.at(controller.gamma())
+            controller.record(spent[step.scale, step.price])
+        assert controller.mean == pytest.approx(budget, rel=0.03)
+
+
+def test_plain_values_come_back_and_damage_is_named():
+    values = ladder().plain()
+    assert Ladder.read(values, "here") == ladder()
+    for wrong in ({"costs": [0.2, 0.1, 0.3, 1.0]}, {"prices": ["dear", 1, 1, 1]}, {"scales": [0.3]}):
+        with pytest.raises(CheckpointError, match="here holds a damaged ladder"):
+            Ladder.read(values | wrong, "here")
+    with pytest.raises(DataError, match="ascending cost"):
+        Ladder((1.0, 0.5), (inf, inf), (0.0, -1.0), (1.0, 0.5))
