@@ -32,6 +32,7 @@ class Reading:
         relative_cost: GFLOP over those of scale 1.0 with as many words.
         width: of the original image, pixels.
         height: of the original image, pixels.
+        second_look: area that was looked at once more, relative to the image's; 0 after one look.
     """
 
     words: tuple[Word, ...]
@@ -41,6 +42,7 @@ class Reading:
     relative_cost: float
     width: int
     height: int
+    second_look: float = 0.0
 
 
 class PhotoReader(ABC):
@@ -144,7 +146,8 @@ class PhotoReader(ABC):
         first, *more = look.sizes
         spent = choosing + self.gflops(*first, look.read) + sum(self.gflops(*again, 0) for again in more)
         words = tuple(Word(word.polygon * grow, word.text, word.score) for word in look.words)
-        return Reading(words, scale, spent, seconds, spent / self.gflops(*size, look.read), width, height)
+        again = sum(prod(view) for view in more) / prod(size)
+        return Reading(words, scale, spent, seconds, spent / self.gflops(*size, look.read), width, height, again)
 
     def _tidy(self, readings: Sequence[Reading], references: Sequence[np.ndarray]) -> None:
         """Give memory back after many pixels."""
