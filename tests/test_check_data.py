@@ -322,9 +322,11 @@ def test_a_mixture_is_looked_at_member_by_member(check, tmp_path):
     assert found["parts"]["train"]["damaged"] == 1
 
 
-def test_batches_are_drawn_as_training_sees_them(check, tmp_path):
+@pytest.mark.parametrize("on_device", ["false", "true"])
+def test_batches_are_drawn_as_training_sees_them(check, tmp_path, on_device):
     root = write(tmp_path / "d", {f"img_{n}": GOOD for n in range(12)})
     arguments = ["data=folder", f"data.root={root}", "picture=null", "data.batch_size=3"]
+    arguments.append(f"data.train_collate.on_device={on_device}")
     status, out, _ = check(*arguments, "batches=2", "scales=[1.0,0.5,0.3]")
     assert status == 0
     assert "batches.jpg" in out.replace("\n", "")

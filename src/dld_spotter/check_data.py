@@ -28,6 +28,7 @@ from dld_spotter.data.dataset import TextDataset
 from dld_spotter.data.inspection import PROBLEMS, Finding, Inspection
 from dld_spotter.data.readers.jsonl import to_line
 from dld_spotter.data.splits import refuse_overlap
+from dld_spotter.data.views import fill_frames
 from dld_spotter.drawing import draw_samples
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError, DataError, SpotterError
@@ -188,14 +189,14 @@ def training_batches(config: DictConfig, parts: Mapping[str, TextDataset]) -> Da
     train = parts.get("train")
     if train is None:
         raise ConfigError(f"batches={config.batches} draws from training images, but there are none; give batches=0")
-    collate = create(OmegaConf.to_container(config.data.train_collate, resolve=True))
+    collates = [create(OmegaConf.to_container(config.data[key], resolve=True)) for key in ("collate", "train_collate")]
     size = min(config.data.batch_size, len(train))
-    return SpottingDataModule(train, None, None, collate, batch_size=size, seed=config.seed).train_dataloader()
+    return SpottingDataModule(train, None, None, *collates, batch_size=size, seed=config.seed).train_dataloader()
 
 
 def draw_batches(batches: Iterable[SpottingBatch], path: Path) -> None:
     """Draw batches: every image in a row of its own, once for each view."""
-    drawn = list(batches)
+    drawn = list(map(fill_frames, batches))  # the views that training leaves to the device, too
     samples = [sample for batch in drawn for sample in samples_of(batch)]
     path.parent.mkdir(parents=True, exist_ok=True)
     draw_samples(samples, columns=len(drawn[0].views)).save(path, quality=90)
