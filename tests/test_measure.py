@@ -1,5 +1,6 @@
 """Measuring an engine, as a user does."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,21 @@ def test_tables_of_an_earlier_run_are_not_read_again(photos: Path, monkeypatch: 
     (photos / "gts" / "gt_img_0.txt").unlink()
     with pytest.raises(DataError, match="1 images that the data set lacks, such as img_0"):
         measure.run(config(photos, f"ckpt={checkpoint}", known, engine=None), photos / "third")
+
+
+def test_the_steps_of_a_ladder_stand_beside_mix_and_oracle(photos: Path, capsys: pytest.CaptureFixture):
+    checkpoint = make_checkpoint(photos / "student.ckpt", selector=False, ladder=True)
+    measure.run(config(photos, f"ckpt={checkpoint}", engine=None), photos / "out")
+    points = TradeOff.read(photos / "out" / "tradeoff.json").select("dynamic")
+    assert sorted(point.gamma for point in points) == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8])
+    spent = {point.gamma: point.gflops for point in points}
+    once = Outcomes.load(photos / "out" / "outcomes_student.npz")
+    assert spent[0.05] == pytest.approx(once.gflops[:, -1].mean())  # the last step is one look at the reference
+    assert spent[0.8] > once.gflops[:, 0].mean()  # the first one is followed by a second
+    assert {row["gamma"] for row in json.loads((photos / "out" / "comparison.json").read_text())} == set(spent)
+    measure.run(config(photos, f"ckpt={checkpoint}", "scales=[0.5,1.0]", engine=None), photos / "less")
+    assert "no dynamic points" in capsys.readouterr().out
+    assert not TradeOff.read(photos / "less" / "tradeoff.json").select("dynamic")
 
 
 def test_a_second_look_stands_beside_fixed_scales(photos: Path):

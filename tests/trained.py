@@ -1,9 +1,13 @@
 """A checkpoint of a very small, untrained student with a selector, which finds words because its thresholds are low."""
 
+from dataclasses import asdict
+from math import inf
 from pathlib import Path
 
 from dld_spotter.checkpoint import FORMAT, save_checkpoint
+from dld_spotter.escalation import Escalation
 from dld_spotter.models.selector import GumbelSelector
+from dld_spotter.tradeoff import Ladder
 from tests.small import SCALES, SPOTTER, THUMBNAIL, make_spotter
 
 GAMMAS = (0.05, 0.1, 0.3)
@@ -22,11 +26,17 @@ _MODEL = {
 }
 
 
-def make_checkpoint(path: Path, selector: bool = True, close_up: bool = False) -> Path:
-    """Write the checkpoint; without ``selector`` it holds the student alone."""
+LADDER = Ladder((0.3, 0.5, 1.0), (0.0, 4.0, inf), (0.0, -0.2, -0.3), (0.2, 0.4, 1.0), 9)
+
+
+def make_checkpoint(path: Path, selector: bool = True, close_up: bool = False, ladder: bool = False) -> Path:
+    """Write the checkpoint; without ``selector`` it holds the student alone, with ``ladder`` the steps of that."""
     parts = {"student": make_spotter(1, close_up=close_up)}
     model = _MODEL | {"student": _MODEL["student"] | {"close_up": close_up}}
     if selector:
         parts["selector"] = GumbelSelector(SCALES, 0.1, [0.5, 1.0, 3.0], _CHANNELS, _HIDDEN)
-    save_checkpoint(path, parts, {"format": FORMAT, "model": model, "scales": list(SCALES), "thumbnail": THUMBNAIL})
+    facts = {"format": FORMAT, "model": model, "scales": list(SCALES), "thumbnail": THUMBNAIL}
+    if ladder:
+        facts |= {"ladder": LADDER.plain(), "escalation": asdict(Escalation(threshold=0.05, largest=1.0))}
+    save_checkpoint(path, parts, facts)
     return path

@@ -3,26 +3,22 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict, replace
-from math import inf
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from dld_spotter.checkpoint import load_checkpoint, save_checkpoint
+from dld_spotter.checkpoint import load_checkpoint
 from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.escalation import Escalation
 from dld_spotter.export import write
 from dld_spotter.graphs import DetectorGraph, quantize
 from dld_spotter.onnx import META, OnnxSpotter
 from dld_spotter.parity import Agreement
 from dld_spotter.reading import load
-from dld_spotter.tradeoff import Ladder
 from tests.data.samples import box, sample, turned_box
 from tests.small import SCALES
-from tests.trained import GAMMAS, make_checkpoint
+from tests.trained import GAMMAS, LADDER, make_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -69,14 +65,11 @@ def test_reads_as_torch_does(reader, exported, scale):
         assert (second.width, second.height, second.scale) == (first.width, first.height, first.scale)
 
 
-def test_a_ladder_is_climbed_as_torch_does(checkpoint, tmp_path):
-    content = load_checkpoint(checkpoint)
-    steps = Ladder((0.3, 0.5, 1.0), (0.0, 4.0, inf), (0.0, -0.2, -0.3), (0.2, 0.4, 1.0), 9)
-    rule = asdict(Escalation(threshold=0.05, largest=1.0))
-    with_steps = replace(content, provenance=content.provenance | {"ladder": steps.plain(), "escalation": rule})
-    save_checkpoint(tmp_path / "steps.ckpt", {"student": content.build("student")}, with_steps.provenance)
-    reader = load(tmp_path / "steps.ckpt", device="cpu")
-    write(load_checkpoint(tmp_path / "steps.ckpt"), reader, tmp_path / "exported")
+@pytest.mark.parametrize("close_up", [False, True])
+def test_a_ladder_is_climbed_as_torch_does(close_up, tmp_path):
+    path = make_checkpoint(tmp_path / "steps.ckpt", selector=False, close_up=close_up, ladder=True)
+    reader = load(path, device="cpu")
+    write(load_checkpoint(path), reader, tmp_path / "exported")
     exported = OnnxSpotter(tmp_path / "exported")
     for gamma in (2.0, 0.5, 0.1):
         pairs = [(reader.read(image, gamma=gamma), exported.read(image, gamma=gamma)) for image in PHOTOS]
@@ -84,7 +77,7 @@ def test_a_ladder_is_climbed_as_torch_does(checkpoint, tmp_path):
         assert agreement.words > 0
         assert agreement.shares() == {"polygons": 1, "texts": 1, "scores": 1}
         for first, second in pairs:
-            assert second.scale == first.scale == steps.at(gamma).scale
+            assert second.scale == first.scale == LADDER.at(gamma).scale
             assert second.gflops == pytest.approx(first.gflops)
     assert reader.read(PHOTOS[0], gamma=2.0).gflops > reader.read(PHOTOS[0], scale=0.3).gflops  # it has looked twice
     assert 0 < exported.read(PHOTOS[0], budget=0.3).relative_cost < 1.5
