@@ -15,7 +15,7 @@ from torch import nn
 from dld_spotter.data.views import make_view
 from dld_spotter.entry import ROOT
 from dld_spotter.errors import ConfigError
-from dld_spotter.escalation import Escalation, pack, places
+from dld_spotter.escalation import Escalation, likeliest, pack, places
 from dld_spotter.second_look import SecondLook
 from dld_spotter.structures import Look, View, Word
 
@@ -167,6 +167,29 @@ def test_cut_outs_lie_apart_and_unchanged(places: list[tuple[int, int, int, int]
 def test_commands_look_again_as_the_library_does():
     rule = OmegaConf.load(ROOT / "conf" / "escalation" / "default.yaml")
     assert instantiate(rule) == Escalation()
+
+
+def test_of_two_readings_of_a_place_the_likelier_stays():
+    def word(left: float, right: float, score: float) -> Word:
+        return Word(np.array([[left, 0], [right, 0], [right, 10], [left, 10]], np.float32), f"{score}", score)
+
+    line, part, beside = word(0, 100, 0.6), word(0, 45, 0.9), word(44, 100, 0.8)
+    assert likeliest([line, part, beside]) == [part, beside]  # what shares a pixel is no second reading
+    assert likeliest([line, word(60, 100, 0.5)]) == [line]
+    assert likeliest([]) == []
+
+
+def test_a_large_word_is_kept_that_a_closer_look_misses():
+    class Shortsighted(BoxReader):
+        """Sees nothing that is higher than 30 pixels."""
+
+        def inspect(self, view: View) -> tuple[list[list[Word]], np.ndarray]:
+            (words,), probability = super().inspect(view)
+            heights = [np.ptp((word.polygon * view.factors[0].numpy())[:, 1]) for word in words]
+            return [[word for word, height in zip(words, heights, strict=True) if height <= 30]], probability
+
+    look = look_twice(Shortsighted(), photo(LOW, HIGH), 0.5, Escalation(price=0, largest=1.0))
+    np.testing.assert_allclose(boxes_of(look.words), sorted([list(LOW), list(HIGH)]), atol=1)
 
 
 def test_rules_out_of_range_are_refused():

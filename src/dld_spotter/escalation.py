@@ -10,6 +10,7 @@ from math import isinf
 
 import cv2
 import numpy as np
+import shapely
 
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.contours import MAP_STRIDE
@@ -17,6 +18,10 @@ from dld_spotter.word import Look, Word
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels."""
+
+
+SHARED = 0.4
+"""Share of its area from which on a word is taken for another reading of a larger one."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def look_again(
     price: float,
     read: Callable[[np.ndarray], list[Word]],
 ) -> Look:
-    """Read the places that are worth it once more, and replace what was read there.
+    """Read the places that are worth it once more; where both looks read something, the likelier word stays.
 
     Args:
         first: what was read in a smaller view.
@@ -95,12 +100,10 @@ def look_again(
     sheet, corners = pack(reference, [place.box for place in worth])
     if sheet.shape[0] * sheet.shape[1] > rule.largest * whole:
         again = read(reference)
-        return Look(again, (*first.sizes, reference.shape[:2]), first.read + len(again))
+        return Look(likeliest(first.words + again), (*first.sizes, reference.shape[:2]), first.read + len(again))
     again = read(sheet)
-    kept = [word for word in first.words if not any(place.holds(word) for place in worth)]
-    moved = [back(word, worth, corners) for word in again]
-    words = kept + [word for word in moved if word is not None]
-    return Look(words, (*first.sizes, sheet.shape[:2]), first.read + len(again))
+    moved = [word for word in (back(word, worth, corners) for word in again) if word is not None]
+    return Look(likeliest(first.words + moved), (*first.sizes, sheet.shape[:2]), first.read + len(again))
 
 
 def places(
@@ -164,6 +167,21 @@ def back(word: Word, cut: Sequence[Place], corners: Sequence[tuple[int, int]]) -
         if _holds((x, y, x + right - left, y + bottom - top), middle):
             return Word(word.polygon + np.array([left - x, top - y], np.float32), word.text, word.score)
     return None
+
+
+def likeliest(words: Sequence[Word]) -> list[Word]:
+    """Of words that share more than ``SHARED`` of the smaller one's area, keep the one of the highest score.
+
+    Neither look sees everything: large words are found in the small view, small ones at full resolution.
+    """
+    order = sorted(words, key=lambda word: -word.score)
+    shapes = shapely.make_valid(np.array([shapely.Polygon(word.polygon) for word in order], object))
+    areas, kept = shapely.area(shapes), []
+    for k, shape in enumerate(shapes):
+        shared = shapely.area(shapely.intersection(shapes[kept], shape))
+        if not (shared > SHARED * np.minimum(areas[kept], areas[k])).any():
+            kept.append(k)
+    return [order[k] for k in kept]
 
 
 def _merge(boxes: Sequence[Box]) -> list[Box]:

@@ -26,7 +26,7 @@ from dld_spotter.cost import CostModel, FlopCost
 from dld_spotter.data.views import make_view
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import CheckpointError, ConfigError, DataError
-from dld_spotter.escalation import Escalation, Place, back, pack, places
+from dld_spotter.escalation import Escalation, Place, back, likeliest, pack, places
 from dld_spotter.evaluation import Rules
 from dld_spotter.fit_selector import adopt
 from dld_spotter.models.spotter import Spotter
@@ -89,12 +89,12 @@ class Prober:
         height, width = batch.views[1.0].sizes[0].tolist()
         reference = batch.views[1.0].images[0, :, :height, :width].permute(1, 2, 0).contiguous().numpy()
         best = self.read(reference)
-        whole = self.count(name, truth, best)
         nothing = np.zeros((0, 3)), np.zeros(0), np.zeros(0)
         probes = []
         for scale in scales:
             if scale == 1.0:
-                probes.append(Probe(whole, 1.0, np.zeros(0), *nothing, whole))
+                counts = self.count(name, truth, best)
+                probes.append(Probe(counts, 1.0, np.zeros(0), *nothing, counts))
                 continue
             (found,), maps = self.spotter.inspect(batch.view(scale).to(self.device))
             size = tuple(batch.views[scale].sizes[0].tolist())
@@ -103,7 +103,7 @@ class Prober:
             spots = places(maps[0], size, (height, width), found, self.rule)
             worth = np.array([place.doubt * height * width / place.area for place in spots])
             again = self.again(reference, spots, name, truth, found, counts) if spots else nothing
-            probes.append(Probe(counts, cost, worth, *again, whole))
+            probes.append(Probe(counts, cost, worth, *again, self.count(name, truth, likeliest(found + best))))
         return probes
 
     def again(
@@ -115,8 +115,7 @@ class Prober:
         changes, words = np.zeros((len(spots), 3)), np.zeros(len(spots))
         for k, place in enumerate(spots):
             inside = [word for word in moved if place.holds(word)]
-            kept = [word for word in found if not place.holds(word)]
-            changes[k], words[k] = self.count(name, truth, kept + inside) - counts, len(inside)
+            changes[k], words[k] = self.count(name, truth, likeliest(found + inside)) - counts, len(inside)
         whole = reference.shape[0] * reference.shape[1]
         share = np.array([place.area for place in spots], float)
         share *= sheet.shape[0] * sheet.shape[1] / (share.sum() * whole)
