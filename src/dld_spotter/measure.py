@@ -127,14 +127,17 @@ def models_of(config: DictConfig) -> tuple[dict[str, Reader], Selector | None]:
     if config.second_look:
         models[TWICE] = SecondLook(models[checkpoint.reader], assembly.create(config.escalation))
     selector = checkpoint.selector() if "student" in models else None
-    foreign = set(selector.scales) - set(assembly.candidate_scales(config)) if selector else set()
-    if isinstance(selector, LadderSelector) and foreign:
-        rich.print(f"no dynamic points: its steps begin at the scales {list(selector.scales)} as well")
-        selector = None
-    elif selector is not None and list(selector.scales) != assembly.candidate_scales(config):
+    if selector is not None and not _fits(selector, assembly.candidate_scales(config)):
         rich.print(f"no dynamic points: the selector chooses among the scales {list(selector.scales)}")
         selector = None
     return models, selector.to(device) if selector else None
+
+
+def _fits(selector: Selector, scales: Sequence[float]) -> bool:
+    """Whether what a selector chooses can be told from images read at ``scales``; the steps of a ladder are read anew."""
+    return (
+        set(selector.scales) <= set(scales) if isinstance(selector, LadderSelector) else list(selector.scales) == list(scales)
+    )
 
 
 @entry_point("measure")

@@ -44,6 +44,21 @@ def test_a_budget_between_two_steps_is_held_by_both():
         assert controller.mean == pytest.approx(budget, rel=0.03)
 
 
+def test_full_resolution_is_the_last_step_even_where_it_brought_nothing():
+    losses = LOSSES.copy()
+    losses[-1] = -0.55
+    steps = Ladder.climb(STEPS, losses, COSTS, 7)
+    assert (steps.scales[-1], steps.prices[-1], steps.costs[-1]) == (1.0, inf, 1.0)
+    assert steps.at(0.01) == Step(0.6, 4.0)  # which is as good, for less
+    controller = BudgetController(steps.calibration, 1.0)
+    spent = dict(zip(zip(steps.scales, steps.prices, strict=True), steps.costs, strict=True))
+    for _ in range(100):
+        step = steps.at(controller.gamma())
+        controller.record(spent[step.scale, step.price])
+    assert controller.mean == pytest.approx(1.0, rel=0.03)
+    assert Ladder.climb([Step(1.0)], np.array([-0.5]), np.ones(1), 1).scales == (1.0,)
+
+
 def test_plain_values_come_back_and_damage_is_named():
     values = ladder().plain()
     assert Ladder.read(values, "here") == ladder()

@@ -11,6 +11,9 @@ from dld_spotter.errors import CheckpointError, DataError
 from dld_spotter.tradeoff.allocation import decide
 from dld_spotter.tradeoff.budget import Calibration
 
+HARDLY = 1e-3
+"""Cost weight at which cost hardly counts."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -53,7 +56,14 @@ class Ladder:
 
     @classmethod
     def climb(cls, steps: list[Step], losses: np.ndarray, costs: np.ndarray, images: int) -> Self:
-        """Keep of M ways to read, ``losses`` and ``costs`` ``(M,)``, those that are best at some cost weight."""
+        """Keep of M ways to read, ``losses`` and ``costs`` ``(M,)``, those that are best at some cost weight.
+
+        The last way, full resolution, is always the last step: where it has brought nothing on these images, it is taken
+        only when cost hardly counts, for the sake of images that need it.
+        """
+        best = losses.argmin()
+        losses = losses.copy()
+        losses[-1] = min(losses[-1], losses[best] - HARDLY * max(costs[-1] - costs[best], 0.0))
         prices = Calibration.of(losses[None], costs[None]).gammas
         weights = np.geomspace(prices[0] / 2, prices[-1] * 2, 1024)
         kept = sorted({int(decide(losses[None], costs[None], weight)[0]) for weight in weights}, key=lambda k: costs[k])
