@@ -17,7 +17,7 @@ from dld_spotter.entry import ROOT
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Escalation
 from dld_spotter.evaluation import Rules, charge
-from dld_spotter.fit_ladder import Prober, climb
+from dld_spotter.fit_ladder import Prober, best_steps
 from dld_spotter.second_look import SecondLook, look
 from dld_spotter.tradeoff import Ladder
 from tests.data.samples import box, sample
@@ -89,7 +89,7 @@ def test_steps_rise_in_cost_and_hmean():
     spotter, rule = make_spotter(1).eval(), Escalation(threshold=0.3)
     batches = [make_batch([sample(128, 128, [box(20, 30 + 9 * k, 80, 24)], ["cat"])]) for k in range(3)]
     prober = Prober(spotter, Rules(task="detection"), rule)
-    steps, hmeans = climb([prober.probe(batch, SCALES) for batch in batches], SCALES, rule)
+    steps, hmeans = best_steps([prober.probe(batch, SCALES) for batch in batches], SCALES, rule)
     assert (np.diff(steps.costs) > 0).all()
     assert (np.diff(steps.losses) < 0).all()
     assert len(hmeans) == len(steps.costs)

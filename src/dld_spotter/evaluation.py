@@ -162,7 +162,7 @@ def choose(selector: Selector, loader: DataLoader, names: Sequence[str], flops: 
     return Choices(selector.gammas, np.array([chosen[name] for name in names]).T, overhead)
 
 
-def climb(reader: SecondLook, selector: Selector, loader: DataLoader, rules: Rules) -> dict[float, np.ndarray]:
+def read_steps(reader: SecondLook, selector: Selector, loader: DataLoader, rules: Rules) -> dict[float, np.ndarray]:
     """Read every image once at each of the selector's cost weights, at the scale and the price of a second look it names.
 
     Returns:

@@ -31,7 +31,7 @@ from dld_spotter.evaluation import Rules
 from dld_spotter.fit_selector import adopt
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.reading import usable_device
-from dld_spotter.structures import SpottingBatch, Word
+from dld_spotter.structures import SpottingBatch, TextInstances, Word
 from dld_spotter.tradeoff import Ladder, Step
 
 PRICES = tuple(np.geomspace(0.25, 256, 21).round(3).tolist())
@@ -107,7 +107,7 @@ class Prober:
         return probes
 
     def again(
-        self, reference: np.ndarray, spots: list[Place], name: str, truth: object, found: list[Word], counts: np.ndarray
+        self, reference: np.ndarray, spots: list[Place], name: str, truth: TextInstances, found: list[Word], counts: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Changes of the counts, share of the image and relative cost of each place, all read on one sheet."""
         sheet, corners = pack(reference, [place.box for place in spots])
@@ -127,7 +127,7 @@ class Prober:
         """Read an image ``(H, W, 3)`` at full resolution."""
         return self.spotter.spot(make_view([image], 1.0, self.spotter.stride).to(self.device))[0]
 
-    def count(self, name: str, truth: object, words: list[Word]) -> np.ndarray:
+    def count(self, name: str, truth: TextInstances, words: list[Word]) -> np.ndarray:
         """Matched, predicted and true words ``(3,)``."""
         return np.array(self.rules.count(name, truth, words), float)
 
@@ -142,7 +142,7 @@ def probe_all(prober: Prober, loader: DataLoader, scales: Sequence[float], count
     return list(probes.values())
 
 
-def climb(probes: list[list[Probe]], scales: Sequence[float], rule: Escalation) -> tuple[Ladder, np.ndarray]:
+def best_steps(probes: list[list[Probe]], scales: Sequence[float], rule: Escalation) -> tuple[Ladder, np.ndarray]:
     """The best steps that the probes allow, and the Hmean of each."""
     steps = [Step(scale, price) for scale, price in product(scales, (*PRICES, inf)) if scale < 1 or price == inf]
     place = {scale: k for k, scale in enumerate(scales)}
@@ -151,7 +151,9 @@ def climb(probes: list[list[Probe]], scales: Sequence[float], rule: Escalation) 
     costs = np.array([np.mean([cost for _, cost in row]) for row in found])
     matched, predicted, true = totals.T
     best = float((2 * matched / np.maximum(predicted + true, 1)).max())
-    losses = (best / (2 - best) * (predicted - matched) - matched) / true  # the price of a false word as of a selector
+    losses = (best / (2 - best) * (predicted - matched) - matched) / np.maximum(
+        true, 1
+    )  # the price of a false word as of a selector
     ladder = Ladder.climb(steps, losses, costs, len(probes))
     kept = [steps.index(Step(scale, price)) for scale, price in zip(ladder.scales, ladder.prices, strict=True)]
     return ladder, 2 * matched[kept] / np.maximum(predicted[kept] + true[kept], 1)
@@ -167,11 +169,11 @@ def run(config: DictConfig, folder: Path) -> Path:
     adopt(config, checkpoint)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     student = checkpoint.build("student").to(usable_device(config.device))
-    rule, scales = assembly.create(config.escalation), assembly.candidate_scales(config)
+    rule, scales = assembly.create(config.escalation), [scale for scale in assembly.candidate_scales(config) if scale <= 1]
     unseen = assembly.build_validation_loader(config)  # of what it learnt from, a student is too sure
     loader = assembly.build_whole_loader(config, config.images) if unseen is None else unseen
     probes = probe_all(Prober(student, Rules(**config.evaluation.rules), rule), loader, scales, config.images)
-    ladder, hmeans = climb(probes, scales, rule)
+    ladder, hmeans = best_steps(probes, scales, rule)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "student.ckpt"
     facts = {key: value for key, value in checkpoint.provenance.items() if key != "calibration"}

@@ -15,7 +15,7 @@ from dld_spotter.cost import AreaCost, CostModel, FlopCost
 from dld_spotter.data.dataset import report_damage
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.engines.engine import Engine
-from dld_spotter.evaluation import Reader, Rules, choose, climb, measure, spotter_of, trade_off
+from dld_spotter.evaluation import Reader, Rules, choose, measure, read_steps, spotter_of, trade_off
 from dld_spotter.models.ladder import LadderSelector
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
@@ -76,7 +76,7 @@ def report(
         full = outcomes.gflops[:, outcomes.scales.index(1.0)]
         flops = FlopCost(readers["student"])
         if isinstance(selector, LadderSelector):
-            dynamic["student"] = climb(SecondLook(readers["student"], selector.escalation), selector, loader, rules)
+            dynamic["student"] = read_steps(SecondLook(readers["student"], selector.escalation), selector, loader, rules)
         else:
             dynamic["student"] = choose(selector, loader, outcomes.names, flops, float(full.mean())).totals(outcomes)
     result = trade_off(tables, dynamic, dataset, describe(next(iter(readers.values()))), rules, resamples)
