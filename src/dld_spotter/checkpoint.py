@@ -99,7 +99,7 @@ class Checkpoint:
         """The selector, or the ladder of steps in its place, if there is one."""
         if "ladder" in self.provenance:
             steps = Ladder.read(self.provenance["ladder"], str(self.path))
-            return LadderSelector(steps, Escalation(**self.provenance["escalation"]))
+            return LadderSelector(steps, Escalation.read(self.provenance.get("escalation"), str(self.path)))
         return self.build("selector") if "selector" in self.parts() else None
 
 

@@ -7,12 +7,13 @@ in a second pass, whose cost follows their area alone. Needs no torch.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isinf
+from typing import Any, Self
 
 import cv2
 import numpy as np
 import shapely
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.models.contours import MAP_STRIDE
 from dld_spotter.word import Look, Word
 
@@ -46,6 +47,14 @@ class Escalation:
             raise ConfigError(
                 f"escalation needs 0 < threshold < 1, price and context of at least 0, 0 < largest <= 1, found {self}"
             )
+
+    @classmethod
+    def read(cls, values: Any, origin: str) -> Self:
+        """Read plain values; raises CheckpointError naming ``origin`` if they are something else."""
+        try:
+            return cls(**values)
+        except (TypeError, ConfigError) as error:
+            raise CheckpointError(f"{origin} holds a damaged rule of escalation ({error}); run fit_ladder again") from error
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def run(config: DictConfig, folder: Path) -> None:
     assembly.adopt(config, checkpoint)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     reader = reader_of(checkpoint, device=config.device)
-    selector = pick_selector(checkpoint, reader, request).to(reader.device)
+    selector = pick_selector(checkpoint, reader, request, config.scales).to(reader.device)
     lexicon = None if config.lexicon in (None, "none") else Lexicon.read(config.lexicon, config.policy)
     rules = Rules(config.protocol, config.task, config.iou, lexicon)
     loader = assembly.build_test_loader(config, config.images)
@@ -77,7 +77,7 @@ def run(config: DictConfig, folder: Path) -> None:
     print(f"everything is in {folder}")
 
 
-def pick_selector(checkpoint: Checkpoint, reader: DynamicSpotter, request: Request) -> Selector:
+def pick_selector(checkpoint: Checkpoint, reader: DynamicSpotter, request: Request, scales: Sequence[float]) -> Selector:
     """The checkpoint's selector, or a fixed scale where one is asked for or there is no selector.
 
     Raises:
@@ -86,6 +86,8 @@ def pick_selector(checkpoint: Checkpoint, reader: DynamicSpotter, request: Reque
     if request.scale is None:
         reader.check(request)
     if reader.selector is not None and request.scale is None:
+        if foreign := sorted(set(reader.selector.scales) - set(scales)):
+            raise ConfigError(f"scales={list(scales)} lacks {foreign}, which the selector chooses among; leave scales out")
         return reader.selector
     scale = 1.0 if request.scale is None else request.scale
     return FixedScale(checkpoint.provenance["scales"], gamma=0.0, factors=[1.0], scale=scale)

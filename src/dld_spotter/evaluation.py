@@ -24,7 +24,7 @@ from dld_spotter.models.spotter import Spotter
 from dld_spotter.routing import read_at
 from dld_spotter.second_look import SecondLook, look
 from dld_spotter.spending import Spending
-from dld_spotter.structures import Look, SpottingBatch, TextInstances, Word
+from dld_spotter.structures import Look, SpottingBatch, TextInstances, View, Word
 from dld_spotter.tradeoff import (
     Choices,
     Outcomes,
@@ -170,21 +170,36 @@ def read_steps(reader: SecondLook, selector: Selector, loader: DataLoader, rules
     """
     device, flops = _get_ready(reader), FlopCost(spotter_of(reader))
     rows: dict[str, list[list[float]]] = {}
-    for batch in track(loader, description="reading step by step"):
+    for number, batch in enumerate(track(loader, description="reading step by step")):
         sizes = batch.views[1.0].sizes
         costs = flops.relative(sizes, selector.scales)
+        steps: dict[tuple[int, float], list[list[float]]] = {}  # two cost weights may ask for the same one
+        asked = []
         for gamma in selector.gammas:
             (k,) = set(selector.choose(batch.thumbnails, sizes, costs, gamma).tolist())
-            view, price = batch.view(selector.scales[k]).to(device), selector.price(gamma)
-            start = time.perf_counter()
-            looks = look(reader, view, price)
-            seconds = (time.perf_counter() - start) / len(batch)
-            for i, (name, found) in enumerate(zip(batch.names, looks, strict=True)):
-                spent, full = charge(found, flops), flops.cost(*sizes[i].tolist(), found.read)
-                row = [*rules.count(name, batch.instances[i], found.words), spent / full, spent, seconds]
-                if len(rows.setdefault(name, [])) < len(selector.gammas):  # a damaged file's place is taken by another
-                    rows[name].append(row)
+            asked.append((k, selector.price(gamma)))
+            if asked[-1] not in steps:
+                view = batch.view(selector.scales[k]).to(device)
+                steps[asked[-1]] = _read_step(reader, view, asked[-1][1], batch, flops, rules, warm_up=not number)
+        for i, name in enumerate(batch.names):
+            rows.setdefault(name, [steps[step][i] for step in asked])  # a damaged file's place is taken by another
     return dict(zip(selector.gammas, np.moveaxis(np.array(list(rows.values()), float), 1, 0), strict=True))
+
+
+def _read_step(
+    reader: SecondLook, view: View, price: float, batch: SpottingBatch, flops: CostModel, rules: Rules, warm_up: bool
+) -> list[list[float]]:
+    """Measures of each image, as a table of outcomes has them."""
+    if warm_up:
+        look(reader, view, price)
+    start = time.perf_counter()
+    looks = look(reader, view, price)
+    seconds = (time.perf_counter() - start) / len(batch)
+    rows = []
+    for name, truth, size, found in zip(batch.names, batch.instances, batch.views[1.0].sizes.tolist(), looks, strict=True):
+        spent, full = charge(found, flops), flops.cost(*size, len(found.words))
+        rows.append([*rules.count(name, truth, found.words), spent / full, spent, seconds])
+    return rows
 
 
 @torch.inference_mode()
@@ -234,7 +249,7 @@ def score_at(
             if name in read:
                 continue
             spent = charge(found, flops) + own
-            full = flops.cost(*batch.views[1.0].sizes[i].tolist(), found.read)
+            full = flops.cost(*batch.views[1.0].sizes[i].tolist(), len(found.words))  # which would read each word once
             rows.append([*rules.count(name, batch.instances[i], found.words), spent / full, spent, seconds])
             if spending is not None:
                 spending.record(*rows[-1][-3:])

@@ -23,7 +23,7 @@ from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.graphs import export_selector, export_spotter, quantize
 from dld_spotter.metrics.matching import Hmean, score_image
 from dld_spotter.models.ladder import LadderSelector
-from dld_spotter.onnx import DETECTOR, FORMAT, META, RECOGNIZER, OnnxSpotter, read_meta
+from dld_spotter.onnx import DETECTOR, FORMAT, META, RECOGNIZER, SELECTOR, OnnxSpotter, read_meta
 from dld_spotter.parity import LEAST, Agreement
 from dld_spotter.photo_reader import PhotoReader, Reading
 from dld_spotter.reading import DynamicSpotter, reader_of
@@ -105,6 +105,8 @@ def write(checkpoint: Checkpoint, reader: DynamicSpotter, folder: Path) -> None:
         rule = {"rule": "steps", "scales": list(selector.scales), "gammas": list(selector.gammas)}
     else:
         rule = None if selector is None else export_selector(selector, reader.thumbnail, folder)
+    if rule is None or rule["rule"] == "steps":
+        (folder / SELECTOR).unlink(missing_ok=True)  # of an earlier export
     meta = describe(checkpoint, reader) | {"selector": rule, "quantized": None}
     write_meta(folder, meta)
 

@@ -22,13 +22,14 @@ from torch.utils.data import DataLoader
 
 from dld_spotter import assembly
 from dld_spotter.checkpoint import load_checkpoint, save_checkpoint
-from dld_spotter.cost import CostModel, FlopCost
+from dld_spotter.cost import FlopCost
 from dld_spotter.data.views import make_view
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import CheckpointError, ConfigError, DataError
 from dld_spotter.escalation import Escalation, Place, back, likeliest, pack, places
 from dld_spotter.evaluation import Rules
 from dld_spotter.fit_selector import adopt
+from dld_spotter.fitting import price_at
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.reading import usable_device
 from dld_spotter.structures import SpottingBatch, TextInstances, Word
@@ -79,16 +80,19 @@ class Prober:
 
     def __init__(self, spotter: Spotter, rules: Rules, rule: Escalation) -> None:
         self.spotter, self.rules, self.rule = spotter, rules, rule
-        self.flops: CostModel = FlopCost(spotter)
+        self.flops = FlopCost(spotter)
         self.device = next(spotter.parameters()).device
 
     @torch.inference_mode()
     def probe(self, batch: SpottingBatch, scales: Sequence[float]) -> list[Probe]:
         """Probe the only image of a batch, at scales below 1.0 and at 1.0 last."""
+        if len(batch) != 1:
+            raise ConfigError(f"data.eval_batch_size={len(batch)} must be 1: places are those of one image")
         name, truth = batch.names[0], batch.instances[0]
         height, width = batch.views[1.0].sizes[0].tolist()
         reference = batch.views[1.0].images[0, :, :height, :width].permute(1, 2, 0).contiguous().numpy()
         best = self.read(reference)
+        full = self.flops.cost(height, width, len(best))
         nothing = np.zeros((0, 3)), np.zeros(0), np.zeros(0)
         probes = []
         for scale in scales:
@@ -99,17 +103,18 @@ class Prober:
             (found,), maps = self.spotter.inspect(batch.view(scale).to(self.device))
             size = tuple(batch.views[scale].sizes[0].tolist())
             counts = self.count(name, truth, found)
-            cost = self.flops.cost(*size, len(found)) / self.flops.cost(height, width, len(found))
+            cost = self.flops.cost(*size, len(found)) / full
             spots = places(maps[0], size, (height, width), found, self.rule)
             worth = np.array([place.doubt * height * width / place.area for place in spots])
-            again = self.again(reference, spots, name, truth, found, counts) if spots else nothing
-            probes.append(Probe(counts, cost, worth, *again, self.count(name, truth, likeliest(found + best))))
+            changes, areas, gflops = self.again(reference, spots, name, truth, found, counts) if spots else nothing
+            whole = self.count(name, truth, likeliest(found + best))
+            probes.append(Probe(counts, cost, worth, changes, areas, gflops / full, whole))
         return probes
 
     def again(
         self, reference: np.ndarray, spots: list[Place], name: str, truth: TextInstances, found: list[Word], counts: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Changes of the counts, share of the image and relative cost of each place, all read on one sheet."""
+        """Changes of the counts, share of the image and GFLOP of each place, all read on one sheet."""
         sheet, corners = pack(reference, [place.box for place in spots])
         moved = [word for word in (back(word, spots, corners) for word in self.read(sheet)) if word is not None]
         changes, words = np.zeros((len(spots), 3)), np.zeros(len(spots))
@@ -119,9 +124,8 @@ class Prober:
         whole = reference.shape[0] * reference.shape[1]
         share = np.array([place.area for place in spots], float)
         share *= sheet.shape[0] * sheet.shape[1] / (share.sum() * whole)
-        full, per_word = self.flops.cost(*reference.shape[:2]), self.flops.cost(64, 64, 1) - self.flops.cost(64, 64)
         dense = self.flops.cost(*sheet.shape[:2]) * share / share.sum()
-        return changes, share, (dense + words * per_word) / full
+        return changes, share, dense + words * self.flops.per_word
 
     def read(self, image: np.ndarray) -> list[Word]:
         """Read an image ``(H, W, 3)`` at full resolution."""
@@ -151,9 +155,7 @@ def best_steps(probes: list[list[Probe]], scales: Sequence[float], rule: Escalat
     costs = np.array([np.mean([cost for _, cost in row]) for row in found])
     matched, predicted, true = totals.T
     best = float((2 * matched / np.maximum(predicted + true, 1)).max())
-    losses = (best / (2 - best) * (predicted - matched) - matched) / np.maximum(
-        true, 1
-    )  # the price of a false word as of a selector
+    losses = (price_at(best) * (predicted - matched) - matched) / np.maximum(true, 1)
     ladder = Ladder.climb(steps, losses, costs, len(probes))
     kept = [steps.index(Step(scale, price)) for scale, price in zip(ladder.scales, ladder.prices, strict=True)]
     return ladder, 2 * matched[kept] / np.maximum(predicted[kept] + true[kept], 1)
@@ -177,7 +179,9 @@ def run(config: DictConfig, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "student.ckpt"
     facts = {key: value for key, value in checkpoint.provenance.items() if key != "calibration"}
-    save_checkpoint(path, {"student": student}, facts | {"ladder": ladder.plain(), "escalation": asdict(rule)})
+    save_checkpoint(
+        path, {"student": student}, facts | {"scales": scales, "ladder": ladder.plain(), "escalation": asdict(rule)}
+    )
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
     rich.print(show(ladder, hmeans))
     rich.print(f"{checkpoint.path} with {len(ladder.costs)} steps, seen on {ladder.images} images, is in {path}")

@@ -109,9 +109,13 @@ def fit_outcomes(selector: QualitySelector, known: dict[str, Tensor], outcomes: 
 
 
 def false_price(outcomes: Outcomes) -> float:
-    """What a false word costs the Hmean H beside a right one that is missing: H / (2 - H), at the best fixed scale.
+    """What a false word costs beside a right one that is missing, at the best fixed scale; see :func:`price_at`."""
+    return price_at(float(hmean(outcomes.totals.sum(0)).max()))
+
+
+def price_at(value: float) -> float:
+    """What a false word costs an Hmean H of this value beside a right one that is missing: H / (2 - H).
 
     Of ``H = 2 m / (p + t)`` with m matched, p = m + f predicted and t true words, dH is (2 - H) dm - H df over p + t.
     """
-    best = float(hmean(outcomes.totals.sum(0)).max())
-    return best / (2 - best)
+    return value / (2 - value)

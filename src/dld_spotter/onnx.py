@@ -62,7 +62,8 @@ class OnnxSpotter(PhotoReader):
         self.selector_gflops = self.meta["gflops"]["selector"]
         self.threads, self.providers = threads, providers
         training, origin = self.meta["provenance"]["training"], str(self.folder / META)
-        self.rule = escalation or Escalation(**training.get("escalation", {}))
+        own = Escalation.read(training["escalation"], origin) if "ladder" in training else Escalation()
+        self.rule = escalation or own
         self.price = escalation.price if escalation else inf
         if "ladder" in training:
             self.ladder = Ladder.read(training["ladder"], origin)
@@ -78,7 +79,7 @@ class OnnxSpotter(PhotoReader):
         """See :meth:`PhotoReader.check_gamma`."""
         if self.meta["selector"]["rule"] == "heads":
             self._head(gamma)
-        elif gamma < 0:
+        elif not gamma >= 0:
             raise ConfigError(f"gamma={gamma:g} must be at least 0")
 
     def identity(self) -> tuple[str, str, int]:
@@ -109,7 +110,7 @@ class OnnxSpotter(PhotoReader):
 
     def price_for(self, gamma: float | None = None) -> float:
         """See :meth:`PhotoReader.price_for`."""
-        return inf if self.ladder is None else self.ladder.at(self._weight(gamma)).price
+        return self.price if self.ladder is None else self.ladder.at(self._weight(gamma)).price
 
     def spot(self, references: Sequence[np.ndarray], scale: float, price: float = inf) -> list[Look]:
         """See :meth:`PhotoReader.spot`."""

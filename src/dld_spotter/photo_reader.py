@@ -135,7 +135,7 @@ class PhotoReader(ABC):
         if request.scale is not None or not self.has_selector:
             return Step(1.0 if request.scale is None else float(request.scale), self.price)
         weight = request.gamma if spending is None else spending.gamma(self.gflops(*reference.shape[:2], 0))
-        return Step(self.choose(reference, weight), min(self.price, self.price_for(weight)))
+        return Step(self.choose(reference, weight), self.price_for(weight))
 
     def _reading(
         self, image: np.ndarray, reference: np.ndarray, scale: float, look: Look, choosing: float, seconds: float
@@ -147,7 +147,8 @@ class PhotoReader(ABC):
         spent = choosing + self.gflops(*first, look.read) + sum(self.gflops(*again, 0) for again in more)
         words = tuple(Word(word.polygon * grow, word.text, word.score) for word in look.words)
         again = sum(prod(view) for view in more) / prod(size)
-        return Reading(words, scale, spent, seconds, spent / self.gflops(*size, look.read), width, height, again)
+        full = self.gflops(*size, len(words))  # which would read each word once
+        return Reading(words, scale, spent, seconds, spent / full, width, height, again)
 
     def _tidy(self, readings: Sequence[Reading], references: Sequence[np.ndarray]) -> None:
         """Give memory back after many pixels."""
@@ -217,7 +218,7 @@ class PhotoReader(ABC):
 
     @abstractmethod
     def price_for(self, gamma: float | None = None) -> float:
-        """Price of the second look that the selector asks for; infinite where it knows one look alone."""
+        """Price of the second look: that of the step where there is a ladder, else the one of every image."""
 
     @abstractmethod
     def choose(self, reference: np.ndarray, gamma: float | None = None) -> float:

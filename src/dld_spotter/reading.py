@@ -75,7 +75,7 @@ class DynamicSpotter(PhotoReader):
 
     def price_for(self, gamma: float | None = None) -> float:
         """See :meth:`PhotoReader.price_for`."""
-        return self.selector.price(gamma)
+        return self.selector.price(gamma) if isinstance(self.selector, LadderSelector) else self.price
 
     def spot(self, references: Sequence[np.ndarray], scale: float, price: float = inf) -> list[Look]:
         """See :meth:`PhotoReader.spot`."""

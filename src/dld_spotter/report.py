@@ -74,11 +74,11 @@ def report(
     if selector is not None:
         outcomes = tables["student"]
         full = outcomes.gflops[:, outcomes.scales.index(1.0)]
-        flops = FlopCost(readers["student"])
         if isinstance(selector, LadderSelector):
             dynamic["student"] = read_steps(SecondLook(readers["student"], selector.escalation), selector, loader, rules)
         else:
-            dynamic["student"] = choose(selector, loader, outcomes.names, flops, float(full.mean())).totals(outcomes)
+            chosen = choose(selector, loader, outcomes.names, FlopCost(readers["student"]), float(full.mean()))
+            dynamic["student"] = chosen.totals(outcomes)
     result = trade_off(tables, dynamic, dataset, describe(next(iter(readers.values()))), rules, resamples)
     result.write(folder / "tradeoff.json")
     plot(result.points, folder / "tradeoff.png", f"{dataset}: {result.images} images, {rules.task.replace('_', ' ')}")

@@ -1,5 +1,6 @@
 """Readers that look twice: a spotter under a rule of escalation."""
 
+from math import isinf
 from typing import Protocol
 
 import numpy as np
@@ -45,7 +46,7 @@ class SecondLook(nn.Module):
         looks = []
         for place, (words, size) in enumerate(zip(found, view.sizes.tolist(), strict=True)):
             once = Look(words, (tuple(size),), len(words))
-            if size == whole[place]:
+            if size == whole[place] or isinf(price):
                 looks.append(once)
                 continue
             height, width = whole[place]

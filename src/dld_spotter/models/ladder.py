@@ -38,7 +38,7 @@ class LadderSelector(Selector):
 
     def check(self, gamma: float) -> None:
         """See :meth:`Selector.check`; it decides for any cost weight."""
-        if gamma < 0:
+        if not gamma >= 0:
             raise ConfigError(f"gamma={gamma:g} must be at least 0")
 
     def weight(self, gamma: float | None) -> float:

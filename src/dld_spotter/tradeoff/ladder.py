@@ -48,10 +48,12 @@ class Ladder:
 
     def __post_init__(self) -> None:
         columns = np.array([self.scales, self.prices, self.losses, self.costs], float)  # of one length, or numpy refuses
-        sound = columns.shape[1] > 0 and (np.diff(columns[3]) > 0).all() and (columns[[0, 3]] > 0).all()
+        sound = (
+            columns.shape[1] > 0 and (columns[0] <= 1).all() and (np.diff(columns[3]) > 0).all() and (columns[[0, 3]] > 0).all()
+        )
         if not (sound and (columns[1] >= 0).all() and np.isfinite(columns[[0, 2, 3]]).all()):
             raise DataError(
-                f"a ladder needs steps of ascending cost, with scales above 0 and prices of at least 0; found {self}"
+                f"a ladder needs steps of ascending cost, with scales from 0 to 1 and prices of at least 0; found {self}"
             )
 
     @classmethod
@@ -76,7 +78,7 @@ class Ladder:
         try:
             columns = [tuple(map(float, values[key])) for key in ("scales", "prices", "losses", "costs")]
             return cls(*columns, int(values["images"]))
-        except (KeyError, TypeError, ValueError, DataError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, DataError) as error:
             raise CheckpointError(f"{origin} holds a damaged ladder of budgets ({error}); run fit_ladder again") from error
 
     def plain(self) -> dict[str, Any]:
