@@ -224,6 +224,7 @@ def _shared(config: DictConfig, stage: DictConfig) -> dict[str, Any]:
         "optimizer": optimizer,
         "scheduler": create(config.scheduler),
         "provenance": provenance(config),
+        "freeze": list(stage.freeze),
     }
 
 

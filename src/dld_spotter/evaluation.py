@@ -128,6 +128,19 @@ def charge(found: Look, cost: CostModel) -> float:
     return cost.cost(*first, found.read) + sum(cost.cost(*size) for size in more)
 
 
+def relative_and_gflops(found: Look, size: Sequence[int], flops: CostModel, own: float = 0.0) -> tuple[float, float]:
+    """Cost of an image relative to one look at its full ``size``, which would read each word once, and in GFLOP.
+
+    Args:
+        found: what was read, and what it took.
+        size: height and width of the reference.
+        flops: cost of the spotter.
+        own: GFLOP of choosing.
+    """
+    spent = charge(found, flops) + own
+    return spent / flops.cost(*size, len(found.words)), spent
+
+
 @torch.inference_mode()
 def choose(selector: Selector, loader: DataLoader, names: Sequence[str], flops: CostModel, full_gflops: float) -> Choices:
     """Let a selector choose for every image that a table of outcomes names.
@@ -197,8 +210,7 @@ def _read_step(
     seconds = (time.perf_counter() - start) / len(batch)
     rows = []
     for name, truth, size, found in zip(batch.names, batch.instances, batch.views[1.0].sizes.tolist(), looks, strict=True):
-        spent, full = charge(found, flops), flops.cost(*size, len(found.words))
-        rows.append([*rules.count(name, truth, found.words), spent / full, spent, seconds])
+        rows.append([*rules.count(name, truth, found.words), *relative_and_gflops(found, size, flops), seconds])
     return rows
 
 
@@ -248,9 +260,8 @@ def score_at(
         for i, (name, found) in enumerate(zip(batch.names, looks, strict=True)):
             if name in read:
                 continue
-            spent = charge(found, flops) + own
-            full = flops.cost(*batch.views[1.0].sizes[i].tolist(), len(found.words))  # which would read each word once
-            rows.append([*rules.count(name, batch.instances[i], found.words), spent / full, spent, seconds])
+            costs = relative_and_gflops(found, batch.views[1.0].sizes[i].tolist(), flops, own)
+            rows.append([*rules.count(name, batch.instances[i], found.words), *costs, seconds])
             if spending is not None:
                 spending.record(*rows[-1][-3:])
             grow = (batch.original_sizes[i] / batch.views[1.0].sizes[i]).flip(0).cpu().numpy()

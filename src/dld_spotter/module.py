@@ -1,7 +1,7 @@
 """The two training stages as LightningModules; no network code, no configuration."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
 
 import torch
 from lightning import LightningModule
@@ -61,6 +61,29 @@ class StageModule(LightningModule):
         self.provenance = provenance
         self.hmean = EndToEndHmean()
         self.spent = MeanMetric()
+        self.frozen: list[nn.Module] = []
+
+    def freeze(self, spotter: Spotter, parts: Sequence[str]) -> None:
+        """Keep parts of a spotter as they are, batch statistics included; no gradient is computed for them.
+
+        Raises:
+            ConfigError: the spotter has no such part, or nothing would be left to learn.
+        """
+        children = {name: child for name, child in spotter.named_children() if any(True for _ in child.parameters())}
+        unknown = [name for name in parts if name not in children]
+        if unknown or set(parts) == set(children):
+            raise ConfigError(
+                f"stages.*.freeze={list(parts)} must name some of {', '.join(children)}"
+                + (f", not {unknown[0]}" if unknown else ", not all: nothing would be left to learn")
+            )
+        self.frozen = [children[name].requires_grad_(False) for name in parts]
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, what is frozen apart."""
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
 
     def configure_optimizers(self) -> dict[str, Any]:
         """One optimiser over everything that learns."""
@@ -119,6 +142,7 @@ class TeacherModule(StageModule):
         optimizer: same.
         scheduler: same.
         provenance: same.
+        freeze: parts of the teacher that do not learn, such as ``backbone``.
     """
 
     def __init__(
@@ -130,9 +154,12 @@ class TeacherModule(StageModule):
         optimizer: OptimizerFactory,
         scheduler: SchedulerFactory,
         provenance: dict[str, Any],
+        freeze: Sequence[str] = (),
     ) -> None:
         super().__init__(detection_loss, recognition_loss, objective, optimizer, scheduler, provenance)
         self.teacher = teacher
+        self.freeze(teacher, freeze)
+        self.train()  # the trainer keeps the modes that it finds, it does not call this itself
 
     def training_step(self, batch: SpottingBatch, batch_index: int) -> Tensor:
         """Train on every view of the batch; the loader draws one scale per batch."""
@@ -164,6 +191,7 @@ class DLDModule(StageModule):
         selection: how the selector learns; None where it does not.
         cost_model: relative cost of every scale.
         selector_lr: learning rate of the selector.
+        freeze: parts of the student that do not learn, such as ``backbone``.
         freeze_normalization: keep the batch statistics of the teacher's training, which saw every scale: the groups of
             one scale in a batch are too small for statistics of their own.
         detection_loss: see :class:`StageModule`, as what follows.
@@ -189,6 +217,7 @@ class DLDModule(StageModule):
         scheduler: SchedulerFactory,
         provenance: dict[str, Any],
         selector_lr: float = 2e-3,
+        freeze: Sequence[str] = (),
         freeze_normalization: bool = True,
     ) -> None:
         super().__init__(detection_loss, recognition_loss, objective, optimizer, scheduler, provenance)
@@ -196,6 +225,7 @@ class DLDModule(StageModule):
             raise ConfigError(f"selection= cannot teach a {type(selector).__name__}; leave it out, selector= brings its own")
         self.teacher = teacher.requires_grad_(False)
         self.student = student
+        self.freeze(student, freeze)
         self.selector = selector
         self.distillation = distillation
         self.selection = selection
@@ -208,8 +238,8 @@ class DLDModule(StageModule):
         """``(B,)`` scales of the last step, for :class:`dld_spotter.callbacks.ScaleHistogram`."""
         self.train()  # the trainer keeps the modes that it finds, it does not call this itself
 
-    def train(self, mode: bool = True) -> "DLDModule":
-        """Switch to training, the teacher and the frozen statistics apart."""
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, the teacher and everything frozen apart."""
         super().train(mode)
         self.teacher.eval()
         if self.freeze_normalization:
@@ -220,7 +250,7 @@ class DLDModule(StageModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The student; and the selector, which starts from nothing, at its own learning rate."""
-        groups = [{"params": list(self.student.parameters())}]
+        groups = [{"params": [p for p in self.student.parameters() if p.requires_grad]}]
         if self.selector.trainable:
             groups.append({"params": list(self.selector.parameters()), "lr": self.selector_lr})
         return groups
@@ -228,11 +258,11 @@ class DLDModule(StageModule):
     def training_step(self, batch: SpottingBatch, batch_index: int) -> Tensor:
         """Choose scales, read at them, compare with the teacher."""
         reference = batch.views[1.0]
-        with torch.no_grad():
-            teacher = self.teacher(reference, batch.sides, batch.image_index, batch.labels).recognition
+        teacher = self.ask_teacher(batch)
         costs = self.cost_model.relative(reference.sizes, self.selector.scales)
-        evidence = Evidence(self.student, batch, teacher, costs, self.temperature)
-        terms = self.selection(self.selector, evidence) if self.selector.trainable else {}
+        terms = {}
+        if self.selector.trainable:
+            terms = self.selection(self.selector, Evidence(self.student, batch, teacher, costs, self.temperature))
         # Each image is read for one of the cost weights, drawn at random: over the run the student serves them all.
         choices = self.selector(batch.thumbnails, reference.sizes, costs, self.temperature)
         indices = torch.stack([choice.index for choice in choices])
@@ -242,10 +272,18 @@ class DLDModule(StageModule):
         detection, recognition, order = self.read_at(index, batch)
         terms["detection"] = detection
         terms["recognition"] = mean_or_zero(self.recognition_loss(recognition, batch.labels[order]))
-        terms |= self.distillation(recognition, teacher.select(order), batch.labels[order], (self.student, self.teacher))
+        if len(self.distillation):
+            terms |= self.distillation(recognition, teacher.select(order), batch.labels[order], (self.student, self.teacher))
         loss = self.objective(terms)
         self.log_terms(terms, loss, batch)
         return loss
+
+    @torch.no_grad()
+    def ask_teacher(self, batch: SpottingBatch) -> Recognition | None:
+        """What the teacher makes of the words of the reference view; None where nothing is compared with it."""
+        if not (self.selector.trainable or len(self.distillation)):
+            return None
+        return self.teacher(batch.views[1.0], batch.sides, batch.image_index, batch.labels).recognition
 
     def read_at(self, index: Tensor, batch: SpottingBatch) -> tuple[Tensor, Recognition, Tensor]:
         """Student at the chosen scales: one look per scale, one recognition for all.

@@ -172,6 +172,9 @@ class Distillation(nn.Module):
         super().__init__()
         self.terms = nn.ModuleDict({name: term for name, term in terms.items() if term is not None})
 
+    def __len__(self) -> int:
+        return len(self.terms)
+
     def forward(
         self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
     ) -> dict[str, Tensor]:
