@@ -34,9 +34,9 @@ class BoxReader(nn.Module):
 
     def spot(self, view: View) -> list[list[Word]]:
         """Words alone."""
-        return self.inspect(view)[0]
+        return [look.words for look in self.inspect(view)[0]]
 
-    def inspect(self, view: View) -> tuple[list[list[Word]], np.ndarray]:
+    def inspect(self, view: View) -> tuple[list[Look], np.ndarray]:
         """Words of bright boxes; probability 0.9 within these and 0.2 in dim ones, at half of the resolution."""
         height, width = view.sizes[0].tolist()
         self.seen.append((height, width))
@@ -48,7 +48,8 @@ class BoxReader(nn.Module):
                 corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float32)
                 words.append(Word(corners / view.factors[0].numpy(), "word", min(h / 20, 1.0)))
         values = view.images[:, 0, ::2, ::2].numpy()
-        return [words], np.where(values > 180, 0.9, np.where(values > 90, 0.2, 0.01)).astype(np.float32)
+        look = Look(words, ((height, width),), (len(words),))
+        return [look], np.where(values > 180, 0.9, np.where(values > 90, 0.2, 0.01)).astype(np.float32)
 
 
 def look_twice(reader: BoxReader, image: np.ndarray, scale: float, rule: Escalation) -> Look:
@@ -77,7 +78,7 @@ def test_what_was_missed_is_found_where_it_stands():
     sheet = look.sizes[1]
     around = (LOW[2] - LOW[0] + 2 * 12, LOW[3] - LOW[1] + 2 * 12)
     assert sheet[0] * sheet[1] < 1.7 * around[0] * around[1]  # the low word alone, with its surroundings
-    assert look.read == 2
+    assert look.reads == (1, 1)
 
 
 def test_nothing_is_looked_at_twice_where_all_is_sure():
@@ -99,7 +100,7 @@ def test_what_was_read_in_doubt_is_replaced():
     look = look_twice(reader, photo(LOW), 0.5, Escalation())
     (word,) = look.words
     assert word.score == pytest.approx(12 / 20)  # as high as it is at full resolution
-    assert look.read == 2
+    assert look.reads == (1, 1)
 
 
 def test_a_faint_place_is_looked_at_only_below_its_probability():
@@ -139,8 +140,8 @@ def test_doubt_is_what_the_scores_lack_or_the_map_promises():
 def test_a_place_is_looked_at_again_while_its_doubt_is_worth_its_area():
     image, scale = photo(dim=(100, 100, 160, 130)), 0.5
     view = make_view([image], scale)
-    words, probability = BoxReader().inspect(view)
-    (place,) = places(probability[0], (128, 192), (256, 384), words[0], Escalation())
+    (look,), probability = BoxReader().inspect(view)
+    (place,) = places(probability[0], (128, 192), (256, 384), look.words, Escalation())
     worth = place.doubt * image.shape[0] * image.shape[1] / place.area
     for price, looks in ((0.99 * worth, 2), (1.01 * worth, 1), (float("inf"), 1)):
         assert len(look_twice(BoxReader(), image, scale, Escalation(price=price)).sizes) == looks
@@ -183,10 +184,11 @@ def test_a_large_word_is_kept_that_a_closer_look_misses():
     class Shortsighted(BoxReader):
         """Sees nothing that is higher than 30 pixels."""
 
-        def inspect(self, view: View) -> tuple[list[list[Word]], np.ndarray]:
-            (words,), probability = super().inspect(view)
-            heights = [np.ptp((word.polygon * view.factors[0].numpy())[:, 1]) for word in words]
-            return [[word for word, height in zip(words, heights, strict=True) if height <= 30]], probability
+        def inspect(self, view: View) -> tuple[list[Look], np.ndarray]:
+            (look,), probability = super().inspect(view)
+            heights = [np.ptp((word.polygon * view.factors[0].numpy())[:, 1]) for word in look.words]
+            seen = [word for word, height in zip(look.words, heights, strict=True) if height <= 30]
+            return [replace(look, words=seen)], probability
 
     look = look_twice(Shortsighted(), photo(LOW, HIGH), 0.5, Escalation(price=0, largest=1.0))
     np.testing.assert_allclose(boxes_of(look.words), sorted([list(LOW), list(HIGH)]), atol=1)

@@ -15,7 +15,7 @@ from dld_spotter.cost import FlopCost
 from dld_spotter.entry import ROOT
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Escalation
-from dld_spotter.evaluation import Rules, charge
+from dld_spotter.evaluation import Rules
 from dld_spotter.fit_ladder import Prober, best_steps
 from dld_spotter.second_look import SecondLook, look
 from dld_spotter.tradeoff import Ladder
@@ -76,13 +76,13 @@ def test_probes_foresee_what_a_second_look_gives():
                 counts, cost = probe.at(price, rule)
                 expected = rules.count(batch.names[0], batch.instances[0], found.words)
                 size = batch.views[1.0].sizes[0].tolist()
-                full = flops.cost(*size, len(spotter.spot(batch.view(1.0))[0]))
+                full = flops.cost(*size, spotter.inspect(batch.view(1.0))[0][0].reads[0])
                 if scale == 1.0 or price == inf:
                     assert counts.tolist() == list(expected)
-                    assert cost == pytest.approx(charge(found, flops) / full, rel=1e-6)
+                    assert cost == pytest.approx(found.spent(flops.cost) / full, rel=1e-6)
                 else:  # each place is counted alone: what two of them share is not foreseen
                     assert abs(counts - np.array(expected, float)).max() <= 1
-                    assert cost == pytest.approx(charge(found, flops) / full, rel=0.06)
+                    assert cost == pytest.approx(found.spent(flops.cost) / full, rel=0.06)
 
 
 def test_steps_rise_in_cost_and_hmean():
@@ -123,9 +123,14 @@ def test_a_budget_is_held_whatever_rule_is_given_beside_it(tmp_path: Path):
 
 def test_a_word_that_is_read_twice_is_charged_twice(tmp_path: Path):
     reader = dld_spotter.load(make_checkpoint(tmp_path / "student.ckpt", selector=False, ladder=True), device="cpu")
-    found = reader.read(sample(96, 128, [box(10, 10, 60, 20)], ["cat"]).image, gamma=2.0)
-    assert found.second_look > 0
-    assert found.relative_cost == pytest.approx(found.gflops / reader.gflops(96, 128, len(found.words)))
+    image = sample(96, 128, [box(10, 10, 60, 20)], ["cat"]).image
+    found = reader.read(image, gamma=2.0)
+    (look,) = reader.spot([image], found.scale, reader.price_for(2.0))
+    (first, again), (words, words_again) = look.sizes, look.reads
+    assert words > 0
+    assert words_again > 0
+    assert found.gflops == pytest.approx(reader.gflops(*first, words) + reader.gflops(*again, words_again))
+    assert found.relative_cost == pytest.approx(found.gflops / reader.gflops(96, 128, max(words, words_again)))
 
 
 @pytest.mark.parametrize("rule", [None, {"largest": 3.0}, {"unknown": 1}, "0.15"])

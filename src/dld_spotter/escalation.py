@@ -87,7 +87,7 @@ def look_again(
     reference: np.ndarray,
     rule: Escalation,
     price: float,
-    read: Callable[[np.ndarray], list[Word]],
+    read: Callable[[np.ndarray], Look],
 ) -> Look:
     """Read the places that are worth it once more; where both looks read something, the likelier word stays.
 
@@ -109,10 +109,10 @@ def look_again(
     sheet, corners = pack(reference, [place.box for place in worth])
     if sheet.shape[0] * sheet.shape[1] > rule.largest * whole:
         again = read(reference)
-        return Look(likeliest(first.words + again), (*first.sizes, reference.shape[:2]), first.read + len(again))
+        return Look(likeliest(first.words + again.words), (*first.sizes, *again.sizes), (*first.reads, *again.reads))
     again = read(sheet)
-    moved = [word for word in (back(word, worth, corners) for word in again) if word is not None]
-    return Look(likeliest(first.words + moved), (*first.sizes, sheet.shape[:2]), first.read + len(again))
+    moved = [word for word in (back(word, worth, corners) for word in again.words) if word is not None]
+    return Look(likeliest(first.words + moved), (*first.sizes, *again.sizes), (*first.reads, *again.reads))
 
 
 def places(

@@ -24,7 +24,7 @@ from dld_spotter.models.spotter import Spotter
 from dld_spotter.routing import read_at
 from dld_spotter.second_look import SecondLook, look
 from dld_spotter.spending import Spending
-from dld_spotter.structures import Look, SpottingBatch, TextInstances, View, Word
+from dld_spotter.structures import SpottingBatch, TextInstances, View, Word
 from dld_spotter.tradeoff import (
     Choices,
     Outcomes,
@@ -74,7 +74,7 @@ def measure(reader: Reader, loader: DataLoader, scales: Sequence[float], cost: C
         reader: reads, on the device it is on.
         loader: batches with a view per scale.
         scales: ascending, with 1.0.
-        cost: GFLOP of an image, the words that were found being charged too; or its area, where no GFLOP are known.
+        cost: GFLOP of an image, all words that went through the recogniser included; or its area, where no GFLOP are known.
         rules: how words are counted.
         label: what the progress bar says.
 
@@ -112,7 +112,7 @@ def _read(
     looks = look(reader, view)
     seconds = (time.perf_counter() - start) / len(batch)
     return [
-        (rules.count(name, truth, found.words), charge(found, cost), seconds)
+        (rules.count(name, truth, found.words), found.spent(cost.cost), seconds)
         for name, truth, found in zip(batch.names, batch.instances, looks, strict=True)
     ]
 
@@ -120,25 +120,6 @@ def _read(
 def spotter_of(reader: Spotter | SecondLook) -> Spotter:
     """What reads, however often it looks."""
     return reader.spotter if isinstance(reader, SecondLook) else reader
-
-
-def charge(found: Look, cost: CostModel) -> float:
-    """What the looks at an image and the reading of its words cost."""
-    first, *more = found.sizes
-    return cost.cost(*first, found.read) + sum(cost.cost(*size) for size in more)
-
-
-def relative_and_gflops(found: Look, size: Sequence[int], flops: CostModel, own: float = 0.0) -> tuple[float, float]:
-    """Cost of an image relative to one look at its full ``size``, which would read each word once, and in GFLOP.
-
-    Args:
-        found: what was read, and what it took.
-        size: height and width of the reference.
-        flops: cost of the spotter.
-        own: GFLOP of choosing.
-    """
-    spent = charge(found, flops) + own
-    return spent / flops.cost(*size, len(found.words)), spent
 
 
 @torch.inference_mode()
@@ -210,7 +191,8 @@ def _read_step(
     seconds = (time.perf_counter() - start) / len(batch)
     rows = []
     for name, truth, size, found in zip(batch.names, batch.instances, batch.views[1.0].sizes.tolist(), looks, strict=True):
-        rows.append([*rules.count(name, truth, found.words), *relative_and_gflops(found, size, flops), seconds])
+        spent = found.spent(flops.cost)
+        rows.append([*rules.count(name, truth, found.words), spent / found.full(size, flops.cost), spent, seconds])
     return rows
 
 
@@ -260,8 +242,9 @@ def score_at(
         for i, (name, found) in enumerate(zip(batch.names, looks, strict=True)):
             if name in read:
                 continue
-            costs = relative_and_gflops(found, batch.views[1.0].sizes[i].tolist(), flops, own)
-            rows.append([*rules.count(name, batch.instances[i], found.words), *costs, seconds])
+            spent = found.spent(flops.cost) + own
+            full = found.full(batch.views[1.0].sizes[i].tolist(), flops.cost)
+            rows.append([*rules.count(name, batch.instances[i], found.words), spent / full, spent, seconds])
             if spending is not None:
                 spending.record(*rows[-1][-3:])
             grow = (batch.original_sizes[i] / batch.views[1.0].sizes[i]).flip(0).cpu().numpy()

@@ -32,7 +32,7 @@ from dld_spotter.fit_selector import adopt
 from dld_spotter.fitting import price_at
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.reading import usable_device
-from dld_spotter.structures import SpottingBatch, TextInstances, Word
+from dld_spotter.structures import Look, SpottingBatch, TextInstances, Word
 from dld_spotter.tradeoff import Ladder, Step
 
 PRICES = tuple(np.geomspace(0.25, 256, 21).round(3).tolist())
@@ -92,22 +92,22 @@ class Prober:
         height, width = batch.views[1.0].sizes[0].tolist()
         reference = batch.views[1.0].images[0, :, :height, :width].permute(1, 2, 0).contiguous().numpy()
         best = self.read(reference)
-        full = self.flops.cost(height, width, len(best))
+        full = best.spent(self.flops.cost)
         nothing = np.zeros((0, 3)), np.zeros(0), np.zeros(0)
         probes = []
         for scale in scales:
             if scale == 1.0:
-                counts = self.count(name, truth, best)
+                counts = self.count(name, truth, best.words)
                 probes.append(Probe(counts, 1.0, np.zeros(0), *nothing, counts))
                 continue
-            (found,), maps = self.spotter.inspect(batch.view(scale).to(self.device))
-            size = tuple(batch.views[scale].sizes[0].tolist())
+            (first,), maps = self.spotter.inspect(batch.view(scale).to(self.device))
+            found = first.words
             counts = self.count(name, truth, found)
-            cost = self.flops.cost(*size, len(found)) / full
-            spots = places(maps[0], size, (height, width), found, self.rule)
+            cost = first.spent(self.flops.cost) / full
+            spots = places(maps[0], first.sizes[0], (height, width), found, self.rule)
             worth = np.array([place.doubt * height * width / place.area for place in spots])
             changes, areas, gflops = self.again(reference, spots, name, truth, found, counts) if spots else nothing
-            whole = self.count(name, truth, likeliest(found + best))
+            whole = self.count(name, truth, likeliest(found + best.words))
             probes.append(Probe(counts, cost, worth, changes, areas, gflops / full, whole))
         return probes
 
@@ -116,20 +116,20 @@ class Prober:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Changes of the counts, share of the image and GFLOP of each place, all read on one sheet."""
         sheet, corners = pack(reference, [place.box for place in spots])
-        moved = [word for word in (back(word, spots, corners) for word in self.read(sheet)) if word is not None]
-        changes, words = np.zeros((len(spots), 3)), np.zeros(len(spots))
+        again = self.read(sheet)
+        moved = [word for word in (back(word, spots, corners) for word in again.words) if word is not None]
+        changes = np.zeros((len(spots), 3))
         for k, place in enumerate(spots):
             inside = [word for word in moved if place.holds(word)]
-            changes[k], words[k] = self.count(name, truth, likeliest(found + inside)) - counts, len(inside)
+            changes[k] = self.count(name, truth, likeliest(found + inside)) - counts
         whole = reference.shape[0] * reference.shape[1]
         share = np.array([place.area for place in spots], float)
         share *= sheet.shape[0] * sheet.shape[1] / (share.sum() * whole)
-        dense = self.flops.cost(*sheet.shape[:2]) * share / share.sum()
-        return changes, share, dense + words * self.flops.per_word
+        return changes, share, again.spent(self.flops.cost) * share / share.sum()
 
-    def read(self, image: np.ndarray) -> list[Word]:
+    def read(self, image: np.ndarray) -> Look:
         """Read an image ``(H, W, 3)`` at full resolution."""
-        return self.spotter.spot(make_view([image], 1.0, self.spotter.stride).to(self.device))[0]
+        return self.spotter.inspect(make_view([image], 1.0, self.spotter.stride).to(self.device))[0][0]
 
     def count(self, name: str, truth: TextInstances, words: list[Word]) -> np.ndarray:
         """Matched, predicted and true words ``(3,)``."""

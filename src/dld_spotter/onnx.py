@@ -16,7 +16,7 @@ from dld_spotter.data.photos import ReferenceSize, scaled_size
 from dld_spotter.data.resizing import resize
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Escalation, look_again
-from dld_spotter.models.contours import TextMapDecoder
+from dld_spotter.models.contours import TextMapDecoder, promising
 from dld_spotter.photo_reader import PhotoReader
 from dld_spotter.tradeoff import Calibration, Ladder
 from dld_spotter.word import Look, Word
@@ -115,8 +115,7 @@ class OnnxSpotter(PhotoReader):
     def spot(self, references: Sequence[np.ndarray], scale: float, price: float = inf) -> list[Look]:
         """See :meth:`PhotoReader.spot`."""
         size = scaled_size(*references[0].shape[:2], scale)
-        found, text = self._inspect(references, size)
-        looks = [Look(words, (size,), len(words)) for words in found]
+        looks, text = self._inspect(references, size)
         if size == references[0].shape[:2]:
             return looks
         return [
@@ -124,19 +123,19 @@ class OnnxSpotter(PhotoReader):
             for look, probability, reference in zip(looks, text, references, strict=True)
         ]
 
-    def _read(self, image: np.ndarray) -> list[Word]:
+    def _read(self, image: np.ndarray) -> Look:
         return self._inspect([image], image.shape[:2])[0][0]
 
-    def _inspect(self, references: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[list[list[Word]], np.ndarray]:
-        """Words of images of one size, and the text map they were found in."""
+    def _inspect(self, references: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[list[Look], np.ndarray]:
+        """A look at each image of one size, and the text map its words were found in."""
         whole = references[0].shape[:2]
         images = self._batch_of([self.resize(reference, *size) for reference in references])
         text, *pyramid = self._detector.run(None, {"images": images})
-        found = [self.postprocess(probabilities, *size) for probabilities in text]
-        words: list[list[Word]] = [[] for _ in references]
+        found = [promising(*self.postprocess(probabilities, *size), self.meta["min_score"]) for probabilities in text]
+        looks = [Look([], (size,), (len(scores),)) for _, scores in found]
         sides, sureness = (np.concatenate(parts) for parts in zip(*found, strict=True))
         if not len(sides):
-            return words, text
+            return looks, text
         reference_sides = sides / np.array([size[1] / whole[1], size[0] / whole[0]], np.float32)
         image_index = np.repeat(np.arange(len(found)), [len(scores) for _, scores in found])
         close_up = self.meta["close_up"] and size != whole
@@ -150,8 +149,8 @@ class OnnxSpotter(PhotoReader):
         for place, indices, side, score in zip(image_index, labels.tolist(), reference_sides, scores * sureness, strict=True):
             written = self.charset.decode(indices)
             if written and score >= self.meta["min_score"]:
-                words[place].append(Word(np.concatenate([side[0], side[1, ::-1]]), written, float(score)))
-        return words, text
+                looks[place].words.append(Word(np.concatenate([side[0], side[1, ::-1]]), written, float(score)))
+        return looks, text
 
     def gflops(self, height: int, width: int, words: int) -> float:
         """See :meth:`PhotoReader.gflops`; those of convolutions follow the number of pixels."""

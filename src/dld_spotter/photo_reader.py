@@ -143,12 +143,10 @@ class PhotoReader(ABC):
         """Bring words in pixels of the reference back to the image, and count what they cost beside ``choosing`` GFLOP."""
         (height, width), size = image.shape[:2], reference.shape[:2]
         grow = np.array([width / size[1], height / size[0]], np.float32)
-        first, *more = look.sizes
-        spent = choosing + self.gflops(*first, look.read) + sum(self.gflops(*again, 0) for again in more)
+        spent = choosing + look.spent(self.gflops)
         words = tuple(Word(word.polygon * grow, word.text, word.score) for word in look.words)
-        again = sum(prod(view) for view in more) / prod(size)
-        full = self.gflops(*size, len(words))  # which would read each word once
-        return Reading(words, scale, spent, seconds, spent / full, width, height, again)
+        again = sum(prod(view) for view in look.sizes[1:]) / prod(size)
+        return Reading(words, scale, spent, seconds, spent / look.full(size, self.gflops), width, height, again)
 
     def _tidy(self, readings: Sequence[Reading], references: Sequence[np.ndarray]) -> None:
         """Give memory back after many pixels."""

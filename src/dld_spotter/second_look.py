@@ -41,31 +41,32 @@ class SecondLook(nn.Module):
             price: of a second one, in place of the rule's own.
         """
         price = self.rule.price if price is None else price
-        found, probabilities = self.spotter.inspect(view)
+        firsts, probabilities = self.spotter.inspect(view)
         whole = view.close.sizes.tolist() if view.close else view.sizes.tolist()
         looks = []
-        for place, (words, size) in enumerate(zip(found, view.sizes.tolist(), strict=True)):
-            once = Look(words, (tuple(size),), len(words))
+        for place, (first, size) in enumerate(zip(firsts, view.sizes.tolist(), strict=True)):
             if size == whole[place] or isinf(price):
-                looks.append(once)
+                looks.append(first)
                 continue
             height, width = whole[place]
             reference = view.close.images[place, :, :height, :width].permute(1, 2, 0).contiguous().cpu().numpy()
-            looks.append(look_again(once, probabilities[place], reference, self.rule, price, self._read))
+            looks.append(look_again(first, probabilities[place], reference, self.rule, price, self._read))
         return looks
 
     def spot(self, view: View) -> list[list[Word]]:
         """Find and read the words of B images; polygons in reference pixels."""
         return [look.words for look in self.looks(view)]
 
-    def _read(self, image: np.ndarray) -> list[Word]:
+    def _read(self, image: np.ndarray) -> Look:
         device = next(self.spotter.parameters()).device
-        return self.spotter.spot(make_view([image], 1.0, self.spotter.stride).to(device))[0]
+        return self.spotter.inspect(make_view([image], 1.0, self.spotter.stride).to(device))[0][0]
 
 
 def look(reader: Reads, view: View, price: float | None = None) -> list[Look]:
     """Read B images, once or twice as the reader does: a spotter, one with a second look, or an engine."""
     if isinstance(reader, SecondLook):
         return reader.looks(view, price)
+    if isinstance(reader, Spotter):
+        return reader.inspect(view)[0]
     sizes = [tuple(size) for size in view.sizes.tolist()]
-    return [Look(words, (size,), len(words)) for words, size in zip(reader.spot(view), sizes, strict=True)]
+    return [Look(words, (size,), (len(words),)) for words, size in zip(reader.spot(view), sizes, strict=True)]

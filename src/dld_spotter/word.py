@@ -1,8 +1,12 @@
 """What reading a photo gives, in a module that needs no torch."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+Cost = Callable[[int, int, int], float]
+"""Cost of a view: of its height, its width and the number of words that are read in it."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +25,17 @@ class Look:
     Args:
         words: polygons in pixels of the reference.
         sizes: height and width of every view that went through the detector: one, or two after a second look.
-        read: how many words went through the recogniser and had a text.
+        reads: how many words of each view went through the recogniser; more than were sure enough to be reported.
     """
 
     words: list[Word]
     sizes: tuple[tuple[int, int], ...]
-    read: int
+    reads: tuple[int, ...]
+
+    def spent(self, cost: Cost) -> float:
+        """Cost of all that was looked at and read."""
+        return sum(cost(*size, read) for size, read in zip(self.sizes, self.reads, strict=True))
+
+    def full(self, size: Sequence[int], cost: Cost) -> float:
+        """Cost of one look at the whole reference of this height and width, which would read each word once."""
+        return cost(*size, max(self.reads))

@@ -270,6 +270,17 @@ def test_words_of_low_score_are_left_out():
     assert len(reader(view, min_score=1.1).spot(view)[0]) == 0
 
 
+def test_what_is_read_in_vain_is_counted_and_what_would_be_is_not_read():
+    view = make_batch([sample(128, 160, [box(20, 20, 100, 30)])]).views[1.0]
+    for least, reads in ((0.5, (1,)), (1.1, (0,))):
+        spotter = reader(view, min_score=least)
+        with torch.no_grad():  # any character is as likely as any other
+            spotter.recognizer.attention.output[-1].weight.zero_()
+            spotter.recognizer.attention.output[-1].bias.zero_()
+        (look,), _ = spotter.inspect(view)
+        assert (look.words, look.reads, look.sizes) == ([], reads, ((128, 160),))
+
+
 def test_empty_text_is_no_word():
     view = make_batch([sample(128, 160, [box(20, 20, 100, 30)])]).views[1.0]
     spotter = reader(view)

@@ -11,6 +11,12 @@ MAP_STRIDE = 2
 """Pixels of the view per cell of the text map."""
 
 
+def promising(sides: np.ndarray, scores: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Of N found words those whose score ``(N,)`` may end at ``least`` or above: reading multiplies it by at most 1."""
+    kept = scores >= least
+    return sides[kept], scores[kept]
+
+
 @dataclass(frozen=True)
 class TextMapDecoder:
     """Turn a text map into words: contours, un-clipping, sides.

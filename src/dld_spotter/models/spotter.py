@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from dld_spotter.charset import Charset
 from dld_spotter.models.backbone import STRIDES, Backbone
+from dld_spotter.models.contours import promising
 from dld_spotter.models.detector import TextMapDecoder, TextMapHead
 from dld_spotter.models.neck import FeaturePyramid
 from dld_spotter.models.recognizer import Recognizer, StripEncoder
-from dld_spotter.structures import DetectionMaps, Recognition, SpotterOutput, Strips, View, Word
+from dld_spotter.structures import DetectionMaps, Look, Recognition, SpotterOutput, Strips, View, Word
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
@@ -61,16 +62,16 @@ class Spotter(nn.Module, ABC):
         """Everything that costs per word: recognise N words, ``labels`` ``(N, L)`` for teacher forcing."""
 
     @abstractmethod
-    def inspect(self, view: View) -> tuple[list[list[Word]], np.ndarray]:
+    def inspect(self, view: View) -> tuple[list[Look], np.ndarray]:
         """Find and read the words of B images.
 
         Returns:
-            the words, polygons in reference pixels; and the text map ``(B, H/2, W/2)`` they were found in, probabilities.
+            a look at each image; and the text map ``(B, H/2, W/2)`` the words were found in, probabilities.
         """
 
     def spot(self, view: View) -> list[list[Word]]:
         """Find and read the words of B images; polygons in reference pixels."""
-        return self.inspect(view)[0]
+        return [look.words for look in self.inspect(view)[0]]
 
     def look(self, view: View, sides: Tensor, image_index: Tensor) -> tuple[Strips, DetectionMaps]:
         """Detect in a view and cut given words out of it.
@@ -183,19 +184,20 @@ class TextMapSpotter(Spotter):
         return self.recognizer.beams(context, count)
 
     @torch.inference_mode()
-    def inspect(self, view: View) -> tuple[list[list[Word]], np.ndarray]:
+    def inspect(self, view: View) -> tuple[list[Look], np.ndarray]:
         """See :meth:`Spotter.inspect`."""
         features, maps = self.detect(view.images)
         probabilities = maps.text.float().sigmoid().cpu().numpy()
         sizes = view.sizes.tolist()
-        found = [self.postprocess(probability, *size) for probability, size in zip(probabilities, sizes, strict=True)]
+        decoded = (self.postprocess(probability, *size) for probability, size in zip(probabilities, sizes, strict=True))
+        found = [promising(sides, scores, self.min_score) for sides, scores in decoded]
         counts = [len(scores) for _, scores in found]
         device = view.images.device
         sides = torch.from_numpy(np.concatenate([sides for sides, _ in found])).to(device)
         image_index = torch.repeat_interleave(torch.arange(len(counts), device=device), torch.tensor(counts, device=device))
-        words: list[list[Word]] = [[] for _ in counts]
+        looks = [Look([], (tuple(size),), (count,)) for size, count in zip(sizes, counts, strict=True)]
         if not len(sides):
-            return words, probabilities
+            return looks, probabilities
         _, context = self.recognizer.encoder(self.cut(features, sides, image_index, close_up(view)))
         labels, scores = self.recognizer.read(context)
         sides = (sides / view.factors[image_index][:, None, None, :]).cpu().numpy()
@@ -203,5 +205,5 @@ class TextMapSpotter(Spotter):
         for i, indices, side, score in zip(image_index.tolist(), labels.tolist(), sides, scores, strict=True):
             text = self.charset.decode(indices)
             if text and score >= self.min_score:
-                words[i].append(Word(np.concatenate([side[0], side[1, ::-1]]), text, float(score)))
-        return words, probabilities
+                looks[i].words.append(Word(np.concatenate([side[0], side[1, ::-1]]), text, float(score)))
+        return looks, probabilities
