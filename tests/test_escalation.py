@@ -1,5 +1,7 @@
 """A second look at places in doubt: with a reader of bright boxes that misses what is low in its view."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -14,8 +16,9 @@ from torch import nn
 
 from dld_spotter.data.views import make_view
 from dld_spotter.entry import ROOT
-from dld_spotter.errors import ConfigError
-from dld_spotter.escalation import Escalation, likeliest, pack, places
+from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.escalation import Escalation, Place, choose, likeliest, pack, places
+from dld_spotter.gains import LACKING, READ, UNREAD, Gains
 from dld_spotter.second_look import SecondLook
 from dld_spotter.structures import Look, View, Word
 
@@ -36,7 +39,7 @@ class BoxReader(nn.Module):
         """Words alone."""
         return [look.words for look in self.inspect(view)[0]]
 
-    def inspect(self, view: View) -> tuple[list[Look], np.ndarray]:
+    def inspect(self, view: View, most: Sequence[int] | None = None) -> tuple[list[Look], np.ndarray]:
         """Words of bright boxes; probability 0.9 within these and 0.2 in dim ones, at half of the resolution."""
         height, width = view.sizes[0].tolist()
         self.seen.append((height, width))
@@ -110,11 +113,12 @@ def test_a_faint_place_is_looked_at_only_below_its_probability():
 
 
 def test_an_image_full_of_doubt_is_read_whole():
-    rows = [(10, 12 + 24 * row, 370, 24 + 24 * row) for row in range(10)]
+    # Two columns, one of them narrower: on a sheet of their own they would take more than the image has.
+    rows = [(left, 30 + 58 * row, right, 44 + 58 * row) for row in range(4) for left, right in ((20, 150), (230, 370))]
     reader = BoxReader()
-    look = look_twice(reader, photo(*rows), 0.5, Escalation(price=0, largest=0.5))
+    look = look_twice(reader, photo(*rows), 0.5, Escalation(price=0, context=22))
     assert look.sizes == ((128, 192), (256, 384))
-    np.testing.assert_allclose(boxes_of(look.words), rows, atol=1)
+    np.testing.assert_allclose(boxes_of(look.words), sorted(map(list, rows)), atol=1)
 
 
 def test_places_near_each_other_are_one():
@@ -125,26 +129,98 @@ def test_places_near_each_other_are_one():
     assert sorted(place.box for place in found) == [(4 * 8, 4 * 8, 4 * 32, 4 * 16), (4 * 58, 4 * 48, 4 * 72, 4 * 56)]
 
 
-def test_doubt_is_what_the_scores_lack_or_the_map_promises():
+def test_evidence_is_what_was_read_how_surely_and_what_was_not():
     probability = np.zeros((64, 96), np.float32)
-    probability[10:14, 10:20] = probability[50:54, 60:70] = 0.5
+    probability[10:14, 10:20] = 0.5  # 8 pixels of the view high, covered by a word
+    probability[50:54, 60:70] = 0.5  # nobody has read it
     probability[51, 65] = 0.75
-    corners = np.array([[44, 44], [76, 44], [76, 52], [44, 52]], np.float32)
-    words = [Word(corners, "one", 0.9), Word(corners, "two", 0.6)]
+    corners = np.array([[32, 36], [84, 36], [84, 60], [32, 60]], np.float32)  # 12 pixels of the view high
+    words = [Word(corners, "one", 0.9), Word(corners + 1, "two", 0.6)]
     one, other = sorted(places(probability, (128, 192), (256, 384), words, Escalation(context=8)), key=lambda place: place.box)
-    assert one.doubt == pytest.approx(0.1 + 0.4)
-    assert other.doubt == pytest.approx(0.75)
+    expected = np.zeros((3, 5))
+    expected[READ, 1], expected[LACKING, 1] = 2, 0.1 + 0.4
+    np.testing.assert_allclose(one.evidence, expected, atol=1e-6)
+    expected = np.zeros((3, 5))
+    expected[UNREAD, 2] = 0.75  # 4 cells of a shrunken map: 8 pixels / 0.6
+    np.testing.assert_allclose(other.evidence, expected, atol=1e-6)
     assert one.area == 14 * 4 * 8 * 4
 
 
-def test_a_place_is_looked_at_again_while_its_doubt_is_worth_its_area():
+def test_long_text_without_a_reading_may_hold_several_words():
+    probability = np.zeros((64, 96), np.float32)
+    probability[10:14, 10:58] = 0.5
+    (place,) = places(probability, (128, 192), (256, 384), [], Escalation())
+    assert place.evidence[UNREAD].sum() == pytest.approx(0.5 * 48 / 4 / 4)
+
+
+def gained(words: float, share: float = 0.0, scale: float = 0.5) -> Escalation:
+    """A rule that expects so many words of every unread one, and a share of that of another look at the whole at 0.7."""
+    table = ((0.0,) * 5, (0.0,) * 5, (words,) * 5)
+    return Escalation(gains=Gains({scale: table}, {scale: {0.7: share, 1.0: 1.0}}))
+
+
+def test_what_brings_most_beyond_its_price_is_taken():
+    evidence = np.zeros((3, 5))
+    evidence[UNREAD, 2] = 1.0
+    small, large = Place((0, 0, 20, 10), evidence), Place((0, 50, 100, 100), 4 * evidence)  # 2 and 50 % of the image
+    both, whole = [small, large], (100, 100)
+
+    def chosen(price: float, share: float = 0.0):
+        return choose(both, 0.5, whole, gained(1.0, share), price)
+
+    assert chosen(51) is None
+    assert chosen(49) == [small]  # 1 word for 2 %
+    assert chosen(9) == [small]  # the other one's 4 words for 50 % are worth 8 per area
+    assert chosen(7) == both  # gain 5 on a sheet of 60 %: 5 - 4.2
+    # At a price of 7 the whole image at 0.7 takes 49 % of it: 5 * share - 3.43 is more than 0.8 from a share of 0.846 on.
+    assert chosen(7, 0.84) == both
+    assert chosen(7, 0.86) == 0.7
+    assert chosen(0) == both  # as much as the whole image brings, for less
+    assert choose([], 0.5, whole, gained(1.0), 0.0) is None
+
+
+def test_the_scale_that_was_looked_at_is_not_looked_at_again():
+    evidence = np.ones((3, 5))
+    place = Place((0, 0, 90, 100), evidence)
+    assert choose([place], 0.8, (100, 100), gained(1.0, share=5.0, scale=0.6), 0.1) == [place]
+
+
+def test_a_rule_keeps_its_own_gains_and_takes_those_of_a_ladder_where_it_has_none():
+    learned = gained(2.0)
+    assert Escalation(price=7.0).taught_by(learned) == replace(learned, price=7.0)
+    assert gained(3.0).taught_by(learned) == gained(3.0)
+
+
+def test_a_rule_comes_back_from_plain_values():
+    rule = gained(0.25, 0.5)
+    assert Escalation.read(json.loads(json.dumps(rule.plain())), "here") == rule
+    for wrong in (
+        {"gains": {"tables": {}, "shares": {}}},
+        {"gains": {"tables": {"0.5": [[1]]}, "shares": {"0.5": {}}}},
+        {"gains": 1},
+    ):
+        with pytest.raises(CheckpointError, match="here holds a damaged rule"):
+            Escalation.read(rule.plain() | wrong, "here")
+
+
+def test_a_place_is_looked_at_again_while_its_gain_is_worth_its_area():
     image, scale = photo(dim=(100, 100, 160, 130)), 0.5
     view = make_view([image], scale)
     (look,), probability = BoxReader().inspect(view)
     (place,) = places(probability[0], (128, 192), (256, 384), look.words, Escalation())
-    worth = place.doubt * image.shape[0] * image.shape[1] / place.area
+    worth = place.evidence[UNREAD].sum() * image.shape[0] * image.shape[1] / place.area
+    assert worth > 0
     for price, looks in ((0.99 * worth, 2), (1.01 * worth, 1), (float("inf"), 1)):
         assert len(look_twice(BoxReader(), image, scale, Escalation(price=price)).sizes) == looks
+
+
+def test_the_whole_image_can_be_read_again_at_a_scale_between():
+    reader = BoxReader(least=8)
+    look = look_twice(
+        reader, photo(LOW, dim=(100, 100, 160, 130)), 0.5, replace(gained(1.0, share=0.99), price=1.0, context=90)
+    )
+    assert look.sizes == ((128, 192), (179, 269))
+    np.testing.assert_allclose(boxes_of(look.words), [LOW], atol=2)
 
 
 boxes = st.tuples(*(st.integers(0, 200) for _ in range(2)), *(st.integers(1, 90) for _ in range(2)))
@@ -184,17 +260,17 @@ def test_a_large_word_is_kept_that_a_closer_look_misses():
     class Shortsighted(BoxReader):
         """Sees nothing that is higher than 30 pixels."""
 
-        def inspect(self, view: View) -> tuple[list[Look], np.ndarray]:
-            (look,), probability = super().inspect(view)
+        def inspect(self, view: View, most: Sequence[int] | None = None) -> tuple[list[Look], np.ndarray]:
+            (look,), probability = super().inspect(view, most)
             heights = [np.ptp((word.polygon * view.factors[0].numpy())[:, 1]) for word in look.words]
             seen = [word for word, height in zip(look.words, heights, strict=True) if height <= 30]
             return [replace(look, words=seen)], probability
 
-    look = look_twice(Shortsighted(), photo(LOW, HIGH), 0.5, Escalation(price=0, largest=1.0))
+    look = look_twice(Shortsighted(), photo(LOW, HIGH), 0.5, Escalation(price=0))
     np.testing.assert_allclose(boxes_of(look.words), sorted([list(LOW), list(HIGH)]), atol=1)
 
 
 def test_rules_out_of_range_are_refused():
-    for wrong in ({"threshold": 0.0}, {"price": -1.0}, {"largest": 1.5}, {"context": -1}):
+    for wrong in ({"threshold": 0.0}, {"price": -1.0}, {"context": -1}):
         with pytest.raises(ConfigError, match="escalation needs"):
             Escalation(**wrong)

@@ -16,7 +16,8 @@ from dld_spotter.entry import ROOT
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Escalation
 from dld_spotter.evaluation import Rules
-from dld_spotter.fit_ladder import Prober, best_steps
+from dld_spotter.fit_ladder import best_steps
+from dld_spotter.probing import Prober
 from dld_spotter.second_look import SecondLook, look
 from dld_spotter.tradeoff import Ladder
 from tests.data.samples import box, sample
@@ -65,7 +66,7 @@ def test_what_no_step_can_spend_is_refused(tmp_path: Path):
 
 
 def test_probes_foresee_what_a_second_look_gives():
-    spotter, rule = make_spotter(1).eval(), Escalation(threshold=0.3, largest=1.0, context=2)
+    spotter, rule = make_spotter(1).eval(), Escalation(threshold=0.3, context=2)
     rules, flops = Rules(task="detection"), FlopCost(spotter)
     samples = [sample(192, 256, [box(20 + 9 * k, 30, 80, 24), box(140, 120 - k, 60, 30)], ["cat", "dog"]) for k in range(3)]
     for batch in (make_batch([one]) for one in samples):
@@ -89,10 +90,11 @@ def test_steps_rise_in_cost_and_hmean():
     spotter, rule = make_spotter(1).eval(), Escalation(threshold=0.3)
     batches = [make_batch([sample(128, 128, [box(20, 30 + 9 * k, 80, 24)], ["cat"])]) for k in range(3)]
     prober = Prober(spotter, Rules(task="detection"), rule)
-    steps, hmeans = best_steps([prober.probe(batch, SCALES) for batch in batches], SCALES, rule)
+    steps, gains, hmeans = best_steps([prober.probe(batch, SCALES) for batch in batches], SCALES, rule)
     assert (np.diff(steps.costs) > 0).all()
     assert (np.diff(steps.losses) < 0).all()
     assert len(hmeans) == len(steps.costs)
+    assert gains.tables.keys() == set(SCALES[:-1])
 
 
 def test_a_blank_image_has_no_place(tmp_path: Path):
@@ -100,7 +102,7 @@ def test_a_blank_image_has_no_place(tmp_path: Path):
     spotter.head.output.bias.data.fill_(-20)
     batch = make_batch([sample(64, 64, [], [])])
     probes = Prober(spotter, Rules(), Escalation()).probe(batch, SCALES)
-    assert all(len(probe.worth) == 0 for probe in probes)
+    assert all(len(probe.found) == 0 for probe in probes)
     assert [probe.at(0.0, Escalation())[1] for probe in probes] == [probe.cost for probe in probes]
 
 
@@ -116,7 +118,7 @@ def test_a_budget_is_held_whatever_rule_is_given_beside_it(tmp_path: Path):
     path = make_checkpoint(tmp_path / "student.ckpt", selector=False, ladder=True)
     image = sample(96, 128, [box(10, 10, 60, 20)], ["cat"]).image
     for gamma in (0.5, 0.01):
-        ruled = dld_spotter.load(path, device="cpu", escalation=Escalation(threshold=0.05, largest=1.0, price=0.0))
+        ruled = dld_spotter.load(path, device="cpu", escalation=Escalation(threshold=0.05, price=0.0))
         spent = [reader.read(image, gamma=gamma).gflops for reader in (dld_spotter.load(path, device="cpu"), ruled)]
         assert spent[0] == spent[1]  # the price is that of the step
 
@@ -133,7 +135,7 @@ def test_a_word_that_is_read_twice_is_charged_twice(tmp_path: Path):
     assert found.relative_cost == pytest.approx(found.gflops / reader.gflops(96, 128, max(words, words_again)))
 
 
-@pytest.mark.parametrize("rule", [None, {"largest": 3.0}, {"unknown": 1}, "0.15"])
+@pytest.mark.parametrize("rule", [None, {"threshold": 3.0}, {"unknown": 1}, "0.15"])
 def test_a_damaged_rule_is_told(rule: object, tmp_path: Path):
     path = make_checkpoint(tmp_path / "student.ckpt", selector=False, ladder=True)
     amend(path, {"escalation": rule})

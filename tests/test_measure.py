@@ -86,7 +86,7 @@ def test_the_steps_of_a_ladder_stand_beside_mix_and_oracle(photos: Path, capsys:
 
 def test_a_second_look_stands_beside_fixed_scales(photos: Path):
     checkpoint = make_checkpoint(photos / "student.ckpt")
-    often = ["second_look=true", "escalation.threshold=0.01", "escalation.price=0", "escalation.largest=1"]
+    often = ["second_look=true", "escalation.threshold=0.01", "escalation.price=0"]
     measure.run(config(photos, f"ckpt={checkpoint}", *often, engine=None), photos / "out")
     once, twice = (Outcomes.load(photos / "out" / f"outcomes_{name}.npz") for name in ("student", "second_look"))
     np.testing.assert_array_equal(once.matched[:, -1], twice.matched[:, -1])  # the reference is read once

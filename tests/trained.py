@@ -1,6 +1,5 @@
 """A checkpoint of a very small, untrained student with a selector, which finds words because its thresholds are low."""
 
-from dataclasses import asdict
 from math import inf
 from pathlib import Path
 
@@ -37,6 +36,6 @@ def make_checkpoint(path: Path, selector: bool = True, close_up: bool = False, l
         parts["selector"] = GumbelSelector(SCALES, 0.1, [0.5, 1.0, 3.0], _CHANNELS, _HIDDEN)
     facts = {"format": FORMAT, "model": model, "scales": list(SCALES), "thumbnail": THUMBNAIL}
     if ladder:
-        facts |= {"ladder": LADDER.plain(), "escalation": asdict(Escalation(threshold=0.05, largest=1.0))}
+        facts |= {"ladder": LADDER.plain(), "escalation": Escalation(threshold=0.05).plain()}
     save_checkpoint(path, parts, facts)
     return path

@@ -5,7 +5,7 @@ in a second pass, whose cost follows their area alone. Needs no torch.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import isinf
 from typing import Any, Self
 
@@ -13,16 +13,23 @@ import cv2
 import numpy as np
 import shapely
 
+from dld_spotter.data.photos import scaled_size
 from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.gains import LACKING, READ, SHAPE, UNREAD, Gains, height_bin
+from dld_spotter.limit import Limit
 from dld_spotter.models.contours import MAP_STRIDE
 from dld_spotter.word import Look, Word
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels."""
-
-
 SHARED = 0.4
 """Share of its area from which on a word is taken for another reading of a larger one."""
+SHRUNK = 0.6
+"""Height of unread text in the map, over that of its words."""
+ASPECT = 4.0
+"""Length over height of unread text that is taken for one word."""
+LEAST_PRICE = 1e-9
+"""Of two second looks that bring as much, the smaller one is better at any price."""
 
 
 @dataclass(frozen=True)
@@ -32,43 +39,49 @@ class Escalation:
     Args:
         threshold: text probability of the first look from which on a place may hold words; below the detector's own, so
             that it proposes more than it reports.
-        price: words in doubt that a place must hold per area of the whole image; infinite, and no place is worth it.
+        price: words that a second look must be expected to bring per area of the whole image; infinite, and none is worth it.
         context: pixels of the reference that are shown around a place.
-        largest: area of the second look, relative to the reference; where the places need more, the image is read whole.
+        gains: what to expect of it.
     """
 
     threshold: float = 0.15
     price: float = 2.0
     context: int = 12
-    largest: float = 0.6
+    gains: Gains = field(default_factory=Gains)
 
     def __post_init__(self) -> None:
-        if not (0 < self.threshold < 1 and self.price >= 0 and self.context >= 0 and 0 < self.largest <= 1):
-            raise ConfigError(
-                f"escalation needs 0 < threshold < 1, price and context of at least 0, 0 < largest <= 1, found {self}"
-            )
+        if not (0 < self.threshold < 1 and self.price >= 0 and self.context >= 0):
+            raise ConfigError(f"escalation needs 0 < threshold < 1, price and context of at least 0, found {self}")
+
+    def taught_by(self, known: Self) -> Self:
+        """This rule with the gains that ``known`` has learned, where it has none of its own."""
+        return replace(self, gains=known.gains) if self.gains == Gains() else self
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values, as JSON and checkpoints hold them."""
+        rule = {"threshold": self.threshold, "price": self.price, "context": self.context}
+        return rule | {"gains": self.gains.plain()}
 
     @classmethod
     def read(cls, values: Any, origin: str) -> Self:
-        """Read plain values; raises CheckpointError naming ``origin`` if they are something else."""
+        """Read what :meth:`plain` gave; raises CheckpointError naming ``origin`` if it is something else."""
         try:
-            return cls(**values)
-        except (TypeError, ConfigError) as error:
+            return cls(**values | {"gains": Gains.of_plain(values["gains"])})
+        except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
             raise CheckpointError(f"{origin} holds a damaged rule of escalation ({error}); run fit_ladder again") from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Place:
     """Where words may have been missed or misread.
 
     Args:
         box: in pixels of the reference.
-        doubt: expected number of words that were not read rightly: of each word there, what its score lacks to 1; where
-            none was read, the highest probability of the text map.
+        evidence: ``(3, 5)`` what the first look saw there, by kind and height, see :mod:`dld_spotter.gains`.
     """
 
     box: Box
-    doubt: float
+    evidence: np.ndarray
 
     @property
     def area(self) -> int:
@@ -87,9 +100,10 @@ def look_again(
     reference: np.ndarray,
     rule: Escalation,
     price: float,
-    read: Callable[[np.ndarray], Look],
+    read: Callable[[np.ndarray, float, int | None], Look],
+    limit: Limit | None = None,
 ) -> Look:
-    """Read the places that are worth it once more; where both looks read something, the likelier word stays.
+    """Look again at what is worth it; where both looks read something, the likelier word stays.
 
     Args:
         first: what was read in a smaller view.
@@ -97,22 +111,51 @@ def look_again(
         reference: ``(H, W, 3)`` uint8.
         rule: see :class:`Escalation`.
         price: in place of the rule's own.
-        read: finds and reads the words of an image at full resolution.
+        read: finds and reads the words of an image at a scale of it, so many at most.
+        limit: what the image may cost at most, the first look included.
     """
     if isinf(price):
         return first
-    whole = reference.shape[0] * reference.shape[1]
-    found = places(probability, first.sizes[0], reference.shape[:2], first.words, rule)
-    worth = [place for place in found if place.doubt * whole >= price * place.area]
-    if not worth:
+    size, whole = first.sizes[0], reference.shape[:2]
+    left = limit and limit.after(first)
+    again = choose(places(probability, size, whole, first.words, rule), size[0] / whole[0], whole, rule, price, left)
+    if again is None:
         return first
-    sheet, corners = pack(reference, [place.box for place in worth])
-    if sheet.shape[0] * sheet.shape[1] > rule.largest * whole:
-        again = read(reference)
-        return Look(likeliest(first.words + again.words), (*first.sizes, *again.sizes), (*first.reads, *again.reads))
-    again = read(sheet)
-    moved = [word for word in (back(word, worth, corners) for word in again.words) if word is not None]
-    return Look(likeliest(first.words + moved), (*first.sizes, *again.sizes), (*first.reads, *again.reads))
+    if isinstance(again, float):
+        second = read(reference, again, left and left.words(scaled_size(*whole, again)))
+        words = second.words
+    else:
+        sheet, corners = pack(reference, [place.box for place in again])
+        second = read(sheet, 1.0, left and left.words(sheet.shape[:2]))
+        words = [word for word in (back(word, again, corners) for word in second.words) if word is not None]
+    return Look(likeliest(first.words + words), (*first.sizes, *second.sizes), (*first.reads, *second.reads))
+
+
+def choose(
+    found: Sequence[Place], scale: float, whole: Sequence[int], rule: Escalation, price: float, limit: Limit | None = None
+) -> list[Place] | float | None:
+    """What to look at again after a first look at ``scale``: whatever brings most beyond its price, and can be afforded.
+
+    Returns:
+        places for a sheet at full resolution; or a scale for the whole image; or None where nothing is worth its price.
+    """
+    if not found:
+        return None
+    price, area = max(price, LEAST_PRICE), whole[0] * whole[1]
+    gains = rule.gains.of(scale, np.stack([place.evidence for place in found]))
+    worth = [(place, gain) for place, gain in zip(found, gains.tolist(), strict=True) if gain * area >= price * place.area]
+    if limit is not None:
+        worth = _affordable(worth, limit)
+    offers: list[tuple[float, list[Place] | float | None]] = [(0.0, None)]
+    if worth:
+        size, _ = lay_out([place.box for place, _ in worth])
+        offers.append((sum(gain for _, gain in worth) - price * size[0] * size[1] / area, [place for place, _ in worth]))
+    offers += [
+        (share * gains.sum() - price * second**2, second)
+        for second, share in rule.gains.whole(scale).items()
+        if limit is None or limit.affords(scaled_size(*whole, second))
+    ]
+    return max(offers, key=lambda offer: offer[0])[1]
 
 
 def places(
@@ -132,25 +175,58 @@ def places(
     mask = (probability > rule.threshold).astype(np.uint8)
     grow = np.array([whole[1] / size[1], whole[0] / size[0]]) * MAP_STRIDE
     reach = np.ceil(rule.context / grow).astype(int)
-    mask = cv2.dilate(mask, np.ones((2 * reach[1] + 1, 2 * reach[0] + 1), np.uint8))
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    cells = _merge([(x, y, x + w, y + h) for x, y, w, h in stats[1:count, :4].tolist()])
+    near = cv2.dilate(mask, np.ones((2 * reach[1] + 1, 2 * reach[0] + 1), np.uint8))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8)
     found = []
-    for left, top, right, bottom in cells:
+    for left, top, right, bottom in _merge([(x, y, x + w, y + h) for x, y, w, h in stats[1:count, :4].tolist()]):
         start = np.floor(np.array([left, top]) * grow)
         end = np.minimum(np.ceil(np.array([right, bottom]) * grow), whole[::-1])
-        box = tuple(np.concatenate([start, end]).astype(int).tolist())
-        lacking = [1 - word.score for word in words if _holds(box, word.polygon.mean(0))]
-        doubt = sum(lacking) if lacking else float(probability[top:bottom, left:right].max())
-        found.append(Place(box, doubt))
+        found.append(Place(tuple(np.concatenate([start, end]).astype(int).tolist()), np.zeros(SHAPE)))
+    pixel = grow.mean() / MAP_STRIDE  # of the view, in pixels of the reference
+    seen = [(word.polygon.mean(0), (READ, LACKING), _height(word) / pixel, (1.0, 1 - word.score)) for word in words]
+    for middle, kinds, height, amounts in [*seen, *_unread(probability, mask, words, grow)]:
+        place = next((place for place in found if _holds(place.box, middle)), None)
+        if place is not None:  # a word may have grown out of a region that is too narrow to hold its middle
+            place.evidence[list(kinds), height_bin(height)] += amounts
     return found
 
 
-def pack(image: np.ndarray, boxes: Sequence[Box]) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """Lay cut-outs on one sheet, row after row, the tallest first.
+def _affordable(worth: list[tuple[Place, float]], limit: Limit) -> list[tuple[Place, float]]:
+    """The places of the highest gain per area whose sheet can be afforded."""
+    kept = sorted(worth, key=lambda offer: -offer[1] / offer[0].area)
+    while kept and not limit.affords(lay_out([place.box for place, _ in kept])[0]):
+        kept.pop()
+    return kept
+
+
+def _height(word: Word) -> float:
+    points = len(word.polygon) // 2
+    return float(np.linalg.norm(word.polygon[:points] - word.polygon[::-1][:points], axis=1).mean())
+
+
+def _unread(
+    probability: np.ndarray, mask: np.ndarray, words: Sequence[Word], grow: np.ndarray
+) -> list[tuple[np.ndarray, tuple[int], float, tuple[float]]]:
+    """Text that no word covers: middle in the reference, kind, height in the view, and how many words it may hold."""
+    rest = mask.copy()
+    for word in words:
+        cv2.fillPoly(rest, [np.rint(word.polygon / grow - 0.5).astype(np.int32)], 0)
+    count, labels, stats, middles = cv2.connectedComponentsWithStats(rest, connectivity=8)
+    found = []
+    for k in range(1, count):
+        x, y, w, h, _ = stats[k].tolist()
+        part = np.s_[y : y + h, x : x + w]
+        sureness = float(probability[part][labels[part] == k].max())
+        held = sureness * max(1.0, max(w, h) / min(w, h) / ASPECT)
+        found.append(((middles[k] + 0.5) * grow, (UNREAD,), min(w, h) * MAP_STRIDE / SHRUNK, (held,)))
+    return found
+
+
+def lay_out(boxes: Sequence[Box]) -> tuple[tuple[int, int], list[tuple[int, int]]]:
+    """Find a place for cut-outs on one sheet, row after row, the tallest first.
 
     Returns:
-        the sheet ``(h, w, 3)`` and the left and top of each cut-out on it.
+        height and width of the sheet, and the left and top of each cut-out on it.
     """
     sizes = np.array([(right - left, bottom - top) for left, top, right, bottom in boxes])
     width = int(max(sizes[:, 0].max(), np.sqrt(1.1 * sizes.prod(axis=1).sum())))
@@ -162,7 +238,13 @@ def pack(image: np.ndarray, boxes: Sequence[Box]) -> tuple[np.ndarray, list[tupl
             x, y, row = 0, y + row, 0
         corners[place] = (x, y)
         x, row = x + w, max(row, h)
-    sheet = np.zeros((y + row, width, 3), np.uint8)
+    return (y + row, width), corners
+
+
+def pack(image: np.ndarray, boxes: Sequence[Box]) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Lay cut-outs on one sheet ``(h, w, 3)``, the rest of it black; returns where each lies on it, too."""
+    size, corners = lay_out(boxes)
+    sheet = np.zeros((*size, 3), np.uint8)
     for (left, top, right, bottom), (x, y) in zip(boxes, corners, strict=True):
         sheet[y : y + bottom - top, x : x + right - left] = image[top:bottom, left:right]
     return sheet, corners

@@ -55,6 +55,7 @@ def run(config: DictConfig, folder: Path) -> None:
         config.resamples,
         reader.spending(request) if plan is None else None,
         plan,
+        request.max_cost,
     )
     report_damage([loader.dataset])
     facts = {

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.progress import track
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dld_spotter.cost import AreaCost, CostModel, FlopCost, selector_gflops
 from dld_spotter.engines.engine import Engine
 from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.limit import Limit
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import ImageCounts, score_image
 from dld_spotter.metrics.protocols import check_task, find_protocol
@@ -206,6 +207,7 @@ def score_at(
     resamples: int = 1000,
     spending: Spending | None = None,
     plan: Mapping[str, int] | None = None,
+    max_cost: float | None = None,
 ) -> tuple[Point, dict[str, list[Word]]]:
     """Read every image once, at the scale that the selector chooses for a cost weight, a budget or a plan.
 
@@ -218,6 +220,7 @@ def score_at(
         resamples: bootstrap resamples.
         spending: holds a budget over the images in their order, in place of ``gamma``.
         plan: index of the scale of each image, chosen beforehand.
+        max_cost: relative cost that no image may exceed.
 
     Returns:
         the point of the trade-off, and per image its words in pixels of the original image.
@@ -229,6 +232,7 @@ def score_at(
         start = time.perf_counter()
         batch = batch.to(device)
         sizes = batch.views[1.0].sizes
+        own = own or selector_gflops(selector, batch.thumbnails.shape[-1])
         weight = gamma
         if spending is not None:
             weight = spending.gamma(float(np.mean([flops.cost(*size) for size in sizes.tolist()])))
@@ -236,9 +240,12 @@ def score_at(
             index = torch.tensor([plan[name] for name in batch.names], device=device)
         else:
             index = selector.choose(batch.thumbnails, sizes, flops.relative(sizes, selector.scales), weight)
-        looks = read_at(reader, selector.scales, index, batch, selector.price(weight))
+        limits = None
+        if max_cost is not None:
+            limits = [Limit.of(max_cost, size, flops.cost, own) for size in sizes.tolist()]
+            index = afford(selector, index, sizes, limits)
+        looks = read_at(reader, selector.scales, index, batch, selector.price(weight), limits)
         seconds = (time.perf_counter() - start) / len(batch)
-        own = own or selector_gflops(selector, batch.thumbnails.shape[-1])
         for i, (name, found) in enumerate(zip(batch.names, looks, strict=True)):
             if name in read:
                 continue
@@ -257,6 +264,19 @@ def score_at(
     totals = np.array(rows, float)
     point = Point.of(method, "student", totals, resample(len(rows), resamples), scale=fixed, gamma=gamma, budget=budget)
     return point, read
+
+
+def afford(selector: Selector, index: Tensor, sizes: Tensor, limits: Sequence[Limit]) -> Tensor:
+    """Lower the chosen scales ``index`` ``(B,)`` of images with reference ``sizes`` ``(B, 2)`` to what each can afford.
+
+    Raises:
+        ConfigError: none can be; or the scale that was asked for cannot.
+    """
+    scales = selector.scales
+    lower = () if isinstance(selector, FixedScale) else scales
+    rows = zip(index.tolist(), sizes.tolist(), limits, strict=True)
+    lowered = [scales.index(limit.scale(scales[k], lower, size)) for k, size, limit in rows]
+    return torch.tensor(lowered, device=index.device)
 
 
 def trade_off(

@@ -18,7 +18,7 @@ from dld_spotter.engines.engine import Engine
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError
 from dld_spotter.evaluation import Reader, Rules
-from dld_spotter.models.ladder import LadderSelector
+from dld_spotter.models.ladder import LadderSelector, rule_of
 from dld_spotter.models.selector import Selector
 from dld_spotter.reading import usable_device
 from dld_spotter.report import report, stage_table
@@ -124,9 +124,10 @@ def models_of(config: DictConfig) -> tuple[dict[str, Reader], Selector | None]:
         raise ConfigError(f"second_look=true is of the {checkpoint.reader}, which parts={wanted} leaves out; name it")
     device = usable_device(config.device)
     models: dict[str, Reader] = {part: checkpoint.build(part).to(device) for part in wanted}
+    selector = checkpoint.selector()
     if config.second_look:
-        models[TWICE] = SecondLook(models[checkpoint.reader], assembly.create(config.escalation))
-    selector = checkpoint.selector() if "student" in models else None
+        models[TWICE] = SecondLook(models[checkpoint.reader], rule_of(selector, assembly.create(config.escalation)))
+    selector = selector if "student" in models else None
     if selector is not None and not _fits(selector, assembly.candidate_scales(config)):
         rich.print(f"no dynamic points: the selector chooses among the scales {list(selector.scales)}")
         selector = None

@@ -16,6 +16,7 @@ from dld_spotter.data.photos import ReferenceSize, scaled_size
 from dld_spotter.data.resizing import resize
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Escalation, look_again
+from dld_spotter.limit import Limit
 from dld_spotter.models.contours import TextMapDecoder, promising
 from dld_spotter.photo_reader import PhotoReader
 from dld_spotter.tradeoff import Calibration, Ladder
@@ -59,11 +60,12 @@ class OnnxSpotter(PhotoReader):
         self.charset = Charset(**self.meta["charset"])
         self.postprocess = TextMapDecoder(**self.meta["postprocess"])
         self.has_selector = self.meta["selector"] is not None
+        self.scales = self.meta["selector"]["scales"] if self.has_selector else ()
         self.selector_gflops = self.meta["gflops"]["selector"]
         self.threads, self.providers = threads, providers
         training, origin = self.meta["provenance"]["training"], str(self.folder / META)
         own = Escalation.read(training["escalation"], origin) if "ladder" in training else Escalation()
-        self.rule = escalation or own
+        self.rule = escalation.taught_by(own) if escalation else own
         self.price = escalation.price if escalation else inf
         if "ladder" in training:
             self.ladder = Ladder.read(training["ladder"], origin)
@@ -112,26 +114,30 @@ class OnnxSpotter(PhotoReader):
         """See :meth:`PhotoReader.price_for`."""
         return self.price if self.ladder is None else self.ladder.at(self._weight(gamma)).price
 
-    def spot(self, references: Sequence[np.ndarray], scale: float, price: float = inf) -> list[Look]:
+    def spot(
+        self, references: Sequence[np.ndarray], scale: float, price: float = inf, limit: Limit | None = None
+    ) -> list[Look]:
         """See :meth:`PhotoReader.spot`."""
         size = scaled_size(*references[0].shape[:2], scale)
-        looks, text = self._inspect(references, size)
+        looks, text = self._inspect(references, size, limit and limit.words(size))
         if size == references[0].shape[:2]:
             return looks
         return [
-            look_again(look, probability, reference, self.rule, price, self._read)
+            look_again(look, probability, reference, self.rule, price, self._read, limit)
             for look, probability, reference in zip(looks, text, references, strict=True)
         ]
 
-    def _read(self, image: np.ndarray) -> Look:
-        return self._inspect([image], image.shape[:2])[0][0]
+    def _read(self, image: np.ndarray, scale: float, most: int | None) -> Look:
+        return self._inspect([image], scaled_size(*image.shape[:2], scale), most)[0][0]
 
-    def _inspect(self, references: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[list[Look], np.ndarray]:
+    def _inspect(
+        self, references: Sequence[np.ndarray], size: tuple[int, int], most: int | None = None
+    ) -> tuple[list[Look], np.ndarray]:
         """A look at each image of one size, and the text map its words were found in."""
         whole = references[0].shape[:2]
         images = self._batch_of([self.resize(reference, *size) for reference in references])
         text, *pyramid = self._detector.run(None, {"images": images})
-        found = [promising(*self.postprocess(probabilities, *size), self.meta["min_score"]) for probabilities in text]
+        found = [promising(*self.postprocess(probabilities, *size), self.meta["min_score"], most) for probabilities in text]
         looks = [Look([], (size,), (len(scores),)) for _, scores in found]
         sides, sureness = (np.concatenate(parts) for parts in zip(*found, strict=True))
         if not len(sides):

@@ -3,7 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, prod
 from pathlib import Path
@@ -15,6 +15,7 @@ from dld_spotter.data.photos import ReferenceSize, scaled_size, to_array
 from dld_spotter.errors import ConfigError
 from dld_spotter.heap import PIXELS, give_back
 from dld_spotter.latency import Line, known_line, measure_line
+from dld_spotter.limit import Limit
 from dld_spotter.spending import Request, Spending
 from dld_spotter.tradeoff import Calibration, Step
 from dld_spotter.word import Look, Word
@@ -50,6 +51,7 @@ class PhotoReader(ABC):
 
     Attributes:
         reference: rule for the reference resolution.
+        scales: what its selector chooses among; empty where it has none.
         has_selector: whether it can choose; else it reads at 1.0 unless a scale is given.
         selector_gflops: GFLOP of one choice.
         calibration: what the selector's cost weights spend; None where nobody has looked, and budgets cannot be asked for.
@@ -57,6 +59,7 @@ class PhotoReader(ABC):
     """
 
     reference: ReferenceSize
+    scales: Sequence[float] = ()
     has_selector: bool
     selector_gflops: float
     calibration: Calibration | None = None
@@ -73,6 +76,7 @@ class PhotoReader(ABC):
         *,
         budget_gflops: float | None = None,
         budget_ms: float | None = None,
+        max_cost: float | None = None,
     ) -> Reading:
         """Read one image. At most one of gamma, scale and the budgets is given.
 
@@ -83,12 +87,16 @@ class PhotoReader(ABC):
             budget: mean relative cost that this and all other images read with the same budget may spend.
             budget_gflops: the same in GFLOP.
             budget_ms: the same in milliseconds on this device, which are measured once.
+            max_cost: relative cost that no image may exceed: it is read at a lower scale, less of it is looked at again, and
+                of its words those that were found most surely are read.
 
         Raises:
             DataError: the file is no image.
-            ConfigError: gamma is none of the selector's, a scale or a budget is out of range, or several are given.
+            ConfigError: gamma is none of the selector's, a scale, a budget or max_cost is out of range, or several exclude
+                each other.
         """
-        return self.read_all([image], gamma, scale, budget, budget_gflops=budget_gflops, budget_ms=budget_ms)[0]
+        amounts = {"budget_gflops": budget_gflops, "budget_ms": budget_ms, "max_cost": max_cost}
+        return self.read_all([image], gamma, scale, budget, **amounts)[0]
 
     def read_all(
         self,
@@ -99,6 +107,7 @@ class PhotoReader(ABC):
         *,
         budget_gflops: float | None = None,
         budget_ms: float | None = None,
+        max_cost: float | None = None,
     ) -> list[Reading]:
         """Read several images, those of one size and scale together; arguments and errors as of :meth:`read`.
 
@@ -107,7 +116,7 @@ class PhotoReader(ABC):
         Returns:
             one reading per image, in their order; seconds are their mean.
         """
-        request = Request(gamma, scale, budget, budget_gflops, budget_ms)
+        request = Request(gamma, scale, budget, budget_gflops, budget_ms, max_cost)
         self.check(request)
         spending = self.spending(request)
         pixels = [to_array(image) for image in images]
@@ -119,7 +128,9 @@ class PhotoReader(ABC):
             alike.setdefault((step, reference.shape), []).append(place)
         found: dict[int, Look] = {}
         for (step, _), places in alike.items():
-            found |= zip(places, self.spot([references[place] for place in places], step.scale, step.price), strict=True)
+            alike_ones = [references[place] for place in places]
+            limit = self._limit(alike_ones[0], request)
+            found |= zip(places, self.spot(alike_ones, step.scale, step.price, limit), strict=True)
         seconds = (time.perf_counter() - start) / max(len(pixels), 1)
         choosing = self.selector_gflops if scale is None and self.has_selector else 0.0
         readings = []
@@ -131,11 +142,24 @@ class PhotoReader(ABC):
         return readings
 
     def _step_for(self, reference: np.ndarray, request: Request, spending: Spending | None) -> Step:
-        """The scale that was asked for, or what the selector chooses."""
-        if request.scale is not None or not self.has_selector:
-            return Step(1.0 if request.scale is None else float(request.scale), self.price)
-        weight = request.gamma if spending is None else spending.gamma(self.gflops(*reference.shape[:2], 0))
-        return Step(self.choose(reference, weight), self.price_for(weight))
+        """The scale that was asked for, or what the selector chooses; a lower one where that is too dear."""
+        limit = self._limit(reference, request)
+        given = request.scale is not None or not self.has_selector
+        if given:
+            step = Step(1.0 if request.scale is None else float(request.scale), self.price)
+        else:
+            weight = request.gamma if spending is None else spending.gamma(self.gflops(*reference.shape[:2], 0))
+            step = Step(self.choose(reference, weight), self.price_for(weight))
+        if limit is None:
+            return step
+        return replace(step, scale=limit.scale(step.scale, () if given else self.scales, reference.shape[:2]))
+
+    def _limit(self, reference: np.ndarray, request: Request) -> Limit | None:
+        """What reading an image may cost at most."""
+        if request.max_cost is None:
+            return None
+        choosing = self.selector_gflops if request.scale is None and self.has_selector else 0.0
+        return Limit.of(request.max_cost, reference.shape[:2], self.gflops, choosing)
 
     def _reading(
         self, image: np.ndarray, reference: np.ndarray, scale: float, look: Look, choosing: float, seconds: float
@@ -223,8 +247,10 @@ class PhotoReader(ABC):
         """Scale that the selector chooses for a reference image ``(H, W, 3)``."""
 
     @abstractmethod
-    def spot(self, references: Sequence[np.ndarray], scale: float, price: float = inf) -> list[Look]:
-        """Read reference images ``(H, W, 3)`` of one size at a scale, and places in doubt once more at a price."""
+    def spot(
+        self, references: Sequence[np.ndarray], scale: float, price: float = inf, limit: Limit | None = None
+    ) -> list[Look]:
+        """Read reference images ``(H, W, 3)`` of one size at a scale, and again what is worth a price; each within a limit."""
 
     @abstractmethod
     def gflops(self, height: int, width: int, words: int) -> float:

@@ -39,6 +39,7 @@ class Settings:
     budget: float | None = MISSING
     budget_gflops: float | None = MISSING
     budget_ms: float | None = MISSING
+    max_cost: float | None = MISSING
     reference: dict[str, int | None] = MISSING
     second_look: bool = MISSING
     escalation: Any = MISSING
@@ -117,7 +118,7 @@ def read_all(
                     raise
                 console.print(f"error: {error}", style="red", soft_wrap=True, highlight=False, markup=False)
                 damaged += 1
-        readings = spotter.read_all(list(photos.values()), **request.given)
+        readings = spotter.read_all(list(photos.values()), **request.given, max_cost=request.max_cost)
         for (path, pixels), reading in zip(photos.items(), readings, strict=True):
             if path in pictures:
                 pictures[path].parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,8 @@ from dld_spotter.data.photos import ReferenceSize, to_array
 from dld_spotter.data.views import make_thumbnails, make_view, resize
 from dld_spotter.errors import ConfigError
 from dld_spotter.escalation import Escalation
-from dld_spotter.models.ladder import LadderSelector
+from dld_spotter.limit import Limit
+from dld_spotter.models.ladder import LadderSelector, rule_of
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.photo_reader import PhotoReader, Reading
@@ -50,10 +51,10 @@ class DynamicSpotter(PhotoReader):
     ) -> None:
         self.device = usable_device(device)
         self.spotter = spotter.eval().to(self.device)
-        own = selector.escalation if isinstance(selector, LadderSelector) else Escalation()
-        self.reader = SecondLook(self.spotter, escalation or own)
+        self.reader = SecondLook(self.spotter, rule_of(selector, escalation))
         self.price = escalation.price if escalation else inf
         self.selector = selector.eval().to(self.device) if selector else None
+        self.scales = selector.scales if selector else ()
         self.thumbnail = thumbnail
         self.reference = reference or ReferenceSize(long=1280)
         self.calibration = calibration
@@ -77,10 +78,13 @@ class DynamicSpotter(PhotoReader):
         """See :meth:`PhotoReader.price_for`."""
         return self.selector.price(gamma) if isinstance(self.selector, LadderSelector) else self.price
 
-    def spot(self, references: Sequence[np.ndarray], scale: float, price: float = inf) -> list[Look]:
+    def spot(
+        self, references: Sequence[np.ndarray], scale: float, price: float = inf, limit: Limit | None = None
+    ) -> list[Look]:
         """See :meth:`PhotoReader.spot`."""
         view, close = (make_view(references, size, self.spotter.stride) for size in (scale, 1.0))
-        return look(self.reader, replace(view, close=close).to(self.device), price)
+        limits = limit and [limit] * len(references)
+        return look(self.reader, replace(view, close=close).to(self.device), price, limits)
 
     def gflops(self, height: int, width: int, words: int) -> float:
         """See :meth:`PhotoReader.gflops`."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
+from dld_spotter.limit import Limit
 from dld_spotter.second_look import Reads, look
 from dld_spotter.structures import Look, SpottingBatch
 
@@ -22,7 +23,12 @@ def same_scale(index: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 
 def read_at(
-    reader: Reads, scales: Sequence[float], index: Tensor, batch: SpottingBatch, price: float | None = None
+    reader: Reads,
+    scales: Sequence[float],
+    index: Tensor,
+    batch: SpottingBatch,
+    price: float | None = None,
+    limits: Sequence[Limit] | None = None,
 ) -> list[Look]:
     """Read every image at its own scale, polygons in reference pixels.
 
@@ -32,8 +38,11 @@ def read_at(
         index: ``(B,)`` points into them.
         batch: the images.
         price: of a second look, for readers that know one.
+        limits: what each image may cost at most.
     """
     looks: dict[int, Look] = {}
     for k, images in same_scale(index):
-        looks |= zip(images.tolist(), look(reader, batch.view(scales[k]).select(images), price), strict=True)
+        places = images.tolist()
+        theirs = limits and [limits[place] for place in places]
+        looks |= zip(places, look(reader, batch.view(scales[k]).select(images), price, theirs), strict=True)
     return [looks[i] for i in range(len(batch))]

@@ -1,5 +1,7 @@
 """Readers that look twice: a spotter under a rule of escalation."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from math import isinf
 from typing import Protocol
 
@@ -9,6 +11,7 @@ from torch import nn
 
 from dld_spotter.data.views import make_view
 from dld_spotter.escalation import Escalation, look_again
+from dld_spotter.limit import Limit
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.structures import Look, View, Word
 
@@ -33,15 +36,16 @@ class SecondLook(nn.Module):
         self.spotter, self.rule = spotter, rule
 
     @torch.inference_mode()
-    def looks(self, view: View, price: float | None = None) -> list[Look]:
+    def looks(self, view: View, price: float | None = None, limits: Sequence[Limit] | None = None) -> list[Look]:
         """Find and read the words of B images, whose reference is in ``view.close``; that itself is read once.
 
         Args:
             view: the first look.
             price: of a second one, in place of the rule's own.
+            limits: what each image may cost at most.
         """
         price = self.rule.price if price is None else price
-        firsts, probabilities = self.spotter.inspect(view)
+        firsts, probabilities = self.spotter.inspect(view, most_words(view, limits))
         whole = view.close.sizes.tolist() if view.close else view.sizes.tolist()
         looks = []
         for place, (first, size) in enumerate(zip(firsts, view.sizes.tolist(), strict=True)):
@@ -50,23 +54,31 @@ class SecondLook(nn.Module):
                 continue
             height, width = whole[place]
             reference = view.close.images[place, :, :height, :width].permute(1, 2, 0).contiguous().cpu().numpy()
-            looks.append(look_again(first, probabilities[place], reference, self.rule, price, self._read))
+            looks.append(
+                look_again(first, probabilities[place], reference, self.rule, price, self._read, limits and limits[place])
+            )
         return looks
 
     def spot(self, view: View) -> list[list[Word]]:
         """Find and read the words of B images; polygons in reference pixels."""
         return [look.words for look in self.looks(view)]
 
-    def _read(self, image: np.ndarray) -> Look:
+    def _read(self, image: np.ndarray, scale: float, most: int | None) -> Look:
+        view, close = (make_view([image], size, self.spotter.stride) for size in (scale, 1.0))
         device = next(self.spotter.parameters()).device
-        return self.spotter.inspect(make_view([image], 1.0, self.spotter.stride).to(device))[0][0]
+        return self.spotter.inspect(replace(view, close=close).to(device), None if most is None else [most])[0][0]
 
 
-def look(reader: Reads, view: View, price: float | None = None) -> list[Look]:
+def most_words(view: View, limits: Sequence[Limit] | None) -> list[int] | None:
+    """How many words of each image of a view can be read."""
+    return limits and [limit.words(size) for limit, size in zip(limits, view.sizes.tolist(), strict=True)]
+
+
+def look(reader: Reads, view: View, price: float | None = None, limits: Sequence[Limit] | None = None) -> list[Look]:
     """Read B images, once or twice as the reader does: a spotter, one with a second look, or an engine."""
     if isinstance(reader, SecondLook):
-        return reader.looks(view, price)
+        return reader.looks(view, price, limits)
     if isinstance(reader, Spotter):
-        return reader.inspect(view)[0]
+        return reader.inspect(view, most_words(view, limits))[0]
     sizes = [tuple(size) for size in view.sizes.tolist()]
     return [Look(words, (size,), (len(words),)) for words, size in zip(reader.spot(view), sizes, strict=True)]

@@ -10,7 +10,7 @@ from dld_spotter.tradeoff import BudgetController, Calibration
 
 BUDGETS = {"budget": "of full resolution", "budget_gflops": "GFLOP", "budget_ms": "ms"}
 """Names of budgets and what their means per image are counted in."""
-USUAL = {"budget": 0.3, "budget_gflops": 5, "budget_ms": 100}
+USUAL = {"budget": 0.3, "budget_gflops": 5, "budget_ms": 100, "max_cost": 0.8}
 """An amount of each that many photos can be read for."""
 
 
@@ -24,6 +24,7 @@ class Request:
         budget: mean relative cost per image, 1.0 being full resolution.
         budget_gflops: mean GFLOP per image.
         budget_ms: mean milliseconds per image on this device.
+        max_cost: relative cost that no image may exceed; beside any of the others.
 
     Raises:
         ConfigError: two are given, or one is no number of its range.
@@ -34,22 +35,24 @@ class Request:
     budget: float | None = None
     budget_gflops: float | None = None
     budget_ms: float | None = None
+    max_cost: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value in self.given.items():
-            if isinstance(value, bool) or not isinstance(value, Real):
+        for name, value in asdict(self).items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
                 raise ConfigError(f"{name}={value} must be a number, or null to leave it to the checkpoint")
         if len(self.given) > 1:
             names = " and ".join(f"{name}={value:g}" for name, value in self.given.items())
             raise ConfigError(f"{names} exclude each other; leave one of them out")
-        for name in BUDGETS.keys() & self.given.keys():
-            if not (isfinite(self.given[name]) and self.given[name] > 0):
-                raise ConfigError(f"{name}={self.given[name]:g} must be above 0; give such as {name}={USUAL[name]}")
+        for name in USUAL:
+            value = getattr(self, name)
+            if value is not None and not (isfinite(value) and value > 0):
+                raise ConfigError(f"{name}={value:g} must be above 0; give such as {name}={USUAL[name]}")
 
     @property
     def given(self) -> dict[str, float]:
-        """What was asked for, by name."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """What was asked for of what excludes each other, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None and name != "max_cost"}
 
     @property
     def spending(self) -> tuple[str, float] | None:

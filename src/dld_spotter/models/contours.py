@@ -11,9 +11,14 @@ MAP_STRIDE = 2
 """Pixels of the view per cell of the text map."""
 
 
-def promising(sides: np.ndarray, scores: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """Of N found words those whose score ``(N,)`` may end at ``least`` or above: reading multiplies it by at most 1."""
-    kept = scores >= least
+def promising(sides: np.ndarray, scores: np.ndarray, least: float, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Of N found words those whose score ``(N,)`` may end at ``least`` or above: reading multiplies it by at most 1.
+
+    Where they are more than ``most``, those of the highest scores stay.
+    """
+    kept = np.flatnonzero(scores >= least)
+    if most is not None and len(kept) > most:
+        kept = np.sort(kept[np.argsort(-scores[kept], kind="stable")[:most]])
     return sides[kept], scores[kept]
 
 

@@ -16,6 +16,12 @@ GAMMA = 0.2
 """Cost weight where none is asked for, as in training (``objective.weights.cost``)."""
 
 
+def rule_of(selector: Selector | None, given: Escalation | None) -> Escalation:
+    """The rule of second looks: the given one with the gains that a ladder has learned, or that of the ladder itself."""
+    own = selector.escalation if isinstance(selector, LadderSelector) else Escalation()
+    return given.taught_by(own) if given else own
+
+
 class LadderSelector(Selector):
     """Takes the same step for every image; which of its places are looked at again is seen in the first look.
 

@@ -62,8 +62,8 @@ class Spotter(nn.Module, ABC):
         """Everything that costs per word: recognise N words, ``labels`` ``(N, L)`` for teacher forcing."""
 
     @abstractmethod
-    def inspect(self, view: View) -> tuple[list[Look], np.ndarray]:
-        """Find and read the words of B images.
+    def inspect(self, view: View, most: Sequence[int] | None = None) -> tuple[list[Look], np.ndarray]:
+        """Find and read the words of B images, at most so many of each.
 
         Returns:
             a look at each image; and the text map ``(B, H/2, W/2)`` the words were found in, probabilities.
@@ -184,13 +184,14 @@ class TextMapSpotter(Spotter):
         return self.recognizer.beams(context, count)
 
     @torch.inference_mode()
-    def inspect(self, view: View) -> tuple[list[Look], np.ndarray]:
+    def inspect(self, view: View, most: Sequence[int] | None = None) -> tuple[list[Look], np.ndarray]:
         """See :meth:`Spotter.inspect`."""
         features, maps = self.detect(view.images)
         probabilities = maps.text.float().sigmoid().cpu().numpy()
         sizes = view.sizes.tolist()
         decoded = (self.postprocess(probability, *size) for probability, size in zip(probabilities, sizes, strict=True))
-        found = [promising(sides, scores, self.min_score) for sides, scores in decoded]
+        limits = [None] * len(sizes) if most is None else most
+        found = [promising(*words, self.min_score, limit) for words, limit in zip(decoded, limits, strict=True)]
         counts = [len(scores) for _, scores in found]
         device = view.images.device
         sides = torch.from_numpy(np.concatenate([sides for sides, _ in found])).to(device)

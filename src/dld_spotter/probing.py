@@ -1,0 +1,164 @@
+"""What second looks bring, seen by looking again at everything: at every place, and at whole images at every scale."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from rich.progress import track
+from scipy.optimize import nnls
+from torch.utils.data import DataLoader
+
+from dld_spotter.cost import FlopCost
+from dld_spotter.data.views import make_view
+from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.escalation import Escalation, Place, back, choose, likeliest, pack, places
+from dld_spotter.evaluation import Rules
+from dld_spotter.gains import SHAPE, Gains
+from dld_spotter.models.spotter import Spotter
+from dld_spotter.structures import Look, SpottingBatch, TextInstances
+
+PRIOR = np.repeat([0.1, 1.0, 1.0], SHAPE[1])
+"""Gains of a unit of evidence before anything was seen, up to a common factor; heights that are rarely seen stay near it."""
+STRENGTH = 1.0
+"""Units of evidence that the prior is worth, squared."""
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What one image gave at one scale, and what a second look would have changed.
+
+    Args:
+        scale: of the first look.
+        size: height and width of the reference.
+        counts: ``(3,)`` matched, predicted and true words of the first look.
+        cost: relative cost of the first look.
+        found: its P places.
+        changes: ``(P, 3)`` of the counts where a place is read again at full resolution.
+        costs: ``(P,)`` relative cost of that.
+        whole: scale of a second look at the whole image -> counts ``(3,)`` and relative cost of that look.
+    """
+
+    scale: float
+    size: tuple[int, int]
+    counts: np.ndarray
+    cost: float
+    found: list[Place]
+    changes: np.ndarray
+    costs: np.ndarray
+    whole: dict[float, tuple[np.ndarray, float]]
+
+    @property
+    def evidence(self) -> np.ndarray:
+        """``(P, 3, 5)``."""
+        return np.array([place.evidence for place in self.found]).reshape(-1, *SHAPE)
+
+    def at(self, price: float, rule: Escalation) -> tuple[np.ndarray, float]:
+        """Counts ``(3,)`` and relative cost at a price."""
+        again = choose(self.found, self.scale, self.size, rule, price) if np.isfinite(price) else None
+        if again is None:
+            return self.counts, self.cost
+        if isinstance(again, float):
+            counts, cost = self.whole[again]
+            return counts, self.cost + cost
+        taken = [place in again for place in self.found]
+        return self.counts + self.changes[taken].sum(0), self.cost + float(self.costs[taken].sum())
+
+
+class Prober:
+    """Reads images at every scale, and at the lower ones every place once more.
+
+    Args:
+        spotter: reads.
+        rules: how words are counted.
+        rule: what is a place.
+    """
+
+    def __init__(self, spotter: Spotter, rules: Rules, rule: Escalation) -> None:
+        self.spotter, self.rules, self.rule = spotter, rules, rule
+        self.flops = FlopCost(spotter)
+        self.device = next(spotter.parameters()).device
+
+    @torch.inference_mode()
+    def probe(self, batch: SpottingBatch, scales: Sequence[float]) -> list[Probe]:
+        """Probe the only image of a batch, at ascending scales that end at 1.0."""
+        if len(batch) != 1:
+            raise ConfigError(f"data.eval_batch_size={len(batch)} must be 1: places are those of one image")
+        name, truth = batch.names[0], batch.instances[0]
+        size = tuple(batch.views[1.0].sizes[0].tolist())
+        reference = batch.views[1.0].images[0, :, : size[0], : size[1]].permute(1, 2, 0).contiguous().numpy()
+        seen = {scale: self.spotter.inspect(batch.view(scale).to(self.device)) for scale in scales}
+        looks = {scale: look for scale, ((look,), _) in seen.items()}
+        full = looks[1.0].spent(self.flops.cost)
+        costs = {scale: look.spent(self.flops.cost) / full for scale, look in looks.items()}
+        probes = []
+        for scale, (_, maps) in seen.items():
+            first = looks[scale]
+            counts = self.count(name, truth, first.words)
+            found = places(maps[0], first.sizes[0], size, first.words, self.rule) if scale < 1 else []
+            changes, gflops = self.again(reference, found, name, truth, first, counts)
+            whole = {
+                second: (self.count(name, truth, likeliest(first.words + looks[second].words)), costs[second])
+                for second in scales
+                if second > scale
+            }
+            probes.append(Probe(scale, size, counts, costs[scale], found, changes, gflops / full, whole))
+        return probes
+
+    def again(
+        self, reference: np.ndarray, found: list[Place], name: str, truth: TextInstances, first: Look, counts: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Changes of the counts ``(P, 3)`` and GFLOP ``(P,)`` of each place, all read on one sheet."""
+        if not found:
+            return np.zeros((0, 3)), np.zeros(0)
+        sheet, corners = pack(reference, [place.box for place in found])
+        look = self.spotter.inspect(make_view([sheet], 1.0, self.spotter.stride).to(self.device))[0][0]
+        moved = [word for word in (back(word, found, corners) for word in look.words) if word is not None]
+        changes = np.zeros((len(found), 3))
+        for k, place in enumerate(found):
+            inside = [word for word in moved if place.holds(word)]
+            changes[k] = self.count(name, truth, likeliest(first.words + inside)) - counts
+        areas = np.array([place.area for place in found], float)
+        return changes, look.spent(self.flops.cost) * areas / areas.sum()
+
+    def count(self, name: str, truth: TextInstances, words: list) -> np.ndarray:
+        """Matched, predicted and true words ``(3,)``."""
+        return np.array(self.rules.count(name, truth, words), float)
+
+
+def probe_all(prober: Prober, loader: DataLoader, scales: Sequence[float], count: int) -> list[list[Probe]]:
+    """Probe the first ``count`` images of a loader of single ones."""
+    probes: dict[str, list[Probe]] = {}
+    for batch in track(islice(loader, count), "reading, and looking again", total=min(count, len(loader))):
+        probes.setdefault(batch.names[0], prober.probe(batch, scales))
+    if not probes:
+        raise DataError("there is no image to read; give another data=")
+    return list(probes.values())
+
+
+def learn_gains(probes: Sequence[Sequence[Probe]], false_price: float) -> Gains:
+    """Fit what to expect of second looks: least squares without negative gains, a table for each scale of the first look.
+
+    Args:
+        probes: of N images, each at the same scales.
+        false_price: what a false word costs beside a missed one.
+    """
+    tables, shares = {}, {}
+    for row in zip(*probes, strict=True):
+        if not row[0].whole:
+            continue  # full resolution, behind which there is nothing
+        evidence = np.concatenate([probe.evidence for probe in row]).reshape(-1, PRIOR.size)
+        gains = worth(np.concatenate([probe.changes for probe in row]), false_price)
+        expected = PRIOR * max(gains.sum(), 0.0) / max(float((evidence @ PRIOR).sum()), 1.0)
+        rows = np.vstack([evidence, np.sqrt(STRENGTH) * np.eye(PRIOR.size)])
+        table, _ = nnls(rows, np.concatenate([gains, np.sqrt(STRENGTH) * expected]))
+        tables[row[0].scale] = tuple(map(tuple, table.reshape(SHAPE).tolist()))
+        change = {k: sum(float(worth(probe.whole[k][0] - probe.counts, false_price)) for probe in row) for k in row[0].whole}
+        shares[row[0].scale] = {k: max(value, 0.0) / change[1.0] if change[1.0] > 0 else 0.0 for k, value in change.items()}
+    return Gains(tables, shares) if tables else Gains()
+
+
+def worth(counts: np.ndarray, false_price: float) -> np.ndarray:
+    """Words that counts or changes of counts ``(..., 3)`` are worth, each false one taking ``false_price`` away."""
+    return counts[..., 0] - false_price * (counts[..., 1] - counts[..., 0])
