@@ -138,7 +138,7 @@ def probe_all(prober: Prober, loader: DataLoader, scales: Sequence[float], count
 
 
 def learn_gains(probes: Sequence[Sequence[Probe]], false_price: float) -> Gains:
-    """Fit what to expect of second looks: least squares without negative gains, a table for each scale of the first look.
+    """Fit what to expect of second looks: weighted least squares without negative gains, a table for each first scale.
 
     Args:
         probes: of N images, each at the same scales.
@@ -150,9 +150,10 @@ def learn_gains(probes: Sequence[Sequence[Probe]], false_price: float) -> Gains:
             continue  # full resolution, behind which there is nothing
         evidence = np.concatenate([probe.evidence for probe in row]).reshape(-1, PRIOR.size)
         gains = worth(np.concatenate([probe.changes for probe in row]), false_price)
+        weights = 1 / np.sqrt(1 + evidence.sum(1, keepdims=True))  # gains scatter as counts do
         expected = PRIOR * max(gains.sum(), 0.0) / max(float((evidence @ PRIOR).sum()), 1.0)
-        rows = np.vstack([evidence, np.sqrt(STRENGTH) * np.eye(PRIOR.size)])
-        table, _ = nnls(rows, np.concatenate([gains, np.sqrt(STRENGTH) * expected]))
+        rows = np.vstack([weights * evidence, np.sqrt(STRENGTH) * np.eye(PRIOR.size)])
+        table, _ = nnls(rows, np.concatenate([weights[:, 0] * gains, np.sqrt(STRENGTH) * expected]))
         tables[row[0].scale] = tuple(map(tuple, table.reshape(SHAPE).tolist()))
         change = {k: sum(float(worth(probe.whole[k][0] - probe.counts, false_price)) for probe in row) for k in row[0].whole}
         shares[row[0].scale] = {k: max(value, 0.0) / change[1.0] if change[1.0] > 0 else 0.0 for k, value in change.items()}

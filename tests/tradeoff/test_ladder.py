@@ -33,6 +33,20 @@ def test_a_cost_weight_takes_the_step_of_least_loss_and_cost(gamma: float):
     assert ladder().at(gamma) in [STEPS[k] for k in np.flatnonzero(value <= value.min() + 1e-12)]
 
 
+def test_between_two_steps_of_one_scale_the_price_moves_smoothly():
+    steps = Ladder((0.3, 0.3, 0.3, 0.5), (64.0, 16.0, 4.0, 4.0), (0.0, -0.4, -0.6, -0.61), (0.1, 0.2, 0.3, 0.4), 9)
+    # It turns from one step to the next at cost weights of 4, 2 and 0.1; the second one is in its middle at sqrt(8).
+    assert steps.at(np.sqrt(8)) == Step(0.3, pytest.approx(16.0))
+    below, above = steps.at(4 * (1 - 1e-9)), steps.at(4 * (1 + 1e-9))
+    assert below.price == pytest.approx(above.price, rel=1e-6)
+    assert 16 < below.price < 64
+    prices = [steps.at(gamma).price for gamma in np.geomspace(0.11, 20, 40)]
+    assert prices == sorted(prices)
+    assert steps.at(100.0) == Step(0.3, 64.0)
+    assert steps.at(0.05) == Step(0.5, 4.0)
+    assert steps.at(0.0) == Step(0.5, 4.0)
+
+
 def test_a_budget_between_two_steps_is_held_by_both():
     steps = ladder()
     spent = dict(zip(zip(steps.scales, steps.prices, strict=True), steps.costs, strict=True))

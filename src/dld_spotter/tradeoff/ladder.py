@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import inf
+from itertools import pairwise
+from math import inf, log, sqrt
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,10 @@ from dld_spotter.tradeoff.budget import Calibration
 
 HARDLY = 1e-3
 """Cost weight at which cost hardly counts."""
+LEAST = 1e-9
+"""What a step brings at least beyond the one before, in words."""
+END = 4.0
+"""The first and the last step are good for cost weights up to this factor beyond their neighbour's."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,27 @@ class Ladder:
         return values | {"prices": ["inf" if price == inf else price for price in self.prices]}
 
     def at(self, gamma: float) -> Step:
-        """The step of least ``loss + gamma * cost``."""
+        """The step of least ``loss + gamma * cost``; between two of one scale, the price follows the cost weight smoothly.
+
+        Images unlike those that the steps were seen on, such as pages of text alone, would else get all or nothing.
+        """
         k = int(decide(np.array([self.losses]), np.array([self.costs]), gamma)[0])
-        return Step(self.scales[k], self.prices[k])
+        middles = self._middles()
+        other = k - 1 if gamma > middles[k] else k + 1
+        if not (0 <= other < len(self.costs) and self.scales[k] == self.scales[other]):
+            return Step(self.scales[k], self.prices[k])
+        prices = self.prices[k], self.prices[other]
+        if min(prices) == 0 or max(prices) == inf:
+            return Step(self.scales[k], self.prices[k])
+        share = log(gamma / middles[k]) / log(middles[other] / middles[k])
+        return Step(self.scales[k], prices[0] * (prices[1] / prices[0]) ** share)
+
+    def _middles(self) -> list[float]:
+        """Cost weight in the middle of the range of each step, which are those where its neighbours are as good."""
+        losses, costs = np.array(self.losses), np.array(self.costs)
+        turns = (np.maximum(losses[:-1] - losses[1:], LEAST) / np.diff(costs)).tolist()
+        ends = [turns[0] * END, *turns, turns[-1] / END] if turns else [END, 1 / END]
+        return [sqrt(above * below) for above, below in pairwise(ends)]
 
     @property
     def calibration(self) -> Calibration:
