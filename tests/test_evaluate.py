@@ -40,7 +40,7 @@ def config(name: str, photos: Path, *overrides: str) -> DictConfig:
 def test_evaluation_says_what_was_asked_and_what_was_spent(photos: Path):
     evaluate.run(config("evaluate", photos, "task=detection", f"gamma={GAMMAS[2]}"), photos / "out")
     found = json.loads((photos / "out" / "evaluation.json").read_text())
-    unasked = dict.fromkeys(("scale", "budget", "budget_gflops", "budget_ms", "allocation"))
+    unasked = dict.fromkeys(("scale", "budget", "budget_gflops", "budget_ms", "max_cost", "allocation"))
     assert found["requested"] == {"gamma": GAMMAS[2]} | unasked
     assert found["spent"]["budget"] == found["relative_cost"]
     assert (found["dataset"], found["task"], found["images"], found["method"]) == ("icdar2015", "detection", 2, "dynamic")

@@ -73,11 +73,14 @@ def test_the_steps_of_a_ladder_stand_beside_mix_and_oracle(photos: Path, capsys:
     checkpoint = make_checkpoint(photos / "student.ckpt", selector=False, ladder=True)
     measure.run(config(photos, f"ckpt={checkpoint}", engine=None), photos / "out")
     points = TradeOff.read(photos / "out" / "tradeoff.json").select("dynamic")
-    assert sorted(point.gamma for point in points) == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8])
+    assert sorted(point.gamma for point in points) == pytest.approx([0.01, 0.05, 0.2, 0.8, 3.2])
     spent = {point.gamma: point.gflops for point in points}
     once = Outcomes.load(photos / "out" / "outcomes_student.npz")
     assert spent[0.05] == pytest.approx(once.gflops[:, -1].mean())  # the last step is one look at the reference
     assert spent[0.8] > once.gflops[:, 0].mean()  # the first one is followed by a second
+    with np.load(photos / "out" / "dynamic_student.npz", allow_pickle=False) as kept:
+        assert kept["names"].tolist() == list(once.names)
+        assert dict(zip(kept["gammas"].tolist(), kept["totals"][..., 4].mean(1), strict=True)) == pytest.approx(spent)
     assert {row["gamma"] for row in json.loads((photos / "out" / "comparison.json").read_text())} == set(spent)
     measure.run(config(photos, f"ckpt={checkpoint}", "scales=[0.5,1.0]", engine=None), photos / "less")
     assert "no dynamic points" in capsys.readouterr().out

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rich
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -59,6 +60,7 @@ def report(
         rules: how words are counted.
         resamples: bootstrap resamples.
         folder: gets ``outcomes_NAME.npz``, ``tradeoff.json``, ``tradeoff.png`` and, with a selector, ``comparison.json``;
+            with a selector also ``dynamic_student.npz``, the measures ``(G, N, 6)`` of each image at each cost weight;
             with ``again`` also ``outcomes_NAME_again.npz`` and ``oracle_luck.json``.
         again: the same images moved by less than matters, to tell how much of the oracle is luck.
         known: tables that are there already, by the name of their reader, which does not read then.
@@ -79,6 +81,8 @@ def report(
         else:
             chosen = choose(selector, loader, outcomes.names, FlopCost(readers["student"]), float(full.mean()))
             dynamic["student"] = chosen.totals(outcomes)
+        measures = {"gammas": list(dynamic["student"]), "totals": np.stack(list(dynamic["student"].values()))}
+        np.savez_compressed(folder / "dynamic_student.npz", names=np.array(outcomes.names, str), **measures)
     result = trade_off(tables, dynamic, dataset, describe(next(iter(readers.values()))), rules, resamples)
     result.write(folder / "tradeoff.json")
     plot(result.points, folder / "tradeoff.png", f"{dataset}: {result.images} images, {rules.task.replace('_', ' ')}")
