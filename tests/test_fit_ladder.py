@@ -15,10 +15,10 @@ from dld_spotter.cost import FlopCost
 from dld_spotter.entry import ROOT
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Escalation
+from dld_spotter.escalation.probing import Prober
+from dld_spotter.escalation.second_look import SecondLook, look
 from dld_spotter.evaluation import Rules
 from dld_spotter.fit_ladder import best_steps
-from dld_spotter.probing import Prober
-from dld_spotter.second_look import SecondLook, look
 from dld_spotter.tradeoff import Ladder
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from dld_spotter.cost import AreaCost, CostModel, FlopCost, selector_gflops
 from dld_spotter.engines.engine import Engine
 from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.escalation.second_look import SecondLook, look
 from dld_spotter.limit import Limit
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import ImageCounts, score_image
@@ -23,7 +24,6 @@ from dld_spotter.metrics.protocols import check_task, find_protocol
 from dld_spotter.models.selector import FixedScale, Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.routing import read_at
-from dld_spotter.second_look import SecondLook, look
 from dld_spotter.spending import Spending
 from dld_spotter.structures import SpottingBatch, TextInstances, View, Word
 from dld_spotter.tradeoff import (

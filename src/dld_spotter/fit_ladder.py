@@ -22,11 +22,11 @@ from dld_spotter.checkpoint import load_checkpoint, save_checkpoint
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Escalation
+from dld_spotter.escalation.gains import Gains
+from dld_spotter.escalation.probing import Probe, Prober, learn_gains, probe_all, worth
 from dld_spotter.evaluation import Rules
 from dld_spotter.fit_selector import adopt
 from dld_spotter.fitting import price_at
-from dld_spotter.gains import Gains
-from dld_spotter.probing import Probe, Prober, learn_gains, probe_all, worth
 from dld_spotter.reading import usable_device
 from dld_spotter.tradeoff import Ladder, Step, hmean
 

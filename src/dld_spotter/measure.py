@@ -17,12 +17,12 @@ from dld_spotter.cost import selector_gflops
 from dld_spotter.engines.engine import Engine
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError
+from dld_spotter.escalation.second_look import SecondLook
 from dld_spotter.evaluation import Reader, Rules
 from dld_spotter.models.ladder import LadderSelector, rule_of
 from dld_spotter.models.selector import Selector
 from dld_spotter.reading import usable_device
 from dld_spotter.report import report, stage_table
-from dld_spotter.second_look import SecondLook
 from dld_spotter.tradeoff import Outcomes
 
 READERS = ("teacher", "student")

@@ -14,12 +14,12 @@ from dld_spotter.data.photos import ReferenceSize, to_array
 from dld_spotter.data.views import make_thumbnails, make_view, resize
 from dld_spotter.errors import ConfigError
 from dld_spotter.escalation import Escalation
+from dld_spotter.escalation.second_look import SecondLook, look
 from dld_spotter.limit import Limit
 from dld_spotter.models.ladder import LadderSelector, rule_of
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.photo_reader import PhotoReader, Reading
-from dld_spotter.second_look import SecondLook, look
 from dld_spotter.tradeoff import Calibration
 from dld_spotter.word import Look
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
+from dld_spotter.escalation.second_look import Reads, look
 from dld_spotter.limit import Limit
-from dld_spotter.second_look import Reads, look
 from dld_spotter.structures import Look, SpottingBatch
 
 

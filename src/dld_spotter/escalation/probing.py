@@ -14,8 +14,8 @@ from dld_spotter.cost import FlopCost
 from dld_spotter.data.views import make_view
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.escalation import Escalation, Place, back, choose, likeliest, pack, places
+from dld_spotter.escalation.gains import SHAPE, Gains
 from dld_spotter.evaluation import Rules
-from dld_spotter.gains import SHAPE, Gains
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.structures import Look, SpottingBatch, TextInstances
 
@@ -96,7 +96,9 @@ class Prober:
         for scale, (_, maps) in seen.items():
             first = looks[scale]
             counts = self.count(name, truth, first.words)
-            found = places(maps[0], first.sizes[0], size, first.words, self.rule) if scale < 1 else []
+            found = (
+                places(maps[0], first.sizes[0], size, first.words, self.rule.threshold, self.rule.context) if scale < 1 else []
+            )
             changes, gflops = self.again(reference, found, name, truth, first, counts)
             whole = {
                 second: (self.count(name, truth, likeliest(first.words + looks[second].words)), costs[second])

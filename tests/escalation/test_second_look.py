@@ -18,8 +18,8 @@ from dld_spotter.data.views import make_view
 from dld_spotter.entry import ROOT
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Escalation, Place, choose, likeliest, pack, places
-from dld_spotter.gains import LACKING, READ, UNREAD, Gains
-from dld_spotter.second_look import SecondLook
+from dld_spotter.escalation.gains import LACKING, READ, UNREAD, Gains
+from dld_spotter.escalation.second_look import SecondLook
 from dld_spotter.structures import Look, View, Word
 
 LOW, HIGH = (30, 40, 90, 52), (200, 150, 320, 190)
@@ -124,7 +124,7 @@ def test_an_image_full_of_doubt_is_read_whole():
 def test_places_near_each_other_are_one():
     probability = np.zeros((64, 96), np.float32)
     probability[10:14, 10:20] = probability[10:14, 22:30] = probability[50:54, 60:70] = 0.5
-    found = places(probability, (128, 192), (256, 384), [], Escalation(context=8))
+    found = places(probability, (128, 192), (256, 384), [], 0.15, 8)
     # A cell is 4 pixels of the reference; 8 pixels of surroundings are 2 cells, which joins what is 2 cells apart.
     assert sorted(place.box for place in found) == [(4 * 8, 4 * 8, 4 * 32, 4 * 16), (4 * 58, 4 * 48, 4 * 72, 4 * 56)]
 
@@ -136,7 +136,7 @@ def test_evidence_is_what_was_read_how_surely_and_what_was_not():
     probability[51, 65] = 0.75
     corners = np.array([[32, 36], [84, 36], [84, 60], [32, 60]], np.float32)  # 12 pixels of the view high
     words = [Word(corners, "one", 0.9), Word(corners + 1, "two", 0.6)]
-    one, other = sorted(places(probability, (128, 192), (256, 384), words, Escalation(context=8)), key=lambda place: place.box)
+    one, other = sorted(places(probability, (128, 192), (256, 384), words, 0.15, 8), key=lambda place: place.box)
     expected = np.zeros((3, 5))
     expected[READ, 1], expected[LACKING, 1] = 2, 0.1 + 0.4
     np.testing.assert_allclose(one.evidence, expected, atol=1e-6)
@@ -149,7 +149,7 @@ def test_evidence_is_what_was_read_how_surely_and_what_was_not():
 def test_long_text_without_a_reading_may_hold_several_words():
     probability = np.zeros((64, 96), np.float32)
     probability[10:14, 10:58] = 0.5
-    (place,) = places(probability, (128, 192), (256, 384), [], Escalation())
+    (place,) = places(probability, (128, 192), (256, 384), [], 0.15, 12)
     assert place.evidence[UNREAD].sum() == pytest.approx(0.5 * 48 / 4 / 4)
 
 
@@ -207,7 +207,7 @@ def test_a_place_is_looked_at_again_while_its_gain_is_worth_its_area():
     image, scale = photo(dim=(100, 100, 160, 130)), 0.5
     view = make_view([image], scale)
     (look,), probability = BoxReader().inspect(view)
-    (place,) = places(probability[0], (128, 192), (256, 384), look.words, Escalation())
+    (place,) = places(probability[0], (128, 192), (256, 384), look.words, 0.15, 12)
     worth = place.evidence[UNREAD].sum() * image.shape[0] * image.shape[1] / place.area
     assert worth > 0
     for price, looks in ((0.99 * worth, 2), (1.01 * worth, 1), (float("inf"), 1)):

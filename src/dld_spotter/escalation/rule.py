@@ -1,0 +1,149 @@
+"""When and where to look again: whatever brings most beyond its price."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from math import isinf
+from typing import Any, Self
+
+import numpy as np
+import shapely
+
+from dld_spotter.data.photos import scaled_size
+from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.escalation.gains import Gains
+from dld_spotter.escalation.places import Place, places
+from dld_spotter.escalation.sheet import back, lay_out, pack
+from dld_spotter.limit import Limit
+from dld_spotter.word import Look, Word
+
+SHARED = 0.4
+"""Share of its area from which on a word is taken for another reading of a larger one."""
+LEAST_PRICE = 1e-9
+"""Of two second looks that bring as much, the smaller one is better at any price."""
+
+
+@dataclass(frozen=True)
+class Escalation:
+    """When and where to look again.
+
+    Args:
+        threshold: text probability of the first look from which on a place may hold words; below the detector's own, so
+            that it proposes more than it reports.
+        price: words that a second look must be expected to bring per area of the whole image; infinite, and none is worth it.
+        context: pixels of the reference that are shown around a place.
+        gains: what to expect of it.
+    """
+
+    threshold: float = 0.15
+    price: float = 2.0
+    context: int = 12
+    gains: Gains = field(default_factory=Gains)
+
+    def __post_init__(self) -> None:
+        if not (0 < self.threshold < 1 and self.price >= 0 and self.context >= 0):
+            raise ConfigError(f"escalation needs 0 < threshold < 1, price and context of at least 0, found {self}")
+
+    def taught_by(self, known: Self) -> Self:
+        """This rule with the gains that ``known`` has learned, where it has none of its own."""
+        return replace(self, gains=known.gains) if self.gains == Gains() else self
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values, as JSON and checkpoints hold them."""
+        rule = {"threshold": self.threshold, "price": self.price, "context": self.context}
+        return rule | {"gains": self.gains.plain()}
+
+    @classmethod
+    def read(cls, values: Any, origin: str) -> Self:
+        """Read what :meth:`plain` gave; raises CheckpointError naming ``origin`` if it is something else."""
+        try:
+            return cls(**values | {"gains": Gains.of_plain(values["gains"])})
+        except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+            raise CheckpointError(f"{origin} holds a damaged rule of escalation ({error}); run fit_ladder again") from error
+
+
+def look_again(
+    first: Look,
+    probability: np.ndarray,
+    reference: np.ndarray,
+    rule: Escalation,
+    price: float,
+    read: Callable[[np.ndarray, float, int | None], Look],
+    limit: Limit | None = None,
+) -> Look:
+    """Look again at what is worth it; where both looks read something, the likelier word stays.
+
+    Args:
+        first: what was read in a smaller view.
+        probability: ``(h, w)`` text map of that view, padding included.
+        reference: ``(H, W, 3)`` uint8.
+        rule: see :class:`Escalation`.
+        price: in place of the rule's own.
+        read: finds and reads the words of an image at a scale of it, so many at most.
+        limit: what the image may cost at most, the first look included.
+    """
+    if isinf(price):
+        return first
+    size, whole = first.sizes[0], reference.shape[:2]
+    left = limit and limit.after(first)
+    found = places(probability, size, whole, first.words, rule.threshold, rule.context)
+    again = choose(found, size[0] / whole[0], whole, rule, price, left)
+    if again is None:
+        return first
+    if isinstance(again, float):
+        second = read(reference, again, left and left.words(scaled_size(*whole, again)))
+        words = second.words
+    else:
+        sheet, corners = pack(reference, [place.box for place in again])
+        second = read(sheet, 1.0, left and left.words(sheet.shape[:2]))
+        words = [word for word in (back(word, again, corners) for word in second.words) if word is not None]
+    return Look(likeliest(first.words + words), (*first.sizes, *second.sizes), (*first.reads, *second.reads))
+
+
+def choose(
+    found: Sequence[Place], scale: float, whole: Sequence[int], rule: Escalation, price: float, limit: Limit | None = None
+) -> list[Place] | float | None:
+    """What to look at again after a first look at ``scale``: whatever brings most beyond its price, and can be afforded.
+
+    Returns:
+        places for a sheet at full resolution; or a scale for the whole image; or None where nothing is worth its price.
+    """
+    if not found:
+        return None
+    price, area = max(price, LEAST_PRICE), whole[0] * whole[1]
+    gains = rule.gains.of(scale, np.stack([place.evidence for place in found]))
+    worth = [(place, gain) for place, gain in zip(found, gains.tolist(), strict=True) if gain * area >= price * place.area]
+    if limit is not None:
+        worth = _affordable(worth, limit)
+    offers: list[tuple[float, list[Place] | float | None]] = [(0.0, None)]
+    if worth:
+        size, _ = lay_out([place.box for place, _ in worth])
+        offers.append((sum(gain for _, gain in worth) - price * size[0] * size[1] / area, [place for place, _ in worth]))
+    offers += [
+        (share * gains.sum() - price * second**2, second)
+        for second, share in rule.gains.whole(scale).items()
+        if limit is None or limit.affords(scaled_size(*whole, second))
+    ]
+    return max(offers, key=lambda offer: offer[0])[1]
+
+
+def _affordable(worth: list[tuple[Place, float]], limit: Limit) -> list[tuple[Place, float]]:
+    """The places of the highest gain per area whose sheet can be afforded."""
+    kept = sorted(worth, key=lambda offer: -offer[1] / offer[0].area)
+    while kept and not limit.affords(lay_out([place.box for place, _ in kept])[0]):
+        kept.pop()
+    return kept
+
+
+def likeliest(words: Sequence[Word]) -> list[Word]:
+    """Of words that share more than ``SHARED`` of the smaller one's area, keep the one of the highest score.
+
+    Neither look sees everything: large words are found in the small view, small ones at full resolution.
+    """
+    order = sorted(words, key=lambda word: -word.score)
+    shapes = shapely.make_valid(np.array([shapely.Polygon(word.polygon) for word in order], object))
+    areas, kept = shapely.area(shapes), []
+    for k, shape in enumerate(shapes):
+        shared = shapely.area(shapely.intersection(shapes[kept], shape))
+        if not (shared > SHARED * np.minimum(areas[kept], areas[k])).any():
+            kept.append(k)
+    return [order[k] for k in kept]
