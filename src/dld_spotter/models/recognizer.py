@@ -108,7 +108,8 @@ class StripEncoder(nn.Module):
         mip = [images]
         unknown = sides.is_meta or torch.compiler.is_compiling()
         if unknown or (word_heights(image_sides) > 4 * rows).any():  # only tall words need coarser pixels
-            mip += [F.avg_pool2d(images, 2), F.avg_pool2d(images, 4)]
+            half = F.avg_pool2d(images, 2)
+            mip += [half, F.avg_pool2d(half, 2)]
         pixels = sample_strips(mip, (1, 2, 4)[: len(mip)], image_sides, image_index, (4 * rows, 4 * columns))
         return Strips(pixels, sample_strips(pyramid, strides, sides, image_index, self.size))
 
