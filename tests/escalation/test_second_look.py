@@ -20,6 +20,7 @@ from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Escalation, Place, choose, likeliest, pack, places
 from dld_spotter.escalation.gains import LACKING, READ, UNREAD, Gains
 from dld_spotter.escalation.second_look import SecondLook
+from dld_spotter.limit import Limit
 from dld_spotter.structures import Look, View, Word
 
 LOW, HIGH = (30, 40, 90, 52), (200, 150, 320, 190)
@@ -183,6 +184,35 @@ def test_the_scale_that_was_looked_at_is_not_looked_at_again():
     evidence = np.ones((3, 5))
     place = Place((0, 0, 90, 100), evidence)
     assert choose([place], 0.8, (100, 100), gained(1.0, share=5.0, scale=0.6), 0.1) == [place]
+
+
+def test_what_cannot_be_afforded_is_left_out_the_least_worthy_first():
+    evidence = np.zeros((3, 5))
+    evidence[UNREAD, 2] = 1.0
+    small, large = Place((0, 0, 20, 10), evidence), Place((0, 50, 100, 100), 4 * evidence)  # 2 and 50 % of the image
+    whole = (100, 100)
+
+    def chosen(left: float, rule: Escalation):
+        limit = Limit(1.0, left, lambda height, width, words: height * width / 1e4 + words / 100)
+        return choose([large, small], 0.5, whole, rule, 0.1, limit)
+
+    # Both need a sheet of 60 % and a word of 1 %; the small place alone 2 % and 1 %; the whole image at 0.7 needs 49 % and 1 %.
+    assert chosen(0.62, gained(1.0)) == [small, large]
+    assert chosen(0.6, gained(1.0)) == [small]
+    assert chosen(0.02, gained(1.0)) is None
+    assert chosen(0.51, gained(1.0, share=0.9)) == 0.7
+    assert chosen(0.49, gained(1.0, share=0.9)) == [small]
+
+
+def test_what_the_first_look_has_cost_is_no_longer_there():
+    image = photo(LOW)
+    view = replace(make_view([image], 0.5), close=make_view([image], 1.0))
+    seen = {}
+    for left in (0.45, 0.2):  # the first look takes a quarter, the place with its surroundings a twentieth
+        limit = Limit(1.0, left, lambda height, width, words: height * width / image[..., 0].size)
+        (look,) = SecondLook(BoxReader(), Escalation(price=1)).looks(view, limits=[limit])
+        seen[left] = len(look.sizes)
+    assert seen == {0.45: 2, 0.2: 1}
 
 
 def test_a_rule_keeps_its_own_gains_and_takes_those_of_a_ladder_where_it_has_none():
