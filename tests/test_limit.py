@@ -38,6 +38,12 @@ def test_what_is_left_by_hand():
         limit.scale(1.0, (0.8,), (100, 100))
 
 
+def test_a_look_costs_what_it_saw_and_read():
+    twice = Look([], ((20, 100), (30, 50)), (3, 7))
+    assert twice.spent(cost) == 20 + 15 + 15 + 35
+    assert twice.full((100, 100), cost) == 100 + 35  # as many words as the look that read most
+
+
 def test_the_surest_words_are_read():
     sides, scores = np.arange(4.0)[:, None], np.array([0.6, 0.9, 0.4, 0.7])
     assert promising(sides, scores, 0.5, 2)[0][:, 0].tolist() == [1, 3]

@@ -35,6 +35,7 @@ class BoxReader(nn.Module):
         self.stride, self.least = 32, least
         self.weight = nn.Parameter(torch.zeros(1))
         self.seen: list[tuple[int, int]] = []
+        self.most: list[Sequence[int] | None] = []
 
     def spot(self, view: View) -> list[list[Word]]:
         """Words alone."""
@@ -44,6 +45,7 @@ class BoxReader(nn.Module):
         """Words of bright boxes; probability 0.9 within these and 0.2 in dim ones, at half of the resolution."""
         height, width = view.sizes[0].tolist()
         self.seen.append((height, width))
+        self.most.append(most)
         mask = (view.images[0, 0, :height, :width].numpy() > 180).astype(np.uint8)
         count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
         words = []
@@ -208,6 +210,10 @@ def test_what_the_first_look_has_cost_is_no_longer_there():
     image = photo(LOW)
     view = replace(make_view([image], 0.5), close=make_view([image], 1.0))
     seen = {}
+    reader = BoxReader()
+    word = Limit(1.0, 0.3, lambda height, width, words: height * width / image[..., 0].size + words / 50)
+    SecondLook(reader, Escalation(price=1)).looks(view, limits=[word])
+    assert reader.most == [[2]]  # what is left beside the pixels, 0.05, reads two words, and no second look
     for left in (0.45, 0.2):  # the first look takes a quarter, the place with its surroundings a twentieth
         limit = Limit(1.0, left, lambda height, width, words: height * width / image[..., 0].size)
         (look,) = SecondLook(BoxReader(), Escalation(price=1)).looks(view, limits=[limit])
