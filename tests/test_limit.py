@@ -1,5 +1,6 @@
 """A hard limit on what an image may cost: by hand, and as a user sets it."""
 
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from dld_spotter.evaluation import Rules, score_at
 from dld_spotter.limit import Limit
 from dld_spotter.models.contours import promising
 from dld_spotter.models.selector import FixedScale
+from dld_spotter.tradeoff import Ladder, Step
 from dld_spotter.word import Look
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch
@@ -25,17 +27,45 @@ def cost(height: int, width: int, words: int) -> float:
 
 
 def test_what_is_left_by_hand():
-    limit = Limit.of(0.5, (100, 100), cost, choosing=1.0)
-    assert limit.left == 49
-    assert limit.words((20, 100)) == 5  # 20 of 49, and 29 for words of 5
-    assert limit.words((100, 100)) == 0
-    assert limit.affords((44, 100))
-    assert not limit.affords((45, 100))  # no word could be read
-    assert limit.after(Look([], ((20, 100),), (3,))).left == 49 - 20 - 15
-    assert limit.scale(1.0, (0.3, 0.6, 1.0), (100, 100)) == 0.6
-    assert limit.scale(0.5, (0.3, 0.6, 1.0), (100, 100)) == 0.5
-    with pytest.raises(ConfigError, match=r"max_cost=0\.5 cannot be met: an image of 100 x 100 pixels takes 0\.69 at"):
-        limit.scale(1.0, (0.8,), (100, 100))
+    limit = Limit(0.5, (100, 100), cost, choosing=1.0)
+    # 49 of 100 are left, 20 of them for the pixels; a word costs 5, but 2.5 of that are compared with.
+    assert limit.words((20, 100)) == 11
+    look = Look([], ((20, 100),), (11,))
+    assert 1 + look.spent(cost) <= 0.5 * look.full((100, 100), cost)
+    more = Look([], ((20, 100),), (12,))
+    assert 1 + more.spent(cost) > 0.5 * more.full((100, 100), cost)
+    assert limit.words((50, 100)) == -1
+    assert not limit.affords((50, 100))
+    assert limit.affords((49, 100))
+    assert Limit(1.0, (100, 100), cost).words((100, 100)) > 10**6  # each word is compared with itself
+
+
+def test_a_second_look_has_what_the_first_has_left():
+    first = Look([], ((20, 100),), (3,))
+    limit = Limit(0.5, (100, 100), cost).after(first)
+    # Half of 115 is 57.5; 35 are spent; a view of 10 leaves 12.5 for words of 5.
+    assert limit.words((10, 100)) == 2
+    assert limit.affords((10, 100), 2)
+    assert not limit.affords((10, 100), 3)
+    both = Look([], ((20, 100), (10, 100)), (3, 2))
+    assert both.spent(cost) <= 0.5 * both.full((100, 100), cost)
+
+
+def test_less_is_taken_where_it_must_be():
+    limit = Limit(0.5, (100, 100), cost)
+    scales = (0.3, 0.6, 1.0)
+    assert limit.lower(Step(1.0), scales) == Step(0.3)  # 0.6 takes 36 of 50 and leaves five words, not ten
+    assert limit.lower(Step(0.3, 4.0), scales) == Step(0.3, 4.0)
+    assert Limit(0.36, (100, 100), cost).lower(Step(1.0, 7.0), (0.6, 1.0)) == Step(0.6, 7.0)  # no word, but nothing else fits
+    ladder = Ladder((0.3, 0.3, 0.6, 1.0), (9.0, 2.0, 1.0, inf), (0.0, -0.1, -0.2, -0.3), (0.1, 0.2, 0.3, 1.0))
+    assert limit.lower(Step(1.0), scales, ladder) == Step(0.3, 2.0)  # the price belongs to the scale
+    for wanted, lower, words in (
+        (1.0, (0.8,), r"takes 0\.64 at scale 0\.8; give more$"),
+        (0.8, (), "at scale 0.8; give more, or a lower scale="),
+    ):
+        with pytest.raises(ConfigError, match=r"max_cost=0\.5 cannot be met: an image of 100 x 100 pixels .*" + words):
+            limit.lower(Step(wanted), lower)
+    assert Limit(1.0, (100, 100), cost).lower(Step(1.0), ()) == Step(1.0)
 
 
 def test_a_look_costs_what_it_saw_and_read():
@@ -61,6 +91,10 @@ def test_no_photo_costs_more(ladder: bool, tmp_path: Path):
         assert max(reading.relative_cost for reading in readings) <= max_cost
     readings = reader.read_all([one.image for one in IMAGES], gamma=0.05, max_cost=9.0)
     assert [reading.relative_cost for reading in readings] == free  # what it need not take, the limit leaves
+    if ladder:  # what is dearer without a limit is not cheaper with one
+        spent = [reader.read(IMAGES[0].image, gamma=gamma, max_cost=0.8).gflops for gamma in (2.0, 0.3, 0.0)]
+        assert spent == sorted(spent)
+        assert spent[-1] > spent[0]
     with pytest.raises(ConfigError, match=r"max_cost=0\.01 cannot be met"):
         reader.read(IMAGES[0].image, max_cost=0.01)
     with pytest.raises(ConfigError, match="cannot be met"):

@@ -16,7 +16,7 @@ from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.losses.selection import Evidence, MixtureObjective, OutcomeRegression
 from dld_spotter.models.selector import FixedScale, GumbelSelector, QualitySelector, RandomScale
 from dld_spotter.module import DLDModule, TeacherModule, mean_or_zero
-from dld_spotter.structures import ScaleChoice, Word
+from dld_spotter.structures import Look, ScaleChoice, Word
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter
 
@@ -157,6 +157,15 @@ def test_frozen_parts_stay_as_they_are(batch, stage):
     steps(module, batch, 2)
     moved = {name.split(".")[0] for name in changed(before, learner)}
     assert moved == {"recognizer"}
+
+
+def test_a_frozen_recogniser_lets_gradients_through():
+    module = TeacherModule(make_spotter(1), **shared(), freeze=["recognizer"])
+    for mode in (False, True):  # cuDNN has no backward pass for an LSTM in evaluation mode
+        module.train(mode)
+        modes = {type(part): part.training for part in module.teacher.recognizer.modules()}
+        assert modes[torch.nn.LSTM] == mode
+        assert not modes[torch.nn.BatchNorm2d]
 
 
 @pytest.mark.parametrize(
@@ -387,9 +396,12 @@ def test_an_epoch_is_worth_what_it_reads_less_what_it_spends(batch):
     words = [
         [Word(polygon, text, 1.0) for polygon, text in zip(i.polygons, i.transcriptions, strict=True)] for i in batch.instances
     ]
-    module.student.spot = lambda view: [
-        words[int((batch.views[0.5].images == image).flatten(1).all(1).nonzero()[0])] for image in view.images
-    ]
+
+    def inspect(view, most=None):
+        found = [words[int((batch.views[0.5].images == image).flatten(1).all(1).nonzero()[0])] for image in view.images]
+        return [Look(those, ((1, 1),), (len(those),)) for those in found], None
+
+    module.student.inspect = inspect
     module.validation_step(batch, 0)
     module.on_validation_epoch_end()
     costs = module.cost_model.relative(batch.views[1.0].sizes, SCALES)[:, 1]

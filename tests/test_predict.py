@@ -97,6 +97,18 @@ def test_a_second_look_is_charged(predict, photos, tmp_path):
     assert "0 < threshold < 1" in err
 
 
+def test_no_photo_costs_more_than_it_may(predict, photos, tmp_path):
+    Image.new("RGB", (20, 20)).save(photos / "icon.png")  # as many padded pixels at every scale
+    out = tmp_path / "words.jsonl"
+    status, _, err = predict(f"input={photos}", f"out={out}", "max_cost=0.5", "draw=false")
+    assert status == 1
+    assert "icon.png: max_cost=0.5 cannot be met: an image of 20 x 20 pixels takes" in err
+    assert [entry["relative_cost"] <= 0.5 for entry in read_lines(out)] == [True]
+    status, _, err = predict(f"input={photos}/a.png", "max_cost=0")
+    assert status == 2
+    assert "max_cost=0 must be above 0" in err
+
+
 def test_stdout(predict, photos):
     status, out, _ = predict(f"input=[{photos}/a.png,{photos}/more]", "out=-", "gamma=0.3")
     assert status == 0

@@ -22,6 +22,10 @@ def main(folders: list[Path], resamples: int = 1000) -> None:
     names = tuple(f"{folder.name}/{name}" for folder, table in zip(folders, tables, strict=True) for name in table.names)
     pooled = Outcomes(names, tables[0].scales, *np.moveaxis(totals, -1, 0))
     dynamic = [np.load(folder / "dynamic_student.npz", allow_pickle=False) for folder in folders]
+    if any(table.scales != tables[0].scales for table in tables) or any(
+        part["gammas"].tolist() != dynamic[0]["gammas"].tolist() for part in dynamic
+    ):
+        sys.exit("the folders were measured at different scales or cost weights; measure them with the same checkpoint")
     spent = {
         float(gamma): np.concatenate([part["totals"][k] for part in dynamic]) for k, gamma in enumerate(dynamic[0]["gammas"])
     }

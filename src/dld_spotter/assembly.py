@@ -224,7 +224,7 @@ def _shared(config: DictConfig, stage: DictConfig) -> dict[str, Any]:
         "optimizer": optimizer,
         "scheduler": create(config.scheduler),
         "provenance": provenance(config),
-        "freeze": list(stage.freeze),
+        "freeze": [stage.freeze] if isinstance(stage.freeze, str) else list(stage.freeze or []),
     }
 
 

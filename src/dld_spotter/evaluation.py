@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from dld_spotter.limit import Limit
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import ImageCounts, score_image
 from dld_spotter.metrics.protocols import check_task, find_protocol
+from dld_spotter.models.ladder import LadderSelector
 from dld_spotter.models.selector import FixedScale, Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.routing import read_at
@@ -31,6 +32,7 @@ from dld_spotter.tradeoff import (
     Outcomes,
     Overhead,
     Point,
+    Step,
     TradeOff,
     cost_grid,
     mix_points,
@@ -150,18 +152,22 @@ def choose(selector: Selector, loader: DataLoader, names: Sequence[str], flops: 
         seconds += time.perf_counter() - start
         thumbnail = thumbnails.shape[-1]
         chosen |= {name: row for name, row in zip(batch.names, index, strict=True) if name not in chosen}
-    if missing := [name for name in names if name not in chosen]:
-        raise DataError(f"the table has {len(missing)} images that the data set lacks, such as {missing[0]}; give its data set")
+    refuse_missing(names, chosen)
     gflops = selector_gflops(selector, thumbnail)
     overhead = Overhead(gflops / full_gflops, gflops, seconds / len(chosen))
     return Choices(selector.gammas, np.array([chosen[name] for name in names]).T, overhead)
 
 
-def read_steps(reader: SecondLook, selector: Selector, loader: DataLoader, rules: Rules) -> dict[float, np.ndarray]:
+def read_steps(
+    reader: SecondLook, selector: Selector, loader: DataLoader, rules: Rules, names: Sequence[str]
+) -> dict[float, np.ndarray]:
     """Read every image once at each of the selector's cost weights, at the scale and the price of a second look it names.
 
     Returns:
-        cost weight -> measures ``(N, 6)``, as :meth:`Choices.totals` has them.
+        cost weight -> measures ``(N, 6)`` in the order of ``names``, as :meth:`Choices.totals` has them.
+
+    Raises:
+        DataError: the loader lacks one of ``names``.
     """
     device, flops = _get_ready(reader), FlopCost(spotter_of(reader))
     rows: dict[str, list[list[float]]] = {}
@@ -178,17 +184,25 @@ def read_steps(reader: SecondLook, selector: Selector, loader: DataLoader, rules
                 steps[asked[-1]] = _read_step(reader, view, asked[-1][1], batch, flops, rules, warm_up=not number)
         for i, name in enumerate(batch.names):
             rows.setdefault(name, [steps[step][i] for step in asked])  # a damaged file's place is taken by another
-    return dict(zip(selector.gammas, np.moveaxis(np.array(list(rows.values()), float), 1, 0), strict=True))
+    refuse_missing(names, rows)
+    return dict(zip(selector.gammas, np.moveaxis(np.array([rows[name] for name in names], float), 1, 0), strict=True))
+
+
+def refuse_missing(names: Sequence[str], known: Container[str]) -> None:
+    """Raise DataError if a table of outcomes has images that the data set lacks."""
+    if missing := [name for name in names if name not in known]:
+        raise DataError(f"the table has {len(missing)} images that the data set lacks, such as {missing[0]}; give its data set")
 
 
 def _read_step(
     reader: SecondLook, view: View, price: float, batch: SpottingBatch, flops: CostModel, rules: Rules, warm_up: bool
 ) -> list[list[float]]:
     """Measures of each image, as a table of outcomes has them."""
+    prices = [price] * len(batch)
     if warm_up:
-        look(reader, view, price)
+        look(reader, view, prices)
     start = time.perf_counter()
-    looks = look(reader, view, price)
+    looks = look(reader, view, prices)
     seconds = (time.perf_counter() - start) / len(batch)
     rows = []
     for name, truth, size, found in zip(batch.names, batch.instances, batch.views[1.0].sizes.tolist(), looks, strict=True):
@@ -227,12 +241,12 @@ def score_at(
     """
     device = _get_ready(reader)
     _get_ready(selector)
-    flops, own, rows, read = FlopCost(spotter_of(reader)), 0.0, [], {}
+    flops, own, rows, read = FlopCost(spotter_of(reader)), None, [], {}
     for batch in track(loader, description="reading"):
+        own = selector_gflops(selector, batch.thumbnails.shape[-1]) if own is None else own
         start = time.perf_counter()
         batch = batch.to(device)
         sizes = batch.views[1.0].sizes
-        own = own or selector_gflops(selector, batch.thumbnails.shape[-1])
         weight = gamma
         if spending is not None:
             weight = spending.gamma(float(np.mean([flops.cost(*size) for size in sizes.tolist()])))
@@ -240,11 +254,11 @@ def score_at(
             index = torch.tensor([plan[name] for name in batch.names], device=device)
         else:
             index = selector.choose(batch.thumbnails, sizes, flops.relative(sizes, selector.scales), weight)
-        limits = None
+        limits, prices = None, [selector.price(weight)] * len(batch)
         if max_cost is not None:
-            limits = [Limit.of(max_cost, size, flops.cost, own) for size in sizes.tolist()]
-            index = afford(selector, index, sizes, limits)
-        looks = read_at(reader, selector.scales, index, batch, selector.price(weight), limits)
+            limits = [Limit(max_cost, tuple(size), flops.cost, own) for size in sizes.tolist()]
+            index, prices = afford(selector, index, prices[0], limits, batch.names)
+        looks = read_at(reader, selector.scales, index, batch, prices, limits)
         seconds = (time.perf_counter() - start) / len(batch)
         for i, (name, found) in enumerate(zip(batch.names, looks, strict=True)):
             if name in read:
@@ -266,17 +280,24 @@ def score_at(
     return point, read
 
 
-def afford(selector: Selector, index: Tensor, sizes: Tensor, limits: Sequence[Limit]) -> Tensor:
-    """Lower the chosen scales ``index`` ``(B,)`` of images with reference ``sizes`` ``(B, 2)`` to what each can afford.
+def afford(
+    selector: Selector, index: Tensor, price: float, limits: Sequence[Limit], names: Sequence[str]
+) -> tuple[Tensor, list[float]]:
+    """Lower what was chosen for B images to what each can afford: scales ``index`` ``(B,)`` and the price of a second look.
 
     Raises:
-        ConfigError: none can be; or the scale that was asked for cannot.
+        ConfigError: an image cannot afford any scale; or the one that was asked for.
     """
     scales = selector.scales
     lower = () if isinstance(selector, FixedScale) else scales
-    rows = zip(index.tolist(), sizes.tolist(), limits, strict=True)
-    lowered = [scales.index(limit.scale(scales[k], lower, size)) for k, size, limit in rows]
-    return torch.tensor(lowered, device=index.device)
+    ladder = selector.ladder if isinstance(selector, LadderSelector) else None
+    steps = []
+    for k, limit, name in zip(index.tolist(), limits, names, strict=True):
+        try:
+            steps.append(limit.lower(Step(scales[k], price), lower, ladder))
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from error
+    return torch.tensor([scales.index(step.scale) for step in steps], device=index.device), [step.price for step in steps]
 
 
 def trade_off(

@@ -1,4 +1,4 @@
-"""What one image may cost at most, whatever its mean. Needs no torch."""
+"""What one image may cost at most, whatever the mean. Needs no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,53 +6,77 @@ from typing import Self
 
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.errors import ConfigError
+from dld_spotter.tradeoff import Ladder, Step
 from dld_spotter.word import Cost, Look
+
+RESERVED = 10
+"""Words for whose reading a first look leaves something over, where it can."""
+UNBOUNDED = 10**9
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What is left to be spent on an image.
+    """A relative cost that an image may not exceed.
 
     Args:
-        max_cost: what was asked for, relative to the pixels of the reference.
-        left: in the unit of ``cost``.
+        max_cost: the limit, relative to one look at the whole reference that reads the same words.
+        whole: height and width of the reference.
         cost: of a view.
+        choosing: what choosing the scale has cost.
+        first: what was looked at before.
     """
 
     max_cost: float
-    left: float
+    whole: tuple[int, int]
     cost: Cost
-
-    @classmethod
-    def of(cls, max_cost: float, whole: Sequence[int], cost: Cost, choosing: float = 0.0) -> Self:
-        """A share of what the pixels of the reference cost, whose height and width are ``whole``, less that of choosing."""
-        return cls(max_cost, max_cost * cost(*whole, 0) - choosing, cost)
-
-    def affords(self, size: Sequence[int]) -> bool:
-        """Whether a view of this height and width can be looked at, and a word of it read."""
-        return self.cost(*size, 1) <= self.left
+    choosing: float = 0.0
+    first: Look | None = None
 
     def words(self, size: Sequence[int]) -> int:
-        """How many words of such a view can be read."""
+        """How many words can be read in a view of this height and width; -1 where its pixels are too dear."""
         word = self.cost(*size, 1) - self.cost(*size, 0)
-        return max(0, int((self.left - self.cost(*size, 0)) / word)) if word else 10**9
+        if self.first is None:
+            full, spent = self.cost(*self.whole, 0), self.choosing
+            word *= 1 - self.max_cost  # a word that is read counts in what is compared with, too
+        else:
+            full, spent = self.first.full(self.whole, self.cost), self.choosing + self.first.spent(self.cost)
+        left = self.max_cost * full - spent - self.cost(*size, 0)
+        if left < 0:
+            return -1
+        return int(left / word) if word > 0 else UNBOUNDED
+
+    def affords(self, size: Sequence[int], words: float = 0) -> bool:
+        """Whether a view can be looked at and so many words of it be read."""
+        return self.words(size) >= words
 
     def after(self, look: Look) -> Self:
-        """What is left after a look."""
-        return replace(self, left=self.left - look.spent(self.cost))
+        """The same limit, part of which is spent."""
+        return replace(self, first=look)
 
-    def scale(self, wanted: float, scales: Sequence[float], whole: Sequence[int]) -> float:
-        """The highest of ``scales`` up to the wanted one that can be afforded.
+    def lower(self, wanted: Step, scales: Sequence[float], ladder: Ladder | None = None) -> Step:
+        """The wanted step, or what comes nearest to it of what can be afforded.
+
+        Args:
+            wanted: how the image is to be read.
+            scales: of other first looks; none, and the wanted one is all there is.
+            ladder: whose steps know which price belongs to a lower scale.
 
         Raises:
-            ConfigError: none can.
+            ConfigError: nothing can be afforded.
         """
-        fitting = [scale for scale in {*scales, wanted} if scale <= wanted and self.affords(scaled_size(*whole, scale))]
-        if not fitting:
-            least = min({*scales, wanted})
-            share = self.cost(*scaled_size(*whole, least), 1) / self.cost(*whole, 0)
-            raise ConfigError(
-                f"max_cost={self.max_cost:g} cannot be met: an image of {whole[1]} x {whole[0]} pixels takes {share:.3g} "
-                f"at the lowest scale, {least:g}; give more"
-            )
-        return max(fitting)
+        if self.affords(scaled_size(*self.whole, wanted.scale), RESERVED if scales else 0):
+            return wanted
+        lower = sorted(scale for scale in scales if scale < wanted.scale)
+        for words in (RESERVED, 0):
+            fitting = [scale for scale in lower if self.affords(scaled_size(*self.whole, scale), words)]
+            if fitting:
+                return ladder.below(fitting[-1]) if ladder else replace(wanted, scale=fitting[-1])
+        if self.affords(scaled_size(*self.whole, wanted.scale)):
+            return wanted
+        least = min([wanted.scale, *lower])
+        share = (self.choosing + self.cost(*scaled_size(*self.whole, least), 0)) / self.cost(*self.whole, 0)
+        remedy = "give more" if scales else "give more, or a lower scale="
+        raise ConfigError(
+            f"max_cost={self.max_cost:g} cannot be met: an image of {self.whole[1]} x {self.whole[0]} pixels takes "
+            f"{share:.4g} at scale {least:g}; {remedy}"
+        )

@@ -83,6 +83,8 @@ class StageModule(LightningModule):
         super().train(mode)
         for part in self.frozen:
             part.eval()
+            for recurrent in filter(lambda child: isinstance(child, nn.RNNBase), part.modules()):
+                recurrent.train(mode)  # without dropout it does the same, and cuDNN has no backward pass for the other mode
         return self
 
     def configure_optimizers(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from dld_spotter.word import Look, Word
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FORMAT = 2
+FORMAT = 3
 META, DETECTOR, RECOGNIZER, SELECTOR = "meta.json", "student.onnx", "recognizer.onnx", "selector.onnx"
 
 
@@ -64,7 +64,7 @@ class OnnxSpotter(PhotoReader):
         self.selector_gflops = self.meta["gflops"]["selector"]
         self.threads, self.providers = threads, providers
         training, origin = self.meta["provenance"]["training"], str(self.folder / META)
-        own = Escalation.read(training["escalation"], origin) if "ladder" in training else Escalation()
+        own = Escalation.read(training.get("escalation"), origin) if "ladder" in training else Escalation()
         self.rule = escalation.taught_by(own) if escalation else own
         self.price = escalation.price if escalation else inf
         if "ladder" in training:
@@ -115,16 +115,16 @@ class OnnxSpotter(PhotoReader):
         return self.price if self.ladder is None else self.ladder.at(self._weight(gamma)).price
 
     def spot(
-        self, references: Sequence[np.ndarray], scale: float, price: float = inf, limit: Limit | None = None
+        self, references: Sequence[np.ndarray], scale: float, prices: Sequence[float], limit: Limit | None = None
     ) -> list[Look]:
         """See :meth:`PhotoReader.spot`."""
         size = scaled_size(*references[0].shape[:2], scale)
-        looks, text = self._inspect(references, size, limit and limit.words(size))
+        looks, text = self._inspect(references, size, limit and max(0, limit.words(size)))
         if size == references[0].shape[:2]:
             return looks
         return [
             look_again(look, probability, reference, self.rule, price, self._read, limit)
-            for look, probability, reference in zip(looks, text, references, strict=True)
+            for look, probability, reference, price in zip(looks, text, references, prices, strict=True)
         ]
 
     def _read(self, image: np.ndarray, scale: float, most: int | None) -> Look:

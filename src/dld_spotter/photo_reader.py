@@ -3,7 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import inf, prod
 from pathlib import Path
@@ -17,7 +17,7 @@ from dld_spotter.heap import PIXELS, give_back
 from dld_spotter.latency import Line, known_line, measure_line
 from dld_spotter.limit import Limit
 from dld_spotter.spending import Request, Spending
-from dld_spotter.tradeoff import Calibration, Step
+from dld_spotter.tradeoff import Calibration, Ladder, Step
 from dld_spotter.word import Look, Word
 
 
@@ -30,7 +30,7 @@ class Reading:
         scale: the scale it was read at, at the first look; 1.0 is the reference resolution.
         gflops: GFLOP spent, the selector included.
         seconds: wall time from pixels to words.
-        relative_cost: GFLOP over those of scale 1.0 with as many words.
+        relative_cost: GFLOP over those of one look at scale 1.0 that reads as many words as the look that read most.
         width: of the original image, pixels.
         height: of the original image, pixels.
         second_look: area that was looked at once more, relative to the image's; 0 after one look.
@@ -52,6 +52,7 @@ class PhotoReader(ABC):
     Attributes:
         reference: rule for the reference resolution.
         scales: what its selector chooses among; empty where it has none.
+        ladder: its steps, where it climbs one.
         has_selector: whether it can choose; else it reads at 1.0 unless a scale is given.
         selector_gflops: GFLOP of one choice.
         calibration: what the selector's cost weights spend; None where nobody has looked, and budgets cannot be asked for.
@@ -60,6 +61,7 @@ class PhotoReader(ABC):
 
     reference: ReferenceSize
     scales: Sequence[float] = ()
+    ladder: Ladder | None = None
     has_selector: bool
     selector_gflops: float
     calibration: Calibration | None = None
@@ -87,8 +89,8 @@ class PhotoReader(ABC):
             budget: mean relative cost that this and all other images read with the same budget may spend.
             budget_gflops: the same in GFLOP.
             budget_ms: the same in milliseconds on this device, which are measured once.
-            max_cost: relative cost that no image may exceed: it is read at a lower scale, less of it is looked at again, and
-                of its words those that were found most surely are read.
+            max_cost: relative cost that no image may exceed: it is read at a lower scale than would be chosen, less of it is
+                looked at again, and of its words those that were found most surely are read.
 
         Raises:
             DataError: the file is no image.
@@ -123,16 +125,15 @@ class PhotoReader(ABC):
         start = time.perf_counter()
         references = [self.resize(image, *self.reference(*image.shape[:2])) for image in pixels]
         steps = [self._step_for(reference, request, spending) for reference in references]
-        alike: dict[tuple[Step, tuple[int, ...]], list[int]] = {}
+        alike: dict[tuple[float, tuple[int, ...]], list[int]] = {}
         for place, (reference, step) in enumerate(zip(references, steps, strict=True)):
-            alike.setdefault((step, reference.shape), []).append(place)
+            alike.setdefault((step.scale, reference.shape), []).append(place)
         found: dict[int, Look] = {}
-        for (step, _), places in alike.items():
-            alike_ones = [references[place] for place in places]
-            limit = self._limit(alike_ones[0], request)
-            found |= zip(places, self.spot(alike_ones, step.scale, step.price, limit), strict=True)
+        for (size, _), places in alike.items():
+            together, prices = [references[place] for place in places], [steps[place].price for place in places]
+            found |= zip(places, self.spot(together, size, prices, self._limit(together[0].shape[:2], request)), strict=True)
         seconds = (time.perf_counter() - start) / max(len(pixels), 1)
-        choosing = self.selector_gflops if scale is None and self.has_selector else 0.0
+        choosing = self.selector_gflops if self._chooses(request) else 0.0
         readings = []
         for place, (image, reference, step) in enumerate(zip(pixels, references, steps, strict=True)):
             readings.append(self._reading(image, reference, step.scale, found[place], choosing, seconds))
@@ -142,24 +143,26 @@ class PhotoReader(ABC):
         return readings
 
     def _step_for(self, reference: np.ndarray, request: Request, spending: Spending | None) -> Step:
-        """The scale that was asked for, or what the selector chooses; a lower one where that is too dear."""
-        limit = self._limit(reference, request)
-        given = request.scale is not None or not self.has_selector
-        if given:
-            step = Step(1.0 if request.scale is None else float(request.scale), self.price)
-        else:
-            weight = request.gamma if spending is None else spending.gamma(self.gflops(*reference.shape[:2], 0))
-            step = Step(self.choose(reference, weight), self.price_for(weight))
-        if limit is None:
-            return step
-        return replace(step, scale=limit.scale(step.scale, () if given else self.scales, reference.shape[:2]))
+        """The scale that was asked for, or what the selector chooses; less where that is too dear."""
+        limit = self._limit(reference.shape[:2], request)
+        if not self._chooses(request):
+            step = self._given(request)
+            return limit.lower(step, ()) if limit else step
+        weight = request.gamma if spending is None else spending.gamma(self.gflops(*reference.shape[:2], 0))
+        step = Step(self.choose(reference, weight), self.price_for(weight))
+        return limit.lower(step, self.scales, self.ladder) if limit else step
 
-    def _limit(self, reference: np.ndarray, request: Request) -> Limit | None:
+    def _chooses(self, request: Request) -> bool:
+        return request.scale is None and self.has_selector
+
+    def _given(self, request: Request) -> Step:
+        return Step(1.0 if request.scale is None else float(request.scale), self.price)
+
+    def _limit(self, size: tuple[int, int], request: Request) -> Limit | None:
         """What reading an image may cost at most."""
         if request.max_cost is None:
             return None
-        choosing = self.selector_gflops if request.scale is None and self.has_selector else 0.0
-        return Limit.of(request.max_cost, reference.shape[:2], self.gflops, choosing)
+        return Limit(request.max_cost, size, self.gflops, self.selector_gflops if self._chooses(request) else 0.0)
 
     def _reading(
         self, image: np.ndarray, reference: np.ndarray, scale: float, look: Look, choosing: float, seconds: float
@@ -179,6 +182,12 @@ class PhotoReader(ABC):
         if self._pixels >= PIXELS:
             give_back()
             self._pixels = 0
+
+    def check_limit(self, image: np.ndarray, request: Request) -> None:
+        """Raise ConfigError if an image ``(H, W, 3)`` costs more than ``request`` allows even at the lowest scale."""
+        if limit := self._limit(self.reference(*image.shape[:2]), request):
+            free = self._chooses(request)
+            limit.lower(Step(max(self.scales)) if free else self._given(request), self.scales if free else ())
 
     def check(self, request: Request) -> None:
         """Raise ConfigError if images cannot be read as requested."""
@@ -224,7 +233,7 @@ class PhotoReader(ABC):
         blank = np.zeros((height, width, 3), np.uint8)
         if self.has_selector:
             self.choose(blank)
-        self.spot([blank], 1.0)
+        self.spot([blank], 1.0, [inf])
 
     @abstractmethod
     def identity(self) -> tuple[str, str, int]:
@@ -248,9 +257,9 @@ class PhotoReader(ABC):
 
     @abstractmethod
     def spot(
-        self, references: Sequence[np.ndarray], scale: float, price: float = inf, limit: Limit | None = None
+        self, references: Sequence[np.ndarray], scale: float, prices: Sequence[float], limit: Limit | None = None
     ) -> list[Look]:
-        """Read reference images ``(H, W, 3)`` of one size at a scale, and again what is worth a price; each within a limit."""
+        """Read reference images ``(H, W, 3)`` of one size at a scale, and again what is worth a price; within a limit."""
 
     @abstractmethod
     def gflops(self, height: int, width: int, words: int) -> float:

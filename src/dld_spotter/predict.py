@@ -112,11 +112,14 @@ def read_all(
         photos = {}
         for path in chunk:
             try:
-                photos[path] = read_image(path)
-            except DataError as error:
+                photo = read_image(path)
+                spotter.check_limit(photo, request)
+                photos[path] = photo
+            except (DataError, ConfigError) as error:
                 if len(images) == 1:
                     raise
-                console.print(f"error: {error}", style="red", soft_wrap=True, highlight=False, markup=False)
+                what = f"{path}: {error}" if isinstance(error, ConfigError) else error
+                console.print(f"error: {what}", style="red", soft_wrap=True, highlight=False, markup=False)
                 damaged += 1
         readings = spotter.read_all(list(photos.values()), **request.given, max_cost=request.max_cost)
         for (path, pixels), reading in zip(photos.items(), readings, strict=True):

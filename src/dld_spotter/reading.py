@@ -55,6 +55,7 @@ class DynamicSpotter(PhotoReader):
         self.price = escalation.price if escalation else inf
         self.selector = selector.eval().to(self.device) if selector else None
         self.scales = selector.scales if selector else ()
+        self.ladder = selector.ladder if isinstance(selector, LadderSelector) else None
         self.thumbnail = thumbnail
         self.reference = reference or ReferenceSize(long=1280)
         self.calibration = calibration
@@ -79,12 +80,12 @@ class DynamicSpotter(PhotoReader):
         return self.selector.price(gamma) if isinstance(self.selector, LadderSelector) else self.price
 
     def spot(
-        self, references: Sequence[np.ndarray], scale: float, price: float = inf, limit: Limit | None = None
+        self, references: Sequence[np.ndarray], scale: float, prices: Sequence[float], limit: Limit | None = None
     ) -> list[Look]:
         """See :meth:`PhotoReader.spot`."""
         view, close = (make_view(references, size, self.spotter.stride) for size in (scale, 1.0))
         limits = limit and [limit] * len(references)
-        return look(self.reader, replace(view, close=close).to(self.device), price, limits)
+        return look(self.reader, replace(view, close=close).to(self.device), prices, limits)
 
     def gflops(self, height: int, width: int, words: int) -> float:
         """See :meth:`PhotoReader.gflops`."""

@@ -77,7 +77,9 @@ def report(
         outcomes = tables["student"]
         full = outcomes.gflops[:, outcomes.scales.index(1.0)]
         if isinstance(selector, LadderSelector):
-            dynamic["student"] = read_steps(SecondLook(readers["student"], selector.escalation), selector, loader, rules)
+            dynamic["student"] = read_steps(
+                SecondLook(readers["student"], selector.escalation), selector, loader, rules, outcomes.names
+            )
         else:
             chosen = choose(selector, loader, outcomes.names, FlopCost(readers["student"]), float(full.mean()))
             dynamic["student"] = chosen.totals(outcomes)

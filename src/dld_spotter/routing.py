@@ -27,7 +27,7 @@ def read_at(
     scales: Sequence[float],
     index: Tensor,
     batch: SpottingBatch,
-    price: float | None = None,
+    prices: Sequence[float] | None = None,
     limits: Sequence[Limit] | None = None,
 ) -> list[Look]:
     """Read every image at its own scale, polygons in reference pixels.
@@ -37,12 +37,12 @@ def read_at(
         scales: the scales.
         index: ``(B,)`` points into them.
         batch: the images.
-        price: of a second look, for readers that know one.
+        prices: of a second look at each image, for readers that know one.
         limits: what each image may cost at most.
     """
     looks: dict[int, Look] = {}
     for k, images in same_scale(index):
         places = images.tolist()
-        theirs = limits and [limits[place] for place in places]
-        looks |= zip(places, look(reader, batch.view(scales[k]).select(images), price, theirs), strict=True)
+        theirs = [values and [values[place] for place in places] for values in (prices, limits)]
+        looks |= zip(places, look(reader, batch.view(scales[k]).select(images), *theirs), strict=True)
     return [looks[i] for i in range(len(batch))]

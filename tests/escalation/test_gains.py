@@ -62,6 +62,8 @@ def test_damaged_tables_are_refused():
         ({0.3: (row,)}, {0.3: {}}),
         ({0.3: (row, row, (-1.0, *row[1:]))}, {0.3: {}}),
         ({0.3: (row,) * 3}, {}),
+        ({0.3: ((0.0,), row, row)}, {0.3: {}}),
+        ({0.3: (row,) * 3}, {0.3: {50.0: 1.0}}),
     ):
         with pytest.raises(ConfigError, match="gains need a table"):
             Gains(tables, shares)

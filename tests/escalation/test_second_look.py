@@ -1,4 +1,4 @@
-"""A second look at places in doubt: with a reader of bright boxes that misses what is low in its view."""
+"""A second look: with a reader of bright boxes that misses what is low in its view."""
 
 import json
 from collections.abc import Sequence
@@ -101,7 +101,7 @@ def test_the_reference_is_read_once():
     assert reader.seen == [(256, 384)]
 
 
-def test_what_was_read_in_doubt_is_replaced():
+def test_what_was_read_less_surely_is_replaced():
     reader = BoxReader(least=4)
     look = look_twice(reader, photo(LOW), 0.5, Escalation())
     (word,) = look.words
@@ -115,7 +115,7 @@ def test_a_faint_place_is_looked_at_only_below_its_probability():
         assert len(look_twice(BoxReader(), image, 0.5, Escalation(threshold=threshold)).sizes) == looks
 
 
-def test_an_image_full_of_doubt_is_read_whole():
+def test_an_image_full_of_text_is_read_whole():
     # Two columns, one of them narrower: on a sheet of their own they would take more than the image has.
     rows = [(left, 30 + 58 * row, right, 44 + 58 * row) for row in range(4) for left, right in ((20, 150), (230, 370))]
     reader = BoxReader()
@@ -195,30 +195,31 @@ def test_what_cannot_be_afforded_is_left_out_the_least_worthy_first():
     whole = (100, 100)
 
     def chosen(left: float, rule: Escalation):
-        limit = Limit(1.0, left, lambda height, width, words: height * width / 1e4 + words / 100)
+        limit = Limit(left, whole, lambda height, width, words: height * width / 1e4 + words / 100).after(
+            Look([], ((0, 0),), (0,))
+        )
         return choose([large, small], 0.5, whole, rule, 0.1, limit)
 
-    # Both need a sheet of 60 % and a word of 1 %; the small place alone 2 % and 1 %; the whole image at 0.7 needs 49 % and 1 %.
-    assert chosen(0.62, gained(1.0)) == [small, large]
-    assert chosen(0.6, gained(1.0)) == [small]
+    # Both need 60 % for a sheet and 1 % for each of 5 words; the small place 2 % and 1 %; the whole image at 0.7 49 % and 5 %.
+    assert chosen(0.66, gained(1.0)) == [small, large]
+    assert chosen(0.64, gained(1.0)) == [small]
     assert chosen(0.02, gained(1.0)) is None
-    assert chosen(0.51, gained(1.0, share=0.9)) == 0.7
-    assert chosen(0.49, gained(1.0, share=0.9)) == [small]
+    assert chosen(0.55, gained(1.0, share=0.9)) == 0.7
+    assert chosen(0.53, gained(1.0, share=0.9)) == [small]
 
 
 def test_what_the_first_look_has_cost_is_no_longer_there():
     image = photo(LOW)
     view = replace(make_view([image], 0.5), close=make_view([image], 1.0))
-    seen = {}
-    reader = BoxReader()
-    word = Limit(1.0, 0.3, lambda height, width, words: height * width / image[..., 0].size + words / 50)
-    SecondLook(reader, Escalation(price=1)).looks(view, limits=[word])
-    assert reader.most == [[2]]  # what is left beside the pixels, 0.05, reads two words, and no second look
-    for left in (0.45, 0.2):  # the first look takes a quarter, the place with its surroundings a twentieth
-        limit = Limit(1.0, left, lambda height, width, words: height * width / image[..., 0].size)
+    pixels = image[..., 0].size
+    for most, looks in ((0.45, 2), (0.27, 1)):  # the first look takes a quarter, the place with its surroundings a twentieth
+        limit = Limit(most, image.shape[:2], lambda height, width, words: height * width / pixels)
         (look,) = SecondLook(BoxReader(), Escalation(price=1)).looks(view, limits=[limit])
-        seen[left] = len(look.sizes)
-    assert seen == {0.45: 2, 0.2: 1}
+        assert len(look.sizes) == looks
+    reader = BoxReader()
+    word = Limit(0.3, image.shape[:2], lambda height, width, words: height * width / pixels + words / 72)
+    SecondLook(reader, Escalation(price=1)).looks(view, limits=[word])
+    assert reader.most == [[5]]  # 0.05 beside the pixels, at 0.0097 a word, the rest of which is compared with
 
 
 def test_a_rule_keeps_its_own_gains_and_takes_those_of_a_ladder_where_it_has_none():
@@ -235,7 +236,7 @@ def test_a_rule_comes_back_from_plain_values():
         {"gains": {"tables": {"0.5": [[1]]}, "shares": {"0.5": {}}}},
         {"gains": 1},
     ):
-        with pytest.raises(CheckpointError, match="here holds a damaged rule"):
+        with pytest.raises(CheckpointError, match="here holds a damaged or older rule"):
             Escalation.read(rule.plain() | wrong, "here")
 
 

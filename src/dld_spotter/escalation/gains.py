@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +15,9 @@ READ, LACKING, UNREAD = range(3)
 """Kinds of evidence: words that were read, what their scores lack to 1, words that text without a reading may hold."""
 SHAPE = (3, len(HEIGHTS) + 1)
 UNTAUGHT = ((0.0,) * SHAPE[1], (1.0,) * SHAPE[1], (1.0,) * SHAPE[1])
-"""A look at full resolution reads rightly whatever was in doubt."""
+"""A look at full resolution reads rightly all that was not read, and what was not read surely."""
+APART = 1.1
+"""Scales nearer to each other than this factor see the same."""
 
 Table = tuple[tuple[float, ...], ...]
 
@@ -39,11 +42,12 @@ class Gains:
     shares: Mapping[float, Mapping[float, float]] = field(default_factory=lambda: {0.5: {1.0: 1.0}})
 
     def __post_init__(self) -> None:
-        tables = [np.array(table, float) for table in self.tables.values()]
-        shares = {scale: dict(row) for scale, row in self.shares.items()}
-        numbers = [*tables, *(np.array(list(row.values()), float) for row in shares.values())]
-        sound = bool(tables) and self.tables.keys() == shares.keys() and all(table.shape == SHAPE for table in tables)
-        if not (sound and all(np.isfinite(part).all() and (part >= 0).all() for part in numbers)):
+        sound = bool(self.tables) and self.tables.keys() == self.shares.keys()
+        sound = sound and all([len(row) for row in table] == [SHAPE[1]] * SHAPE[0] for table in self.tables.values())
+        sound = sound and all(scale < second <= 1 for scale, row in self.shares.items() for second in row)
+        numbers = [number for table in self.tables.values() for row in table for number in row]
+        numbers += [share for row in self.shares.values() for share in row.values()]
+        if not (sound and all(isfinite(number) and number >= 0 for number in numbers)):
             raise ConfigError(f"gains need a table {SHAPE} and shares, none below 0, for each scale; found {self}")
 
     def of(self, scale: float, evidence: np.ndarray) -> np.ndarray:
@@ -51,8 +55,8 @@ class Gains:
         return np.tensordot(evidence, np.array(self.tables[self._nearest(scale)]), 2)
 
     def whole(self, scale: float) -> dict[float, float]:
-        """Scales above ``scale`` at which the whole image can be read again, and the share of the gain that each brings."""
-        return {second: share for second, share in self.shares[self._nearest(scale)].items() if second > scale}
+        """Scales well above ``scale`` for another look at the whole image, and the share of the gain that each brings."""
+        return {second: share for second, share in self.shares[self._nearest(scale)].items() if second > APART * scale}
 
     def _nearest(self, scale: float) -> float:
         return min(self.tables, key=lambda known: abs(known - scale))

@@ -36,6 +36,11 @@ class Place:
         left, top, right, bottom = self.box
         return (right - left) * (bottom - top)
 
+    @property
+    def words(self) -> float:
+        """How many words may be read there."""
+        return float(self.evidence[[READ, UNREAD]].sum())
+
     def holds(self, word: Word) -> bool:
         """Whether the middle of a word lies in it."""
         return holds(self.box, word.polygon.mean(0))

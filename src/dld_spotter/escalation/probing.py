@@ -90,22 +90,22 @@ class Prober:
         reference = batch.views[1.0].images[0, :, : size[0], : size[1]].permute(1, 2, 0).contiguous().numpy()
         seen = {scale: self.spotter.inspect(batch.view(scale).to(self.device)) for scale in scales}
         looks = {scale: look for scale, ((look,), _) in seen.items()}
-        full = looks[1.0].spent(self.flops.cost)
-        costs = {scale: look.spent(self.flops.cost) / full for scale, look in looks.items()}
+        spent = {scale: look.spent(self.flops.cost) for scale, look in looks.items()}
         probes = []
         for scale, (_, maps) in seen.items():
             first = looks[scale]
+            full = first.full(size, self.flops.cost)
             counts = self.count(name, truth, first.words)
             found = (
                 places(maps[0], first.sizes[0], size, first.words, self.rule.threshold, self.rule.context) if scale < 1 else []
             )
             changes, gflops = self.again(reference, found, name, truth, first, counts)
             whole = {
-                second: (self.count(name, truth, likeliest(first.words + looks[second].words)), costs[second])
+                second: (self.count(name, truth, likeliest(first.words + looks[second].words)), spent[second] / full)
                 for second in scales
                 if second > scale
             }
-            probes.append(Probe(scale, size, counts, costs[scale], found, changes, gflops / full, whole))
+            probes.append(Probe(scale, size, counts, spent[scale] / full, found, changes, gflops / full, whole))
         return probes
 
     def again(

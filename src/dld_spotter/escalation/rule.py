@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from math import isinf
+from math import isinf, prod, sqrt
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from dld_spotter.data.photos import scaled_size
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation.gains import Gains
 from dld_spotter.escalation.places import Place, places
-from dld_spotter.escalation.sheet import back, lay_out, pack
+from dld_spotter.escalation.sheet import back, pack, sheet_size
 from dld_spotter.limit import Limit
 from dld_spotter.word import Look, Word
 
@@ -58,7 +58,9 @@ class Escalation:
         try:
             return cls(**values | {"gains": Gains.of_plain(values["gains"])})
         except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
-            raise CheckpointError(f"{origin} holds a damaged rule of escalation ({error}); run fit_ladder again") from error
+            raise CheckpointError(
+                f"{origin} holds a damaged or older rule of escalation ({error}); run fit_ladder again"
+            ) from error
 
 
 def look_again(
@@ -86,7 +88,8 @@ def look_again(
     size, whole = first.sizes[0], reference.shape[:2]
     left = limit and limit.after(first)
     found = places(probability, size, whole, first.words, rule.threshold, rule.context)
-    again = choose(found, size[0] / whole[0], whole, rule, price, left)
+    scale = sqrt(prod(size) / prod(whole))  # sides are rounded
+    again = choose(found, scale, whole, rule, price, left)
     if again is None:
         return first
     if isinstance(again, float):
@@ -116,12 +119,12 @@ def choose(
         worth = _affordable(worth, limit)
     offers: list[tuple[float, list[Place] | float | None]] = [(0.0, None)]
     if worth:
-        size, _ = lay_out([place.box for place, _ in worth])
+        size = sheet_size(place for place, _ in worth)
         offers.append((sum(gain for _, gain in worth) - price * size[0] * size[1] / area, [place for place, _ in worth]))
     offers += [
         (share * gains.sum() - price * second**2, second)
         for second, share in rule.gains.whole(scale).items()
-        if limit is None or limit.affords(scaled_size(*whole, second))
+        if limit is None or limit.affords(scaled_size(*whole, second), sum(place.words for place in found))
     ]
     return max(offers, key=lambda offer: offer[0])[1]
 
@@ -129,7 +132,7 @@ def choose(
 def _affordable(worth: list[tuple[Place, float]], limit: Limit) -> list[tuple[Place, float]]:
     """The places of the highest gain per area whose sheet can be afforded."""
     kept = sorted(worth, key=lambda offer: -offer[1] / offer[0].area)
-    while kept and not limit.affords(lay_out([place.box for place, _ in kept])[0]):
+    while kept and not limit.affords(sheet_size(place for place, _ in kept), sum(place.words for place, _ in kept)):
         kept.pop()
     return kept
 

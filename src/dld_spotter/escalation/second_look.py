@@ -36,19 +36,19 @@ class SecondLook(nn.Module):
         self.spotter, self.rule = spotter, rule
 
     @torch.inference_mode()
-    def looks(self, view: View, price: float | None = None, limits: Sequence[Limit] | None = None) -> list[Look]:
+    def looks(self, view: View, prices: Sequence[float] | None = None, limits: Sequence[Limit] | None = None) -> list[Look]:
         """Find and read the words of B images, whose reference is in ``view.close``; that itself is read once.
 
         Args:
             view: the first look.
-            price: of a second one, in place of the rule's own.
+            prices: of a second one at each image, in place of the rule's own.
             limits: what each image may cost at most.
         """
-        price = self.rule.price if price is None else price
+        prices = [self.rule.price] * len(view.sizes) if prices is None else prices
         firsts, probabilities = self.spotter.inspect(view, most_words(view, limits))
         whole = view.close.sizes.tolist() if view.close else view.sizes.tolist()
         looks = []
-        for place, (first, size) in enumerate(zip(firsts, view.sizes.tolist(), strict=True)):
+        for place, (first, size, price) in enumerate(zip(firsts, view.sizes.tolist(), prices, strict=True)):
             if size == whole[place] or isinf(price):
                 looks.append(first)
                 continue
@@ -71,13 +71,13 @@ class SecondLook(nn.Module):
 
 def most_words(view: View, limits: Sequence[Limit] | None) -> list[int] | None:
     """How many words of each image of a view can be read."""
-    return limits and [limit.words(size) for limit, size in zip(limits, view.sizes.tolist(), strict=True)]
+    return limits and [max(0, limit.words(size)) for limit, size in zip(limits, view.sizes.tolist(), strict=True)]
 
 
-def look(reader: Reads, view: View, price: float | None = None, limits: Sequence[Limit] | None = None) -> list[Look]:
+def look(reader: Reads, view: View, prices: Sequence[float] | None = None, limits: Sequence[Limit] | None = None) -> list[Look]:
     """Read B images, once or twice as the reader does: a spotter, one with a second look, or an engine."""
     if isinstance(reader, SecondLook):
-        return reader.looks(view, price, limits)
+        return reader.looks(view, prices, limits)
     if isinstance(reader, Spotter):
         return reader.inspect(view, most_words(view, limits))[0]
     sizes = [tuple(size) for size in view.sizes.tolist()]

@@ -1,6 +1,6 @@
 """Cut-outs of an image on one sheet, and words of the sheet back in the image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -25,6 +25,11 @@ def lay_out(boxes: Sequence[Box]) -> tuple[tuple[int, int], list[tuple[int, int]
         corners[place] = (x, y)
         x, row = x + w, max(row, h)
     return (y + row, width), corners
+
+
+def sheet_size(places: Iterable[Place]) -> tuple[int, int]:
+    """Height and width of the sheet that places take."""
+    return lay_out([place.box for place in places])[0]
 
 
 def pack(image: np.ndarray, boxes: Sequence[Box]) -> tuple[np.ndarray, list[tuple[int, int]]]:

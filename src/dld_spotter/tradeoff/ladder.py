@@ -35,7 +35,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Ladder:
-    """R steps, the same for every image; what differs is how much of an image its first look leaves in doubt.
+    """R steps, the same for every image; what differs is how much of an image its first look leaves open.
 
     Args:
         scales: ``(R,)`` of the first look.
@@ -54,11 +54,14 @@ class Ladder:
     def __post_init__(self) -> None:
         columns = np.array([self.scales, self.prices, self.losses, self.costs], float)  # of one length, or numpy refuses
         sound = (
-            columns.shape[1] > 0 and (columns[0] <= 1).all() and (np.diff(columns[3]) > 0).all() and (columns[[0, 3]] > 0).all()
+            columns.shape[1] > 0
+            and bool((columns[0] <= 1).all() and (columns[[0, 3]] > 0).all())
+            and bool((np.diff(columns[3]) > 0).all() and (np.diff(columns[2]) < 0).all())
         )
         if not (sound and (columns[1] >= 0).all() and np.isfinite(columns[[0, 2, 3]]).all()):
             raise DataError(
-                f"a ladder needs steps of ascending cost, with scales from 0 to 1 and prices of at least 0; found {self}"
+                "a ladder needs steps of ascending cost and falling loss, with scales from 0 to 1 and prices of at least 0; "
+                f"found {self}"
             )
 
     @classmethod
@@ -106,6 +109,11 @@ class Ladder:
             return Step(self.scales[k], self.prices[k])
         share = log(gamma / middles[k]) / log(middles[other] / middles[k])
         return Step(self.scales[k], prices[0] * (prices[1] / prices[0]) ** share)
+
+    def below(self, scale: float) -> Step:
+        """The dearest step whose first look is at most at ``scale``, or else the cheapest."""
+        k = max((k for k, known in enumerate(self.scales) if known <= scale), default=0)
+        return Step(self.scales[k], self.prices[k])
 
     def _middles(self) -> list[float]:
         """Cost weight in the middle of the range of each step, which are those where its neighbours are as good."""
