@@ -49,9 +49,9 @@ class Trial:
     """What one reader made of the rendered scenes.
 
     Args:
-        readings: one per scene and scale.
+        readings: one per scene and scale, and per scene and step of a ladder.
         choices: the selector's scale, one per scene; empty without a selector.
-        hmean: end to end, over all scales.
+        hmean: end to end, over all readings.
         seconds: per reading.
     """
 
@@ -81,16 +81,19 @@ def export(config: DictConfig) -> None:
     with console.status("writing graphs"):
         write(checkpoint, reader, folder)
     renderer = SceneRenderer(config.seed, SceneLayout(480, 640))
-    samples, scales = [renderer.render(index) for index in range(config.images)], checkpoint.provenance["scales"]
+    samples = [renderer.render(index) for index in range(config.images)]
+    ways: list[dict[str, float]] = [{"scale": scale} for scale in checkpoint.provenance["scales"]]
+    if isinstance(reader.selector, LadderSelector):  # each of its steps looks again at other places
+        ways += [{"gamma": gamma} for gamma in reader.selector.gammas]
     threads = torch.get_num_threads()
-    trials = {"torch": attempt(reader, samples, scales, console)}
-    trials["ONNX"] = attempt(OnnxSpotter(folder, threads=threads), samples, scales, console)
+    trials = {"torch": attempt(reader, samples, ways, console)}
+    trials["ONNX"] = attempt(OnnxSpotter(folder, threads=threads), samples, ways, console)
     sizes = {"ONNX": _megabytes(folder)}
     if config.quantize:
         for name in (DETECTOR, RECOGNIZER):
             quantize(folder / name)
         write_meta(folder, dict(read_meta(folder)) | {"quantized": config.quantize})
-        trials["ONNX int8"] = attempt(OnnxSpotter(folder, threads=threads), samples, scales, console)
+        trials["ONNX int8"] = attempt(OnnxSpotter(folder, threads=threads), samples, ways, console)
         sizes["ONNX int8"] = _megabytes(folder)
     rich.print(compare(trials, sizes))
     check(trials["torch"], trials["ONNX"], folder)
@@ -138,12 +141,12 @@ def describe(checkpoint: Checkpoint, reader: DynamicSpotter) -> dict[str, Any]:
     }
 
 
-def attempt(reader: PhotoReader, samples: Sequence[Sample], scales: Sequence[float], console: Console) -> Trial:
-    """Read every sample at every scale."""
-    tasks = [(sample, scale) for scale in scales for sample in samples]
+def attempt(reader: PhotoReader, samples: Sequence[Sample], ways: Sequence[dict[str, float]], console: Console) -> Trial:
+    """Read every sample in every way: at a scale, or at a cost weight."""
+    tasks = [(sample, way) for way in ways for sample in samples]
     name = type(reader).__name__
-    reader.read(samples[0].image, scale=scales[0])  # the first takes longer
-    readings = [reader.read(s.image, scale=scale) for s, scale in track(tasks, name, console=console, transient=True)]
+    reader.read(samples[0].image, **ways[0])  # the first takes longer
+    readings = [reader.read(s.image, **way) for s, way in track(tasks, name, console=console, transient=True)]
     seconds = sum(reading.seconds for reading in readings) / len(readings)
     counts = [score_image(sample.instances, r.words) for (sample, _), r in zip(tasks, readings, strict=True)]
     choices = [reader.choose(sample.image) for sample in samples] if reader.has_selector else []

@@ -79,6 +79,10 @@ def test_a_ladder_is_climbed_as_torch_does(close_up, tmp_path):
         for first, second in pairs:
             assert second.scale == first.scale == LADDER.at(gamma).scale
             assert second.gflops == pytest.approx(first.gflops)
+    for max_cost in (0.9, 0.5):
+        pairs = [[one.read(image, gamma=0.1, max_cost=max_cost) for one in (reader, exported)] for image in PHOTOS[:2]]
+        assert Agreement.of(pairs).shares() == {"polygons": 1, "texts": 1, "scores": 1}
+        assert max(reading.relative_cost for pair in pairs for reading in pair) <= max_cost
     assert reader.read(PHOTOS[0], gamma=2.0).gflops > reader.read(PHOTOS[0], scale=0.3).gflops  # it has looked twice
     assert 0 < exported.read(PHOTOS[0], budget=0.3).relative_cost < 1.5
 
