@@ -51,6 +51,9 @@ def test_a_student_gets_steps_for_any_budget(tmp_path: Path):
     assert fitted.provenance["escalation"]["threshold"] == 0.3
     reader = dld_spotter.load(path, device="cpu")
     assert reader.reader.rule.threshold == 0.3
+    ruled = dld_spotter.load(path, device="cpu", escalation=Escalation(price=7.0)).reader.rule
+    assert ruled == Escalation(price=7.0, gains=reader.reader.rule.gains)  # what was learned is kept beside another price
+    assert ruled.gains != Escalation().gains
     budget = (steps.calibration.low + steps.calibration.high) / 2
     reading = reader.read(sample(96, 128, [box(10, 10, 60, 20)], ["cat"]).image, budget=budget)
     assert reading.scale in steps.scales

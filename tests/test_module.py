@@ -145,37 +145,6 @@ def test_modes(freeze):
         module.train()
 
 
-@pytest.mark.parametrize("stage", ["teacher", "distillation"])
-def test_frozen_parts_stay_as_they_are(batch, stage):
-    parts = ("backbone", "neck", "head")
-    if stage == "teacher":
-        module = recorded(TeacherModule(make_spotter(1), **shared(), freeze=parts))
-    else:
-        module = make_module(terms={}, selector=RandomScale(SCALES, 0.1, (1.0,)), freeze=parts, freeze_normalization=False)
-    learner = module.teacher if stage == "teacher" else module.student
-    before = snapshot(learner)
-    steps(module, batch, 2)
-    moved = {name.split(".")[0] for name in changed(before, learner)}
-    assert moved == {"recognizer"}
-
-
-def test_a_frozen_recogniser_lets_gradients_through():
-    module = TeacherModule(make_spotter(1), **shared(), freeze=["recognizer"])
-    for mode in (False, True):  # cuDNN has no backward pass for an LSTM in evaluation mode
-        module.train(mode)
-        modes = {type(part): part.training for part in module.teacher.recognizer.modules()}
-        assert modes[torch.nn.LSTM] == mode
-        assert not modes[torch.nn.BatchNorm2d]
-
-
-@pytest.mark.parametrize(
-    ("parts", "words"), [(("bakcbone",), "not bakcbone"), (("backbone", "neck", "head", "recognizer"), "all")]
-)
-def test_what_cannot_be_frozen_is_named(parts, words):
-    with pytest.raises(ConfigError, match=rf"stages\.\*\.freeze=.*{words}"):
-        TeacherModule(make_spotter(1), **shared(), freeze=parts)
-
-
 @pytest.mark.parametrize("terms", [{}, TERMS])
 def test_the_teacher_is_asked_only_where_something_is_compared_with_it(batch, terms):
     module = make_module(terms=terms, selector=RandomScale(SCALES, 0.1, (1.0,)))

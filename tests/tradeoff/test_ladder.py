@@ -45,6 +45,8 @@ def test_between_two_steps_of_one_scale_the_price_moves_smoothly():
     assert steps.at(100.0) == Step(0.3, 64.0)
     assert steps.at(0.05) == Step(0.5, 4.0)
     assert steps.at(0.0) == Step(0.5, 4.0)
+    even = Ladder((0.3,) * 4, (8.0, 4.0, 2.0, 1.0), (0.0, -1.0, -2.0, -3.0), (1.0, 2.0, 3.0, 4.0))  # no step has a range
+    assert {even.at(gamma).scale for gamma in (0.0, 0.5, 1.0, 2.0)} == {0.3}
 
 
 def test_a_budget_between_two_steps_is_held_by_both():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from dld_spotter.data.geometry import polygons_to_sides, word_heights
 from dld_spotter.escalation.gains import LACKING, READ, SHAPE, UNREAD, height_bin
 from dld_spotter.models.contours import MAP_STRIDE
 from dld_spotter.word import Word
@@ -72,17 +73,16 @@ def places(
         end = np.minimum(np.ceil(np.array([right, bottom]) * grow), whole[::-1])
         found.append(Place(tuple(np.concatenate([start, end]).astype(int).tolist()), np.zeros(SHAPE)))
     pixel = grow.mean() / MAP_STRIDE  # of the view, in pixels of the reference
-    seen = [(word.polygon.mean(0), (READ, LACKING), _height(word) / pixel, (1.0, 1 - word.score)) for word in words]
+    heights = word_heights(polygons_to_sides([word.polygon for word in words])) / pixel
+    seen = [
+        (word.polygon.mean(0), (READ, LACKING), height, (1.0, 1 - word.score))
+        for word, height in zip(words, heights.tolist(), strict=True)
+    ]
     for middle, kinds, height, amounts in [*seen, *_unread(probability, mask, words, grow)]:
         place = next((place for place in found if holds(place.box, middle)), None)
         if place is not None:  # a word may have grown out of a region that is too narrow to hold its middle
             place.evidence[list(kinds), height_bin(height)] += amounts
     return found
-
-
-def _height(word: Word) -> float:
-    points = len(word.polygon) // 2
-    return float(np.linalg.norm(word.polygon[:points] - word.polygon[::-1][:points], axis=1).mean())
 
 
 def _unread(

@@ -102,13 +102,14 @@ class Ladder:
         k = int(decide(np.array([self.losses]), np.array([self.costs]), gamma)[0])
         middles = self._middles()
         other = k - 1 if gamma > middles[k] else k + 1
-        if not (0 <= other < len(self.costs) and self.scales[k] == self.scales[other]):
-            return Step(self.scales[k], self.prices[k])
-        prices = self.prices[k], self.prices[other]
-        if min(prices) == 0 or max(prices) == inf:
-            return Step(self.scales[k], self.prices[k])
+        plain = Step(self.scales[k], self.prices[k])
+        if not (0 <= other < len(self.costs) and self.scales[k] == self.scales[other]) or middles[k] == middles[other]:
+            return plain
+        price = self.prices[other]
+        if min(plain.price, price) == 0 or max(plain.price, price) == inf:
+            return plain
         share = log(gamma / middles[k]) / log(middles[other] / middles[k])
-        return Step(self.scales[k], prices[0] * (prices[1] / prices[0]) ** share)
+        return Step(plain.scale, plain.price * (price / plain.price) ** share)
 
     def below(self, scale: float) -> Step:
         """The dearest step whose first look is at most at ``scale``, or else the cheapest."""
