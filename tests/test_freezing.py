@@ -39,6 +39,14 @@ def test_a_frozen_recogniser_lets_gradients_through():
         assert not modes[torch.nn.BatchNorm2d]
 
 
+def test_a_selector_learns_alone(batch):
+    module = make_module("gumbel", terms={}, freeze=["backbone", "neck", "head", "recognizer"], freeze_normalization=False)
+    student, selector = snapshot(module.student), snapshot(module.selector)
+    steps(module, batch, 2)
+    assert not changed(student, module.student)
+    assert changed(selector, module.selector)
+
+
 @pytest.mark.parametrize(
     ("parts", "words"), [(("bakcbone",), "not bakcbone"), (("backbone", "neck", "head", "recognizer"), "all")]
 )

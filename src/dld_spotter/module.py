@@ -63,15 +63,20 @@ class StageModule(LightningModule):
         self.spent = MeanMetric()
         self.frozen: list[nn.Module] = []
 
-    def freeze(self, spotter: Spotter, parts: Sequence[str]) -> None:
+    def freeze(self, spotter: Spotter, parts: Sequence[str], others: bool = False) -> None:
         """Keep parts of a spotter as they are, batch statistics included; no gradient is computed for them.
+
+        Args:
+            spotter: what they are parts of.
+            parts: their names.
+            others: whether something beside the spotter learns, so that all of it may stay as it is.
 
         Raises:
             ConfigError: the spotter has no such part, or nothing would be left to learn.
         """
         children = {name: child for name, child in spotter.named_children() if any(True for _ in child.parameters())}
         unknown = [name for name in parts if name not in children]
-        if unknown or set(parts) == set(children):
+        if unknown or (set(parts) == set(children) and not others):
             raise ConfigError(
                 f"stages.*.freeze={list(parts)} must name some of {', '.join(children)}"
                 + (f", not {unknown[0]}" if unknown else ", not all: nothing would be left to learn")
@@ -227,7 +232,7 @@ class DLDModule(StageModule):
             raise ConfigError(f"selection= cannot teach a {type(selector).__name__}; leave it out, selector= brings its own")
         self.teacher = teacher.requires_grad_(False)
         self.student = student
-        self.freeze(student, freeze)
+        self.freeze(student, freeze, others=selector.trainable)
         self.selector = selector
         self.distillation = distillation
         self.selection = selection
@@ -255,7 +260,7 @@ class DLDModule(StageModule):
         groups = [{"params": [p for p in self.student.parameters() if p.requires_grad]}]
         if self.selector.trainable:
             groups.append({"params": list(self.selector.parameters()), "lr": self.selector_lr})
-        return groups
+        return [group for group in groups if group["params"]]
 
     def training_step(self, batch: SpottingBatch, batch_index: int) -> Tensor:
         """Choose scales, read at them, compare with the teacher."""
