@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from dld_spotter.checkpoint import FORMAT, load_checkpoint, load_weights, save_checkpoint
-from dld_spotter.errors import CheckpointError
+from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.models.selector import GumbelSelector, QualitySelector
+from dld_spotter.vocabulary import Vocabulary
 from tests.small import SCALES, SPOTTER, THUMBNAIL, make_spotter
 
 SELECTOR = {
@@ -89,6 +90,21 @@ def test_what_a_selector_knows_of_words_is_kept(tmp_path, batch):
     torch.testing.assert_close(
         found.losses(batch.thumbnails, sizes), selector.losses(batch.thumbnails, sizes), rtol=0.02, atol=0.02
     )
+
+
+def test_a_vocabulary_in_place_of_the_checkpoint_s_own(saved, tmp_path):
+    (tmp_path / "words.txt").write_text("cat\n")
+    assert load_checkpoint(saved).spotter().vocabulary is None
+    assert load_checkpoint(saved, "english").spotter().vocabulary == Vocabulary("english")
+    content = load_checkpoint(saved, tmp_path / "words.txt")
+    spotter = content.spotter()
+    assert spotter.vocabulary.words.share == {"cat": 1.0}
+    path = tmp_path / "with.ckpt"
+    save_checkpoint(path, {"student": spotter}, content.provenance)
+    assert load_checkpoint(path).spotter().vocabulary == spotter.vocabulary  # it is kept
+    assert load_checkpoint(path, "none").spotter().vocabulary is None
+    with pytest.raises(ConfigError, match=r"vocabulary=nowhere\.txt cannot be read"):
+        load_checkpoint(saved, "nowhere.txt")
 
 
 def test_nothing_half_written_is_left(saved):

@@ -96,6 +96,17 @@ def test_word_by_hand(flops):
     assert flops.cost(64, 64, 10) - flops.cost(64, 64) == pytest.approx(10 * expected / 1e9)
 
 
+def test_a_vocabulary_costs_what_weighing_its_spellings_does_at_most(flops):
+    spotter = make_spotter(vocabulary="english")
+    hidden, classes, columns, steps = SPOTTER["hidden"], len(CHARSET), 32, 7
+    keys_and_values = 2 * columns * 2 * 2 * hidden * hidden
+    text = steps * 2 * (4 * hidden * 2 * hidden + 2 * columns * hidden + 2 * hidden * hidden + hidden * classes)
+    weighing = FlopCost(spotter).per_word - flops.per_word
+    assert weighing * 1e9 == pytest.approx(keys_and_values + 5 * text, rel=1e-9)
+    stages = FlopCost(spotter).stages(64, 96, words=3)
+    assert sum(stages.values()) == pytest.approx(FlopCost(spotter).cost(64, 96, words=3), rel=1e-9)
+
+
 def test_padding_costs_what_it_computes(flops):
     assert flops.cost(33, 64) == flops.cost(64, 64) == flops.cost(64, 33)
     assert flops.cost(1, 1) == flops.cost(32, 32) > 0

@@ -56,7 +56,7 @@ def _session(path):
 
 @pytest.mark.parametrize(
     ("meta", "words"),
-    [(None, r"meta\.json does not exist"), ("{", "cannot be read"), ('{"format": 99}', "format 3"), ("[]", "format 3")],
+    [(None, r"meta\.json does not exist"), ("{", "cannot be read"), ('{"format": 99}', "format 4"), ("[]", "format 3")],
 )
 def test_bad_meta_is_told(tmp_path, meta, words):
     if meta is not None:

@@ -1,9 +1,10 @@
 """How well does a spotter read real words whose place is given, those that training saw and those that it did not?
 
-    python experiments/reading/crops.py CHECKPOINT CROPS [COUNT]
+    python experiments/reading/crops.py CHECKPOINT CROPS [COUNT [VOCABULARY]]
 
 reads word crops of the photos that training takes its crops from (shares 0 to 0.9) and of the others, COUNT words of each, and
-prints the share that is read rightly. The student of the checkpoint reads, or its teacher where it has no student.
+prints the share that is read rightly. The student of the checkpoint reads, or its teacher where it has no student; against a
+VOCABULARY (``english``, ``none``, a file) where one is named.
 """
 
 import sys
@@ -37,7 +38,7 @@ def read(spotter: Spotter, crop: Crop) -> list[str]:
     strips = spotter.cut(features, sides, torch.zeros(len(sides), dtype=torch.int64))
     _, context = spotter.recognizer.encoder(strips)
     labels, _ = spotter.recognizer.read(context)
-    return [spotter.charset.decode(row) for row in labels.tolist()]
+    return spotter.proofread(context, [spotter.charset.decode(row) for row in labels.tolist()])
 
 
 def accuracy(spotter: Spotter, crops: CropSource, count: int, label: str) -> tuple[int, float]:
@@ -53,16 +54,16 @@ def accuracy(spotter: Spotter, crops: CropSource, count: int, label: str) -> tup
     return len(right), float(np.mean(right))
 
 
-def main(path: str, folder: str, count: int = 450) -> None:
+def main(path: str, folder: str, count: str = "450", vocabulary: str | None = None) -> None:
     """Read both parts, print."""
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(path, vocabulary)
     spotter = checkpoint.build(checkpoint.reader).eval()
     for label, photos in (("seen in training", (0.0, 0.9)), ("never seen", (0.9, 1.0))):
-        words, share = accuracy(spotter, CropSource(folder, photos, TOGETHER), count, label)
+        words, share = accuracy(spotter, CropSource(folder, photos, TOGETHER), int(count), label)
         Console().print(f"{label}: {100 * share:.1f} % of {words} words")
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
-    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:4]))
+    main(*sys.argv[1:])

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dld_spotter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,12 +69,16 @@ class Charset:
 
         Characters outside the charset are left out; ask :meth:`unknown` first where that matters.
         """
-        import torch  # here alone, so that an exported spotter decodes without it
+        import torch  # here alone, so that an exported spotter reads without it
 
-        labels = torch.full((len(texts), length), PADDING, dtype=torch.int64)
+        return torch.from_numpy(self.indices(texts, length))
+
+    def indices(self, texts: Sequence[str], length: int) -> np.ndarray:
+        """What :meth:`encode` gives, as an array."""
+        labels = np.full((len(texts), length), PADDING, np.int64)
         for row, text in enumerate(texts):
-            indices = [self._index[char] for char in self.normalize(text) if char in self._index][: length - 1]
-            labels[row, : len(indices) + 1] = torch.tensor([*indices, END])
+            found = [self._index[char] for char in self.normalize(text) if char in self._index][: length - 1]
+            labels[row, : len(found) + 1] = [*found, END]
         return labels
 
     def decode(self, indices: Iterable[int]) -> str:

@@ -26,10 +26,12 @@ from dld_spotter.models.ladder import LadderSelector
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.tradeoff import Ladder
+from dld_spotter.vocabulary import Vocabulary
 
 BUNDLED = "bundled"
 FORMAT = 1
-PARTS = ("teacher", "student", "selector")
+READERS = ("teacher", "student")
+PARTS = (*READERS, "selector")
 OWN = "dld_spotter."
 
 
@@ -108,11 +110,16 @@ def locate(name: str | Path) -> Path:
     return Path(str(files("dld_spotter") / "weights" / "tiny.ckpt")) if str(name) == BUNDLED else Path(name)
 
 
-def load_checkpoint(name: str | Path) -> Checkpoint:
+def load_checkpoint(name: str | Path, vocabulary: str | Path | None = None) -> Checkpoint:
     """Read a checkpoint file.
+
+    Args:
+        name: a file, or ``bundled``.
+        vocabulary: of its spotters, in place of the one that they have been given: ``english``, a file, or ``none``.
 
     Raises:
         CheckpointError: the file is missing, damaged, or no checkpoint of this package.
+        ConfigError: the vocabulary cannot be read.
     """
     path = locate(name)
     if not path.is_file():
@@ -130,6 +137,11 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
         raise CheckpointError(
             f"checkpoint {path} has format {provenance.get('format')}, expected {FORMAT}; use the version that wrote it"
         )
+    if vocabulary is not None:
+        Vocabulary.of(vocabulary)
+        models = provenance.get("model", {})
+        spotters = {part: {**models[part], "vocabulary": str(vocabulary)} for part in READERS if part in models}
+        provenance = provenance | {"model": models | spotters}
     return Checkpoint(path, provenance, content["state_dict"])
 
 

@@ -20,6 +20,7 @@ from dld_spotter.latency import Line, known_line, measure_line
 from dld_spotter.models.modes import evaluating
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
+from dld_spotter.vocabulary import SPELLINGS
 
 GIGA = 1e9
 
@@ -113,7 +114,10 @@ class FlopCost(CostModel):
         return self._read().get_total_flops() / GIGA
 
     def _read(self) -> FlopCounterMode:
-        """Read one word: encoder and CTC head once, the attention decoder for a word of 6 characters, 7 steps."""
+        """Read one word: encoder and CTC head once, the attention decoder for a word of 6 characters, 7 steps.
+
+        With a vocabulary the decoder also weighs as many spellings as it may have to, whether this word is one or not.
+        """
         images = torch.zeros(1, 3, 64, 64, dtype=torch.uint8, device="meta")
         sides = torch.zeros(1, 2, 8, 2, device="meta")
         index = torch.zeros(1, dtype=torch.int64, device="meta")
@@ -121,7 +125,10 @@ class FlopCost(CostModel):
         with torch.no_grad():
             features, _ = self.spotter.detect(images)
             with FlopCounterMode(display=False) as counter:
-                self.spotter.recognize(self.spotter.cut(features, sides, index), labels)
+                recognition = self.spotter.recognize(self.spotter.cut(features, sides, index), labels)
+                if self.spotter.vocabulary is not None:
+                    tried = torch.zeros(1 + SPELLINGS, dtype=torch.int64, device="meta")
+                    self.spotter.weigh(recognition.context, tried, labels.expand(len(tried), -1))
         return counter
 
 

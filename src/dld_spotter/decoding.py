@@ -80,6 +80,12 @@ def beam_search(step: Step, state: State, words: int, length: int, beams: int, d
     return labels, scores
 
 
+def likelihood(logits: Tensor, labels: Tensor) -> Tensor:
+    """Log-probability ``(N,)`` of texts ``labels`` ``(N, L)``, END included, from logits ``(N, L, V)`` of their characters."""
+    found = F.log_softmax(logits.float(), dim=-1).gather(2, labels[..., None])[..., 0]
+    return found.masked_fill(labels == PADDING, 0.0).sum(1)
+
+
 def ctc_greedy(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Best path of CTC: repeats merged, blanks removed.
 

@@ -41,6 +41,7 @@ class Settings:
     """Types of what ``conf/demo.yaml`` holds."""
 
     ckpt: str = MISSING
+    vocabulary: str | None = None
     port: int = MISSING
     reference: dict[str, int | None] = MISSING
     device: str | None = MISSING
@@ -202,7 +203,7 @@ def _number(name: str, text: str) -> float:
 def demo(config: DictConfig) -> None:
     """Serve the page until Ctrl+C."""
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
-    spotter = load(config.ckpt, ReferenceSize(**config.reference), config.device)
+    spotter = load(config.ckpt, ReferenceSize(**config.reference), config.device, vocabulary=config.vocabulary)
     with Server(Viewer(spotter, Path(config.ckpt).name), config.port) as server, suppress(KeyboardInterrupt):
         print(f"http://{HOST}:{server.server_port} shows what {config.ckpt} reads; Ctrl+C ends it", flush=True)
         server.serve_forever()

@@ -37,7 +37,7 @@ ALLOCATIONS = ("stream", "set")
 def run(config: DictConfig, folder: Path) -> None:
     """Score and leave ``evaluation.json`` and ``predictions.zip`` in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = load_checkpoint(config.ckpt)
+    checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
     assembly.adopt(config, checkpoint)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     reader = reader_of(checkpoint, device=config.device)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import rich
@@ -23,11 +24,12 @@ from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.graphs import export_selector, export_spotter, quantize
 from dld_spotter.metrics.matching import Hmean, score_image
 from dld_spotter.models.ladder import LadderSelector
-from dld_spotter.onnx import DETECTOR, FORMAT, META, RECOGNIZER, SELECTOR, OnnxSpotter, read_meta
+from dld_spotter.onnx import DETECTOR, FORMAT, META, RECOGNIZER, SELECTOR, VOCABULARY, OnnxSpotter, read_meta
 from dld_spotter.parity import LEAST, Agreement
 from dld_spotter.photo_reader import PhotoReader, Reading
 from dld_spotter.reading import DynamicSpotter, reader_of
 from dld_spotter.structures import Sample
+from dld_spotter.vocabulary import word_file
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
@@ -37,6 +39,7 @@ class Settings:
     """Types of what ``conf/export.yaml`` holds."""
 
     ckpt: str = MISSING
+    vocabulary: str | None = None
     out: str = MISSING
     quantize: str | None = None
     images: int = MISSING
@@ -76,7 +79,7 @@ def export(config: DictConfig) -> None:
     if config.images < 1:
         raise ConfigError(f"images={config.images} must be at least 1: without any the graphs cannot be compared with torch")
     folder, console = Path(config.out), Console(stderr=True)
-    checkpoint = load_checkpoint(config.ckpt)
+    checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
     reader = reader_of(checkpoint, device="cpu")
     with console.status("writing graphs"):
         write(checkpoint, reader, folder)
@@ -110,6 +113,9 @@ def write(checkpoint: Checkpoint, reader: DynamicSpotter, folder: Path) -> None:
         rule = None if selector is None else export_selector(selector, reader.thumbnail, folder)
     if rule is None or rule["rule"] == "steps":
         (folder / SELECTOR).unlink(missing_ok=True)  # of an earlier export
+    (folder / VOCABULARY).unlink(missing_ok=True)
+    if reader.spotter.vocabulary is not None:
+        copyfile(word_file(reader.spotter.vocabulary.source), folder / VOCABULARY)
     meta = describe(checkpoint, reader) | {"selector": rule, "quantized": None}
     write_meta(folder, meta)
 
@@ -125,6 +131,8 @@ def describe(checkpoint: Checkpoint, reader: DynamicSpotter) -> dict[str, Any]:
         "postprocess": asdict(spotter.postprocess),
         "close_up": spotter.close_up,
         "min_score": spotter.min_score,
+        "max_length": spotter.recognizer.max_length,
+        "vocabulary": spotter.vocabulary and spotter.vocabulary.source,
         "thumbnail": reader.thumbnail,
         "gflops": {
             "per_pixel": reader.gflops(side, side, 0) / side**2,

@@ -58,7 +58,7 @@ def run(config: DictConfig, folder: Path) -> Path:
     """Fit a ladder to the student of a checkpoint; both go to ``folder/student.ckpt``."""
     if not isinstance(config.images, int) or config.images < 1:
         raise ConfigError(f"images={config.images} must be a whole number of at least 1")
-    checkpoint = load_checkpoint(config.ckpt)
+    checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
     if "student" not in checkpoint.parts():
         raise CheckpointError(f"{checkpoint.path} holds no student that could look twice; give the student.ckpt of a training")
     adopt(config, checkpoint)

@@ -32,7 +32,7 @@ def run(config: DictConfig, folder: Path) -> Path:
     for key in ("images", "glances", "steps", "batch"):
         if not isinstance(config[key], int) or config[key] < 1:
             raise ConfigError(f"{key}={config[key]} must be a whole number of at least 1")
-    checkpoint = load_checkpoint(config.ckpt)
+    checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
     if "student" not in checkpoint.parts():
         raise CheckpointError(f"{checkpoint.path} holds no student to choose scales for; give the student.ckpt of a training")
     adopt(config, checkpoint)

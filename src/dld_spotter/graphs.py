@@ -1,7 +1,7 @@
 """The trained networks as ONNX graphs, whose batch, height, width and number of words are free.
 
-``student.onnx`` finds words, ``recognizer.onnx`` reads those that were cut out of the text map in between, and
-``selector.onnx`` judges the scales from a thumbnail.
+``student.onnx`` finds words, ``recognizer.onnx`` reads those that were cut out of the text map in between, ``speller.onnx``
+weighs other spellings of them, and ``selector.onnx`` judges the scales from a thumbnail.
 """
 
 import logging
@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_spotter.charset import END, PADDING, START
-from dld_spotter.decoding import ctc_greedy
+from dld_spotter.decoding import ctc_greedy, likelihood
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.backbone import STRIDES
 from dld_spotter.models.recognizer import AttentionDecoder, Memory
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter, TextMapSpotter
-from dld_spotter.onnx import DETECTOR, RECOGNIZER, SELECTOR
+from dld_spotter.onnx import DETECTOR, RECOGNIZER, SELECTOR, SPELLER
 from dld_spotter.structures import Strips
 
 _SIDE = 2**14
@@ -43,7 +43,7 @@ class DetectorGraph(nn.Module):
 
 
 class RecognizerGraph(nn.Module):
-    """Images, the pyramid of a view of them, and N >= 1 words, to labels ``(N, L)`` and the mean probability per character."""
+    """Images, the pyramid of a view and N >= 1 words, to labels ``(N, L)``, mean probability per character, and context."""
 
     def __init__(self, spotter: TextMapSpotter) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class RecognizerGraph(nn.Module):
         sides: Tensor,
         image_sides: Tensor,
         image_index: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """All that costs per word; see :meth:`dld_spotter.models.recognizer.StripEncoder.cut`."""
         recognizer = self.spotter.recognizer
         pyramid = (fine, middle, coarse)
@@ -71,7 +71,19 @@ class RecognizerGraph(nn.Module):
             labels, log_probability = ctc_greedy(recognizer.ctc(context))
         else:
             labels, log_probability = self.decoder(recognizer.attention.memorize(context))
-        return labels, log_probability.exp()
+        return labels, log_probability.exp(), context
+
+
+class SpellerGraph(nn.Module):
+    """Contexts ``(M, T, C)`` of words and texts ``(M, L)`` to their log-probability ``(M,)``."""
+
+    def __init__(self, spotter: TextMapSpotter) -> None:
+        super().__init__()
+        self.attention = spotter.recognizer.attention
+
+    def forward(self, context: Tensor, labels: Tensor) -> Tensor:
+        """See :func:`dld_spotter.decoding.likelihood`."""
+        return likelihood(self.attention(context, labels), labels)
 
 
 class GreedyDecoder(nn.Module):
@@ -150,7 +162,7 @@ class SelectorGraph(nn.Module):
 
 
 def export_spotter(spotter: Spotter, folder: Path) -> None:
-    """Write ``student.onnx`` and ``recognizer.onnx``.
+    """Write ``student.onnx``, ``recognizer.onnx`` and ``speller.onnx``.
 
     Raises:
         ConfigError: this family of spotters has no graphs.
@@ -173,7 +185,7 @@ def export_spotter(spotter: Spotter, folder: Path) -> None:
     sides = torch.rand(3, 2, spotter.postprocess.points, 2) * 60
     inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
     inputs |= {"sides": sides, "image_sides": 2 * sides, "image_index": torch.tensor([0, 1, 1])}
-    recognizer = RecognizerGraph(spotter).eval()
+    recognizer, encoder = RecognizerGraph(spotter).eval(), spotter.recognizer.encoder
     tall, wide = (torch.export.Dim(name, min=1, max=_SIDE // spotter.stride) for name in ("image_rows", "image_columns"))
     close = {0: batch, 2: spotter.stride * tall, 3: spotter.stride * wide}
     shapes = [close, *levels, {0: words}, {0: words}, {0: words}]
@@ -182,9 +194,13 @@ def export_spotter(spotter: Spotter, folder: Path) -> None:
         recognizer,
         {"images": F.pad(images, (0, 96, 0, 64))} | inputs,
         shapes,
-        ["labels", "scores"],
+        ["labels", "scores", "context"],
         strict=True,
     )
+    context = torch.zeros(3, encoder.size[1], encoder.outputs)
+    labels = torch.full((3, spotter.recognizer.max_length + 1), END)
+    tried = {"context": context, "labels": labels}
+    _write(folder / SPELLER, SpellerGraph(spotter).eval(), tried, [{0: words}, {0: words}], ["log_probability"], strict=True)
 
 
 def export_selector(selector: Selector, thumbnail: int, folder: Path) -> dict[str, Any]:

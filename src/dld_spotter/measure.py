@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
 from dld_spotter import assembly
-from dld_spotter.checkpoint import load_checkpoint
+from dld_spotter.checkpoint import READERS, load_checkpoint
 from dld_spotter.cost import selector_gflops
 from dld_spotter.engines.engine import Engine
 from dld_spotter.entry import entry_point
@@ -25,10 +25,16 @@ from dld_spotter.reading import usable_device
 from dld_spotter.report import report, stage_table
 from dld_spotter.tradeoff import Outcomes
 
-READERS = ("teacher", "student")
 TWICE = "second_look"
 """Name of the table and the points of a spotter that looks twice."""
-ONLY_OF_MODELS = {"ckpt": ("bundled",), "parts": (None,), "device": (None, "cpu"), "verbose": (False,), "second_look": (False,)}
+ONLY_OF_MODELS = {
+    "ckpt": ("bundled",),
+    "vocabulary": (None,),
+    "parts": (None,),
+    "device": (None, "cpu"),
+    "verbose": (False,),
+    "second_look": (False,),
+}
 """Keys that an engine has no use for, and the values that they may have beside it."""
 
 
@@ -114,7 +120,7 @@ def models_of(config: DictConfig) -> tuple[dict[str, Reader], Selector | None]:
 
     ``config`` takes over what its loaders need from the checkpoint.
     """
-    checkpoint = load_checkpoint(config.ckpt)
+    checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
     assembly.adopt(config, checkpoint)
     known = [part for part in READERS if part in checkpoint.parts()]
     wanted = list(config.parts or known)

@@ -20,13 +20,15 @@ from dld_spotter.limit import Limit
 from dld_spotter.models.contours import TextMapDecoder, promising
 from dld_spotter.photo_reader import PhotoReader
 from dld_spotter.tradeoff import Calibration, Ladder
+from dld_spotter.vocabulary import Vocabulary, proofread
 from dld_spotter.word import Look, Word
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FORMAT = 3
-META, DETECTOR, RECOGNIZER, SELECTOR = "meta.json", "student.onnx", "recognizer.onnx", "selector.onnx"
+FORMAT = 4
+META, DETECTOR, RECOGNIZER, SPELLER, SELECTOR = "meta.json", "student.onnx", "recognizer.onnx", "speller.onnx", "selector.onnx"
+VOCABULARY = "vocabulary.txt"
 
 
 class OnnxSpotter(PhotoReader):
@@ -38,10 +40,11 @@ class OnnxSpotter(PhotoReader):
         threads: threads of ONNX Runtime; None for one per core.
         providers: where ONNX Runtime computes, best first, such as ``CUDAExecutionProvider``.
         escalation: when and where to look again; None leaves it to the selector, of which most know one look alone.
+        vocabulary: ``english``, a file of words, or ``none``; None takes the one that was exported.
 
     Raises:
         CheckpointError: a file is missing, damaged, or of another format.
-        ConfigError: ONNX Runtime is not installed.
+        ConfigError: ONNX Runtime is not installed, or the vocabulary cannot be read.
     """
 
     ladder: Ladder | None = None
@@ -53,6 +56,7 @@ class OnnxSpotter(PhotoReader):
         threads: int | None = None,
         providers: tuple[str, ...] = ("CPUExecutionProvider",),
         escalation: Escalation | None = None,
+        vocabulary: str | Path | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.meta = read_meta(self.folder)
@@ -74,6 +78,10 @@ class OnnxSpotter(PhotoReader):
             self.calibration = Calibration.read(training["calibration"], origin)
         self._detector = _open(self.folder / DETECTOR, threads, providers)
         self._recognizer = _open(self.folder / RECOGNIZER, threads, providers)
+        self._speller = _open(self.folder / SPELLER, threads, providers)
+        if vocabulary is None and self.meta["vocabulary"]:
+            vocabulary = self.folder / VOCABULARY
+        self.vocabulary = Vocabulary.of(vocabulary)
         learned = self.has_selector and self.ladder is None
         self._selector = _open(self.folder / SELECTOR, threads, providers) if learned else None
 
@@ -151,12 +159,22 @@ class OnnxSpotter(PhotoReader):
             "images": self._batch_of(references) if close_up else images,
             "image_sides": reference_sides if close_up else sides,
         }
-        labels, scores = self._recognizer.run(["labels", "scores"], inputs)
-        for place, indices, side, score in zip(image_index, labels.tolist(), reference_sides, scores * sureness, strict=True):
-            written = self.charset.decode(indices)
+        labels, scores, context = self._recognizer.run(["labels", "scores", "context"], inputs)
+        texts = self._proofread(context, [self.charset.decode(indices) for indices in labels.tolist()])
+        for place, written, side, score in zip(image_index, texts, reference_sides, scores * sureness, strict=True):
             if written and score >= self.meta["min_score"]:
                 looks[place].words.append(Word(np.concatenate([side[0], side[1, ::-1]]), written, float(score)))
         return looks, text
+
+    def _proofread(self, context: np.ndarray, texts: list[str]) -> list[str]:
+        """See :meth:`dld_spotter.models.spotter.TextMapSpotter.proofread`."""
+        if self.vocabulary is None:
+            return texts
+
+        def weigh(words: np.ndarray, labels: np.ndarray) -> np.ndarray:
+            return self._speller.run(None, {"context": context[words], "labels": labels})[0]
+
+        return proofread(texts, self.vocabulary, self.charset, self.meta["max_length"] + 1, weigh)
 
     def gflops(self, height: int, width: int, words: int) -> float:
         """See :meth:`PhotoReader.gflops`; those of convolutions follow the number of pixels."""

@@ -34,6 +34,7 @@ class Settings:
 
     input: Any = MISSING
     ckpt: str = MISSING
+    vocabulary: str | None = None
     gamma: float | None = MISSING
     scale: float | None = MISSING
     budget: float | None = MISSING
@@ -63,7 +64,7 @@ def predict(config: DictConfig, folder: Path) -> None:
         raise ConfigError(f"batch={config.batch} must be at least 1; give how many photos are read at a time")
     images = find_images(config.input)
     escalation = instantiate(config.escalation) if config.second_look else None
-    spotter = load(config.ckpt, ReferenceSize(**config.reference), config.device, escalation)
+    spotter = load(config.ckpt, ReferenceSize(**config.reference), config.device, escalation, config.vocabulary)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     spotter.check(request)
     console = Console(stderr=True)

@@ -118,14 +118,22 @@ def load(
     reference: ReferenceSize | None = None,
     device: torch.device | str | None = None,
     escalation: Escalation | None = None,
+    vocabulary: str | Path | None = None,
 ) -> DynamicSpotter:
-    """Load a spotter that reads photos: ``bundled``, or the path of a checkpoint; arguments as of :class:`DynamicSpotter`.
+    """Load a spotter that reads photos.
+
+    Args:
+        checkpoint: ``bundled``, or a file.
+        reference: see :class:`DynamicSpotter`.
+        device: same.
+        escalation: same.
+        vocabulary: ``english``, a file of words, or ``none``; None leaves it to the checkpoint.
 
     Raises:
         CheckpointError: the file is missing, damaged, or none of this package.
-        ConfigError: the device cannot be used.
+        ConfigError: the device cannot be used, or the vocabulary be read.
     """
-    return reader_of(load_checkpoint(checkpoint), reference, device, escalation)
+    return reader_of(load_checkpoint(checkpoint, vocabulary), reference, device, escalation)
 
 
 def reader_of(

@@ -87,6 +87,24 @@ def test_a_ladder_is_climbed_as_torch_does(close_up, tmp_path):
     assert 0 < exported.read(PHOTOS[0], budget=0.3).relative_cost < 1.5
 
 
+def test_a_vocabulary_travels_with_the_graphs(tmp_path):
+    path = make_checkpoint(tmp_path / "student.ckpt")
+    plain = load(path, device="cpu")
+    read = {word.text for image in PHOTOS for word in plain.read(image, scale=1.0).words}
+    near = {text[:4] for text in read}  # whatever an untrained student writes is five letters long
+    (tmp_path / "words.txt").write_text("\n".join(near))
+    reader = load(path, device="cpu", vocabulary=tmp_path / "words.txt")
+    write(load_checkpoint(path, tmp_path / "words.txt"), reader, tmp_path / "exported")
+    (tmp_path / "words.txt").unlink()
+    exported = OnnxSpotter(tmp_path / "exported")
+    pairs = [(reader.read(image, scale=1.0), exported.read(image, scale=1.0)) for image in PHOTOS]
+    assert Agreement.of(pairs).shares() == {"polygons": 1, "texts": 1, "scores": 1}
+    assert {word.text for _, reading in pairs for word in reading.words} & near
+    assert pairs[0][1].gflops == pytest.approx(pairs[0][0].gflops)
+    without = OnnxSpotter(tmp_path / "exported", vocabulary="none")
+    assert {word.text for image in PHOTOS for word in without.read(image, scale=1.0).words} == read
+
+
 def test_chooses_as_torch_does(reader, exported):
     for image in PHOTOS:
         for gamma in (*GAMMAS, None):

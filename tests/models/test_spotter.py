@@ -167,6 +167,33 @@ def test_stepping_repeats_forcing(spotter, batch):
         tokens = batch.labels[:, position]
 
 
+def test_weighing_repeats_reading(spotter, batch):
+    with torch.no_grad():
+        spotter.recognizer.attention.output[-1].bias[END] = 0.5  # some words end early
+        context = forward(spotter, batch).recognition.context
+        labels, scores = spotter.recognizer.read(context)
+        texts = [CHARSET.decode(row) for row in labels.tolist()]
+        kept = [row for row, text in enumerate(texts) if len(text) <= MAX_LENGTH]
+        tried = CHARSET.encode([texts[row] for row in kept], MAX_LENGTH + 1)
+        found = spotter.weigh(context, torch.tensor(kept), tried)
+    assert kept
+    steps = torch.tensor([len(texts[row]) + 1 for row in kept])
+    torch.testing.assert_close(found, scores[kept].log() * steps)
+
+
+@pytest.mark.parametrize(("weight", "text"), [(0.0, "aaaaa"), (100.0, "aaaa")])
+def test_what_is_no_word_is_weighed_against_the_vocabulary(tmp_path, weight, text):
+    (tmp_path / "words.txt").write_text("aaaa\nbbbb\n")
+    view = make_batch([sample(128, 160, [box(20, 20, 100, 30)])]).views[1.0]
+    plain = reader(view)
+    spotter = reader(view, vocabulary=str(tmp_path / "words.txt"))
+    spotter.vocabulary = replace(spotter.vocabulary, weight=weight)
+    ((expected,),), ((found,),) = plain.spot(view), spotter.spot(view)
+    assert (expected.text, found.text) == ("aaaaa", text)
+    assert found.score == expected.score  # how surely its letters were read
+    np.testing.assert_array_equal(found.polygon, expected.polygon)
+
+
 @pytest.mark.parametrize("length", [1, 2, 40])
 def test_labels_of_any_length(spotter, batch, length):
     labels = CHARSET.encode(["abc" * 20] * 5, length)

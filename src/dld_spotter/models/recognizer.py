@@ -159,11 +159,18 @@ class AttentionDecoder(nn.Module):
         weights = (queries @ keys.transpose(1, 2) * self.scale).softmax(dim=-1)
         return self.output(torch.cat([queries, weights @ values], dim=-1))
 
-    def forward(self, context: Tensor, labels: Tensor) -> Tensor:
-        """Teacher forcing: logits ``(N, L, V)`` of ``labels`` ``(N, L)`` given the characters before each."""
+    def forward(self, context: Tensor, labels: Tensor, words: Tensor | None = None) -> Tensor:
+        """Teacher forcing: logits ``(M, L, V)`` of ``labels`` ``(M, L)`` given the characters before each.
+
+        Args:
+            context: ``(N, T, C)``.
+            labels: of M texts.
+            words: ``(M,)`` int64, the word that each text is tried on; None where there is one text for each word.
+        """
         previous = F.pad(labels[:, :-1], (1, 0), value=START)
         queries, _ = self.recurrent(self.embed(previous))
-        return self.attend(queries, self.memorize(context))
+        keys, values = self.memorize(context)
+        return self.attend(queries, (keys, values) if words is None else (keys[words], values[words]))
 
     def start(self, words: int, device: torch.device) -> State:
         """State before the first character."""

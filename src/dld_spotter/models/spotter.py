@@ -7,13 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dld_spotter.charset import Charset
+from dld_spotter.charset import PADDING, Charset
+from dld_spotter.decoding import likelihood
 from dld_spotter.models.backbone import STRIDES, Backbone
 from dld_spotter.models.contours import promising
 from dld_spotter.models.detector import TextMapDecoder, TextMapHead
 from dld_spotter.models.neck import FeaturePyramid
 from dld_spotter.models.recognizer import Recognizer, StripEncoder
 from dld_spotter.structures import DetectionMaps, Look, Recognition, SpotterOutput, Strips, View, Word
+from dld_spotter.vocabulary import Vocabulary, proofread
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
@@ -37,10 +39,12 @@ class Spotter(nn.Module, ABC):
     Attributes:
         charset: the characters it writes.
         stride: heights and widths of its inputs are multiples of this.
+        vocabulary: words that it weighs what it reads against; None for none.
     """
 
     charset: Charset
     stride: int
+    vocabulary: Vocabulary | None = None
 
     @abstractmethod
     def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:
@@ -94,6 +98,16 @@ class Spotter(nn.Module, ABC):
         """Logits ``(N, L, V)`` of other label sequences ``(N, L)`` for words already encoded as ``context``."""
 
     @abstractmethod
+    def weigh(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
+        """Log-probability ``(M,)`` of texts.
+
+        Args:
+            context: of N encoded words.
+            words: ``(M,)`` int64, the word that each text is tried on.
+            labels: ``(M, L)`` the texts, END included.
+        """
+
+    @abstractmethod
     def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Likeliest label sequences ``(N, count, L)`` and log-probabilities ``(N, count)`` of encoded words."""
 
@@ -117,6 +131,8 @@ class TextMapSpotter(Spotter):
         blocks: residual blocks behind the recogniser's first and second folding convolution.
         close_up: take the pixels of words from the reference images where a view offers them: words are found at the
             view's resolution and read at the full one, which costs per word what it cost before.
+        vocabulary: ``english`` or a file of words, see :class:`dld_spotter.vocabulary.Vocabulary`; what was read and is no
+            word is weighed against the nearest of them. None for none.
     """
 
     def __init__(
@@ -135,6 +151,7 @@ class TextMapSpotter(Spotter):
         min_score: float = 0.0,
         blocks: Sequence[int] = (0, 0),
         close_up: bool = False,
+        vocabulary: str | None = None,
     ) -> None:
         super().__init__()
         self.charset = charset
@@ -147,6 +164,7 @@ class TextMapSpotter(Spotter):
         self.postprocess = postprocess
         self.min_score = min_score
         self.close_up = close_up
+        self.vocabulary = Vocabulary.of(vocabulary)
         self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)  # as the images come: on CPU a third of the time of single precision
@@ -179,6 +197,10 @@ class TextMapSpotter(Spotter):
         """See :meth:`Spotter.force`."""
         return self.recognizer.attention(context, labels)
 
+    def weigh(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
+        """See :meth:`Spotter.weigh`."""
+        return likelihood(self.recognizer.attention(context, labels, words), labels)
+
     def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """See :meth:`Spotter.beams`."""
         return self.recognizer.beams(context, count)
@@ -203,8 +225,20 @@ class TextMapSpotter(Spotter):
         labels, scores = self.recognizer.read(context)
         sides = (sides / view.factors[image_index][:, None, None, :]).cpu().numpy()
         scores = scores.float().cpu().numpy() * np.concatenate([scores for _, scores in found])
-        for i, indices, side, score in zip(image_index.tolist(), labels.tolist(), sides, scores, strict=True):
-            text = self.charset.decode(indices)
+        texts = self.proofread(context, [self.charset.decode(indices) for indices in labels.tolist()])
+        for i, text, side, score in zip(image_index.tolist(), texts, sides, scores, strict=True):
             if text and score >= self.min_score:
                 looks[i].words.append(Word(np.concatenate([side[0], side[1, ::-1]]), text, float(score)))
         return looks, probabilities
+
+    def proofread(self, context: Tensor, texts: list[str]) -> list[str]:
+        """Weigh what was read in N words against the vocabulary, where there is one."""
+        if self.vocabulary is None:
+            return texts
+
+        def weigh(words: np.ndarray, labels: np.ndarray) -> np.ndarray:
+            longest = int((labels != PADDING).sum(1).max())
+            tried = (torch.from_numpy(part).to(context.device) for part in (words, labels[:, :longest]))
+            return self.weigh(context, *tried).cpu().numpy()
+
+        return proofread(texts, self.vocabulary, self.charset, self.recognizer.max_length + 1, weigh)
