@@ -95,7 +95,7 @@ class Words:
 
     @cached_property
     def _by_length(self) -> dict[int, tuple[list[str], np.ndarray, np.ndarray]]:
-        """Length -> words, characters ``(N, length)`` and log-shares ``(N,)``."""
+        """Length -> words, characters ``(length, N)`` and log-shares ``(N,)``."""
         groups: dict[int, list[str]] = {}
         for word in self.share:
             groups.setdefault(len(word), []).append(word)
@@ -106,19 +106,20 @@ class Words:
 
     def near(self, text: str, most: int) -> list[str]:
         """Words that differ in one place, longer ones in two letters; those that are frequent and near first."""
-        query, found = _characters([text])[0], []
+        query, found = _characters([text]), []
         for length in (len(text) - 1, len(text), len(text) + 1):
             if length not in self._by_length:
                 continue
             words, characters, shares = self._by_length[length]
             if length == len(text):
-                edits = (characters != query).sum(1)
+                edits = _count(characters != query)
+                near = np.flatnonzero(edits <= (2 if len(text) >= TWO_FROM else 1))
             else:  # a letter more or less: what is before it agrees, and what is behind it
                 shorter = min(length, len(text))
-                same = characters[:, :shorter] == query[:shorter], characters[:, -shorter:] == query[-shorter:]
-                begin, end = np.cumprod(same[0], 1).sum(1), np.cumprod(same[1][:, ::-1], 1).sum(1)
-                edits = np.where(begin + end >= shorter, 1, 3)
-            near = np.flatnonzero(edits <= (2 if len(text) >= TWO_FROM else 1))
+                begin = _count(np.logical_and.accumulate(characters[:shorter] == query[:shorter]))
+                end = _count(np.logical_and.accumulate(characters[::-1][:shorter] == query[::-1][:shorter]))
+                edits = np.ones_like(begin)
+                near = np.flatnonzero(begin + end >= shorter)
             found += [(shares[k] - EDIT * edits[k], words[k]) for k in near]
         return [word for _, word in sorted(found, reverse=True)[:most]]
 
@@ -167,8 +168,14 @@ def _written_like(text: str, word: str) -> str:
 
 
 def _characters(words: Sequence[str]) -> np.ndarray:
-    """Code points ``(N, length)`` of words of one length."""
-    return np.frombuffer("".join(words).encode("utf-32-le"), np.uint32).reshape(len(words), -1)
+    """Code points ``(length, N)`` of words of one length."""
+    points = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32).reshape(len(words), -1)
+    return np.ascontiguousarray(points.T)
+
+
+def _count(where: np.ndarray) -> np.ndarray:
+    """How many of ``(length, N)`` are true in each column; bytes add up faster than 64-bit integers."""
+    return where.view(np.uint8).sum(0, dtype=np.uint8)
 
 
 def word_file(source: str) -> Path:
