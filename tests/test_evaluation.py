@@ -8,8 +8,9 @@ import torch
 
 from dld_spotter.cost import CostModel, FlopCost, selector_gflops
 from dld_spotter.errors import ConfigError
-from dld_spotter.evaluation import Rules, choose, measure, score_at, trade_off
+from dld_spotter.evaluation import choose, measure, score_at, trade_off
 from dld_spotter.metrics.matching import score_image
+from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.selector import FixedScale, GumbelSelector, QualitySelector
 from dld_spotter.structures import Word
 from tests.small import SCALES, THUMBNAIL

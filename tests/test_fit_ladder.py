@@ -17,8 +17,8 @@ from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Escalation
 from dld_spotter.escalation.probing import Prober
 from dld_spotter.escalation.second_look import SecondLook, look
-from dld_spotter.evaluation import Rules
 from dld_spotter.fit_ladder import best_steps
+from dld_spotter.metrics.rules import Rules
 from dld_spotter.tradeoff import Ladder
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter
@@ -113,6 +113,8 @@ def test_wrong_settings_are_named(tmp_path: Path):
     student = make_checkpoint(tmp_path / "student.ckpt")
     with pytest.raises(ConfigError, match="images=0 must be a whole number of at least 1"):
         fit_ladder.run(config(student, "images=0"), tmp_path)
+    with pytest.raises(ConfigError, match=r"escalation\.price=3\.0 is what fit_ladder looks for"):
+        fit_ladder.run(config(student, "escalation.price=3.0"), tmp_path)
     with pytest.raises(CheckpointError, match=r"absent\.ckpt does not exist"):
         fit_ladder.run(config(tmp_path / "absent.ckpt"), tmp_path)
 

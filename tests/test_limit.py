@@ -8,8 +8,9 @@ import pytest
 
 import dld_spotter
 from dld_spotter.errors import ConfigError
-from dld_spotter.evaluation import Rules, score_at
+from dld_spotter.evaluation import score_at
 from dld_spotter.limit import Limit
+from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.contours import promising
 from dld_spotter.models.selector import FixedScale
 from dld_spotter.tradeoff import Ladder, Step

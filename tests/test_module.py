@@ -8,12 +8,12 @@ from torch.utils.data import DataLoader
 
 from dld_spotter.cost import AreaCost
 from dld_spotter.errors import ConfigError, TrainingError
-from dld_spotter.evaluation import Rules
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TokenKL
 from dld_spotter.losses.objective import Objective
 from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.losses.selection import Evidence, MixtureObjective, OutcomeRegression
+from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.selector import FixedScale, GumbelSelector, QualitySelector, RandomScale
 from dld_spotter.module import DLDModule, TeacherModule, mean_or_zero
 from dld_spotter.structures import Look, ScaleChoice, Word

@@ -21,9 +21,10 @@ from dld_spotter.checkpoint import Checkpoint, load_checkpoint
 from dld_spotter.data.dataset import has_curved_words, report_damage
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError
-from dld_spotter.evaluation import Rules, score_at
+from dld_spotter.evaluation import score_at
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.protocols import TotalTextProtocol
+from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.selector import FixedScale, Selector
 from dld_spotter.reading import DynamicSpotter, reader_of
 from dld_spotter.spending import BUDGETS, Request

@@ -3,7 +3,6 @@
 import subprocess
 import time
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -18,15 +17,14 @@ from dld_spotter.engines.engine import Engine
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.escalation.second_look import SecondLook, look
 from dld_spotter.limit import Limit
-from dld_spotter.metrics.lexicons import Lexicon
-from dld_spotter.metrics.matching import ImageCounts, score_image
-from dld_spotter.metrics.protocols import check_task, find_protocol
+from dld_spotter.metrics.matching import ImageCounts
+from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.ladder import LadderSelector
 from dld_spotter.models.selector import FixedScale, Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.routing import read_at
 from dld_spotter.spending import Spending
-from dld_spotter.structures import SpottingBatch, TextInstances, View, Word
+from dld_spotter.structures import SpottingBatch, View, Word
 from dld_spotter.tradeoff import (
     Choices,
     Outcomes,
@@ -43,31 +41,6 @@ from dld_spotter.tradeoff import (
 
 Reader = Spotter | SecondLook | Engine
 """What finds and reads the words of a view."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How words are counted; see :mod:`dld_spotter.metrics.protocols`."""
-
-    protocol: str = "rrc"
-    task: str = "end_to_end"
-    iou: float = 0.5
-    lexicon: Lexicon | None = None
-
-    def __post_init__(self) -> None:
-        find_protocol(self.protocol)
-        check_task(self.task)
-        if not isinstance(self.iou, int | float) or not 0 <= self.iou < 1:
-            raise ConfigError(f"iou={self.iou} must be a number from 0 to below 1; 0.5 is usual")
-
-    @property
-    def lexicon_name(self) -> str:
-        """Name and policy of the lexicon, or none."""
-        return "none" if self.lexicon is None else f"{self.lexicon.name}, {self.lexicon.policy}"
-
-    def count(self, name: str, truth: TextInstances, words: Sequence[Word]) -> ImageCounts:
-        """Count one image."""
-        return score_image(truth, words, self.protocol, self.task, self.iou, self.lexicon and self.lexicon.of(name))
 
 
 def measure(reader: Reader, loader: DataLoader, scales: Sequence[float], cost: CostModel, rules: Rules, label: str) -> Outcomes:

@@ -24,9 +24,9 @@ from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Escalation
 from dld_spotter.escalation.gains import Gains
 from dld_spotter.escalation.probing import Probe, Prober, learn_gains, probe_all, worth
-from dld_spotter.evaluation import Rules
 from dld_spotter.fit_selector import adopt
 from dld_spotter.fitting import price_at
+from dld_spotter.metrics.rules import Rules
 from dld_spotter.reading import usable_device
 from dld_spotter.tradeoff import Ladder, Step, hmean
 
@@ -58,6 +58,8 @@ def run(config: DictConfig, folder: Path) -> Path:
     """Fit a ladder to the student of a checkpoint; both go to ``folder/student.ckpt``."""
     if not isinstance(config.images, int) or config.images < 1:
         raise ConfigError(f"images={config.images} must be a whole number of at least 1")
+    if config.escalation.price != Escalation.price:
+        raise ConfigError(f"escalation.price={config.escalation.price} is what fit_ladder looks for; leave it out")
     checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
     if "student" not in checkpoint.parts():
         raise CheckpointError(f"{checkpoint.path} holds no student that could look twice; give the student.ckpt of a training")

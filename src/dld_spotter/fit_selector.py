@@ -17,8 +17,9 @@ from dld_spotter.checkpoint import Checkpoint, load_checkpoint, load_weights, sa
 from dld_spotter.cost import FlopCost
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.evaluation import Rules, measure
+from dld_spotter.evaluation import measure
 from dld_spotter.fitting import Glances, count_heights, false_price, fit_outcomes, judge_heights, learn_heights
+from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.selector import QualitySelector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.reading import usable_device

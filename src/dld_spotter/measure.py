@@ -18,7 +18,8 @@ from dld_spotter.engines.engine import Engine
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError
 from dld_spotter.escalation.second_look import SecondLook
-from dld_spotter.evaluation import Reader, Rules
+from dld_spotter.evaluation import Reader
+from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.ladder import LadderSelector, rule_of
 from dld_spotter.models.selector import Selector
 from dld_spotter.reading import usable_device

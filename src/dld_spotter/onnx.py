@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from dld_spotter.charset import Charset
+from dld_spotter.data.geometry import sides_to_polygon
 from dld_spotter.data.photos import ReferenceSize, scaled_size
 from dld_spotter.data.resizing import resize
 from dld_spotter.errors import CheckpointError, ConfigError
@@ -163,7 +164,7 @@ class OnnxSpotter(PhotoReader):
         texts = self._proofread(context, [self.charset.decode(indices) for indices in labels.tolist()])
         for place, written, side, score in zip(image_index, texts, reference_sides, scores * sureness, strict=True):
             if written and score >= self.meta["min_score"]:
-                looks[place].words.append(Word(np.concatenate([side[0], side[1, ::-1]]), written, float(score)))
+                looks[place].words.append(Word(sides_to_polygon(side), written, float(score)))
         return looks, text
 
     def _proofread(self, context: np.ndarray, texts: list[str]) -> list[str]:

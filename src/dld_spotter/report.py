@@ -17,7 +17,8 @@ from dld_spotter.data.dataset import report_damage
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.engines.engine import Engine
 from dld_spotter.escalation.second_look import SecondLook
-from dld_spotter.evaluation import Reader, Rules, choose, measure, read_steps, spotter_of, trade_off
+from dld_spotter.evaluation import Reader, choose, measure, read_steps, spotter_of, trade_off
+from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.ladder import LadderSelector
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter

@@ -23,7 +23,8 @@ from dld_spotter.checkpoint import Checkpoint, amend, load_checkpoint, load_weig
 from dld_spotter.cost import FlopCost
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.evaluation import Rules, commit
+from dld_spotter.evaluation import commit
+from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.processes import Processes, is_first

@@ -308,6 +308,6 @@ def test_a_large_word_is_kept_that_a_closer_look_misses():
 
 
 def test_rules_out_of_range_are_refused():
-    for wrong in ({"threshold": 0.0}, {"price": -1.0}, {"context": -1}):
+    for wrong in ({"threshold": 0.0}, {"price": -1.0}, {"context": -1}, {"context": 2.5}):
         with pytest.raises(ConfigError, match="escalation needs"):
             Escalation(**wrong)

@@ -10,8 +10,8 @@ import torch
 from dld_spotter.charset import Charset
 from dld_spotter.data.collate import Collate
 from dld_spotter.errors import ConfigError
-from dld_spotter.evaluation import Rules
 from dld_spotter.losses.selection import Evidence, Memory, OutcomeRegression, fit_table, histogram
+from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.selector import QualitySelector
 from dld_spotter.structures import TextInstances, Word
 from tests.data.samples import box, sample, turned_box

@@ -15,7 +15,7 @@ from dld_spotter.data.views import make_view
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.escalation import Escalation, Place, back, choose, likeliest, pack, places
 from dld_spotter.escalation.gains import SHAPE, Gains
-from dld_spotter.evaluation import Rules
+from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.structures import Look, SpottingBatch, TextInstances
 

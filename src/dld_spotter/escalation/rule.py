@@ -40,8 +40,11 @@ class Escalation:
     gains: Gains = field(default_factory=Gains)
 
     def __post_init__(self) -> None:
-        if not (0 < self.threshold < 1 and self.price >= 0 and self.context >= 0):
-            raise ConfigError(f"escalation needs 0 < threshold < 1, price and context of at least 0, found {self}")
+        whole = isinstance(self.context, int) and self.context >= 0
+        if not (0 < self.threshold < 1 and self.price >= 0 and whole):
+            raise ConfigError(
+                f"escalation needs 0 < threshold < 1, a price of at least 0 and a context of whole pixels, found {self}"
+            )
 
     def taught_by(self, known: Self) -> Self:
         """This rule with the gains that ``known`` has learned, where it has none of its own."""

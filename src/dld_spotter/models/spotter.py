@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dld_spotter.charset import PADDING, Charset
+from dld_spotter.data.geometry import sides_to_polygon
 from dld_spotter.decoding import likelihood
 from dld_spotter.models.backbone import STRIDES, Backbone
 from dld_spotter.models.contours import promising
@@ -228,7 +229,7 @@ class TextMapSpotter(Spotter):
         texts = self.proofread(context, [self.charset.decode(indices) for indices in labels.tolist()])
         for i, text, side, score in zip(image_index.tolist(), texts, sides, scores, strict=True):
             if text and score >= self.min_score:
-                looks[i].words.append(Word(np.concatenate([side[0], side[1, ::-1]]), text, float(score)))
+                looks[i].words.append(Word(sides_to_polygon(side), text, float(score)))
         return looks, probabilities
 
     def proofread(self, context: Tensor, texts: list[str]) -> list[str]:
