@@ -8,7 +8,7 @@ from dld_spotter.cost import FlopCost
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.graphs import export_selector, export_spotter
 from dld_spotter.models.selector import FixedScale, GumbelSelector, QualitySelector
-from dld_spotter.onnx import META, SELECTOR, OnnxSpotter, read_meta
+from dld_spotter.onnx import FORMAT, META, SELECTOR, OnnxSpotter, read_meta
 from dld_spotter.parity import Agreement, compare_words
 from dld_spotter.reading import DynamicSpotter
 from dld_spotter.word import Word
@@ -56,7 +56,11 @@ def _session(path):
 
 @pytest.mark.parametrize(
     ("meta", "words"),
-    [(None, r"meta\.json does not exist"), ("{", "cannot be read"), ('{"format": 99}', "format 4"), ("[]", "format 3")],
+    [
+        (None, r"meta\.json does not exist"),
+        ("{", "cannot be read"),
+        *((meta, f"format {FORMAT}") for meta in ('{"format": 99}', "[]")),
+    ],
 )
 def test_bad_meta_is_told(tmp_path, meta, words):
     if meta is not None:

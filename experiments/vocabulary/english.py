@@ -7,10 +7,11 @@
 
 The lists of SCOWL group words by how common they are. All words of a list count alike: the list's share of the words of photos
 (crops of ICDAR2015's training photos, those kept for validation left out), parted among its words. Words that may offend are
-left out: they are read where they stand, but not proposed where something else may stand.
+met 0 times: they are read where they stand, but not proposed where something else may stand.
 """
 
 import sys
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from dld_spotter.data.synthetic.crops import CropSource
 
 PHOTOS = (0.0, 0.9)
 WORDS, NAMES = ("english-words", "american-words", "british-words"), ("english-upper", "american-upper")
+OTHERS = ("english-proper-names", "english-contractions", "english-abbreviations")
 LEVELS = (10, 20, 35, 40, 50, 55, 60)
-LISTS = [*((WORDS, (level,)) for level in LEVELS), (NAMES, LEVELS[:5]), (("english-proper-names",), LEVELS[:5])]
+LISTS = [*((WORDS, (level,)) for level in LEVELS), (NAMES, LEVELS[:5]), *(((name,), LEVELS[:5]) for name in OTHERS)]
 """Names and levels of what is counted together."""
 PER = 1e8
 NOTICE = """\
@@ -38,17 +40,18 @@ def main(scowl: str, crops: str, offensive: str) -> None:
     group: dict[str, int] = {}
     for number, (names, levels) in enumerate(LISTS):
         for path in (Path(scowl) / f"{name}.{level}" for name in names for level in levels):
-            for word in path.read_text("latin-1").split() if path.is_file() else ():
-                if word.isascii() and word.replace("-", "").isalpha() and 2 <= len(word) <= 20:
+            for word in path.read_text("utf-8").split() if path.is_file() else ():
+                word = "".join(char for char in unicodedata.normalize("NFKD", word) if not unicodedata.combining(char))
+                if word.isascii() and 2 <= len(word) <= 20 and not word.endswith("'s"):
                     group.setdefault(word.lower(), number)
-    group = {word: number for word, number in group.items() if word not in offends}
     source = CropSource(crops, PHOTOS)
     seen = [text.lower() for crop in map(source.__getitem__, range(len(source))) for text in crop.texts]
     met = Counter(group[word] for word in seen if word in group)
     sizes = Counter(group.values())
     print(NOTICE)
     for word, number in sorted(group.items(), key=lambda item: (item[1], item[0])):
-        print(word, max(1, round(PER * (met[number] + 1) / (sum(met.values()) + len(LISTS)) / sizes[number])))
+        often = PER * (met[number] + 1) / (sum(met.values()) + len(LISTS)) / sizes[number]
+        print(word, 0 if word in offends else max(1, round(often)), sep="\t")
     for number, (names, levels) in enumerate(LISTS):
         print(f"{names[0]} {levels}: {met[number]} of {len(seen)} words, {sizes[number]} in the lists", file=sys.stderr)
 

@@ -20,7 +20,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from dld_spotter.errors import CheckpointError
+from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Escalation
 from dld_spotter.models.ladder import LadderSelector
 from dld_spotter.models.selector import Selector
@@ -81,6 +81,10 @@ class Checkpoint:
         try:
             module = instantiate(config, _convert_="all")
         except InstantiationException as error:
+            if isinstance(error.__cause__, ConfigError) and "vocabulary=" in str(error.__cause__):
+                raise CheckpointError(
+                    f"{self.path} remembers a vocabulary that is not there ({error.__cause__}); name another, or none"
+                ) from error
             raise CheckpointError(
                 f"{self.path} has a configuration of a {part} that cannot be built ({type(error.__cause__).__name__}); "
                 f"use the version of dld_spotter that wrote it"
@@ -138,9 +142,9 @@ def load_checkpoint(name: str | Path, vocabulary: str | Path | None = None) -> C
             f"checkpoint {path} has format {provenance.get('format')}, expected {FORMAT}; use the version that wrote it"
         )
     if vocabulary is not None:
-        Vocabulary.of(vocabulary)
+        known = Vocabulary.of(vocabulary)
         models = provenance.get("model", {})
-        spotters = {part: {**models[part], "vocabulary": str(vocabulary)} for part in READERS if part in models}
+        spotters = {part: {**models[part], "vocabulary": known and known.source} for part in READERS if part in models}
         provenance = provenance | {"model": models | spotters}
     return Checkpoint(path, provenance, content["state_dict"])
 

@@ -170,7 +170,7 @@ class MeasuredLatency(CostModel):
 
 def identify(spotter: Spotter) -> tuple[str, str, int]:
     """What the seconds of a spotter depend on: fingerprint of its weights, name of its device, number of threads."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr(spotter.vocabulary).encode())
     for name, value in spotter.state_dict().items():
         digest.update(f"{name} {tuple(value.shape)}".encode() + value.detach().cpu().numpy().tobytes())
     device = next(spotter.parameters()).device

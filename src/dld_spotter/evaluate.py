@@ -64,6 +64,7 @@ def run(config: DictConfig, folder: Path) -> None:
         "protocol": config.protocol,
         "task": config.task,
         "lexicon": rules.lexicon_name,
+        "vocabulary": reader.spotter.vocabulary.name if reader.spotter.vocabulary else "none",
         "images": len(words),
         "checkpoint": str(checkpoint.path),
         "requested": asdict(request) | {"allocation": config.allocation if request.spending else None},

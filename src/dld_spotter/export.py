@@ -113,9 +113,12 @@ def write(checkpoint: Checkpoint, reader: DynamicSpotter, folder: Path) -> None:
         rule = None if selector is None else export_selector(selector, reader.thumbnail, folder)
     if rule is None or rule["rule"] == "steps":
         (folder / SELECTOR).unlink(missing_ok=True)  # of an earlier export
-    (folder / VOCABULARY).unlink(missing_ok=True)
-    if reader.spotter.vocabulary is not None:
-        copyfile(word_file(reader.spotter.vocabulary.source), folder / VOCABULARY)
+    if reader.spotter.vocabulary is None:
+        (folder / VOCABULARY).unlink(missing_ok=True)  # of an earlier export
+    else:
+        partial = (folder / VOCABULARY).with_suffix(".partial")
+        copyfile(word_file(reader.spotter.vocabulary.source), partial)
+        partial.replace(folder / VOCABULARY)
     meta = describe(checkpoint, reader) | {"selector": rule, "quantized": None}
     write_meta(folder, meta)
 
@@ -132,7 +135,7 @@ def describe(checkpoint: Checkpoint, reader: DynamicSpotter) -> dict[str, Any]:
         "close_up": spotter.close_up,
         "min_score": spotter.min_score,
         "max_length": spotter.recognizer.max_length,
-        "vocabulary": spotter.vocabulary and spotter.vocabulary.source,
+        "vocabulary": spotter.vocabulary and spotter.vocabulary.name,
         "thumbnail": reader.thumbnail,
         "gflops": {
             "per_pixel": reader.gflops(side, side, 0) / side**2,

@@ -75,15 +75,15 @@ class RecognizerGraph(nn.Module):
 
 
 class SpellerGraph(nn.Module):
-    """Contexts ``(M, T, C)`` of words and texts ``(M, L)`` to their log-probability ``(M,)``."""
+    """Contexts of N words ``(N, T, C)``, the word ``(M,)`` that each text is tried on, and texts ``(M, L)``, to ``(M,)``."""
 
     def __init__(self, spotter: TextMapSpotter) -> None:
         super().__init__()
         self.attention = spotter.recognizer.attention
 
-    def forward(self, context: Tensor, labels: Tensor) -> Tensor:
-        """See :func:`dld_spotter.decoding.likelihood`."""
-        return likelihood(self.attention(context, labels), labels)
+    def forward(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
+        """Log-probabilities, see :meth:`dld_spotter.models.spotter.Spotter.weigh`."""
+        return likelihood(self.attention(context, labels, words), labels)
 
 
 class GreedyDecoder(nn.Module):
@@ -198,9 +198,11 @@ def export_spotter(spotter: Spotter, folder: Path) -> None:
         strict=True,
     )
     context = torch.zeros(3, encoder.size[1], encoder.outputs)
-    labels = torch.full((3, spotter.recognizer.max_length + 1), END)
-    tried = {"context": context, "labels": labels}
-    _write(folder / SPELLER, SpellerGraph(spotter).eval(), tried, [{0: words}, {0: words}], ["log_probability"], strict=True)
+    labels = torch.full((5, spotter.recognizer.max_length + 1), END)
+    tried = {"context": context, "words": torch.tensor([0, 0, 1, 2, 2]), "labels": labels}
+    texts = torch.export.Dim("texts", max=2**16)
+    shapes = [{0: words}, {0: texts}, {0: texts}]
+    _write(folder / SPELLER, SpellerGraph(spotter).eval(), tried, shapes, ["log_probability"], strict=True)
 
 
 def export_selector(selector: Selector, thumbnail: int, folder: Path) -> dict[str, Any]:

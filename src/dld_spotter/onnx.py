@@ -95,7 +95,7 @@ class OnnxSpotter(PhotoReader):
 
     def identity(self) -> tuple[str, str, int]:
         """See :meth:`PhotoReader.identity`."""
-        weights = hashlib.sha256((self.folder / DETECTOR).read_bytes()).hexdigest()[:16]
+        weights = hashlib.sha256((self.folder / DETECTOR).read_bytes() + repr(self.vocabulary).encode()).hexdigest()[:16]
         return weights, f"ONNX Runtime {'/'.join(self.providers)}", self.threads or os.cpu_count() or 1
 
     def resize(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -173,7 +173,7 @@ class OnnxSpotter(PhotoReader):
             return texts
 
         def weigh(words: np.ndarray, labels: np.ndarray) -> np.ndarray:
-            return self._speller.run(None, {"context": context[words], "labels": labels})[0]
+            return self._speller.run(None, {"context": context, "words": words, "labels": labels})[0]
 
         return proofread(texts, self.vocabulary, self.charset, self.meta["max_length"] + 1, weigh)
 

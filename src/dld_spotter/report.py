@@ -107,10 +107,11 @@ def cost_of(reader: Reader) -> CostModel:
 
 
 def describe(reader: Reader) -> str:
-    """Family of a spotter; name and version of an engine, and what its costs are."""
+    """Family of a spotter and what words it knows; name and version of an engine, and what its costs are."""
     if isinstance(reader, Engine):
         return f"{reader.name} {reader.version()}, relative cost by area"
-    return type(reader).__name__
+    vocabulary = spotter_of(reader).vocabulary
+    return type(reader).__name__ + (f", vocabulary {vocabulary.name}" if vocabulary else "")
 
 
 def stage_table(

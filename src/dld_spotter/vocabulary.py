@@ -1,12 +1,13 @@
 """Words that a language has: what a text most likely says where its letters leave it open. Needs no torch."""
 
+import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from math import log
 from pathlib import Path
-from string import punctuation
 from typing import Self
 
 import numpy as np
@@ -15,6 +16,14 @@ from dld_spotter.charset import Charset
 from dld_spotter.errors import ConfigError
 
 ENGLISH, NONE = "english", "none"
+WEIGHT = 0.4
+"""Of the prior beside the image."""
+UNKNOWN = 0.3
+"""Share of texts that are no word of a vocabulary."""
+CHARACTERS = 50.0
+"""Characters that may stand at each place of such a text."""
+MOST = 6.0
+"""Nats that the prior speaks for a word at most: what the image is surer of stays, however long it is."""
 SHORTEST = 3
 """Shorter texts are left as they were read: almost any letters are a word of two."""
 TWO_FROM = 5
@@ -24,8 +33,10 @@ EDIT = 6.0
 SPELLINGS = 4
 """Most words that are tried in place of a text that is none."""
 
+_WRITTEN = re.compile(r"(?P<before>[\W_]*)(?P<core>.*?)(?P<after>(?:['\u2019][sS])?[\W_]*)", re.DOTALL)
+
 Weigh = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""``(words (M,), labels (M, L)) -> (M,)``: log-probability of M texts, each tried on one of N words."""
+"""``(words (M,), labels (M, L)) -> (M,)``: log-probability of M texts, each tried on one of N words of an image."""
 
 
 @dataclass(frozen=True)
@@ -34,53 +45,56 @@ class Vocabulary:
 
     A prior of texts: a known word is as probable as it is frequent, any other text the less so the longer it is. A reader
     that is given it weighs each text that is no word against the words that are nearest to it, by ``log p(text | image) +
-    weight * log p(text)``, which recognisers of speech call shallow fusion (arXiv 1503.03535). It is no lexicon: whatever is
-    read surely stays, word or not.
+    weight * log p(text)``, which recognisers of speech call shallow fusion (arXiv 1503.03535). It is no lexicon: what the
+    image is sure of stays, word or not.
 
     Args:
-        source: ``english``, or a file with one word a line, each alone or with how often it is met: ``the 23135851162``.
-        weight: of the prior beside the image.
-        unknown: share of the texts that are no word of the vocabulary.
-        letters: characters that may stand at each place of such a text.
+        source: ``english``, or a file with one word a line, each alone or, behind a tab, with how often it is met. What is
+            met 0 times is known, but never proposed.
 
     Raises:
-        ConfigError: the file is missing, not UTF-8, or a line is not a word with a number; or a number is out of range.
+        ConfigError: the file is missing, not UTF-8, or a line is something else.
     """
 
     source: str = ENGLISH
-    weight: float = 0.4
-    unknown: float = 0.3
-    letters: float = 50.0
-    words: "Words" = field(init=False, repr=False, compare=False)
+    words: "Words" = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not (self.weight >= 0 and 0 < self.unknown < 1 and self.letters > 1):
-            raise ConfigError(f"a vocabulary needs a weight of at least 0, 0 < unknown < 1 and letters above 1, found {self}")
         object.__setattr__(self, "words", read_words(self.source))
 
     @classmethod
     def of(cls, source: str | Path | None) -> Self | None:
-        """A vocabulary by name or file; None for ``none``."""
-        return None if source is None or str(source) == NONE else cls(str(source))
+        """A vocabulary by name or file, which is remembered by its full path; None for ``none``."""
+        if source is None or str(source) == NONE:
+            return None
+        return cls(ENGLISH if str(source) == ENGLISH else str(Path(source).absolute()))
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return Path(self.source).name
 
     def knows(self, text: str) -> bool:
-        """Whether a text is a word, without regard to case and to punctuation around it."""
-        return _core(text).lower() in self.words.share
+        """Whether a text is a word, without regard to case, to punctuation around it and to a possessive s."""
+        return _key(text) in self.words.share or _key(_WRITTEN.fullmatch(text)["core"]) in self.words.share
 
-    def prior(self, text: str) -> float:
-        """Logarithm of how probable a text is before it was looked at."""
-        share = self.words.share.get(_core(text).lower())
-        if share is None:
-            return log(self.unknown) - len(text) * log(self.letters)
-        return log((1 - self.unknown) * share)
+    def spellings(self, text: str) -> dict[str, float]:
+        """Words that a text may stand for, written as it is, and what speaks for them before anything is looked at, in nats.
 
-    def spellings(self, text: str) -> list[str]:
-        """Words that a text may stand for, written as it is; none where it is a word, or too short."""
-        core = _core(text)
+        None where the text is a word, or too short.
+        """
+        before, core, after = _WRITTEN.fullmatch(text).group("before", "core", "after")
         if len(core) < SHORTEST or self.knows(text):
-            return []
-        before, _, after = text.partition(core)
-        return [before + _written_like(core, word) + after for word in self.words.near(core.lower(), SPELLINGS)]
+            return {}
+        strange = log(UNKNOWN) - len(core) * log(CHARACTERS)
+        return {
+            before + _written_like(core, word) + after: min(WEIGHT * (self.prior(word) - strange), MOST)
+            for word in self.words.near(_key(core), SPELLINGS)
+        }
+
+    def prior(self, word: str) -> float:
+        """Logarithm of how probable a listed word is."""
+        return log((1 - UNKNOWN) * self.words.share[word])
 
 
 @dataclass(frozen=True)
@@ -95,19 +109,20 @@ class Words:
 
     @cached_property
     def _by_length(self) -> dict[int, tuple[list[str], np.ndarray, np.ndarray]]:
-        """Length -> words, characters ``(length, N)`` and log-shares ``(N,)``."""
+        """Length -> words that may be proposed, characters ``(length, N)`` and log-shares ``(N,)``."""
         groups: dict[int, list[str]] = {}
-        for word in self.share:
-            groups.setdefault(len(word), []).append(word)
+        for word, share in self.share.items():
+            if share > 0:
+                groups.setdefault(len(word), []).append(word)
         return {
             length: (words, _characters(words), np.log([self.share[word] for word in words]))
             for length, words in groups.items()
         }
 
     def near(self, text: str, most: int) -> list[str]:
-        """Words that differ in one place, longer ones in two letters; those that are frequent and near first."""
+        """Words that differ in one place, longer ones in two letters; frequent and near ones first, then as they are listed."""
         query, found = _characters([text]), []
-        for length in (len(text) - 1, len(text), len(text) + 1):
+        for length in (len(text), len(text) - 1, len(text) + 1):
             if length not in self._by_length:
                 continue
             words, characters, shares = self._by_length[length]
@@ -120,8 +135,8 @@ class Words:
                 end = _count(np.logical_and.accumulate(characters[::-1][:shorter] == query[::-1][:shorter]))
                 edits = np.ones_like(begin)
                 near = np.flatnonzero(begin + end >= shorter)
-            found += [(shares[k] - EDIT * edits[k], words[k]) for k in near]
-        return [word for _, word in sorted(found, reverse=True)[:most]]
+            found += [(EDIT * edits[k] - shares[k], words[k]) for k in near]
+        return [word for _, word in sorted(found, key=lambda offer: offer[0])[:most]]
 
 
 def proofread(texts: Sequence[str], vocabulary: Vocabulary, charset: Charset, length: int, weigh: Weigh) -> list[str]:
@@ -131,32 +146,28 @@ def proofread(texts: Sequence[str], vocabulary: Vocabulary, charset: Charset, le
         texts: what was read in N words of an image.
         vocabulary: the prior.
         charset: what the reader writes.
-        length: most characters that it writes, END included.
+        length: most characters that it writes, END included; what never ended is left as it is.
         weigh: asks the reader how well texts fit to what it saw.
     """
-    trials = [(row, text) for row, text in enumerate(texts) for text in (text, *_writable(vocabulary, text, charset, length))]
-    rows = np.array([row for row, _ in trials], np.int64)
-    open_rows = np.flatnonzero(np.bincount(rows, minlength=len(texts)) > 1)
-    asked = np.flatnonzero(np.isin(rows, open_rows))
-    if not len(asked):
+    options: dict[int, dict[str, float]] = {}
+    for row, text in enumerate(texts):
+        spellings = vocabulary.spellings(text) if len(text) < length else {}
+        writable = {word: pull for word, pull in spellings.items() if len(word) < length and not charset.unknown(word)}
+        if writable:
+            options[row] = {text: 0.0} | writable
+    if not options:
         return list(texts)
-    tried = [trials[k][1] for k in asked]
-    found = weigh(rows[asked], charset.indices(tried, length)) + vocabulary.weight * np.array(
-        [vocabulary.prior(text) for text in tried]
-    )
+    rows = np.repeat(list(options), [len(words) for words in options.values()])
+    seen = weigh(rows, charset.indices([text for words in options.values() for text in words], length))
     chosen = list(texts)
-    for row in open_rows.tolist():
-        own = np.flatnonzero(rows[asked] == row)
-        chosen[row] = tried[own[found[own].argmax()]]
+    for row, words in options.items():
+        chosen[row] = list(words)[int(np.argmax(seen[rows == row] + list(words.values())))]
     return chosen
 
 
-def _writable(vocabulary: Vocabulary, text: str, charset: Charset, length: int) -> list[str]:
-    return [word for word in vocabulary.spellings(text) if len(word) < length and not charset.unknown(word)]
-
-
-def _core(text: str) -> str:
-    return text.strip(punctuation)
+def _key(text: str) -> str:
+    """The form in which words are compared."""
+    return unicodedata.normalize("NFC", text).lower()
 
 
 def _written_like(text: str, word: str) -> str:
@@ -174,8 +185,8 @@ def _characters(words: Sequence[str]) -> np.ndarray:
 
 
 def _count(where: np.ndarray) -> np.ndarray:
-    """How many of ``(length, N)`` are true in each column; bytes add up faster than 64-bit integers."""
-    return where.view(np.uint8).sum(0, dtype=np.uint8)
+    """How many of ``(length, N)`` are true in each column; small integers add up faster than large ones."""
+    return where.view(np.uint8).sum(0, dtype=np.uint16)
 
 
 def word_file(source: str) -> Path:
@@ -187,7 +198,8 @@ def read_words(source: str) -> Words:
     """Read the words of a file, or those that come with the package; raises ConfigError."""
     path = word_file(source)
     try:
-        return _parse(source, path.stat().st_mtime_ns)
+        facts = path.stat()
+        return _parse(path.resolve(), source, facts.st_mtime_ns, facts.st_size)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"vocabulary={source} cannot be read ({error}); give english, none, or a UTF-8 file with one word a line"
@@ -195,22 +207,23 @@ def read_words(source: str) -> Words:
 
 
 @lru_cache(maxsize=4)
-def _parse(source: str, _changed: int) -> Words:
-    """The words of a file that was changed last at a time."""
+def _parse(path: Path, source: str, _changed: int, _size: int) -> Words:
+    """The words of a file as it was at a time."""
     counts: dict[str, float] = {}
-    lines = word_file(source).read_text("utf-8-sig").splitlines()
-    for number, line in enumerate(lines, 1):
-        word, *count = line.split()[:2] or [""]
-        if not word or word.startswith("#"):
+    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
             continue
+        word, *count = line.strip().split("\t")
         try:
             often = float(count[0]) if count else 1.0
         except ValueError:
-            often = 0.0
-        if not often > 0:
-            raise ConfigError(f"vocabulary={source}, line {number}: {line!r} is not a word, or a word and how often it is met")
-        counts[word.lower()] = counts.get(word.lower(), 0.0) + often
-    if not counts:
-        raise ConfigError(f"vocabulary={source} holds no word; expected one a line")
+            often = -1.0
+        if len(word.split()) != 1 or len(count) > 1 or not 0 <= often < 1e15:
+            raise ConfigError(
+                f"vocabulary={source}, line {number}: {line!r} is not a word, alone or with how often it is met behind a tab"
+            )
+        counts[_key(word.strip())] = counts.get(_key(word.strip()), 0.0) + often
     total = sum(counts.values())
+    if not total:
+        raise ConfigError(f"vocabulary={source} holds no word; expected one a line")
     return Words({word: often / total for word, often in counts.items()})

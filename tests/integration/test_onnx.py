@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 
 from dld_spotter.checkpoint import load_checkpoint
+from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.export import write
 from dld_spotter.graphs import DetectorGraph, quantize
-from dld_spotter.onnx import META, OnnxSpotter
+from dld_spotter.onnx import FORMAT, META, OnnxSpotter
 from dld_spotter.parity import Agreement
 from dld_spotter.reading import load
 from tests.data.samples import box, sample, turned_box
@@ -87,22 +88,25 @@ def test_a_ladder_is_climbed_as_torch_does(close_up, tmp_path):
     assert 0 < exported.read(PHOTOS[0], budget=0.3).relative_cost < 1.5
 
 
-def test_a_vocabulary_travels_with_the_graphs(tmp_path):
-    path = make_checkpoint(tmp_path / "student.ckpt")
-    plain = load(path, device="cpu")
-    read = {word.text for image in PHOTOS for word in plain.read(image, scale=1.0).words}
-    near = {text[:4] for text in read}  # whatever an untrained student writes is five letters long
+def test_a_vocabulary_travels_with_the_graphs(tmp_path, monkeypatch):
+    scene = SceneRenderer(77, SceneLayout(256, 256, probabilities={"medium": 1})).render(3).image
+    read = [word.text for word in load("bundled", device="cpu", vocabulary="none").read(scene, scale=1.0).words]
+    near = {text[:-1].lower() + "x" for text in read if text.isalpha() and len(text) > 4}
     (tmp_path / "words.txt").write_text("\n".join(near))
-    reader = load(path, device="cpu", vocabulary=tmp_path / "words.txt")
-    write(load_checkpoint(path, tmp_path / "words.txt"), reader, tmp_path / "exported")
+    reader = load("bundled", device="cpu", vocabulary=tmp_path / "words.txt")
+    weigh = reader.spotter.weigh
+    with monkeypatch.context() as patch:  # unsure of all it sees
+        patch.setattr(reader.spotter, "weigh", lambda *asked: weigh(*asked) / 100)
+        assert {word.text.lower() for word in reader.read(scene, scale=1.0).words} & near
+    write(load_checkpoint("bundled", tmp_path / "words.txt"), reader, tmp_path / "exported")
     (tmp_path / "words.txt").unlink()
     exported = OnnxSpotter(tmp_path / "exported")
-    pairs = [(reader.read(image, scale=1.0), exported.read(image, scale=1.0)) for image in PHOTOS]
-    assert Agreement.of(pairs).shares() == {"polygons": 1, "texts": 1, "scores": 1}
-    assert {word.text for _, reading in pairs for word in reading.words} & near
-    assert pairs[0][1].gflops == pytest.approx(pairs[0][0].gflops)
+    assert exported.vocabulary.words == reader.spotter.vocabulary.words
+    pair = reader.read(scene, scale=1.0), exported.read(scene, scale=1.0)
+    assert Agreement.of([pair]).shares() == {"polygons": 1, "texts": 1, "scores": 1}
+    assert pair[1].gflops == pytest.approx(pair[0].gflops)
     without = OnnxSpotter(tmp_path / "exported", vocabulary="none")
-    assert {word.text for image in PHOTOS for word in without.read(image, scale=1.0).words} == read
+    assert [word.text for word in without.read(scene, scale=1.0).words] == read
 
 
 def test_chooses_as_torch_does(reader, exported):
@@ -128,13 +132,18 @@ def test_batches_of_any_size(reader, exported):
     index = torch.tensor([2, 0, 1, 2, 0])
     inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
     inputs |= {"images": images.numpy(), "image_index": index.numpy(), "sides": sides.numpy(), "image_sides": sides.numpy()}
-    labels, scores = exported._recognizer.run(None, inputs)
+    labels, scores, encoded = exported._recognizer.run(None, inputs)
     with torch.no_grad():
         _, context = spotter.recognizer.encoder(spotter.cut(features, sides, index))
         expected, log_probability = spotter.recognizer.read(context)
     np.testing.assert_array_equal(labels[:, : expected.shape[1]], expected)
     assert not labels[:, expected.shape[1] :].any()
     np.testing.assert_allclose(scores, log_probability, atol=1e-4)
+    np.testing.assert_allclose(encoded, context, atol=1e-4)
+    tried, texts = np.array([4, 0, 0, 2]), spotter.charset.encode(["cat", "dog", "", "a"], 5)
+    found = exported._speller.run(None, {"context": encoded, "words": tried, "labels": texts.numpy()})[0]
+    with torch.no_grad():
+        np.testing.assert_allclose(found, spotter.weigh(context, torch.from_numpy(tried), texts), atol=1e-3)
 
 
 def test_several_photos_are_read_as_each_alone(exported):
@@ -192,7 +201,7 @@ def test_damaged_folders_are_told(folder, tmp_path):
     with pytest.raises(CheckpointError, match="cannot be read"):
         OnnxSpotter(tmp_path)
     (tmp_path / META).write_text('{"format": 99}')
-    with pytest.raises(CheckpointError, match="format 2"):
+    with pytest.raises(CheckpointError, match=f"format {FORMAT}"):
         OnnxSpotter(tmp_path)
     (tmp_path / META).write_text((folder / META).read_text())
     with pytest.raises(CheckpointError, match=r"student\.onnx does not exist"):
@@ -232,5 +241,6 @@ def test_the_command_exports_quantizes_and_compares(checkpoint, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "texts equal" in done.stdout
     assert "ONNX int8" in done.stdout
-    assert {path.name for path in out.iterdir()} == {"student.onnx", "recognizer.onnx", "selector.onnx", META}
+    graphs = {"student.onnx", "recognizer.onnx", "speller.onnx", "selector.onnx"}
+    assert {path.name for path in out.iterdir()} == graphs | {META}
     assert OnnxSpotter(out).meta["quantized"] == "int8"

@@ -232,6 +232,7 @@ class TextMapSpotter(Spotter):
                 looks[i].words.append(Word(sides_to_polygon(side), text, float(score)))
         return looks, probabilities
 
+    @torch.inference_mode()
     def proofread(self, context: Tensor, texts: list[str]) -> list[str]:
         """Weigh what was read in N words against the vocabulary, where there is one."""
         if self.vocabulary is None:
