@@ -27,6 +27,26 @@ def test_a_step_that_a_mix_of_two_others_beats_is_left_out():
     assert found.images == 7
 
 
+def test_a_dearer_step_never_looks_first_at_a_lower_scale():
+    steps = [Step(0.4, 8.0), Step(0.5, 4.0), Step(0.4, 1.0), Step(1.0)]
+    found = Ladder.climb(steps, np.array([-0.5, -0.7, -0.71, -0.72]), np.array([0.3, 0.4, 0.5, 1.0]), 7)
+    assert (found.scales, found.prices) == ((0.4, 0.5, 1.0), (8.0, 4.0, inf))
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(0, 40)), min_size=1, max_size=12))
+def test_steps_are_those_of_a_plain_search(ways):
+    steps = [*(Step(0.1 * scale, float(k)) for k, (scale, _, _) in enumerate(ways)), Step(1.0)]
+    losses, costs = np.array([*(-loss / 10 for _, _, loss in ways), -5.0]), np.array([*(cost / 10 for _, cost, _ in ways), 9.0])
+    found = Ladder.climb(steps, losses, costs, 7)
+    assert list(found.scales) == sorted(found.scales)
+    turns = -np.diff(found.losses) / np.diff(found.costs)
+    assert (np.diff(turns) <= 1e-9).all()
+    if len({scale for scale, _, _ in ways}) == 1:  # nothing is ruled out: whatever is best at a cost weight is there
+        for gamma in np.geomspace(1e-3, 1e3, 60):
+            best = (losses + gamma * costs).min()
+            assert (np.array(found.losses) + gamma * np.array(found.costs)).min() == pytest.approx(best)
+
+
 @given(st.floats(1e-3, 10))
 def test_a_cost_weight_takes_the_step_of_least_loss_and_cost(gamma: float):
     value = LOSSES + gamma * COSTS

@@ -68,15 +68,20 @@ class Ladder:
     def climb(cls, steps: list[Step], losses: np.ndarray, costs: np.ndarray, images: int) -> Self:
         """Keep of M ways to read, ``losses`` and ``costs`` ``(M,)``, those that are best at some cost weight.
 
-        The last way, full resolution, is always the last step: where it has brought nothing on these images, it is taken
-        only when cost hardly counts, for the sake of images that need it.
+        A dearer step never looks first at a lower scale: what such a step gains on the images that it was seen on is mostly
+        luck, and a budget between two of them would have each image read in another manner. The last way, full
+        resolution, is always the last step: where it has brought nothing on these images, it is taken only when cost
+        hardly counts, for the sake of images that need it.
         """
         best = losses.argmin()
         losses = losses.copy()
         losses[-1] = min(losses[-1], losses[best] - HARDLY * max(costs[-1] - costs[best], 0.0))
-        prices = Calibration.of(losses[None], costs[None]).gammas
-        weights = np.geomspace(prices[0] / 2, prices[-1] * 2, 1024)
-        kept = sorted({int(decide(losses[None], costs[None], weight)[0]) for weight in weights}, key=lambda k: costs[k])
+        scales, kept = np.array([step.scale for step in steps]), [int(np.lexsort((losses, costs))[0])]
+        while kept[-1] != len(steps) - 1:
+            here = kept[-1]
+            ahead = np.flatnonzero((costs > costs[here]) & (losses < losses[here]) & (scales >= scales[here]))
+            falls = (losses[here] - losses[ahead]) / (costs[ahead] - costs[here])
+            kept.append(int(ahead[falls.argmax()]))
         columns = [[values[k] for k in kept] for values in (losses.tolist(), costs.tolist())]
         return cls(tuple(steps[k].scale for k in kept), tuple(steps[k].price for k in kept), *map(tuple, columns), images)
 
