@@ -161,10 +161,12 @@ class OnnxSpotter(PhotoReader):
             "image_sides": reference_sides if close_up else sides,
         }
         labels, scores, context = self._recognizer.run(["labels", "scores", "context"], inputs)
-        texts = self._proofread(context, [self.charset.decode(indices) for indices in labels.tolist()])
-        for place, written, side, score in zip(image_index, texts, reference_sides, scores * sureness, strict=True):
-            if written and score >= self.meta["min_score"]:
-                looks[place].words.append(Word(sides_to_polygon(side), written, float(score)))
+        scores = scores * sureness
+        sure = np.flatnonzero(scores >= self.meta["min_score"])
+        texts = self._proofread(context[sure], [self.charset.decode(indices) for indices in labels[sure].tolist()])
+        for k, written in zip(sure.tolist(), texts, strict=True):
+            if written:
+                looks[image_index[k]].words.append(Word(sides_to_polygon(reference_sides[k]), written, float(scores[k])))
         return looks, text
 
     def _proofread(self, context: np.ndarray, texts: list[str]) -> list[str]:

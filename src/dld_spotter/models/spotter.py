@@ -226,10 +226,11 @@ class TextMapSpotter(Spotter):
         labels, scores = self.recognizer.read(context)
         sides = (sides / view.factors[image_index][:, None, None, :]).cpu().numpy()
         scores = scores.float().cpu().numpy() * np.concatenate([scores for _, scores in found])
-        texts = self.proofread(context, [self.charset.decode(indices) for indices in labels.tolist()])
-        for i, text, side, score in zip(image_index.tolist(), texts, sides, scores, strict=True):
-            if text and score >= self.min_score:
-                looks[i].words.append(Word(sides_to_polygon(side), text, float(score)))
+        sure = np.flatnonzero(scores >= self.min_score)  # nothing that follows changes a score
+        texts = self.proofread(context[sure], [self.charset.decode(indices) for indices in labels[sure].tolist()])
+        for k, text in zip(sure.tolist(), texts, strict=True):
+            if text:
+                looks[image_index[k]].words.append(Word(sides_to_polygon(sides[k]), text, float(scores[k])))
         return looks, probabilities
 
     @torch.inference_mode()
