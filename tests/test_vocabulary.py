@@ -153,7 +153,7 @@ def test_none_is_none():
         (None, "cannot be read"),
         (b"\xff\xfe\x00", "cannot be read"),
         (b"# nothing\n", "holds no word"),
-        (b"cat\t0\n", "holds no word"),
+        (b"cat\t0\n", "holds no word that may be proposed"),
         (b"cat\ndog\tmany\n", r"line 2: 'dog\\tmany' is not a word"),
         (b"Main Street\n", "line 1"),
         (b"Route 66\n", "line 1"),

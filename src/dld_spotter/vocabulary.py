@@ -225,5 +225,5 @@ def _parse(path: Path, source: str, _changed: int, _size: int) -> Words:
         counts[_key(word.strip())] = counts.get(_key(word.strip()), 0.0) + often
     total = sum(counts.values())
     if not total:
-        raise ConfigError(f"vocabulary={source} holds no word; expected one a line")
+        raise ConfigError(f"vocabulary={source} holds no word that may be proposed; expected one a line")
     return Words({word: often / total for word, often in counts.items()})
