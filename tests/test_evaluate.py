@@ -2,6 +2,8 @@
 
 import json
 import zipfile
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,26 @@ def test_evaluation_says_what_was_asked_and_what_was_spent(photos: Path):
     assert (found["dataset"], found["task"], found["images"], found["method"]) == ("icdar2015", "detection", 2, "dynamic")
     assert found["relative_cost"] > 0
     assert found["gflops"] > 0
+
+
+def test_reports_name_the_vocabulary(photos: Path):
+    for name in ("none", "english"):
+        evaluate.run(config("evaluate", photos, "scale=0.3", f"vocabulary={name}"), photos / name)
+        assert json.loads((photos / name / "evaluation.json").read_text())["vocabulary"] == name
+        measure.run(config("measure", photos, "parts=[student]", f"vocabulary={name}"), photos / name)
+        assert ("vocabulary english" in TradeOff.read(photos / name / "tradeoff.json").spotter) == (name == "english")
+
+
+@pytest.mark.parametrize("command", ["demo", "evaluate", "export", "fit_ladder", "fit_selector", "measure", "predict"])
+def test_every_command_that_reads_takes_a_vocabulary(photos: Path, command: str):
+    module = import_module(f"dld_spotter.{command}")
+    act = getattr(module, command, None) or module.run
+    folders = [photos] if "folder" in signature(act).parameters else []
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        known = {"predict": [f"input={photos / 'images'}"], "export": [f"out={photos}"]}.get(command, [])
+        given = compose(command, overrides=[f"vocabulary={photos / 'absent.txt'}", *known])
+    with pytest.raises(ConfigError, match=r"vocabulary=.*absent\.txt cannot be read"):
+        act(given, *folders)
 
 
 def test_predictions_score_as_the_evaluation_did(photos: Path):

@@ -81,9 +81,9 @@ class Checkpoint:
         try:
             module = instantiate(config, _convert_="all")
         except InstantiationException as error:
-            if isinstance(error.__cause__, ConfigError) and "vocabulary=" in str(error.__cause__):
+            if isinstance(error.__cause__, ConfigError):  # which says itself what can be done
                 raise CheckpointError(
-                    f"{self.path} remembers a vocabulary that is not there ({error.__cause__}); name another, or none"
+                    f"{self.path} has a configuration of a {part} that cannot be built: {error.__cause__}"
                 ) from error
             raise CheckpointError(
                 f"{self.path} has a configuration of a {part} that cannot be built ({type(error.__cause__).__name__}); "

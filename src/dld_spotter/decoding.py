@@ -80,10 +80,18 @@ def beam_search(step: Step, state: State, words: int, length: int, beams: int, d
     return labels, scores
 
 
-def likelihood(logits: Tensor, labels: Tensor) -> Tensor:
-    """Log-probability ``(N,)`` of texts ``labels`` ``(N, L)``, END included, from logits ``(N, L, V)`` of their characters."""
-    found = F.log_softmax(logits.float(), dim=-1).gather(2, labels[..., None])[..., 0]
-    return found.masked_fill(labels == PADDING, 0.0).sum(1)
+def path_log_probability(logits: Tensor, paths: Tensor) -> Tensor:
+    """Log-probability of label paths: the sum over their characters, END included.
+
+    Args:
+        logits: ``(..., L, V)``.
+        paths: ``(..., L)`` int64, padded after END.
+
+    Returns:
+        ``(...)``, in single precision at least.
+    """
+    log_probabilities = logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+    return log_probabilities.gather(-1, paths[..., None])[..., 0].masked_fill(paths == PADDING, 0.0).sum(-1)
 
 
 def ctc_greedy(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_spotter.charset import END, PADDING, START
-from dld_spotter.decoding import ctc_greedy, likelihood
+from dld_spotter.decoding import ctc_greedy, path_log_probability
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.backbone import STRIDES
 from dld_spotter.models.recognizer import AttentionDecoder, Memory
@@ -83,7 +83,7 @@ class SpellerGraph(nn.Module):
 
     def forward(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
         """Log-probabilities, see :meth:`dld_spotter.models.spotter.Spotter.weigh`."""
-        return likelihood(self.attention(context, labels, words), labels)
+        return path_log_probability(self.attention(context, labels, words), labels)
 
 
 class GreedyDecoder(nn.Module):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dld_spotter.charset import END, PADDING, SPECIAL
+from dld_spotter.decoding import path_log_probability
 from dld_spotter.errors import ConfigError
 from dld_spotter.losses.distillation import (
     Context,
@@ -11,7 +12,6 @@ from dld_spotter.losses.distillation import (
     RoIFeatures,
     SequenceBeams,
     TokenKL,
-    path_log_probability,
     sequence_loss,
     token_kl,
 )

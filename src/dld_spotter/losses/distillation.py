@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_spotter.charset import PADDING
+from dld_spotter.decoding import path_log_probability
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.structures import Recognition
@@ -28,20 +29,6 @@ def squared_difference(student: Tensor, teacher: Tensor) -> Tensor:
             f"and {list(teacher.shape[1:])} of the teacher; give '~distillation.terms.roi' '~distillation.terms.context'"
         )
     return F.mse_loss(single(student), single(teacher))
-
-
-def path_log_probability(logits: Tensor, paths: Tensor) -> Tensor:
-    """Log-probability of label paths: the sum over their characters, END included.
-
-    Args:
-        logits: ``(..., L, V)``.
-        paths: ``(..., L)`` int64, padded after END.
-
-    Returns:
-        ``(...)``.
-    """
-    log_probabilities = single(logits).log_softmax(-1).gather(-1, paths[..., None])[..., 0]
-    return (log_probabilities * (paths != PADDING)).sum(-1)
 
 
 def sequence_loss(log_probabilities: Tensor) -> Tensor:

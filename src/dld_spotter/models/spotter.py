@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dld_spotter.charset import PADDING, Charset
 from dld_spotter.data.geometry import sides_to_polygon
-from dld_spotter.decoding import likelihood
+from dld_spotter.decoding import path_log_probability
 from dld_spotter.models.backbone import STRIDES, Backbone
 from dld_spotter.models.contours import promising
 from dld_spotter.models.detector import TextMapDecoder, TextMapHead
@@ -200,7 +200,7 @@ class TextMapSpotter(Spotter):
 
     def weigh(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
         """See :meth:`Spotter.weigh`."""
-        return likelihood(self.recognizer.attention(context, labels, words), labels)
+        return path_log_probability(self.recognizer.attention(context, labels, words), labels)
 
     def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """See :meth:`Spotter.beams`."""
@@ -228,9 +228,10 @@ class TextMapSpotter(Spotter):
         scores = scores.float().cpu().numpy() * np.concatenate([scores for _, scores in found])
         sure = np.flatnonzero(scores >= self.min_score)  # nothing that follows changes a score
         texts = self.proofread(context[sure], [self.charset.decode(indices) for indices in labels[sure].tolist()])
+        places = image_index.tolist()
         for k, text in zip(sure.tolist(), texts, strict=True):
             if text:
-                looks[image_index[k]].words.append(Word(sides_to_polygon(sides[k]), text, float(scores[k])))
+                looks[places[k]].words.append(Word(sides_to_polygon(sides[k]), text, float(scores[k])))
         return looks, probabilities
 
     @torch.inference_mode()
