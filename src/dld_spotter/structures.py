@@ -56,7 +56,7 @@ class DetectionTargets(Movable):
 
     Args:
         text: ``(B, H/2, W/2)`` float32, 1 inside a shrunk word.
-        care: the same shape, 0 where an ignored word makes the answer unknown.
+        care: the same shape, what each cell counts: 0 where an ignored word makes the answer unknown, and 1 or more elsewhere.
         border: the same shape in 0..1, 1 on a word's outline, falling to 0 at the shrink distance (threshold map).
         border_care: the same shape, 1 where ``border`` is defined.
     """

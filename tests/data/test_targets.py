@@ -86,6 +86,28 @@ def test_ignored_and_low_words_are_care_zero_and_not_drawn():
     assert maps["text"][30:34, 8:20].any()
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_cells_between_two_words_count_as_much_as_is_asked(scale):
+    polygons = [box(2, 4, 60, 70), box(63, 8, 62, 80)]
+    item = sample(polygons=polygons)
+    view, maps = targets_of(item, scale, between=5.0)
+    shapes = [map_polygon(polygon, view) for polygon in polygons]
+    reaches = [shape.area * (1 - SHRINK_RATIO**2) / shape.length for shape in shapes]
+    centres = pixel_centres(maps["text"].shape)
+    beyond = np.stack([shapely.distance(shape, centres) - reach for shape, reach in zip(shapes, reaches, strict=True)])
+    expected = ((beyond < 0).sum(0) > 1) & (maps["text"] == 0)
+    clear = (abs(beyond) > 1).all(0)  # no outline within a pixel
+    assert expected[clear].any()
+    np.testing.assert_array_equal(maps["care"][clear], np.where(expected, 5, 1)[clear])
+    assert (targets_of(item, scale)[1]["care"] == 1).all()
+
+
+def test_what_an_ignored_word_covers_counts_nothing_beside_another_either():
+    polygons = [box(6, 10, 50, 24), box(58, 10, 50, 24)]
+    _, maps = targets_of(sample(polygons=polygons, ignore=[False, True]), between=5.0)
+    assert set(np.unique(maps["care"])) == {0, 1}
+
+
 @pytest.mark.parametrize("polygon", [box(10, 60, 80, 0), box(10, 60, 80, 0.5), box(10, 60, 80, 2)])
 @pytest.mark.parametrize("scale", [1.0, 0.3])
 def test_a_word_too_thin_for_the_map_keeps_its_centre_line(polygon, scale):

@@ -114,3 +114,14 @@ def test_half_precision_maps():
     found = DetectionLoss()(half, truth)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, DetectionLoss()(maps, truth), rtol=0.02, atol=0.02)
+
+
+def test_a_cell_that_counts_more_weighs_in_the_cross_entropy_alone():
+    logits = torch.tensor([[[1.0, -1.0, 0.5]]])
+    wanted, care = torch.tensor([[[1.0, 0.0, 0.0]]]), torch.tensor([[[1.0, 4.0, 1.0]]])
+    maps = DetectionMaps(logits, logits)
+    found = DetectionLoss(dice=0, border=0)(maps, targets(wanted, care))
+    assert float(found) == pytest.approx((entropy(1, 1) + 4 * entropy(-1, 0) + entropy(0.5, 0)) / 4, rel=1e-5)
+    plain, weighted = targets(wanted), targets(wanted, care)
+    dice = [DetectionLoss()(maps, truth) - DetectionLoss(dice=0)(maps, truth) for truth in (plain, weighted)]
+    torch.testing.assert_close(*dice)

@@ -32,6 +32,7 @@ class Collate:
         points: points per side of a word.
         min_height: height in pixels below which a word is don't-care in a view, and not read if in all of them.
         with_targets: draw detection targets.
+        between: what a cell between two words counts in them, see :func:`~dld_spotter.data.targets.detection_targets`.
         shrink: ratio by which they shrink words, the same as that of the decoder that grows them back.
         draw_one: make only one view per batch, at a scale drawn at random.
         jitter: move the corners of the words that are read by up to this fraction of their height.
@@ -52,6 +53,7 @@ class Collate:
     points: int = 8
     min_height: float = 4.0
     with_targets: bool = True
+    between: float = 1.0
     shrink: float = SHRINK_RATIO
     draw_one: bool = False
     jitter: float = 0.0
@@ -83,7 +85,8 @@ class Collate:
         if self.with_targets:
             regions = [TextRegions.of(sample.instances, self.shrink) for sample in samples]
             views = {
-                scale: replace(view, targets=detection_targets(view, regions, self.min_height)) for scale, view in views.items()
+                scale: replace(view, targets=detection_targets(view, regions, self.min_height, self.between))
+                for scale, view in views.items()
             }
         instances = tuple(sample.instances for sample in samples)
         sides, image_index, texts = self._words_to_read(instances, views[max(scales)], rng)

@@ -95,13 +95,17 @@ class TextRegions:
         return cls(outlines, shrunk.joined(centres), dilated, reach, heights, instances.ignore, convex)
 
 
-def detection_targets(view: View, regions: Sequence[TextRegions], min_height: float = 4.0) -> DetectionTargets:
+def detection_targets(
+    view: View, regions: Sequence[TextRegions], min_height: float = 4.0, between: float = 1.0
+) -> DetectionTargets:
     """Draw the targets of a view at half of its resolution.
 
     Args:
         view: B images at one scale.
         regions: the words of each image.
         min_height: words lower than this many pixels of the view are don't-care in it.
+        between: what a cell within reach of two words counts, if it is not text; others count 1. These cells are few, and
+            they alone keep neighbouring words apart (as the borders of touching cells do, U-Net, arXiv 1505.04597).
     """
     batch, _, height, width = view.images.shape
     text, border, border_care = np.zeros((3, batch, height // MAP_STRIDE, width // MAP_STRIDE), np.float32)
@@ -110,6 +114,9 @@ def detection_targets(view: View, regions: Sequence[TextRegions], min_height: fl
         scale = np.sqrt(factor.prod())
         hidden = words.ignore | (words.heights * scale < min_height)
         _draw_text(text[row], care[row], words, hidden, factor / MAP_STRIDE)
+        if between != 1:
+            near = _near_two(text[row].shape, words, hidden, factor / MAP_STRIDE)
+            care[row] *= np.where(near & (text[row] == 0), np.float32(between), 1)
         if not hidden.all():
             border[row], border_care[row] = _border(text[row].shape, words, hidden, factor / MAP_STRIDE)
     return DetectionTargets(*(torch.from_numpy(maps) for maps in (text, care, border, border_care)))
@@ -124,6 +131,21 @@ def _draw_text(text: np.ndarray, care: np.ndarray, words: TextRegions, hidden: n
         for word, ring in words.outlines.drawable(factor):
             if hidden[word]:
                 _fill(care, ring, 0, words.convex[word])
+
+
+def _near_two(shape: tuple[int, int], words: TextRegions, hidden: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Which cells, ``shape``, lie within reach of at least two words."""
+    count = np.zeros(shape, np.uint8)
+    limit = np.array(shape[::-1])
+    for word, ring in words.dilated.drawable(factor):
+        low = (ring.min(0) >> _FRACTION_BITS).clip(0, limit)
+        high = ((ring.max(0) >> _FRACTION_BITS) + 2).clip(0, limit)
+        if hidden[word] or (high <= low).any():
+            continue
+        stamp = np.zeros((high - low)[::-1], np.uint8)
+        _fill(stamp, (ring - (low << _FRACTION_BITS)).astype(np.int32), 1, words.convex[word])
+        count[low[1] : high[1], low[0] : high[0]] += stamp
+    return count > 1
 
 
 def _fill(image: np.ndarray, ring: np.ndarray, value: float, convex: bool) -> None:

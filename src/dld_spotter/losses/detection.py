@@ -28,12 +28,13 @@ class DetectionLoss(nn.Module):
         """Map logits and targets ``(B, h, w)`` to the loss ``(B,)`` of each image."""
         text, threshold = maps.text.float(), maps.threshold.float()
         entropy = F.binary_cross_entropy_with_logits(text, targets.text, reduction="none") * targets.care
-        loss = self._balanced(entropy, targets.text * targets.care)
+        known = (targets.care > 0).float()
+        loss = self._balanced(entropy, targets.text * known)
         border_probability = 0.3 + 0.4 * threshold.sigmoid()  # the target runs from 0.3 far from the outline to 0.7 on it
         difference = (border_probability - (0.3 + 0.4 * targets.border)).abs() * targets.border_care
         loss = loss + self.border * difference.sum((1, 2)) / targets.border_care.sum((1, 2)).clamp(min=1)
-        binary = torch.sigmoid(self.sharpness * (text.sigmoid() - border_probability)) * targets.care
-        wanted = targets.text * targets.care
+        binary = torch.sigmoid(self.sharpness * (text.sigmoid() - border_probability)) * known
+        wanted = targets.text * known
         overlap = 2 * (binary * wanted).sum((1, 2)) + 1
         return loss + self.dice * (1 - overlap / (binary.square().sum((1, 2)) + wanted.square().sum((1, 2)) + 1))
 
