@@ -28,14 +28,17 @@ SPOTTER = {
     "postprocess": {"_target_": "dld_spotter.models.detector.TextMapDecoder"},
 }
 """Configuration of the same spotter."""
+FINDS = {"threshold": 0.05, "min_score": 0.05}
+"""What its decoder finds words with while it is untrained."""
+LEVELS = (0.12, 0.13)
+"""Above which some of them fall apart."""
 
 
 def make_spotter(seed: int = 0, **options) -> TextMapSpotter:
     """Build the spotter that ``SPOTTER`` describes, from a seed."""
     torch.manual_seed(seed)
     settings = {key: SPOTTER[key] for key in ("channels", "head_channels", "widths", "hidden", "max_length")}
-    decoder = TextMapDecoder(threshold=0.05, min_score=0.05)
-    return TextMapSpotter(CHARSET, Backbone("resnet", BACKBONE), postprocess=decoder, **(settings | options))
+    return TextMapSpotter(CHARSET, Backbone("resnet", BACKBONE), postprocess=TextMapDecoder(**FINDS), **(settings | options))
 
 
 def make_batch(samples: list[Sample], scales: tuple[float, ...] = SCALES) -> SpottingBatch:

@@ -3,7 +3,6 @@
 from math import inf
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import dld_spotter
@@ -11,7 +10,6 @@ from dld_spotter.errors import ConfigError
 from dld_spotter.evaluation import score_at
 from dld_spotter.limit import Limit
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.models.contours import promising
 from dld_spotter.models.selector import FixedScale
 from dld_spotter.tradeoff import Ladder, Step
 from dld_spotter.word import Look
@@ -73,12 +71,6 @@ def test_a_look_costs_what_it_saw_and_read():
     twice = Look([], ((20, 100), (30, 50)), (3, 7))
     assert twice.spent(cost) == 20 + 15 + 15 + 35
     assert twice.full((100, 100), cost) == 100 + 35  # as many words as the look that read most
-
-
-def test_the_surest_words_are_read():
-    sides, scores = np.arange(4.0)[:, None], np.array([0.6, 0.9, 0.4, 0.7])
-    assert promising(sides, scores, 0.5, 2)[0][:, 0].tolist() == [1, 3]
-    assert promising(sides, scores, 0.5)[0][:, 0].tolist() == [0, 1, 3]
 
 
 @pytest.mark.parametrize("ladder", [True, False])

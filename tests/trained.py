@@ -1,5 +1,6 @@
 """A checkpoint of a very small, untrained student with a selector, which finds words because its thresholds are low."""
 
+from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 
@@ -7,13 +8,12 @@ from dld_spotter.checkpoint import FORMAT, save_checkpoint
 from dld_spotter.escalation import Escalation
 from dld_spotter.models.selector import GumbelSelector
 from dld_spotter.tradeoff import Ladder
-from tests.small import SCALES, SPOTTER, THUMBNAIL, make_spotter
+from tests.small import FINDS, SCALES, SPOTTER, THUMBNAIL, make_spotter
 
 GAMMAS = (0.05, 0.1, 0.3)
 _CHANNELS, _HIDDEN = [4, 4, 4, 4], 8
 _MODEL = {
-    "student": SPOTTER
-    | {"postprocess": {"_target_": "dld_spotter.models.detector.TextMapDecoder", "threshold": 0.05, "min_score": 0.05}},
+    "student": SPOTTER | {"postprocess": {"_target_": "dld_spotter.models.detector.TextMapDecoder"} | FINDS},
     "selector": {
         "_target_": "dld_spotter.models.selector.GumbelSelector",
         "scales": list(SCALES),
@@ -28,10 +28,13 @@ _MODEL = {
 LADDER = Ladder((0.3, 0.5, 1.0), (0.0, 4.0, inf), (0.0, -0.2, -0.3), (0.2, 0.4, 1.0), 9)
 
 
-def make_checkpoint(path: Path, selector: bool = True, close_up: bool = False, ladder: bool = False) -> Path:
+def make_checkpoint(
+    path: Path, selector: bool = True, close_up: bool = False, ladder: bool = False, levels: Sequence[float] = ()
+) -> Path:
     """Write the checkpoint; without ``selector`` it holds the student alone, with ``ladder`` the steps of that."""
     parts = {"student": make_spotter(1, close_up=close_up)}
-    model = _MODEL | {"student": _MODEL["student"] | {"close_up": close_up}}
+    decoder = _MODEL["student"]["postprocess"] | {"levels": list(levels)}
+    model = _MODEL | {"student": _MODEL["student"] | {"close_up": close_up, "postprocess": decoder}}
     if selector:
         parts["selector"] = GumbelSelector(SCALES, 0.1, [0.5, 1.0, 3.0], _CHANNELS, _HIDDEN)
     facts = {"format": FORMAT, "model": model, "scales": list(SCALES), "thumbnail": THUMBNAIL}

@@ -18,7 +18,7 @@ from dld_spotter.data.resizing import resize
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Escalation, look_again
 from dld_spotter.limit import Limit
-from dld_spotter.models.contours import TextMapDecoder, promising
+from dld_spotter.models.contours import Regions, TextMapDecoder
 from dld_spotter.photo_reader import PhotoReader
 from dld_spotter.tradeoff import Calibration, Ladder
 from dld_spotter.vocabulary import Vocabulary, proofread
@@ -27,7 +27,7 @@ from dld_spotter.word import Look, Word
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FORMAT = 4
+FORMAT = 5
 META, DETECTOR, RECOGNIZER, SPELLER, SELECTOR = "meta.json", "student.onnx", "recognizer.onnx", "speller.onnx", "selector.onnx"
 VOCABULARY = "vocabulary.txt"
 
@@ -146,13 +146,14 @@ class OnnxSpotter(PhotoReader):
         whole = references[0].shape[:2]
         images = self._batch_of([self.resize(reference, *size) for reference in references])
         text, *pyramid = self._detector.run(None, {"images": images})
-        found = [promising(*self.postprocess(probabilities, *size), self.meta["min_score"], most) for probabilities in text]
-        looks = [Look([], (size,), (len(scores),)) for _, scores in found]
-        sides, sureness = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        each = [self.postprocess(probabilities, *size).promising(self.meta["min_score"], most) for probabilities in text]
+        looks = [Look([], (size,), (len(regions),)) for regions in each]
+        found = Regions.joined(each)
+        sides = found.sides
         if not len(sides):
             return looks, text
         reference_sides = sides / np.array([size[1] / whole[1], size[0] / whole[0]], np.float32)
-        image_index = np.repeat(np.arange(len(found)), [len(scores) for _, scores in found])
+        image_index = np.repeat(np.arange(len(each)), [len(regions) for regions in each])
         close_up = self.meta["close_up"] and size != whole
         inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
         inputs |= {"sides": sides, "image_index": image_index}
@@ -161,9 +162,11 @@ class OnnxSpotter(PhotoReader):
             "image_sides": reference_sides if close_up else sides,
         }
         labels, scores, context = self._recognizer.run(["labels", "scores", "context"], inputs)
-        scores = scores * sureness
-        sure = np.flatnonzero(scores >= self.meta["min_score"])
-        texts = self._proofread(context[sure], [self.charset.decode(indices) for indices in labels[sure].tolist()])
+        texts = [self.charset.decode(indices) for indices in labels.tolist()]
+        chosen = found.surest(scores, np.array([len(text) for text in texts]))
+        scores = scores * found.scores
+        sure = chosen[scores[chosen] >= self.meta["min_score"]]
+        texts = self._proofread(context[sure], [texts[k] for k in sure])
         for k, written in zip(sure.tolist(), texts, strict=True):
             if written:
                 looks[image_index[k]].words.append(Word(sides_to_polygon(reference_sides[k]), written, float(scores[k])))

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dld_spotter.checkpoint import load_checkpoint
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
+from dld_spotter.data.views import make_view
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.export import write
 from dld_spotter.graphs import DetectorGraph, quantize
@@ -18,7 +19,7 @@ from dld_spotter.onnx import FORMAT, META, OnnxSpotter
 from dld_spotter.parity import Agreement
 from dld_spotter.reading import load
 from tests.data.samples import box, sample, turned_box
-from tests.small import SCALES
+from tests.small import LEVELS, SCALES
 from tests.trained import GAMMAS, LADDER, make_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", params=[False, True], ids=["view", "close_up"])
 def checkpoint(request, tmp_path_factory):
-    return make_checkpoint(tmp_path_factory.mktemp("onnx") / "student.ckpt", close_up=request.param)
+    return make_checkpoint(tmp_path_factory.mktemp("onnx") / "student.ckpt", close_up=request.param, levels=LEVELS)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,11 @@ def test_reads_as_torch_does(reader, exported, scale):
         assert second.gflops == pytest.approx(first.gflops)
         assert second.relative_cost == pytest.approx(first.relative_cost)
         assert (second.width, second.height, second.scale) == (first.width, first.height, first.scale)
+
+
+def test_words_that_fall_apart_are_among_the_photos(reader):
+    looks = [reader.spotter.inspect(make_view([image], 1.0))[0][0] for image in PHOTOS]
+    assert sum(look.reads[0] for look in looks) > sum(len(look.words) for look in looks)
 
 
 @pytest.mark.parametrize("close_up", [False, True])

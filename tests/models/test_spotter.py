@@ -9,11 +9,13 @@ from torch import nn
 
 from dld_spotter.charset import END, START
 from dld_spotter.data.collate import Collate
+from dld_spotter.data.geometry import polygons_to_sides
 from dld_spotter.errors import ConfigError
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TokenKL
 from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.models.backbone import Backbone
+from dld_spotter.models.contours import Regions
 from dld_spotter.module import mean_or_zero
 from dld_spotter.structures import DetectionMaps
 from tests.data.samples import box, sample, turned_box
@@ -179,6 +181,25 @@ def test_weighing_repeats_reading(spotter, batch):
     assert kept
     steps = torch.tensor([len(texts[row]) + 1 for row in kept])
     torch.testing.assert_close(found, scores[kept].log() * steps)
+
+
+@pytest.mark.parametrize(("scores", "texts"), [((0.5, 0.9, 0.9), ["t", "t"]), ((0.95, 0.9, 0.9), ["goat"])])
+def test_neighbours_that_run_together_are_read_both_ways(monkeypatch, scores, texts):
+    view = make_batch([sample(96, 160)]).views[1.0]
+    spotter = make_spotter(min_score=0.4)
+    places = np.array(
+        [polygons_to_sides([box(*place)])[0] for place in ((10, 40, 120, 24), (10, 40, 55, 24), (75, 40, 55, 24))]
+    )
+    monkeypatch.setattr(spotter, "postprocess", lambda *_: Regions(places, np.ones(3, np.float32), np.array([-1, 0, 0])))
+
+    def read(context):
+        assert len(context) == 3
+        return CHARSET.encode(["goat", "t", "t"], MAX_LENGTH + 1), torch.tensor(scores)
+
+    monkeypatch.setattr(spotter.recognizer, "read", read)
+    ((look,), _) = spotter.eval().inspect(view)
+    assert [word.text for word in look.words] == texts
+    assert look.reads == (3,), "all that was read has its cost"
 
 
 @pytest.mark.parametrize(("word", "text"), [("bag", "bag"), ("fog", "bog"), ("bog", "bog")])

@@ -1,25 +1,85 @@
 """From a text map to words, on the processor and without torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Self
 
 import cv2
 import numpy as np
 import shapely
 
+from dld_spotter.errors import ConfigError
+
 MAP_STRIDE = 2
 """Pixels of the view per cell of the text map."""
 
 
-def promising(sides: np.ndarray, scores: np.ndarray, least: float, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Of N found words those whose score ``(N,)`` may end at ``least`` or above: reading multiplies it by at most 1.
+SURER = 0.02
+"""How much surer the parts of a region must be read than all of it to be taken in its place (experiments/apart)."""
 
-    Where they are more than ``most``, those of the highest scores stay.
+
+@dataclass(frozen=True)
+class Regions:
+    """Where words may be; a region comes before its parts.
+
+    Args:
+        sides: ``(N, 2, K, 2)`` float32 pixels of the view.
+        scores: ``(N,)`` float32, mean text probability.
+        whole: ``(N,)`` int64, the region that each is a part of; -1 where it is none.
     """
-    kept = np.flatnonzero(scores >= least)
-    if most is not None and len(kept) > most:
-        kept = np.sort(kept[np.argsort(-scores[kept], kind="stable")[:most]])
-    return sides[kept], scores[kept]
+
+    sides: np.ndarray
+    scores: np.ndarray
+    whole: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def joined(cls, several: Sequence[Self]) -> Self:
+        """Put the regions of at least one image behind each other."""
+        starts = np.cumsum([0, *(len(regions) for regions in several[:-1])])
+        whole = [np.where(one.whole < 0, -1, one.whole + start) for one, start in zip(several, starts, strict=True)]
+        sides, scores = ([getattr(one, name) for one in several] for name in ("sides", "scores"))
+        return cls(*map(np.concatenate, (sides, scores, whole)))
+
+    def promising(self, least: float, most: int | None = None) -> Self:
+        """Those whose score may end at ``least`` or above: reading multiplies it by at most 1.
+
+        Where they are more than ``most``, parts go first, and then those of the lowest scores.
+        """
+        kept = np.flatnonzero(self.scores >= least)
+        if most is not None:
+            kept = np.sort(kept[np.lexsort((-self.scores[kept], self.whole[kept] >= 0))[:most]])
+        place = np.full(len(self) + 1, -1)  # the last one is that of no region
+        place[kept] = np.arange(len(kept))
+        whole = self.whole.copy()
+        for k in range(len(self)):  # a part of what goes is one of what that was a part of
+            if whole[k] >= 0 and place[whole[k]] < 0:
+                whole[k] = whole[whole[k]]
+        return type(self)(self.sides[kept], self.scores[kept], place[whole[kept]])
+
+    def surest(self, scores: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Which regions are words: all of a region, or its parts where these are read with more confidence.
+
+        A region in which neighbouring words run together is read as one word of which the recogniser is not sure, and a
+        word that falls apart as pieces of which it is not sure either.
+
+        Args:
+            scores: ``(N,)`` how surely each was read.
+            lengths: ``(N,)`` how many characters were read; parts count by them.
+        """
+        chosen: list[list[int]] = [[] for _ in range(len(self))]
+        for k in reversed(range(len(self))):
+            parts = chosen[k]
+            weights = np.maximum(lengths[parts], 1)
+            if not parts or not np.average(scores[parts], weights=weights) > scores[k] + SURER:
+                chosen[k] = [k]
+            if self.whole[k] >= 0:
+                chosen[self.whole[k]] += chosen[k]
+        roots = np.flatnonzero(self.whole < 0)
+        return np.array(sorted(k for root in roots for k in chosen[root]), int)
 
 
 @dataclass(frozen=True)
@@ -32,10 +92,12 @@ class TextMapDecoder:
 
     Args:
         threshold: probability above which a cell belongs to a word.
+        levels: higher probabilities, in order: what falls apart above one of them is returned as a whole and in parts, for
+            reading to tell which is right (:meth:`Regions.surest`).
         min_score: least mean probability inside a contour.
         shrink: ratio r by which training shrank the words; the offset is ``A * (1 - r**2) / L`` (DB, section 3.5).
         min_height: words flatter than this many pixels of the view are dropped.
-        max_words: at most this many words per image, the largest first.
+        max_words: at most this many regions per image, the largest first and parts last.
         points: points K per side.
         curved_below: a region that fills less of its rectangle than this is followed as a curve.
         turned_above: a region more than so many times as tall as it is wide is a word turned by more than 45 degrees; digits
@@ -50,37 +112,53 @@ class TextMapDecoder:
     points: int = 8
     curved_below: float = 0.7
     turned_above: float = 3.5
+    levels: Sequence[float] = ()
 
-    def __call__(self, probability: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    def __post_init__(self) -> None:
+        levels = tuple(self.levels)
+        if not all(low < high for low, high in pairwise((self.threshold, *levels, 1.0))):
+            raise ConfigError(
+                f"postprocess.levels must rise from above the threshold {self.threshold:g} to below 1, found {list(levels)}"
+            )
+        object.__setattr__(self, "levels", levels)
+
+    def __call__(self, probability: np.ndarray, height: int, width: int) -> Regions:
         """Find the words of one image.
 
         Args:
             probability: ``(H/2, W/2)`` float32 text map.
             height: rows of the view that are image, not padding, pixels.
             width: columns of the same.
-
-        Returns:
-            sides ``(N, 2, K, 2)`` float32 pixels of the view, and the mean probability ``(N,)``.
         """
-        mask = np.zeros(probability.shape, np.uint8)
-        rows, columns = -(-height // MAP_STRIDE), -(-width // MAP_STRIDE)
-        mask[:rows, :columns] = probability[:rows, :columns] > self.threshold
-        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        contours = sorted(contours, key=cv2.contourArea, reverse=True)[: 2 * self.max_words]
-        scores = np.array([_mean_inside(probability, contour) for contour in contours], np.float32)
-        kept = np.flatnonzero(scores >= self.min_score)[: self.max_words]
+        probability = probability[: -(-height // MAP_STRIDE), : -(-width // MAP_STRIDE)]
+        contours = _contours(probability, self.threshold)[: 2 * self.max_words]
+        scored = [(contour, score) for contour in contours if (score := _mean_inside(probability, contour)) >= self.min_score]
+        found = [(*region, -1) for region in self._grown(scored[: self.max_words])]
+        owner = np.full(probability.shape, -1, np.int32)
+        _paint(owner, found, 0)
+        for level in self.levels:
+            known = len(found)
+            inside: dict[int, list[np.ndarray]] = {}
+            for contour in _contours(probability, level):
+                inside.setdefault(int(owner[contour[0, 0, 1], contour[0, 0, 0]]), []).append(contour)
+            for whole, contours in sorted(inside.items()):
+                if whole >= 0 and len(contours) > 1:
+                    parts = self._grown([(contour, _mean_inside(probability, contour)) for contour in contours])
+                    found += [(*part, whole) for part in parts] if len(parts) > 1 else []
+            _paint(owner, found, known)
+        found = found[: self.max_words]
+        limit = np.array([width, height], np.float32)
+        sides = np.array([side for _, side, *_ in found], np.float32).reshape(-1, 2, self.points, 2).clip(0, limit)
+        return Regions(sides, np.array([score for *_, score, _ in found], np.float32), np.array([w for *_, w in found], int))
+
+    def _grown(self, scored: Sequence[tuple[np.ndarray, float]]) -> list[tuple[np.ndarray, np.ndarray, float]]:
+        """Contour, sides and score of every region that is one word's, grown back to its size."""
         # Contours run through cell centres, and targets are drawn half a cell too large: the two cancel out.
-        regions = np.empty(len(kept), object)
-        regions[:] = [_solid(contours[i][:, 0].astype(np.float64) + 0.5) for i in kept]
+        regions = np.empty(len(scored), object)
+        regions[:] = [_solid(contour[:, 0].astype(np.float64) + 0.5) for contour, _ in scored]
         grown = shapely.buffer(regions, self.offsets(regions), quad_segs=4)
         sides = [self._sides(shapely.get_coordinates(shapely.get_exterior_ring(region)) * MAP_STRIDE) for region in grown]
-        found = [(side, scores[i]) for side, i in zip(sides, kept, strict=True) if side is not None]
-        if not found:
-            return np.zeros((0, 2, self.points, 2), np.float32), np.zeros(0, np.float32)
-        limit = np.array([width, height], np.float32)
-        return np.stack([side for side, _ in found]).clip(0, limit).astype(np.float32), np.array(
-            [s for _, s in found], np.float32
-        )
+        return [(contour, side, score) for (contour, score), side in zip(scored, sides, strict=True) if side is not None]
 
     def offsets(self, regions: np.ndarray) -> np.ndarray:
         """Distance by which each shrunk region is grown back, exact for rectangles.
@@ -116,6 +194,18 @@ class TextMapDecoder:
             upper, lower = _envelope(local, along)
         sides = np.stack([np.stack([along, upper], 1), np.stack([along, lower], 1)])
         return sides @ axes + np.array(center)
+
+
+def _contours(probability: np.ndarray, threshold: float) -> list[np.ndarray]:
+    """Outlines ``(P, 1, 2)`` of what is above a threshold, the largest first."""
+    contours, _ = cv2.findContours((probability > threshold).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return sorted(contours, key=cv2.contourArea, reverse=True)
+
+
+def _paint(owner: np.ndarray, found: Sequence[tuple], start: int) -> None:
+    """Write the number of each region from ``start`` on into its cells."""
+    for k in range(start, len(found)):
+        cv2.drawContours(owner, [found[k][0]], -1, k, cv2.FILLED)
 
 
 def _solid(points: np.ndarray) -> shapely.Geometry:

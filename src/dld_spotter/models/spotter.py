@@ -11,7 +11,7 @@ from dld_spotter.charset import PADDING, Charset
 from dld_spotter.data.geometry import sides_to_polygon
 from dld_spotter.decoding import path_log_probability
 from dld_spotter.models.backbone import STRIDES, Backbone
-from dld_spotter.models.contours import promising
+from dld_spotter.models.contours import Regions
 from dld_spotter.models.detector import TextMapDecoder, TextMapHead
 from dld_spotter.models.neck import FeaturePyramid
 from dld_spotter.models.recognizer import Recognizer, StripEncoder
@@ -214,10 +214,10 @@ class TextMapSpotter(Spotter):
         sizes = view.sizes.tolist()
         decoded = (self.postprocess(probability, *size) for probability, size in zip(probabilities, sizes, strict=True))
         limits = [None] * len(sizes) if most is None else most
-        found = [promising(*words, self.min_score, limit) for words, limit in zip(decoded, limits, strict=True)]
-        counts = [len(scores) for _, scores in found]
+        each = [regions.promising(self.min_score, limit) for regions, limit in zip(decoded, limits, strict=True)]
+        found, counts = Regions.joined(each), [len(regions) for regions in each]
         device = view.images.device
-        sides = torch.from_numpy(np.concatenate([sides for sides, _ in found])).to(device)
+        sides = torch.from_numpy(found.sides).to(device)
         image_index = torch.repeat_interleave(torch.arange(len(counts), device=device), torch.tensor(counts, device=device))
         looks = [Look([], (tuple(size),), (count,)) for size, count in zip(sizes, counts, strict=True)]
         if not len(sides):
@@ -225,9 +225,12 @@ class TextMapSpotter(Spotter):
         _, context = self.recognizer.encoder(self.cut(features, sides, image_index, close_up(view)))
         labels, scores = self.recognizer.read(context)
         sides = (sides / view.factors[image_index][:, None, None, :]).cpu().numpy()
-        scores = scores.float().cpu().numpy() * np.concatenate([scores for _, scores in found])
-        sure = np.flatnonzero(scores >= self.min_score)  # nothing that follows changes a score
-        texts = self.proofread(context[sure], [self.charset.decode(indices) for indices in labels[sure].tolist()])
+        scores = scores.float().cpu().numpy()
+        texts = [self.charset.decode(indices) for indices in labels.tolist()]
+        chosen = found.surest(scores, np.array([len(text) for text in texts]))
+        scores = scores * found.scores
+        sure = chosen[scores[chosen] >= self.min_score]  # nothing that follows changes a score
+        texts = self.proofread(context[sure], [texts[k] for k in sure])
         places = image_index.tolist()
         for k, text in zip(sure.tolist(), texts, strict=True):
             if text:
