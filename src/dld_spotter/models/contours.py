@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Self
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -13,8 +13,6 @@ from dld_spotter.errors import ConfigError
 
 MAP_STRIDE = 2
 """Pixels of the view per cell of the text map."""
-
-
 SURER = 0.02
 """How much surer the parts of a region must be read than all of it to be taken in its place (experiments/apart)."""
 
@@ -82,6 +80,15 @@ class Regions:
         return np.array(sorted(k for root in roots for k in chosen[root]), int)
 
 
+class _Region(NamedTuple):
+    """A contour in cells, and what :class:`Regions` says of it."""
+
+    contour: np.ndarray
+    score: float
+    sides: np.ndarray
+    whole: int
+
+
 @dataclass(frozen=True)
 class TextMapDecoder:
     """Turn a text map into words: contours, un-clipping, sides.
@@ -92,8 +99,6 @@ class TextMapDecoder:
 
     Args:
         threshold: probability above which a cell belongs to a word.
-        levels: higher probabilities, in order: what falls apart above one of them is returned as a whole and in parts, for
-            reading to tell which is right (:meth:`Regions.surest`).
         min_score: least mean probability inside a contour.
         shrink: ratio r by which training shrank the words; the offset is ``A * (1 - r**2) / L`` (DB, section 3.5).
         min_height: words flatter than this many pixels of the view are dropped.
@@ -102,6 +107,8 @@ class TextMapDecoder:
         curved_below: a region that fills less of its rectangle than this is followed as a curve.
         turned_above: a region more than so many times as tall as it is wide is a word turned by more than 45 degrees; digits
             and capitals that stand alone are up to 3 times as tall.
+        levels: higher probabilities, in order: what falls apart above one of them is returned as a whole and in parts, for
+            reading to tell which is right (:meth:`Regions.surest`).
     """
 
     threshold: float = 0.3
@@ -131,34 +138,34 @@ class TextMapDecoder:
             width: columns of the same.
         """
         probability = probability[: -(-height // MAP_STRIDE), : -(-width // MAP_STRIDE)]
-        contours = _contours(probability, self.threshold)[: 2 * self.max_words]
-        scored = [(contour, score) for contour in contours if (score := _mean_inside(probability, contour)) >= self.min_score]
-        found = [(*region, -1) for region in self._grown(scored[: self.max_words])]
-        owner = np.full(probability.shape, -1, np.int32)
-        _paint(owner, found, 0)
+        found = self._grown(probability, _contours(probability, self.threshold)[: 2 * self.max_words])
+        owner, painted = np.full(probability.shape, -1, np.int32), 0
         for level in self.levels:
-            known = len(found)
+            for k in range(painted, len(found)):
+                cv2.drawContours(owner, [found[k].contour], -1, k, cv2.FILLED)
+            painted = len(found)
             inside: dict[int, list[np.ndarray]] = {}
             for contour in _contours(probability, level):
                 inside.setdefault(int(owner[contour[0, 0, 1], contour[0, 0, 0]]), []).append(contour)
-            for whole, contours in sorted(inside.items()):
-                if whole >= 0 and len(contours) > 1:
-                    parts = self._grown([(contour, _mean_inside(probability, contour)) for contour in contours])
-                    found += [(*part, whole) for part in parts] if len(parts) > 1 else []
-            _paint(owner, found, known)
+            for whole in sorted(inside.keys() - {-1}):
+                parts = self._grown(probability, inside[whole], whole) if len(inside[whole]) > 1 else []
+                found += parts if len(parts) > 1 else []
         found = found[: self.max_words]
         limit = np.array([width, height], np.float32)
-        sides = np.array([side for _, side, *_ in found], np.float32).reshape(-1, 2, self.points, 2).clip(0, limit)
-        return Regions(sides, np.array([score for *_, score, _ in found], np.float32), np.array([w for *_, w in found], int))
+        sides = np.array([region.sides for region in found], np.float32).reshape(-1, 2, self.points, 2).clip(0, limit)
+        scores, whole = (np.array([getattr(region, name) for region in found]) for name in ("score", "whole"))
+        return Regions(sides, scores.astype(np.float32), whole.astype(np.int64))
 
-    def _grown(self, scored: Sequence[tuple[np.ndarray, float]]) -> list[tuple[np.ndarray, np.ndarray, float]]:
-        """Contour, sides and score of every region that is one word's, grown back to its size."""
+    def _grown(self, probability: np.ndarray, contours: Sequence[np.ndarray], whole: int = -1) -> list[_Region]:
+        """Those of the contours that hold a word, grown back to its size."""
+        scored = [(contour, score) for contour in contours if (score := _mean_inside(probability, contour)) >= self.min_score]
+        scored = scored[: self.max_words]
         # Contours run through cell centres, and targets are drawn half a cell too large: the two cancel out.
-        regions = np.empty(len(scored), object)
-        regions[:] = [_solid(contour[:, 0].astype(np.float64) + 0.5) for contour, _ in scored]
-        grown = shapely.buffer(regions, self.offsets(regions), quad_segs=4)
-        sides = [self._sides(shapely.get_coordinates(shapely.get_exterior_ring(region)) * MAP_STRIDE) for region in grown]
-        return [(contour, side, score) for (contour, score), side in zip(scored, sides, strict=True) if side is not None]
+        shapes = np.empty(len(scored), object)
+        shapes[:] = [_solid(contour[:, 0].astype(np.float64) + 0.5) for contour, _ in scored]
+        grown = shapely.buffer(shapes, self.offsets(shapes), quad_segs=4)
+        sides = [self._sides(shapely.get_coordinates(shapely.get_exterior_ring(shape)) * MAP_STRIDE) for shape in grown]
+        return [_Region(*one, side, whole) for one, side in zip(scored, sides, strict=True) if side is not None]
 
     def offsets(self, regions: np.ndarray) -> np.ndarray:
         """Distance by which each shrunk region is grown back, exact for rectangles.
@@ -202,19 +209,14 @@ def _contours(probability: np.ndarray, threshold: float) -> list[np.ndarray]:
     return sorted(contours, key=cv2.contourArea, reverse=True)
 
 
-def _paint(owner: np.ndarray, found: Sequence[tuple], start: int) -> None:
-    """Write the number of each region from ``start`` on into its cells."""
-    for k in range(start, len(found)):
-        cv2.drawContours(owner, [found[k][0]], -1, k, cv2.FILLED)
-
-
 def _solid(points: np.ndarray) -> shapely.Geometry:
     """Region of a contour; where it is one cell thin it is a point or a line."""
     if len(points) == 1:
         return shapely.Point(points[0])
     if len(points) == 2:
         return shapely.LineString(points)
-    return shapely.make_valid(shapely.Polygon(points))
+    polygon = shapely.Polygon(points)
+    return polygon if polygon.is_valid else shapely.make_valid(polygon)  # which asks again, at ten times the cost
 
 
 def _mean_inside(probability: np.ndarray, contour: np.ndarray) -> float:
@@ -232,7 +234,7 @@ def _area(points: np.ndarray) -> float:
 def _envelope(outline: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest y of an outline ``(P, 2)`` near each position ``along`` ``(K,)``."""
     closed = np.concatenate([outline, outline[:1]])
-    dense = np.concatenate([np.linspace(a, b, 24, endpoint=False) for a, b in pairwise(closed)])
+    dense = np.linspace(closed[:-1], closed[1:], 24, endpoint=False, axis=1).reshape(-1, 2)
     half = (along[1] - along[0]) / 2
     upper, lower = np.empty(len(along)), np.empty(len(along))
     for k, position in enumerate(along):
