@@ -136,3 +136,9 @@ def test_no_targets_when_not_asked_for():
 def test_bad_settings_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         Collate(CHARSET, **options)
+
+
+def test_what_cells_between_words_count_is_handed_on():
+    page = sample(polygons=[box(2, 4, 60, 70), box(63, 8, 62, 80)])
+    cares = [Collate(CHARSET, between=between)([page]).views[1.0].targets.care.max() for between in (1.0, 4.0)]
+    assert cares == [1, 4]

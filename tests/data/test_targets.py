@@ -102,6 +102,12 @@ def test_cells_between_two_words_count_as_much_as_is_asked(scale):
     assert (targets_of(item, scale)[1]["care"] == 1).all()
 
 
+def test_what_is_text_counts_once_where_words_overlap():
+    _, maps = targets_of(sample(polygons=[box(2, 4, 70, 70), box(52, 8, 70, 80)]), between=5.0)
+    assert (maps["care"][maps["text"] == 1] == 1).all()
+    assert maps["care"].max() == 5
+
+
 def test_what_an_ignored_word_covers_counts_nothing_beside_another_either():
     polygons = [box(6, 10, 50, 24), box(58, 10, 50, 24)]
     _, maps = targets_of(sample(polygons=polygons, ignore=[False, True]), between=5.0)

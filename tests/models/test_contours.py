@@ -56,6 +56,11 @@ def test_a_crumb_is_no_part():
     assert decode(text, levels=[0.6]).whole.tolist() == [-1]
 
 
+def test_what_is_no_word_has_no_parts():
+    assert decode(TWO, levels=[0.6], min_score=0.8).whole.tolist() == [-1, 0, 0]
+    assert not len(decode(np.minimum(TWO, 0.7), levels=[0.6], min_score=0.695))
+
+
 def test_what_shrinks_without_falling_apart_stays_as_it_was():
     text = text_map((10, 20, 60, 12, 0.55), (12, 22, 56, 8, 0.95))
     np.testing.assert_array_equal(decode(text, levels=[0.6]).sides, decode(text).sides)
@@ -81,6 +86,7 @@ def test_what_is_left_of_the_promising_ones():
     kept = found.promising(0.6)
     assert kept.sides.ravel().tolist() == [0, 2, 3, 4, 5]
     assert kept.whole.tolist() == [-1, 0, -1, -1, 3], "a part of what goes stands for itself"
+    assert regions([0.9, 0.5, 0.8], [-1, 0, 1]).promising(0.6).whole.tolist() == [-1, 0], "or for that of which it was one"
     assert found.promising(0.0, 3).sides.ravel().tolist() == [0, 1, 3], "parts go first, then the least sure ones"
     assert found.promising(0.0, 1).sides.ravel().tolist() == [0]
     assert len(found.promising(0.0, 0)) == 0

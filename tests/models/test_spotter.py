@@ -190,7 +190,7 @@ def test_neighbours_that_run_together_are_read_both_ways(monkeypatch, scores, te
     places = np.array(
         [polygons_to_sides([box(*place)])[0] for place in ((10, 40, 120, 24), (10, 40, 55, 24), (75, 40, 55, 24))]
     )
-    monkeypatch.setattr(spotter, "postprocess", lambda *_: Regions(places, np.ones(3, np.float32), np.array([-1, 0, 0])))
+    monkeypatch.setattr(spotter, "postprocess", lambda *_: Regions(places, np.full(3, 0.8, np.float32), np.array([-1, 0, 0])))
 
     def read(context):
         assert len(context) == 3
@@ -199,6 +199,7 @@ def test_neighbours_that_run_together_are_read_both_ways(monkeypatch, scores, te
     monkeypatch.setattr(spotter.recognizer, "read", read)
     ((look,), _) = spotter.eval().inspect(view)
     assert [word.text for word in look.words] == texts
+    assert [word.score for word in look.words] == pytest.approx([0.8 * max(scores)] * len(texts))
     assert look.reads == (3,), "all that was read has its cost"
 
 
