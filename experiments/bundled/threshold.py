@@ -34,7 +34,13 @@ def main(path: str, part: str, scales: list[float], overrides: list[str]) -> Non
     spotter.min_score = 0.0
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("train", [*overrides, f"scales={sorted({*scales, 1.0})}", "stages.teacher.checkpoint=bundled"])
-    decoders = {text: replace(spotter.postprocess, threshold=text, min_score=max(text, 0.5)) for text in TEXT}
+    levels = spotter.postprocess.levels
+    decoders = {
+        text: replace(
+            spotter.postprocess, threshold=text, min_score=max(text, 0.5), levels=[level for level in levels if level > text]
+        )
+        for text in TEXT
+    }
     counted = {(scale, text, score): EndToEndHmean() for scale in scales for text in TEXT for score in SCORES}
     for batch in track(assembly.build_validation_loader(config), "reading"):
         for scale, (text, spotter.postprocess) in product(scales, decoders.items()):
