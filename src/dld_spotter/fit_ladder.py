@@ -9,7 +9,6 @@ from itertools import product
 from math import inf
 from pathlib import Path
 
-import lightning
 import numpy as np
 import rich
 from hydra.core.hydra_config import HydraConfig
@@ -18,16 +17,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from dld_spotter import assembly
-from dld_spotter.checkpoint import load_checkpoint, save_checkpoint
+from dld_spotter.checkpoint import save_checkpoint
 from dld_spotter.entry import entry_point
-from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.errors import ConfigError
 from dld_spotter.escalation import Escalation
 from dld_spotter.escalation.gains import Gains
 from dld_spotter.escalation.probing import Probe, Prober, learn_gains, probe_all, worth
-from dld_spotter.fit_selector import adopt
-from dld_spotter.fitting import price_at
+from dld_spotter.fitting import given_student, price_at
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.reading import usable_device
 from dld_spotter.tradeoff import Ladder, Step, hmean
 
 PRICES = tuple(np.geomspace(0.25, 256, 21).round(3).tolist())
@@ -56,16 +53,9 @@ def best_steps(probes: list[list[Probe]], scales: Sequence[float], rule: Escalat
 
 def run(config: DictConfig, folder: Path) -> Path:
     """Fit a ladder to the student of a checkpoint; both go to ``folder/student.ckpt``."""
-    if not isinstance(config.images, int) or config.images < 1:
-        raise ConfigError(f"images={config.images} must be a whole number of at least 1")
     if config.escalation.price != Escalation.price:
         raise ConfigError(f"escalation.price={config.escalation.price} is what fit_ladder looks for; leave it out")
-    checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
-    if "student" not in checkpoint.parts():
-        raise CheckpointError(f"{checkpoint.path} holds no student that could look twice; give the student.ckpt of a training")
-    adopt(config, checkpoint)
-    lightning.seed_everything(config.seed, workers=True, verbose=False)
-    student = checkpoint.build("student").to(usable_device(config.device))
+    checkpoint, student = given_student(config, ("images",))
     rule, scales = assembly.create(config.escalation), [scale for scale in assembly.candidate_scales(config) if scale <= 1]
     unseen = assembly.build_validation_loader(config)  # of what it learnt from, a student is too sure
     loader = assembly.build_whole_loader(config, config.images) if unseen is None else unseen

@@ -5,20 +5,19 @@
 
 from pathlib import Path
 
-import lightning
 import rich
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from dld_spotter import assembly
 from dld_spotter.calibration import calibrate
 from dld_spotter.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from dld_spotter.cost import FlopCost
 from dld_spotter.entry import entry_point
-from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.errors import ConfigError
 from dld_spotter.evaluation import measure
-from dld_spotter.fitting import Glances, count_heights, false_price, fit_outcomes, judge_heights, learn_heights
+from dld_spotter.fitting import Glances, count_heights, false_price, fit_outcomes, given_student, judge_heights, learn_heights
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.selector import QualitySelector
 from dld_spotter.models.spotter import Spotter
@@ -30,16 +29,8 @@ TABLE = "outcomes_student.npz"
 
 def run(config: DictConfig, folder: Path) -> Path:
     """Fit a selector to the student of a checkpoint; both, with their calibration, go to ``folder/student.ckpt``."""
-    for key in ("images", "glances", "steps", "batch"):
-        if not isinstance(config[key], int) or config[key] < 1:
-            raise ConfigError(f"{key}={config[key]} must be a whole number of at least 1")
-    checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
-    if "student" not in checkpoint.parts():
-        raise CheckpointError(f"{checkpoint.path} holds no student to choose scales for; give the student.ckpt of a training")
-    adopt(config, checkpoint)
-    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    checkpoint, student = given_student(config, ("images", "glances", "steps", "batch"))
     device = usable_device(config.device)
-    student = checkpoint.spotter().to(device)
     outcomes = read(config, student, folder)
     price = false_price(outcomes) if config.selector.false_price is None else config.selector.false_price
     config.selector.false_price = round(price, 3)
@@ -50,15 +41,6 @@ def run(config: DictConfig, folder: Path) -> Path:
     else:
         take_network(config, selector)
     return save(config, checkpoint, student, selector, folder)
-
-
-def adopt(config: DictConfig, checkpoint: Checkpoint) -> None:
-    """Take over what the student was trained with, apart from the size of the thumbnails."""
-    thumbnail = config.thumbnail
-    assembly.adopt(config, checkpoint)
-    config.thumbnail = thumbnail
-    with open_dict(config):
-        config.model = {"student": checkpoint.config("student")}
 
 
 def read(config: DictConfig, student: Spotter, folder: Path) -> Outcomes:
