@@ -288,9 +288,19 @@ def test_of_two_readings_of_a_place_the_likelier_stays():
         return Word(np.array([[left, 0], [right, 0], [right, 10], [left, 10]], np.float32), f"{score}", score)
 
     line, part, beside = word(0, 100, 0.6), word(0, 45, 0.9), word(44, 100, 0.8)
-    assert likeliest([line, part, beside]) == [part, beside]  # what shares a pixel is no second reading
-    assert likeliest([line, word(60, 100, 0.5)]) == [line]
-    assert likeliest([]) == []
+    assert likeliest([line], [part, beside]) == [part, beside]  # what shares a pixel is no second reading
+    assert likeliest([line], [word(60, 100, 0.5)]) == [line]
+    assert likeliest([line, word(60, 100, 0.5)], []) == [line]
+    assert likeliest([], []) == []
+
+
+def test_of_two_readings_the_closer_one_is_believed_a_little_more():
+    def word(score: float) -> Word:
+        return Word(np.array([[0, 0], [90, 0], [90, 10], [0, 10]], np.float32), "", score)
+
+    for before, after, kept in ((0.84, 0.80, 0.80), (0.86, 0.80, 0.86), (0.80, 0.80, 0.80)):
+        first, second = word(before), word(after)
+        assert likeliest([first], [second]) == [second if kept == after else first]
 
 
 def test_a_large_word_is_kept_that_a_closer_look_misses():

@@ -101,7 +101,7 @@ class Prober:
             )
             changes, gflops = self.again(reference, found, name, truth, first, counts)
             whole = {
-                second: (self.count(name, truth, likeliest(first.words + looks[second].words)), spent[second] / full)
+                second: (self.count(name, truth, likeliest(first.words, looks[second].words)), spent[second] / full)
                 for second in scales
                 if second > scale
             }
@@ -120,7 +120,7 @@ class Prober:
         changes = np.zeros((len(found), 3))
         for k, place in enumerate(found):
             inside = [word for word in moved if place.holds(word)]
-            changes[k] = self.count(name, truth, likeliest(first.words + inside)) - counts
+            changes[k] = self.count(name, truth, likeliest(first.words, inside)) - counts
         areas = np.array([place.area for place in found], float)
         return changes, look.spent(self.flops.cost) * areas / areas.sum()
 

@@ -18,6 +18,8 @@ from dld_spotter.word import Look, Word
 
 SHARED = 0.4
 """Share of its area from which on a word is taken for another reading of a larger one."""
+CLOSER = 0.05
+"""How much surer a first look must be than a second one of what it reads in the same place (experiments/bundled_ladder)."""
 LEAST_PRICE = 1e-9
 """Of two second looks that bring as much, the smaller one is better at any price."""
 
@@ -102,7 +104,7 @@ def look_again(
         sheet, corners = pack(reference, [place.box for place in again])
         second = read(sheet, 1.0, left and left.words(sheet.shape[:2]))
         words = [word for word in (back(word, again, corners) for word in second.words) if word is not None]
-    return Look(likeliest(first.words + words), (*first.sizes, *second.sizes), (*first.reads, *second.reads))
+    return Look(likeliest(first.words, words), (*first.sizes, *second.sizes), (*first.reads, *second.reads))
 
 
 def choose(
@@ -140,12 +142,14 @@ def _affordable(worth: list[tuple[Place, float]], limit: Limit) -> list[tuple[Pl
     return kept
 
 
-def likeliest(words: Sequence[Word]) -> list[Word]:
-    """Of words that share more than ``SHARED`` of the smaller one's area, keep the one of the highest score.
+def likeliest(first: Sequence[Word], second: Sequence[Word]) -> list[Word]:
+    """Of the words of two looks that share more than ``SHARED`` of the smaller one's area, keep the one of the highest score.
 
-    Neither look sees everything: large words are found in the small view, small ones at full resolution.
+    Neither look sees everything: large words are found in the small view, small ones at full resolution. Where both see
+    something, the second one, which sees more of its pixels, is believed by ``CLOSER`` more.
     """
-    order = sorted(words, key=lambda word: -word.score)
+    rated = [(word.score, word) for word in first] + [(word.score + CLOSER, word) for word in second]
+    order = [word for _, word in sorted(rated, key=lambda pair: -pair[0])]
     shapes = shapely.make_valid(np.array([shapely.Polygon(word.polygon) for word in order], object))
     areas, kept = shapely.area(shapes), []
     for k, shape in enumerate(shapes):

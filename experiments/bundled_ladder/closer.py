@@ -1,0 +1,62 @@
+"""How much more should a second look be believed than the first one? Hmean where every place is read again.
+
+    python experiments/bundled_ladder/closer.py CHECKPOINT IMAGES OVERRIDES...
+
+reads so many validation images of the configuration that the overrides give, such as ``+experiments=bundled_ladder
+data.crops=FOLDER``, at low scales and all their places once more at full resolution, and prints precision, recall and Hmean
+(%, end to end) of both together by ``rule.CLOSER``. No test image and no real validation photo takes part.
+"""
+
+import sys
+from itertools import islice
+
+import torch
+from hydra import compose, initialize_config_dir
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from dld_spotter import assembly
+from dld_spotter.data.views import make_view
+from dld_spotter.entry import ROOT
+from dld_spotter.escalation import back, likeliest, pack, places, rule
+from dld_spotter.fitting import given_student
+from dld_spotter.metrics.spotting import EndToEndHmean
+
+SCALES = (0.3, 0.4, 0.5)
+CLOSER = (-0.05, 0.0, 0.02, 0.05, 0.1, 0.2, 1.0)
+
+
+@torch.inference_mode()
+def main(path: str, images: int, overrides: list[str]) -> None:
+    """Read, count, print."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("fit_ladder", [f"ckpt={path}", *overrides])
+    _, student = given_student(config, ("images",))
+    asked = assembly.create(config.escalation)
+    counted = {(scale, closer): EndToEndHmean() for scale in SCALES for closer in CLOSER}
+    for batch in track(islice(assembly.build_validation_loader(config), images), "reading twice", total=images):
+        size = tuple(batch.views[1.0].sizes[0].tolist())
+        reference = batch.views[1.0].images[0, :, : size[0], : size[1]].permute(1, 2, 0).contiguous().numpy()
+        for scale in SCALES:
+            (first,), maps = student.inspect(batch.view(scale))
+            found = places(maps[0], first.sizes[0], size, first.words, asked.threshold, asked.context)
+            sheet, corners = pack(reference, [place.box for place in found]) if found else (None, None)
+            seen = student.inspect(make_view([sheet], 1.0, student.stride))[0][0].words if found else []
+            second = [word for word in (back(word, found, corners) for word in seen) if word is not None]
+            for rule.CLOSER in CLOSER:
+                counted[scale, rule.CLOSER].update([likeliest(first.words, second)], batch.instances)
+    table = Table("believed more by", *(f"first look at {scale:g}" for scale in SCALES))
+    for closer in CLOSER:
+        found = [counted[scale, closer].compute() for scale in SCALES]
+        table.add_row(
+            f"{closer:g}",
+            *(" ".join(f"{100 * float(one[name]):.1f}" for name in ("precision", "recall", "hmean")) for one in found),
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])
