@@ -31,18 +31,19 @@ CLOSER = (-0.05, 0.0, 0.02, 0.05, 0.1, 0.2, 1.0)
 def main(path: str, images: int, overrides: list[str]) -> None:
     """Read, count, print."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("fit_ladder", [f"ckpt={path}", *overrides])
+        config = compose("fit_ladder", [f"ckpt={path}", f"scales={[*SCALES, 1.0]}", *overrides])
     _, student = given_student(config, ("images",))
+    device = next(student.parameters()).device
     asked = assembly.create(config.escalation)
     counted = {(scale, closer): EndToEndHmean() for scale in SCALES for closer in CLOSER}
     for batch in track(islice(assembly.build_validation_loader(config), images), "reading twice", total=images):
         size = tuple(batch.views[1.0].sizes[0].tolist())
         reference = batch.views[1.0].images[0, :, : size[0], : size[1]].permute(1, 2, 0).contiguous().numpy()
         for scale in SCALES:
-            (first,), maps = student.inspect(batch.view(scale))
+            (first,), maps = student.inspect(batch.view(scale).to(device))
             found = places(maps[0], first.sizes[0], size, first.words, asked.threshold, asked.context)
             sheet, corners = pack(reference, [place.box for place in found]) if found else (None, None)
-            seen = student.inspect(make_view([sheet], 1.0, student.stride))[0][0].words if found else []
+            seen = student.inspect(make_view([sheet], 1.0, student.stride).to(device))[0][0].words if found else []
             second = [word for word in (back(word, found, corners) for word in seen) if word is not None]
             for rule.CLOSER in CLOSER:
                 counted[scale, rule.CLOSER].update([likeliest(first.words, second)], batch.instances)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures all that README.md and the root's README say of the bundled weights; tables.py prints it.
 #   experiments/bundled_ladder/run.sh ICDAR2015 SCENES_VAL SROIE OUT      with nothing beside; an hour on two cores
-# ICDAR2015 and SROIE hold images/ and gts/ of images that no training has seen. What lies in OUT is not measured again.
+# The last two need RapidOCR and Tesseract (docs/engines.md). ICDAR2015 and SROIE hold images/ and gts/ of images that no training has seen. What lies in OUT is not measured again.
 set -eu
 icdar=$1 scenes=$2 sroie=$3 out=$4
 python=${PYTHON:-python}
@@ -17,9 +17,9 @@ once() {  # once NAME COMMAND...: leaves OUT/NAME, and what it printed in OUT/NA
 photos=(data=icdar2015 data.root="$icdar" data.name=icdar2015_val)
 once icdar2015 measure ckpt=bundled "${photos[@]}"
 for budget in 1.0 0.5 0.3 0.15; do once "budget_$budget" evaluate ckpt=bundled "${photos[@]}" budget="$budget"; done
-once rapidocr measure engine=rapidocr "${photos[@]}" scales=[1.0]
-once tesseract measure engine=tesseract "${photos[@]}" scales=[1.0]
 for budget in 1.0 0.5; do once "none_$budget" evaluate ckpt=bundled "${photos[@]}" budget="$budget" vocabulary=none; done
 once scenes_val measure ckpt=bundled data=icdar2015 data.root="$scenes" data.name=scenes_val
 once sroie measure ckpt=bundled data=sroie data.root="$sroie" data.name=sroie_val
 once rendered measure ckpt=bundled data=glances data.test.length=500 data.name=rendered_test
+once rapidocr measure engine=rapidocr "${photos[@]}" scales=[1.0]
+once tesseract measure engine=tesseract "${photos[@]}" scales=[1.0]

@@ -37,5 +37,5 @@ class Look:
         return sum(cost(*size, read) for size, read in zip(self.sizes, self.reads, strict=True))
 
     def full(self, size: Sequence[int], cost: Cost) -> float:
-        """Cost of one look at the whole reference of this height and width, which would read each word once."""
+        """Cost of one look at the whole reference of this height and width that reads as much as the look that read most."""
         return cost(*size, max(self.reads))

@@ -48,7 +48,7 @@ def test_parts_fall_apart_once_more_at_a_higher_level():
     assert found.whole.tolist() == [-1, 0, 0, 1, 1]
     assert middles(found) == pytest.approx([110, 144, 38, 178, 106], abs=2)
     assert decode(text, levels=[0.8]).whole.tolist() == [-1, 0, 0, 0]
-    assert decode(text, levels=[0.8], max_words=3).whole.tolist() == [-1, 0, 0]
+    assert decode(text, levels=[0.8], max_words=3).whole.tolist() == [-1]
 
 
 def test_a_crumb_is_no_part():
@@ -75,9 +75,12 @@ def test_neighbours_do_not_become_parts_of_each_other():
         assert shapely.Polygon(sides_to_polygon(found.sides[k])).intersection(whole).area > 0
 
 
-@pytest.mark.parametrize("levels", [[0.5], [0.4], [0.8, 0.6], [0.7, 0.7], [1.0]])
+@pytest.mark.parametrize("levels", [[0.5], [0.4], [0.8, 0.6], [0.7, 0.7], [1.0], 0.4, None, ["0.6"]])
 def test_levels_that_do_not_rise(levels):
-    with pytest.raises(ConfigError, match=r"postprocess\.levels must rise from above the threshold 0\.5 to below 1, found"):
+    with pytest.raises(
+        ConfigError,
+        match=r"postprocess\.levels must rise from above postprocess\.threshold 0\.5 to below 1, found .* or \[\] for none",
+    ):
         decode(TWO, levels=levels)
 
 
@@ -86,8 +89,10 @@ def test_what_is_left_of_the_promising_ones():
     kept = found.promising(0.6)
     assert kept.sides.ravel().tolist() == [0, 2, 3, 4, 5]
     assert kept.whole.tolist() == [-1, 0, -1, -1, 3], "a part of what goes stands for itself"
-    assert regions([0.9, 0.5, 0.8], [-1, 0, 1]).promising(0.6).whole.tolist() == [-1, 0], "or for that of which it was one"
-    assert found.promising(0.0, 3).sides.ravel().tolist() == [0, 1, 3], "parts go first, then the least sure ones"
+    assert regions([0.9, 0.5, 0.8], [-1, 0, 1]).promising(0.6).whole.tolist() == [-1], "nothing less than all parts"
+    assert regions([0.85, 0.95, 0.72], [-1, 0, 0]).promising(0.75).whole.tolist() == [-1]
+    assert found.promising(0.0, 5).sides.ravel().tolist() == [0, 1, 2, 3, 4], "parts go first, then the least sure ones"
+    assert found.promising(0.0, 3).sides.ravel().tolist() == [0, 1], "one of two parts is not left over"
     assert found.promising(0.0, 1).sides.ravel().tolist() == [0]
     assert len(found.promising(0.0, 0)) == 0
     assert len(found.promising(0.99)) == 0
@@ -105,7 +110,7 @@ def test_what_is_left_of_the_promising_ones():
         ([-1, 0, 0, 1, 1], [0.6, 0.97, 0.9, 0.95, 0.95], [9, 6, 3, 3, 3], [1, 2]),
         ([-1, 0, 0, 1, 1], [0.94, 0.1, 0.95, 0.95, 0.95], [9, 6, 3, 3, 3], [0]),
         ([-1, -1, 1, 1], [0.2, 0.3, 0.9, 0.9], [9, 6, 3, 3], [0, 2, 3]),
-        ([-1, 0, 0], [0.5, 0.9, 0.9], [3, 0, 0], [1, 2]),  # nothing read counts as a character
+        ([-1, 0, 0], [0.5, 0.9, 0.9], [3, 0, 0], [0]),  # nobody is sure of nothing
         ([], [], [], []),
     ],
 )

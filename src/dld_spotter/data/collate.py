@@ -68,6 +68,8 @@ class Collate:
             raise ConfigError(
                 f"data.scales must be positive and at least one, found {list(self.scales)}; give for example [1.0]"
             )
+        if not self.between >= 1:
+            raise ConfigError(f"data.train_collate.between must be at least 1, found {self.between}")
         if self.stride < 1 or self.stride % 2:
             raise ConfigError(
                 f"data.stride must be even and positive, found {self.stride}; use the stride of the model, such as 32"

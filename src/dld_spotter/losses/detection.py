@@ -10,6 +10,8 @@ from dld_spotter.structures import DetectionMaps, DetectionTargets
 class DetectionLoss(nn.Module):
     """Balanced cross-entropy of the text map, dice of the binarised map, L1 of the threshold map.
 
+    What a cell counts (``care``) weighs its cross-entropy, so that such cells are among the hardest, too.
+
     Args:
         negative_ratio: the hardest non-text cells are kept, this many per text cell.
         sharpness: the k of the differentiable binarisation ``sigmoid(k * (text - threshold))``.

@@ -45,18 +45,22 @@ class Regions:
     def promising(self, least: float, most: int | None = None) -> Self:
         """Those whose score may end at ``least`` or above: reading multiplies it by at most 1.
 
-        Where they are more than ``most``, parts go first, and then those of the lowest scores.
+        Where they are more than ``most``, parts go first, and then those of the lowest scores. All parts of a region stay, or
+        none, so that it is never weighed against some of them; those of a region that goes stand for themselves.
         """
         kept = np.flatnonzero(self.scores >= least)
         if most is not None:
-            kept = np.sort(kept[np.lexsort((-self.scores[kept], self.whole[kept] >= 0))[:most]])
-        place = np.full(len(self) + 1, -1)  # the last one is that of no region
+            kept = kept[np.lexsort((-self.scores[kept], self.whole[kept] >= 0))[:most]]
+        stays, complete, gone = (np.full(len(self) + 1, value) for value in (False, True, False))  # the last is no region
+        stays[kept] = True
+        np.logical_and.at(complete, self.whole, stays[:-1])
+        for k, whole in enumerate(self.whole):
+            if gone[whole] or (stays[whole] and not complete[whole]):
+                stays[k], gone[k] = False, True
+        kept = np.flatnonzero(stays)
+        place = np.full(len(self) + 1, -1)
         place[kept] = np.arange(len(kept))
-        whole = self.whole.copy()
-        for k in range(len(self)):  # a part of what goes is one of what that was a part of
-            if whole[k] >= 0 and place[whole[k]] < 0:
-                whole[k] = whole[whole[k]]
-        return type(self)(self.sides[kept], self.scores[kept], place[whole[kept]])
+        return type(self)(self.sides[kept], self.scores[kept], place[self.whole[kept]])
 
     def surest(self, scores: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Which regions are words: all of a region, or its parts where these are read with more confidence.
@@ -66,8 +70,9 @@ class Regions:
 
         Args:
             scores: ``(N,)`` how surely each was read.
-            lengths: ``(N,)`` how many characters were read; parts count by them.
+            lengths: ``(N,)`` how many characters were read; parts count by them, and nobody is sure of none.
         """
+        scores = np.where(lengths > 0, scores, 0)
         chosen: list[list[int]] = [[] for _ in range(len(self))]
         for k in reversed(range(len(self))):
             parts = chosen[k]
@@ -122,10 +127,12 @@ class TextMapDecoder:
     levels: Sequence[float] = ()
 
     def __post_init__(self) -> None:
-        levels = tuple(self.levels)
-        if not all(low < high for low, high in pairwise((self.threshold, *levels, 1.0))):
+        levels = tuple(self.levels) if isinstance(self.levels, Sequence) else (self.levels,)
+        numbers = all(isinstance(level, int | float) for level in levels)
+        if levels and not (numbers and all(low < high for low, high in pairwise((self.threshold, *levels, 1.0)))):
             raise ConfigError(
-                f"postprocess.levels must rise from above the threshold {self.threshold:g} to below 1, found {list(levels)}"
+                f"postprocess.levels must rise from above postprocess.threshold {self.threshold:g} to below 1, found "
+                f"{list(levels)}; give such as [0.8], or [] for none"
             )
         object.__setattr__(self, "levels", levels)
 
@@ -149,8 +156,8 @@ class TextMapDecoder:
                 inside.setdefault(int(owner[contour[0, 0, 1], contour[0, 0, 0]]), []).append(contour)
             for whole in sorted(inside.keys() - {-1}):
                 parts = self._grown(probability, inside[whole], whole) if len(inside[whole]) > 1 else []
-                found += parts if len(parts) > 1 else []
-        found = found[: self.max_words]
+                if 1 < len(parts) <= self.max_words - len(found):
+                    found += parts
         limit = np.array([width, height], np.float32)
         sides = np.array([region.sides for region in found], np.float32).reshape(-1, 2, self.points, 2).clip(0, limit)
         scores, whole = (np.array([getattr(region, name) for region in found]) for name in ("score", "whole"))
