@@ -201,6 +201,8 @@ def test_neighbours_that_run_together_are_read_both_ways(monkeypatch, scores, te
     assert [word.text for word in look.words] == texts
     assert [word.score for word in look.words] == pytest.approx([0.8 * max(scores)] * len(texts))
     assert look.reads == (3,), "all that was read has its cost"
+    regions = spotter.postprocess().promising(0.0, 2)
+    assert regions.whole.tolist() == [-1], "under a limit a word is not replaced by one of its parts"
 
 
 @pytest.mark.parametrize(("word", "text"), [("bag", "bag"), ("fog", "bog"), ("bog", "bog")])
