@@ -27,7 +27,7 @@ from dld_spotter.word import Look, Word
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FORMAT = 5
+FORMAT = 6
 META, DETECTOR, RECOGNIZER, SPELLER, SELECTOR = "meta.json", "student.onnx", "recognizer.onnx", "speller.onnx", "selector.onnx"
 VOCABULARY = "vocabulary.txt"
 

@@ -17,53 +17,51 @@ def probe(rng: np.random.Generator, scale: float, noise: float = 0.0) -> Probe:
     right = (evidence * TABLE).sum((1, 2)) + noise * rng.normal(size=10)
     changes = np.stack([right, right, np.zeros(10)], axis=1)  # what is read is right
     counts = np.array([5.0, 8.0, 40.0])
-    whole = {0.8: (counts + 0.25 * changes.sum(0), 0.6), 1.0: (counts + changes.sum(0), 1.0)}
-    found = [Place((0, 0, 9, 9), one) for one in evidence]
-    return Probe(scale, (100, 100), counts, 0.3, found, changes, np.full(10, 0.1), whole)
+    again = {second: (share * changes, np.full(10, 0.1 * second**2)) for second, share in ((0.8, 0.25), (1.0, 1.0))}
+    whole = {second: (counts + changed.sum(0), second**2) for second, (changed, _) in again.items()}
+    return Probe(scale, (100, 100), counts, 0.3, [Place((0, 0, 9, 9), one) for one in evidence], again, whole)
 
 
 def test_known_gains_are_learned():
     rng = np.random.default_rng(0)
     gains = learn_gains([[probe(rng, 0.3, 0.3), probe(rng, 0.5, 0.3)] for _ in range(150)], 0.4)
     for scale in (0.3, 0.5):
-        np.testing.assert_allclose(gains.tables[scale], TABLE, atol=0.12)
-        assert gains.shares[scale] == {0.8: pytest.approx(0.25), 1.0: 1.0}
+        np.testing.assert_allclose(gains.tables[scale][1.0], TABLE, atol=0.12)
+        np.testing.assert_allclose(gains.tables[scale][0.8], 0.25 * TABLE, atol=0.03)
 
 
 def test_what_brings_nothing_is_expected_to_bring_nothing_and_never_less():
     rng = np.random.default_rng(0)
     row = [probe(rng, 0.3) for _ in range(20)]
-    lost = [Probe(**(vars(one) | {"changes": -one.changes, "whole": {1.0: (one.counts, 1.0)}})) for one in row]
+    lost = [Probe(**(vars(one) | {"places": {1.0: (-one.places[1.0][0], one.places[1.0][1])}})) for one in row]
     gains = learn_gains([[one] for one in lost], 0.4)
-    assert not np.any(gains.tables[0.3])
-    assert gains.shares[0.3] == {1.0: 0.0}
+    assert not np.any(gains.tables[0.3][1.0])
 
 
 def test_a_false_word_takes_its_price():
     assert worth(np.array([[3.0, 5.0, 9.0], [0.0, 1.0, 9.0]]), 0.4).tolist() == pytest.approx([3 - 0.8, -0.4])
 
 
-def test_the_table_of_the_nearest_scale_is_taken():
+def test_the_tables_of_the_nearest_scale_are_taken():
     low, high = (tuple(map(tuple, table.tolist())) for table in (TABLE, 2 * TABLE))
-    gains = Gains({0.3: low, 0.5: high}, {0.3: {0.5: 0.4, 1.0: 1.0}, 0.5: {1.0: 1.0}})
+    gains = Gains({0.3: {0.5: low, 1.0: high}, 0.5: {0.6: low, 1.0: low}})
     evidence = np.zeros((1, *SHAPE))
     evidence[0, 1, height_bin(10.0)] = 3.0
-    assert gains.of(0.35, evidence).tolist() == [3.0]
-    assert gains.of(0.45, evidence).tolist() == [6.0]
-    assert gains.whole(0.35) == {0.5: 0.4, 1.0: 1.0}
-    assert gains.whole(0.9) == {1.0: 1.0}
+    assert {second: words.tolist() for second, words in gains.of(0.35, evidence).items()} == {0.5: [3.0], 1.0: [6.0]}
+    assert {second: words.tolist() for second, words in gains.of(0.58, evidence).items()} == {1.0: [3.0]}  # 0.6 sees the same
     assert [height_bin(height) for height in (7.9, 8.1, 29.0, 31.0)] == [0, 1, 3, 4]
 
 
 def test_damaged_tables_are_refused():
     row = (0.0,) * 5
-    for tables, shares in (
-        ({}, {}),
-        ({0.3: (row,)}, {0.3: {}}),
-        ({0.3: (row, row, (-1.0, *row[1:]))}, {0.3: {}}),
-        ({0.3: (row,) * 3}, {}),
-        ({0.3: ((0.0,), row, row)}, {0.3: {}}),
-        ({0.3: (row,) * 3}, {0.3: {50.0: 1.0}}),
+    for tables in (
+        {},
+        {0.3: {}},
+        {0.3: {1.0: (row,)}},
+        {0.3: {1.0: (row, row, (-1.0, *row[1:]))}},
+        {0.3: {1.0: ((0.0,), row, row)}},
+        {0.3: {50.0: (row,) * 3}},
+        {0.3: {0.2: (row,) * 3}},
     ):
         with pytest.raises(ConfigError, match="gains need a table"):
-            Gains(tables, shares)
+            Gains(tables)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from torch import nn
 from dld_spotter.data.views import make_view
 from dld_spotter.entry import ROOT
 from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.escalation import Escalation, Place, choose, likeliest, pack, places
+from dld_spotter.escalation import Again, Escalation, Place, choose, likeliest, pack, places
 from dld_spotter.escalation.gains import LACKING, READ, UNREAD, Gains
 from dld_spotter.escalation.second_look import SecondLook
 from dld_spotter.limit import Limit
@@ -156,10 +157,10 @@ def test_long_text_without_a_reading_may_hold_several_words():
     assert place.evidence[UNREAD].sum() == pytest.approx(0.5 * 48 / 4 / 4)
 
 
-def gained(words: float, share: float = 0.0, scale: float = 0.5) -> Escalation:
-    """A rule that expects so many words of every unread one, and a share of that of another look at the whole at 0.7."""
-    table = ((0.0,) * 5, (0.0,) * 5, (words,) * 5)
-    return Escalation(gains=Gains({scale: table}, {scale: {0.7: share, 1.0: 1.0}}))
+def gained(words: float, between: float = 0.0, scale: float = 0.5) -> Escalation:
+    """A rule that expects so many words of every unread one at full resolution, and so many of a look at 0.7."""
+    tables = {second: ((0.0,) * 5, (0.0,) * 5, (found,) * 5) for second, found in ((0.7, between), (1.0, words))}
+    return Escalation(gains=Gains({scale: tables}))
 
 
 def test_what_brings_most_beyond_its_price_is_taken():
@@ -168,24 +169,34 @@ def test_what_brings_most_beyond_its_price_is_taken():
     small, large = Place((0, 0, 20, 10), evidence), Place((0, 50, 100, 100), 4 * evidence)  # 2 and 50 % of the image
     both, whole = [small, large], (100, 100)
 
-    def chosen(price: float, share: float = 0.0):
-        return choose(both, 0.5, whole, gained(1.0, share), price)
+    def chosen(price: float, between: float = 0.0):
+        return choose(both, 0.5, whole, gained(1.0, between), price)
 
     assert chosen(51) is None
-    assert chosen(49) == [small]  # 1 word for 2 %
-    assert chosen(9) == [small]  # the other one's 4 words for 50 % are worth 8 per area
-    assert chosen(7) == both  # gain 5 on a sheet of 60 %: 5 - 4.2
-    # At a price of 7 the whole image at 0.7 takes 49 % of it: 5 * share - 3.43 is more than 0.8 from a share of 0.846 on.
-    assert chosen(7, 0.84) == both
-    assert chosen(7, 0.86) == 0.7
-    assert chosen(0) == both  # as much as the whole image brings, for less
+    assert chosen(49) == Again(1.0, [small])  # 1 word for 2 %
+    assert chosen(9) == Again(1.0, [small])  # the other one's 4 words for 50 % are worth 8 per area
+    assert chosen(7) == Again(1.0, both)  # gain 5 on a sheet of 60 %: 5 - 4.2
+    # At a price of 7, the sheet at 0.7 takes 29 % of it: 5 * between - 2.058 is more than 0.8 from 0.572 words each on.
+    assert chosen(7, 0.57) == Again(1.0, both)
+    assert chosen(7, 0.58) == Again(0.7, both)
+    assert chosen(0, 0.99) == Again(1.0, both)  # as much as the whole image brings, for less
     assert choose([], 0.5, whole, gained(1.0), 0.0) is None
 
 
+def test_the_whole_image_is_read_again_where_places_on_a_sheet_take_more():
+    evidence = np.zeros((3, 5))
+    evidence[UNREAD, 2] = 1.0
+    found = [Place((0, 0, 60, 48), evidence), Place((0, 50, 60, 98), evidence), Place((62, 0, 100, 98), evidence)]
+    # In two rows they take 146 pixels in height and 102 in width.
+    assert choose(found, 0.5, (100, 100), gained(1.0), 0.1) == Again(1.0)
+    assert choose(found, 0.5, (100, 100), gained(1.0, 0.99), 0.1) == Again(0.7)
+    assert choose(found, 0.5, (100, 100), gained(1.0, 0.96), 0.1) == Again(1.0)  # 0.12 words for 0.051
+
+
 def test_the_scale_that_was_looked_at_is_not_looked_at_again():
-    evidence = np.ones((3, 5))
-    place = Place((0, 0, 90, 100), evidence)
-    assert choose([place], 0.8, (100, 100), gained(1.0, share=5.0, scale=0.6), 0.1) == [place]
+    place = Place((0, 0, 50, 100), np.ones((3, 5)))
+    assert choose([place], 0.65, (100, 100), gained(1.0, 5.0, scale=0.6), 0.1) == Again(1.0, [place])
+    assert choose([place], 0.6, (100, 100), gained(1.0, 5.0, scale=0.6), 0.1) == Again(0.7, [place])
 
 
 def test_what_cannot_be_afforded_is_left_out_the_least_worthy_first():
@@ -200,12 +211,12 @@ def test_what_cannot_be_afforded_is_left_out_the_least_worthy_first():
         )
         return choose([large, small], 0.5, whole, rule, 0.1, limit)
 
-    # Both need 60 % for a sheet and 1 % for each of 5 words; the small place 2 % and 1 %; the whole image at 0.7 49 % and 5 %.
-    assert chosen(0.66, gained(1.0)) == [small, large]
-    assert chosen(0.64, gained(1.0)) == [small]
+    # Both need 60 % for a sheet and 1 % for each of 5 words, at 0.7 29.4 % and 5 %; the small place 2 % and 1 %.
+    assert chosen(0.66, gained(1.0)) == Again(1.0, [small, large])
+    assert chosen(0.64, gained(1.0)) == Again(1.0, [small])
     assert chosen(0.02, gained(1.0)) is None
-    assert chosen(0.55, gained(1.0, share=0.9)) == 0.7
-    assert chosen(0.53, gained(1.0, share=0.9)) == [small]
+    assert chosen(0.64, gained(1.0, 0.9)) == Again(0.7, [small, large])
+    assert chosen(0.33, gained(1.0, 0.9)) == Again(1.0, [small])
 
 
 def test_what_the_first_look_has_cost_is_no_longer_there():
@@ -232,8 +243,9 @@ def test_a_rule_comes_back_from_plain_values():
     rule = gained(0.25, 0.5)
     assert Escalation.read(json.loads(json.dumps(rule.plain())), "here") == rule
     for wrong in (
-        {"gains": {"tables": {}, "shares": {}}},
-        {"gains": {"tables": {"0.5": [[1]]}, "shares": {"0.5": {}}}},
+        {"gains": {"tables": {}}},
+        {"gains": {"tables": {"0.5": {"1.0": [[1]]}}}},
+        {"gains": {"tables": {"0.5": [[1]]}}},
         {"gains": 1},
     ):
         with pytest.raises(CheckpointError, match="here holds a damaged or older rule"):
@@ -251,12 +263,13 @@ def test_a_place_is_looked_at_again_while_its_gain_is_worth_its_area():
         assert len(look_twice(BoxReader(), image, scale, Escalation(price=price)).sizes) == looks
 
 
-def test_the_whole_image_can_be_read_again_at_a_scale_between():
+@pytest.mark.parametrize(("context", "size"), [(400, (179, 269)), (8, None)])
+def test_places_and_the_whole_image_can_be_read_again_at_a_scale_between(context: int, size: tuple[int, int] | None):
     reader = BoxReader(least=8)
-    look = look_twice(
-        reader, photo(LOW, dim=(100, 100, 160, 130)), 0.5, replace(gained(1.0, share=0.99), price=1.0, context=90)
-    )
-    assert look.sizes == ((128, 192), (179, 269))
+    rule = replace(gained(1.0, 0.99), price=1.0, context=context)
+    look = look_twice(reader, photo(LOW, dim=(100, 100, 160, 130)), 0.5, rule)
+    assert look.sizes[0] == (128, 192)
+    assert look.sizes[1] == size or (size is None and prod(look.sizes[1]) < 0.2 * 179 * 269)
     np.testing.assert_allclose(boxes_of(look.words), [LOW], atol=2)
 
 

@@ -1,7 +1,7 @@
 """What looking again is expected to bring: a table by the height of words, learned by looking at every place again."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ APART = 1.1
 """Scales nearer to each other than this factor see the same."""
 
 Table = tuple[tuple[float, ...], ...]
+Tables = Mapping[float, Mapping[float, Table]]
 
 
 def height_bin(height: float) -> int:
@@ -32,46 +33,43 @@ class Gains:
     """Words that a second look brings.
 
     Args:
-        tables: scale of the first look -> words that full resolution brings for a unit of evidence of each kind and height
-            ``(3, 5)``, none below 0.
-        shares: scale of the first look -> scale of a second one at the whole image -> what that brings of what full
-            resolution does.
+        tables: scale of the first look -> scale of the second -> words that this brings for a unit of evidence of each kind and
+            height ``(3, 5)``, none below 0.
     """
 
-    tables: Mapping[float, Table] = field(default_factory=lambda: {0.5: UNTAUGHT})
-    shares: Mapping[float, Mapping[float, float]] = field(default_factory=lambda: {0.5: {1.0: 1.0}})
+    tables: Tables = field(default_factory=lambda: {0.5: {1.0: UNTAUGHT}})
 
     def __post_init__(self) -> None:
-        sound = bool(self.tables) and self.tables.keys() == self.shares.keys()
-        sound = sound and all([len(row) for row in table] == [SHAPE[1]] * SHAPE[0] for table in self.tables.values())
-        sound = sound and all(scale < second <= 1 for scale, row in self.shares.items() for second in row)
-        numbers = [number for table in self.tables.values() for row in table for number in row]
-        numbers += [share for row in self.shares.values() for share in row.values()]
-        if not (sound and all(isfinite(number) and number >= 0 for number in numbers)):
-            raise ConfigError(f"gains need a table {SHAPE} and shares, none below 0, for each scale; found {self}")
+        sound = bool(self.tables) and all(
+            second and all(first < scale <= 1 for scale in second) for first, second in self.tables.items()
+        )
+        tables = [table for second in self.tables.values() for table in second.values()]
+        sound = sound and all([len(row) for row in table] == [SHAPE[1]] * SHAPE[0] for table in tables)
+        if not (sound and all(isfinite(number) and number >= 0 for table in tables for row in table for number in row)):
+            raise ConfigError(
+                f"gains need a table {SHAPE}, nothing below 0, for each first and larger second scale; found {self}"
+            )
 
-    def of(self, scale: float, evidence: np.ndarray) -> np.ndarray:
-        """Words ``(P,)`` that full resolution is expected to bring to places with ``evidence`` ``(P, 3, 5)``."""
-        return np.tensordot(evidence, np.array(self.tables[self._nearest(scale)]), 2)
-
-    def whole(self, scale: float) -> dict[float, float]:
-        """Scales well above ``scale`` for another look at the whole image, and the share of the gain that each brings."""
-        return {second: share for second, share in self.shares[self._nearest(scale)].items() if second > APART * scale}
-
-    def _nearest(self, scale: float) -> float:
-        return min(self.tables, key=lambda known: abs(known - scale))
+    def of(self, scale: float, evidence: np.ndarray) -> dict[float, np.ndarray]:
+        """Words ``(P,)`` that a look at each larger scale is expected to bring to places with ``evidence`` ``(P, 3, 5)``."""
+        known = self.tables[min(self.tables, key=lambda first: abs(first - scale))]
+        return {second: np.tensordot(evidence, np.array(table), 2) for second, table in known.items() if second > APART * scale}
 
     def plain(self) -> dict[str, Any]:
         """Plain values, as JSON and checkpoints hold them."""
-        values = asdict(self)
         return {
-            "tables": {str(scale): [list(row) for row in table] for scale, table in values["tables"].items()},
-            "shares": {str(scale): {str(k): v for k, v in row.items()} for scale, row in values["shares"].items()},
+            "tables": {
+                str(first): {str(scale): [list(row) for row in table] for scale, table in second.items()}
+                for first, second in self.tables.items()
+            }
         }
 
     @classmethod
     def of_plain(cls, values: Mapping[str, Any]) -> Self:
         """What :meth:`plain` gave; raises TypeError, ValueError, AttributeError or ConfigError if it is something else."""
-        tables = {float(scale): tuple(tuple(map(float, row)) for row in table) for scale, table in values["tables"].items()}
-        shares = {float(scale): {float(k): float(v) for k, v in row.items()} for scale, row in values["shares"].items()}
-        return cls(tables, shares)
+        return cls(
+            {
+                float(first): {float(scale): tuple(tuple(map(float, row)) for row in table) for scale, table in second.items()}
+                for first, second in values["tables"].items()
+            }
+        )

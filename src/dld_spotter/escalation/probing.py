@@ -11,10 +11,10 @@ from scipy.optimize import nnls
 from torch.utils.data import DataLoader
 
 from dld_spotter.cost import FlopCost
-from dld_spotter.data.views import make_view
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.escalation import Escalation, Place, back, choose, likeliest, pack, places
-from dld_spotter.escalation.gains import SHAPE, Gains
+from dld_spotter.escalation.gains import APART, SHAPE, Gains, Table
+from dld_spotter.escalation.second_look import read_again
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.structures import Look, SpottingBatch, TextInstances
@@ -35,9 +35,8 @@ class Probe:
         counts: ``(3,)`` matched, predicted and true words of the first look.
         cost: relative cost of the first look.
         found: its P places.
-        changes: ``(P, 3)`` of the counts where a place is read again at full resolution.
-        costs: ``(P,)`` relative cost of that.
-        whole: scale of a second look at the whole image -> counts ``(3,)`` and relative cost of that look.
+        places: scale of a second look -> changes ``(P, 3)`` of the counts where each is read again, and relative cost ``(P,)``.
+        whole: the same of the whole image: counts ``(3,)`` and relative cost of that look.
     """
 
     scale: float
@@ -45,8 +44,7 @@ class Probe:
     counts: np.ndarray
     cost: float
     found: list[Place]
-    changes: np.ndarray
-    costs: np.ndarray
+    places: dict[float, tuple[np.ndarray, np.ndarray]]
     whole: dict[float, tuple[np.ndarray, float]]
 
     @property
@@ -59,15 +57,16 @@ class Probe:
         again = choose(self.found, self.scale, self.size, rule, price) if np.isfinite(price) else None
         if again is None:
             return self.counts, self.cost
-        if isinstance(again, float):
-            counts, cost = self.whole[again]
+        if again.places is None:
+            counts, cost = self.whole[again.scale]
             return counts, self.cost + cost
-        taken = [place in again for place in self.found]
-        return self.counts + self.changes[taken].sum(0), self.cost + float(self.costs[taken].sum())
+        changes, costs = self.places[again.scale]
+        taken = [place in again.places for place in self.found]
+        return self.counts + changes[taken].sum(0), self.cost + float(costs[taken].sum())
 
 
 class Prober:
-    """Reads images at every scale, and at the lower ones every place once more.
+    """Reads images at every scale, and at the lower ones every place once more at each larger one.
 
     Args:
         spotter: reads.
@@ -99,23 +98,29 @@ class Prober:
             found = (
                 places(maps[0], first.sizes[0], size, first.words, self.rule.threshold, self.rule.context) if scale < 1 else []
             )
-            changes, gflops = self.again(reference, found, name, truth, first, counts)
-            whole = {
-                second: (self.count(name, truth, likeliest(first.words, looks[second].words)), spent[second] / full)
-                for second in scales
-                if second > scale
-            }
-            probes.append(Probe(scale, size, counts, spent[scale] / full, found, changes, gflops / full, whole))
+            again, whole = {}, {}
+            for second in (larger for larger in scales if larger > APART * scale):
+                changes, gflops = self.again(reference, second, found, name, truth, first, counts)
+                again[second] = changes, gflops / full
+                whole[second] = self.count(name, truth, likeliest(first.words, looks[second].words)), spent[second] / full
+            probes.append(Probe(scale, size, counts, spent[scale] / full, found, again, whole))
         return probes
 
     def again(
-        self, reference: np.ndarray, found: list[Place], name: str, truth: TextInstances, first: Look, counts: np.ndarray
+        self,
+        reference: np.ndarray,
+        scale: float,
+        found: list[Place],
+        name: str,
+        truth: TextInstances,
+        first: Look,
+        counts: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Changes of the counts ``(P, 3)`` and GFLOP ``(P,)`` of each place, all read on one sheet."""
+        """Changes of the counts ``(P, 3)`` and GFLOP ``(P,)`` of each place, all read at a scale on one sheet."""
         if not found:
             return np.zeros((0, 3)), np.zeros(0)
         sheet, corners = pack(reference, [place.box for place in found])
-        look = self.spotter.inspect(make_view([sheet], 1.0, self.spotter.stride).to(self.device))[0][0]
+        look = read_again(self.spotter, sheet, scale)
         moved = [word for word in (back(word, found, corners) for word in look.words) if word is not None]
         changes = np.zeros((len(found), 3))
         for k, place in enumerate(found):
@@ -140,26 +145,28 @@ def probe_all(prober: Prober, loader: DataLoader, scales: Sequence[float], count
 
 
 def learn_gains(probes: Sequence[Sequence[Probe]], false_price: float) -> Gains:
-    """Fit what to expect of second looks: weighted least squares without negative gains, a table for each first scale.
+    """Fit what to expect of second looks: weighted least squares without negative gains, for each first and second scale.
 
     Args:
         probes: of N images, each at the same scales.
         false_price: what a false word costs beside a missed one.
     """
-    tables, shares = {}, {}
+    tables: dict[float, dict[float, Table]] = {}
     for row in zip(*probes, strict=True):
-        if not row[0].whole:
-            continue  # full resolution, behind which there is nothing
         evidence = np.concatenate([probe.evidence for probe in row]).reshape(-1, PRIOR.size)
-        gains = worth(np.concatenate([probe.changes for probe in row]), false_price)
-        weights = 1 / np.sqrt(1 + evidence.sum(1, keepdims=True))  # gains scatter as counts do
-        expected = PRIOR * max(gains.sum(), 0.0) / max(float((evidence @ PRIOR).sum()), 1.0)
-        rows = np.vstack([weights * evidence, np.sqrt(STRENGTH) * np.eye(PRIOR.size)])
-        table, _ = nnls(rows, np.concatenate([weights[:, 0] * gains, np.sqrt(STRENGTH) * expected]))
-        tables[row[0].scale] = tuple(map(tuple, table.reshape(SHAPE).tolist()))
-        change = {k: sum(float(worth(probe.whole[k][0] - probe.counts, false_price)) for probe in row) for k in row[0].whole}
-        shares[row[0].scale] = {k: max(value, 0.0) / change[1.0] if change[1.0] > 0 else 0.0 for k, value in change.items()}
-    return Gains(tables, shares) if tables else Gains()
+        for second in row[0].places:
+            gains = worth(np.concatenate([probe.places[second][0] for probe in row]), false_price)
+            tables.setdefault(row[0].scale, {})[second] = fit_table(evidence, gains)
+    return Gains(tables) if tables else Gains()
+
+
+def fit_table(evidence: np.ndarray, gains: np.ndarray) -> Table:
+    """What a unit of evidence ``(P, 15)`` is worth where P places brought ``gains`` ``(P,)``."""
+    weights = 1 / np.sqrt(1 + evidence.sum(1, keepdims=True))  # gains scatter as counts do
+    expected = PRIOR * max(gains.sum(), 0.0) / max(float((evidence @ PRIOR).sum()), 1.0)
+    rows = np.vstack([weights * evidence, np.sqrt(STRENGTH) * np.eye(PRIOR.size)])
+    table, _ = nnls(rows, np.concatenate([weights[:, 0] * gains, np.sqrt(STRENGTH) * expected]))
+    return tuple(map(tuple, table.reshape(SHAPE).tolist()))
 
 
 def worth(counts: np.ndarray, false_price: float) -> np.ndarray:

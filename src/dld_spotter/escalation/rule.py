@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import isinf, prod, sqrt
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import shapely
@@ -68,6 +68,18 @@ class Escalation:
             ) from error
 
 
+class Again(NamedTuple):
+    """A second look.
+
+    Args:
+        scale: of the reference.
+        places: that are cut out for a sheet; None for the whole image.
+    """
+
+    scale: float
+    places: list[Place] | None = None
+
+
 def look_again(
     first: Look,
     probability: np.ndarray,
@@ -97,47 +109,51 @@ def look_again(
     again = choose(found, scale, whole, rule, price, left)
     if again is None:
         return first
-    if isinstance(again, float):
-        second = read(reference, again, left and left.words(scaled_size(*whole, again)))
-        words = second.words
-    else:
-        sheet, corners = pack(reference, [place.box for place in again])
-        second = read(sheet, 1.0, left and left.words(sheet.shape[:2]))
-        words = [word for word in (back(word, again, corners) for word in second.words) if word is not None]
+    cut = again.places
+    image, corners = (reference, []) if cut is None else pack(reference, [place.box for place in cut])
+    second = read(image, again.scale, left and left.words(scaled_size(*image.shape[:2], again.scale)))
+    words = second.words if cut is None else [word for word in (back(word, cut, corners) for word in second.words) if word]
     return Look(likeliest(first.words, words), (*first.sizes, *second.sizes), (*first.reads, *second.reads))
 
 
 def choose(
     found: Sequence[Place], scale: float, whole: Sequence[int], rule: Escalation, price: float, limit: Limit | None = None
-) -> list[Place] | float | None:
-    """What to look at again after a first look at ``scale``: whatever brings most beyond its price, and can be afforded.
+) -> Again | None:
+    """What to look at again after a first look at ``scale``, and how closely: whatever brings most beyond its price.
+
+    Args:
+        found: where words may be.
+        scale: of the first look.
+        whole: height and width of the reference.
+        rule: says what to expect.
+        price: expected words per area of the whole image.
+        limit: what the image may cost at most.
 
     Returns:
-        places for a sheet at full resolution; or a scale for the whole image; or None where nothing is worth its price.
+        what brings most of what can be afforded, or None where nothing is worth its price.
     """
     if not found:
         return None
-    price, area = max(price, LEAST_PRICE), whole[0] * whole[1]
-    gains = rule.gains.of(scale, np.stack([place.evidence for place in found]))
-    worth = [(place, gain) for place, gain in zip(found, gains.tolist(), strict=True) if gain * area >= price * place.area]
-    if limit is not None:
-        worth = _affordable(worth, limit)
-    offers: list[tuple[float, list[Place] | float | None]] = [(0.0, None)]
-    if worth:
-        size = sheet_size(place for place, _ in worth)
-        offers.append((sum(gain for _, gain in worth) - price * size[0] * size[1] / area, [place for place, _ in worth]))
-    offers += [
-        (share * gains.sum() - price * second**2, second)
-        for second, share in rule.gains.whole(scale).items()
-        if limit is None or limit.affords(scaled_size(*whole, second), sum(place.words for place in found))
-    ]
-    return max(offers, key=lambda offer: offer[0])[1]
+    price, area, best, most = max(price, LEAST_PRICE), prod(whole), None, 0.0
+    for second, gains in rule.gains.of(scale, np.stack([place.evidence for place in found])).items():
+        cost = price * second**2 / area  # of a pixel of the reference
+        worth = [(place, gain) for place, gain in zip(found, gains.tolist(), strict=True) if gain >= cost * place.area]
+        worth = worth if limit is None else _affordable(worth, second, limit)
+        if worth and (beyond := sum(gain for _, gain in worth) - cost * prod(sheet_size(place for place, _ in worth))) > most:
+            best, most = Again(second, [place for place, _ in worth]), beyond
+        whole_affordable = limit is None or limit.affords(scaled_size(*whole, second), sum(place.words for place in found))
+        if whole_affordable and (beyond := gains.sum() - cost * area) > most:
+            best, most = Again(second), beyond
+    return best
 
 
-def _affordable(worth: list[tuple[Place, float]], limit: Limit) -> list[tuple[Place, float]]:
-    """The places of the highest gain per area whose sheet can be afforded."""
+def _affordable(worth: list[tuple[Place, float]], scale: float, limit: Limit) -> list[tuple[Place, float]]:
+    """The places of the highest gain per area whose sheet can be afforded at a scale."""
     kept = sorted(worth, key=lambda offer: -offer[1] / offer[0].area)
-    while kept and not limit.affords(sheet_size(place for place, _ in kept), sum(place.words for place, _ in kept)):
+    while kept:
+        size = scaled_size(*sheet_size(place for place, _ in kept), scale)
+        if limit.affords(size, sum(place.words for place, _ in kept)):
+            break
         kept.pop()
     return kept
 

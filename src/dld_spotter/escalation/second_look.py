@@ -64,9 +64,14 @@ class SecondLook(nn.Module):
         return [look.words for look in self.looks(view)]
 
     def _read(self, image: np.ndarray, scale: float, most: int | None) -> Look:
-        view, close = (make_view([image], size, self.spotter.stride) for size in (scale, 1.0))
-        device = next(self.spotter.parameters()).device
-        return self.spotter.inspect(replace(view, close=close).to(device), None if most is None else [most])[0][0]
+        return read_again(self.spotter, image, scale, most)
+
+
+def read_again(spotter: Spotter, image: np.ndarray, scale: float, most: int | None = None) -> Look:
+    """A look at a scale of an image, or of a sheet, ``(H, W, 3)``; so many words are read of it at most."""
+    view, close = (make_view([image], size, spotter.stride) for size in (scale, 1.0))
+    device = next(spotter.parameters()).device
+    return spotter.inspect(replace(view, close=close).to(device), None if most is None else [most])[0][0]
 
 
 def most_words(view: View, limits: Sequence[Limit] | None) -> list[int] | None:
