@@ -18,7 +18,7 @@ photos=(data=icdar2015 data.root="$icdar" data.name=icdar2015_val)
 once icdar2015 measure ckpt=bundled "${photos[@]}"
 for budget in 1.0 0.5 0.3 0.15; do once "budget_$budget" evaluate ckpt=bundled "${photos[@]}" budget="$budget"; done
 for budget in 1.0 0.5; do once "none_$budget" evaluate ckpt=bundled "${photos[@]}" budget="$budget" vocabulary=none; done
-once scenes_val measure ckpt=bundled data=icdar2015 data.root="$scenes" data.name=scenes_val
+once scenes_val measure ckpt=bundled data=icdar2015 data.root="$scenes" data.name=scenes_val jitter=1
 once sroie measure ckpt=bundled data=sroie data.root="$sroie" data.name=sroie_val
 once rendered measure ckpt=bundled data=glances data.test.length=500 data.name=rendered_test
 once rapidocr measure engine=rapidocr "${photos[@]}" scales=[1.0]

@@ -34,13 +34,19 @@ def row(cells: list[Any]) -> None:
     print(f"| {' | '.join(map(str, cells))} |")
 
 
+def head(cells: list[Any]) -> None:
+    """The first two lines of a table."""
+    row(cells)
+    print(f"|{'---|' * len(cells)}")
+
+
 def fixed(folder: Path, label: str) -> None:
     """Fixed scales of a data set: Hmean, relative cost and milliseconds."""
     facts = read(folder / "tradeoff.json")
     points = [point for point in facts["points"] if (point["method"], point["model"]) == ("static", "student")]
     points.sort(key=lambda point: point["scale"])
     print(f"\n{label}: {facts['images']} images, {facts['spotter']}, commit {facts['commit']}")
-    row(["scale", *(f"{point['scale']:g}" for point in points)])
+    head(["scale", *(f"{point['scale']:g}" for point in points)])
     row(["Hmean", *(f"{100 * point['hmean']:.1f}" for point in points[:-1]), shown(points[-1])])
     row(["relative cost", *(f"{point['relative_cost']:.2f}" for point in points)])
     row(["milliseconds", *(f"{1000 * point['seconds']:.0f}" for point in points)])
@@ -58,6 +64,13 @@ def ladder(folder: Path, label: str) -> None:
         row([label, *cost, f"{100 * point['hmean']:.1f}", over, gap])
 
 
+def luck(folder: Path, label: str) -> None:
+    """How much of what the oracle gains over the random mix is luck, see ``measure jitter=``."""
+    for found in read(folder / "oracle_luck.json")["student"]:
+        gained = "{value:+.1f} ({low:+.1f}..{high:+.1f})".format(**{key: 100 * found["luck"][key] for key in found["luck"]})
+        row([label, f"{found['budget']:.3f}", f"{100 * found['hmean']:.1f}", gained, f"{100 * found['share']:.0f} %"])
+
+
 def budget(folder: Path, label: str, truth: str, lexicons: Path) -> None:
     """One budget: requested, spent, and every task and lexicon."""
     facts = read(folder / "evaluation.json")
@@ -73,11 +86,16 @@ def main(out: Path, truth: str, lexicons: Path) -> None:
     for name, label in measured.items():
         fixed(out / name, label)
     print()
-    row(["images", "gamma", "cost", "ms", "Hmean", "over the mix", "gap closed"])
+    head(["images", "gamma", "cost", "ms", "Hmean", "over the mix", "gap closed"])
     for name, label in measured.items():
         ladder(out / name, label)
     print()
-    row(["budget", "spent", "GFLOP", "ms", "detection", "end to end", "generic", "weak", "strong"])
+    head(["images", "budget", "oracle", "luck", "of its gain"])
+    for name, label in measured.items():
+        if (out / name / "oracle_luck.json").exists():
+            luck(out / name, label)
+    print()
+    head(["budget", "spent", "GFLOP", "ms", "detection", "end to end", "generic", "weak", "strong"])
     for name in (*(f"budget_{amount}" for amount in BUDGETS), "none_1.0", "none_0.5"):
         if (out / name / "DONE").exists():
             budget(out / name, name, truth, lexicons)
