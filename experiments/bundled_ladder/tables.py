@@ -67,7 +67,7 @@ def ladder(folder: Path, label: str) -> None:
 def luck(folder: Path, label: str) -> None:
     """How much of what the oracle gains over the random mix is luck, see ``measure jitter=``."""
     for found in read(folder / "oracle_luck.json")["student"]:
-        gained = "{value:+.1f} ({low:+.1f}..{high:+.1f})".format(**{key: 100 * found["luck"][key] for key in found["luck"]})
+        gained = "{:+.1f} ({:+.1f}..{:+.1f})".format(*(100 * value for value in found["luck"]))
         row([label, f"{found['budget']:.3f}", f"{100 * found['hmean']:.1f}", gained, f"{100 * found['share']:.0f} %"])
 
 
