@@ -73,9 +73,9 @@ def test_a_look_costs_what_it_saw_and_read():
     assert twice.full((100, 100), cost) == 100 + 35  # as many words as the look that read most
 
 
-@pytest.mark.parametrize("ladder", [True, False])
-def test_no_photo_costs_more(ladder: bool, tmp_path: Path):
-    path = make_checkpoint(tmp_path / "student.ckpt", selector=not ladder, ladder=ladder)
+@pytest.mark.parametrize(("ladder", "levels"), [(True, []), (True, [0.6, 0.8]), (False, [])])
+def test_no_photo_costs_more(ladder: bool, levels: list[float], tmp_path: Path):
+    path = make_checkpoint(tmp_path / "student.ckpt", selector=not ladder, ladder=ladder, levels=levels)
     reader = dld_spotter.load(path, device="cpu")
     free = [reading.relative_cost for reading in reader.read_all([one.image for one in IMAGES], gamma=0.05)]
     assert max(free) > 0.5 or not ladder
