@@ -14,7 +14,7 @@ from dld_spotter.checkpoint import amend, load_checkpoint
 from dld_spotter.cost import FlopCost
 from dld_spotter.entry import ROOT
 from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.escalation import Escalation
+from dld_spotter.escalation import Escalation, Gains
 from dld_spotter.escalation.probing import Prober
 from dld_spotter.escalation.second_look import SecondLook, look
 from dld_spotter.fit_ladder import best_steps
@@ -68,8 +68,11 @@ def test_what_no_step_can_spend_is_refused(tmp_path: Path):
         reader.read(np.zeros((64, 64, 3), np.uint8), gamma=-1)
 
 
-def test_probes_foresee_what_a_second_look_gives():
-    spotter, rule = make_spotter(1).eval(), Escalation(threshold=0.3, context=2)
+@pytest.mark.parametrize("between", [0.0, 2.0])
+def test_probes_foresee_what_a_second_look_gives(between: float):
+    """Of gains at full resolution, or of twice as much at a scale below."""
+    tables = {second: ((gain,) * 5,) * 3 for second, gain in ((0.5, between), (1.0, 1.0))}
+    spotter, rule = make_spotter(1).eval(), Escalation(threshold=0.3, context=2, gains=Gains({SCALES[0]: tables}))
     rules, flops = Rules(task="detection"), FlopCost(spotter)
     samples = [sample(192, 256, [box(20 + 9 * k, 30, 80, 24), box(140, 120 - k, 60, 30)], ["cat", "dog"]) for k in range(3)]
     for batch in (make_batch([one]) for one in samples):
@@ -77,7 +80,7 @@ def test_probes_foresee_what_a_second_look_gives():
         for scale, probe in zip(SCALES, probes, strict=True):
             for price in (0.0, inf):
                 (found,) = look(SecondLook(spotter, rule), batch.view(scale), [price])
-                counts, cost = probe.at(price, rule)
+                counts, cost = probe.at(price, rule, flops.cost)
                 expected = rules.count(batch.names[0], batch.instances[0], found.words)
                 size = batch.views[1.0].sizes[0].tolist()
                 full = flops.cost(*size, found.reads[0])
@@ -93,7 +96,7 @@ def test_steps_rise_in_cost_and_hmean():
     spotter, rule = make_spotter(1).eval(), Escalation(threshold=0.3)
     batches = [make_batch([sample(128, 128, [box(20, 30 + 9 * k, 80, 24)], ["cat"])]) for k in range(3)]
     prober = Prober(spotter, Rules(task="detection"), rule)
-    steps, gains, hmeans = best_steps([prober.probe(batch, SCALES) for batch in batches], SCALES, rule)
+    steps, gains, hmeans = best_steps([prober.probe(batch, SCALES) for batch in batches], SCALES, rule, prober.flops.cost)
     assert (np.diff(steps.costs) > 0).all()
     assert (np.diff(steps.losses) < 0).all()
     assert len(hmeans) == len(steps.costs)
@@ -106,7 +109,8 @@ def test_a_blank_image_has_no_place(tmp_path: Path):
     batch = make_batch([sample(64, 64, [], [])])
     probes = Prober(spotter, Rules(), Escalation()).probe(batch, SCALES)
     assert all(len(probe.found) == 0 for probe in probes)
-    assert [probe.at(0.0, Escalation())[1] for probe in probes] == [probe.cost for probe in probes]
+    spent = [probe.at(0.0, Escalation(), FlopCost(spotter).cost)[1] for probe in probes]
+    assert spent == [probe.cost / probe.full for probe in probes]
 
 
 def test_wrong_settings_are_named(tmp_path: Path):

@@ -85,7 +85,7 @@ def test_no_photo_costs_more(ladder: bool, levels: list[float], tmp_path: Path):
     readings = reader.read_all([one.image for one in IMAGES], gamma=0.05, max_cost=9.0)
     assert [reading.relative_cost for reading in readings] == free  # what it need not take, the limit leaves
     if ladder:  # what is dearer without a limit is not cheaper with one
-        spent = [reader.read(IMAGES[0].image, gamma=gamma, max_cost=0.8).gflops for gamma in (2.0, 0.3, 0.0)]
+        spent = [reader.read(IMAGES[0].image, gamma=gamma, max_cost=0.45).gflops for gamma in (2.0, 0.3, 0.0)]
         assert spent == sorted(spent)
         assert spent[-1] > spent[0]
     with pytest.raises(ConfigError, match=r"max_cost=0\.01 cannot be met"):

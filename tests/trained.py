@@ -5,7 +5,7 @@ from math import inf
 from pathlib import Path
 
 from dld_spotter.checkpoint import FORMAT, save_checkpoint
-from dld_spotter.escalation import Escalation
+from dld_spotter.escalation import Escalation, Gains
 from dld_spotter.models.selector import GumbelSelector
 from dld_spotter.tradeoff import Ladder
 from tests.small import FINDS, SCALES, SPOTTER, THUMBNAIL, make_spotter
@@ -28,6 +28,11 @@ _MODEL = {
 LADDER = Ladder((0.3, 0.5, 1.0), (0.0, 4.0, inf), (0.0, -0.2, -0.3), (0.2, 0.4, 1.0), 9)
 
 
+_LITTLE, _MUCH = ((1.0,) * 5,) * 3, ((9.0,) * 5,) * 3
+RULE = Escalation(threshold=0.05, gains=Gains({0.3: {0.5: _LITTLE, 1.0: _LITTLE}, 0.5: {1.0: _MUCH}}))
+"""Looks again at 0.5 after 0.3, and at full resolution after 0.5."""
+
+
 def make_checkpoint(
     path: Path, selector: bool = True, close_up: bool = False, ladder: bool = False, levels: Sequence[float] = ()
 ) -> Path:
@@ -39,6 +44,6 @@ def make_checkpoint(
         parts["selector"] = GumbelSelector(SCALES, 0.1, [0.5, 1.0, 3.0], _CHANNELS, _HIDDEN)
     facts = {"format": FORMAT, "model": model, "scales": list(SCALES), "thumbnail": THUMBNAIL}
     if ladder:
-        facts |= {"ladder": LADDER.plain(), "escalation": Escalation(threshold=0.05).plain()}
+        facts |= {"ladder": LADDER.plain(), "escalation": RULE.plain()}
     save_checkpoint(path, parts, facts)
     return path

@@ -68,7 +68,8 @@ def luck(folder: Path, label: str) -> None:
     """How much of what the oracle gains over the random mix is luck, see ``measure jitter=``."""
     for found in read(folder / "oracle_luck.json")["student"]:
         gained = "{:+.1f} ({:+.1f}..{:+.1f})".format(*(100 * value for value in found["luck"]))
-        row([label, f"{found['budget']:.3f}", f"{100 * found['hmean']:.1f}", gained, f"{100 * found['share']:.0f} %"])
+        share = "" if found["share"] is None else f"{100 * found['share']:.0f} %"
+        row([label, f"{found['budget']:.3f}", f"{100 * found['hmean']:.1f}", gained, share])
 
 
 def budget(folder: Path, label: str, truth: str, lexicons: Path) -> None:

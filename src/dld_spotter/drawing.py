@@ -51,7 +51,7 @@ def draw_reading(image: np.ndarray, reading: Reading) -> Image.Image:
 
 
 def caption(reading: Reading) -> str:
-    """Tell the scale, how much was looked at once more, and what reading cost.
+    """Tell the scale, how many pixels were looked at once more, and what reading cost.
 
     >>> caption(Reading((), 0.5, 1.84, 0.042, 0.25, 640, 480))
     '0 words   scale 0.5   1.84 GFLOPs, 25 % of full resolution   42 ms'

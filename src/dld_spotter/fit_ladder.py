@@ -26,15 +26,19 @@ from dld_spotter.escalation.probing import Probe, Prober, learn_gains, probe_all
 from dld_spotter.fitting import given_student, price_at
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.tradeoff import Ladder, Step, hmean
+from dld_spotter.word import Cost
 
-PRICES = tuple(np.geomspace(0.25, 256, 21).round(3).tolist())
-"""Prices of a second look that are tried, expected words per area of the image."""
+PRICES = tuple(np.geomspace(0.25, 1024, 25).round(3).tolist())
+"""Prices of a second look that are tried, expected words per cost of the whole image."""
 
 
-def best_steps(probes: list[list[Probe]], scales: Sequence[float], rule: Escalation) -> tuple[Ladder, Gains, np.ndarray]:
+def best_steps(
+    probes: list[list[Probe]], scales: Sequence[float], rule: Escalation, cost: Cost
+) -> tuple[Ladder, Gains, np.ndarray]:
     """The best steps that the probes allow, what second looks bring, and the Hmean of each step.
 
-    Gains are learned from each half of the images for the steps of the other, and from all for use.
+    Gains are learned from each half of the images for the steps of the other, and from all for use. ``cost`` is that of a view,
+    in GFLOP.
     """
     fixed = hmean(np.array([[probe.counts for probe in row] for row in probes]).sum(0))
     false_price = price_at(float(fixed.max()))
@@ -42,7 +46,7 @@ def best_steps(probes: list[list[Probe]], scales: Sequence[float], rule: Escalat
     steps = [Step(scale, price) for scale, price in product(scales, (*PRICES, inf)) if scale < 1 or price == inf]
     place = {scale: k for k, scale in enumerate(scales)}
     rules = [replace(rule, gains=gains) for gains in halves]
-    found = [[row[place[step.scale]].at(step.price, rules[k % 2]) for k, row in enumerate(probes)] for step in steps]
+    found = [[row[place[step.scale]].at(step.price, rules[k % 2], cost) for k, row in enumerate(probes)] for step in steps]
     totals = np.array([np.sum([counts for counts, _ in row], axis=0) for row in found])
     costs = np.array([np.mean([cost for _, cost in row]) for row in found])
     losses = -worth(totals, false_price) / np.maximum(totals[:, 2], 1)
@@ -59,8 +63,8 @@ def run(config: DictConfig, folder: Path) -> Path:
     rule, scales = assembly.create(config.escalation), [scale for scale in assembly.candidate_scales(config) if scale <= 1]
     unseen = assembly.build_validation_loader(config)  # of what it learnt from, a student is too sure
     loader = assembly.build_whole_loader(config, config.images) if unseen is None else unseen
-    probes = probe_all(Prober(student, Rules(**config.evaluation.rules), rule), loader, scales, config.images)
-    ladder, gains, hmeans = best_steps(probes, scales, rule)
+    prober = Prober(student, Rules(**config.evaluation.rules), rule)
+    ladder, gains, hmeans = best_steps(probe_all(prober, loader, scales, config.images), scales, rule, prober.flops.cost)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "student.ckpt"
     facts = {key: value for key, value in checkpoint.provenance.items() if key != "calibration"}

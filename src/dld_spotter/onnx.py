@@ -132,7 +132,7 @@ class OnnxSpotter(PhotoReader):
         if size == references[0].shape[:2]:
             return looks
         return [
-            look_again(look, probability, reference, self.rule, price, self._read, limit)
+            look_again(look, probability, reference, self.rule, price, self.gflops, self._read, limit)
             for look, probability, reference, price in zip(looks, text, references, prices, strict=True)
         ]
 

@@ -33,7 +33,7 @@ class Reading:
         relative_cost: GFLOP over those of one look at scale 1.0 that reads as many words as the look that read most.
         width: of the original image, pixels.
         height: of the original image, pixels.
-        second_look: area that was looked at once more, relative to the image's; 0 after one look.
+        second_look: pixels of the second view, over those of the reference; 0 after one look.
     """
 
     words: tuple[Word, ...]

@@ -1,4 +1,4 @@
-"""What looking again is expected to bring: a table by the height of words, learned by looking at every place again."""
+"""What looking again is expected to bring: a table by the height of words for each pair of scales, learned by looking again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

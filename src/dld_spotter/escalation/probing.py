@@ -11,13 +11,16 @@ from scipy.optimize import nnls
 from torch.utils.data import DataLoader
 
 from dld_spotter.cost import FlopCost
+from dld_spotter.data.photos import scaled_size
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.escalation import Escalation, Place, back, choose, likeliest, pack, places
 from dld_spotter.escalation.gains import APART, SHAPE, Gains, Table
 from dld_spotter.escalation.second_look import read_again
+from dld_spotter.escalation.sheet import sheet_size
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.structures import Look, SpottingBatch, TextInstances
+from dld_spotter.word import Cost
 
 PRIOR = np.repeat([0.1, 1.0, 1.0], SHAPE[1])
 """Gains of a unit of evidence before anything was seen, up to a common factor; heights that are rarely seen stay near it."""
@@ -33,16 +36,19 @@ class Probe:
         scale: of the first look.
         size: height and width of the reference.
         counts: ``(3,)`` matched, predicted and true words of the first look.
-        cost: relative cost of the first look.
+        cost: GFLOP of the first look.
+        full: GFLOP of what it is compared with.
         found: its P places.
-        places: scale of a second look -> changes ``(P, 3)`` of the counts where each is read again, and relative cost ``(P,)``.
-        whole: the same of the whole image: counts ``(3,)`` and relative cost of that look.
+        places: scale of a second look -> changes ``(P, 3)`` of the counts where each is read again, and words ``(P,)`` that go
+            through the recogniser there.
+        whole: the same of the whole image: counts ``(3,)`` and GFLOP of that look.
     """
 
     scale: float
     size: tuple[int, int]
     counts: np.ndarray
     cost: float
+    full: float
     found: list[Place]
     places: dict[float, tuple[np.ndarray, np.ndarray]]
     whole: dict[float, tuple[np.ndarray, float]]
@@ -52,17 +58,18 @@ class Probe:
         """``(P, 3, 5)``."""
         return np.array([place.evidence for place in self.found]).reshape(-1, *SHAPE)
 
-    def at(self, price: float, rule: Escalation) -> tuple[np.ndarray, float]:
-        """Counts ``(3,)`` and relative cost at a price."""
-        again = choose(self.found, self.scale, self.size, rule, price) if np.isfinite(price) else None
+    def at(self, price: float, rule: Escalation, cost: Cost) -> tuple[np.ndarray, float]:
+        """Counts ``(3,)`` and relative cost at a price; ``cost`` is that of a view, in GFLOP."""
+        again = choose(self.found, self.scale, self.size, rule, price, cost) if np.isfinite(price) else None
         if again is None:
-            return self.counts, self.cost
+            return self.counts, self.cost / self.full
         if again.places is None:
-            counts, cost = self.whole[again.scale]
-            return counts, self.cost + cost
-        changes, costs = self.places[again.scale]
+            counts, spent = self.whole[again.scale]
+            return counts, (self.cost + spent) / self.full
+        changes, reads = self.places[again.scale]
         taken = [place in again.places for place in self.found]
-        return self.counts + changes[taken].sum(0), self.cost + float(costs[taken].sum())
+        spent = cost(*scaled_size(*sheet_size(again.places), again.scale), float(reads[taken].sum()))
+        return self.counts + changes[taken].sum(0), (self.cost + spent) / self.full
 
 
 class Prober:
@@ -100,10 +107,9 @@ class Prober:
             )
             again, whole = {}, {}
             for second in (larger for larger in scales if larger > APART * scale):
-                changes, gflops = self.again(reference, second, found, name, truth, first, counts)
-                again[second] = changes, gflops / full
-                whole[second] = self.count(name, truth, likeliest(first.words, looks[second].words)), spent[second] / full
-            probes.append(Probe(scale, size, counts, spent[scale] / full, found, again, whole))
+                again[second] = self.again(reference, second, found, name, truth, first, counts)
+                whole[second] = self.count(name, truth, likeliest(first.words, looks[second].words)), spent[second]
+            probes.append(Probe(scale, size, counts, spent[scale], full, found, again, whole))
         return probes
 
     def again(
@@ -116,7 +122,7 @@ class Prober:
         first: Look,
         counts: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Changes of the counts ``(P, 3)`` and GFLOP ``(P,)`` of each place, all read at a scale on one sheet."""
+        """Changes of the counts ``(P, 3)`` and words read ``(P,)`` of each place, all on one sheet that is read at a scale."""
         if not found:
             return np.zeros((0, 3)), np.zeros(0)
         sheet, corners = pack(reference, [place.box for place in found])
@@ -126,8 +132,8 @@ class Prober:
         for k, place in enumerate(found):
             inside = [word for word in moved if place.holds(word)]
             changes[k] = self.count(name, truth, likeliest(first.words, inside)) - counts
-        areas = np.array([place.area for place in found], float)
-        return changes, look.spent(self.flops.cost) * areas / areas.sum()
+        expected = np.array([place.words for place in found])  # regions that are no word know no place
+        return changes, sum(look.reads) * expected / max(expected.sum(), 1e-9)
 
     def count(self, name: str, truth: TextInstances, words: list) -> np.ndarray:
         """Matched, predicted and true words ``(3,)``."""

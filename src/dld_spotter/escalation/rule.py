@@ -14,12 +14,13 @@ from dld_spotter.escalation.gains import Gains
 from dld_spotter.escalation.places import Place, places
 from dld_spotter.escalation.sheet import back, pack, sheet_size
 from dld_spotter.limit import Limit
-from dld_spotter.word import Look, Word
+from dld_spotter.word import Cost, Look, Word
 
 SHARED = 0.4
 """Share of its area from which on a word is taken for another reading of a larger one."""
 CLOSER = 0.05
-"""How much surer a first look must be than a second one of what it reads in the same place (experiments/bundled_ladder)."""
+"""How much surer a first look must be than a second one of what it reads in the same place; measured with second looks at full
+resolution (experiments/bundled_ladder)."""
 LEAST_PRICE = 1e-9
 """Of two second looks that bring as much, the smaller one is better at any price."""
 
@@ -31,7 +32,8 @@ class Escalation:
     Args:
         threshold: text probability of the first look from which on a place may hold words; below the detector's own, so
             that it proposes more than it reports.
-        price: words that a second look must be expected to bring per area of the whole image; infinite, and none is worth it.
+        price: words that a second look must be expected to bring per cost of the whole image at full resolution, without its
+            words; infinite, and none is worth it.
         context: pixels of the reference that are shown around a place.
         gains: what to expect of it.
     """
@@ -86,6 +88,7 @@ def look_again(
     reference: np.ndarray,
     rule: Escalation,
     price: float,
+    cost: Cost,
     read: Callable[[np.ndarray, float, int | None], Look],
     limit: Limit | None = None,
 ) -> Look:
@@ -97,6 +100,7 @@ def look_again(
         reference: ``(H, W, 3)`` uint8.
         rule: see :class:`Escalation`.
         price: in place of the rule's own.
+        cost: of a view.
         read: finds and reads the words of an image at a scale of it, so many at most.
         limit: what the image may cost at most, the first look included.
     """
@@ -106,7 +110,7 @@ def look_again(
     left = limit and limit.after(first)
     found = places(probability, size, whole, first.words, rule.threshold, rule.context)
     scale = sqrt(prod(size) / prod(whole))  # sides are rounded
-    again = choose(found, scale, whole, rule, price, left)
+    again = choose(found, scale, whole, rule, price, cost, left)
     if again is None:
         return first
     cut = again.places
@@ -117,7 +121,13 @@ def look_again(
 
 
 def choose(
-    found: Sequence[Place], scale: float, whole: Sequence[int], rule: Escalation, price: float, limit: Limit | None = None
+    found: Sequence[Place],
+    scale: float,
+    whole: Sequence[int],
+    rule: Escalation,
+    price: float,
+    cost: Cost,
+    limit: Limit | None = None,
 ) -> Again | None:
     """What to look at again after a first look at ``scale``, and how closely: whatever brings most beyond its price.
 
@@ -126,7 +136,8 @@ def choose(
         scale: of the first look.
         whole: height and width of the reference.
         rule: says what to expect.
-        price: expected words per area of the whole image.
+        price: expected words per cost of the whole reference.
+        cost: of a view.
         limit: what the image may cost at most.
 
     Returns:
@@ -134,16 +145,25 @@ def choose(
     """
     if not found:
         return None
-    price, area, best, most = max(price, LEAST_PRICE), prod(whole), None, 0.0
+    price = max(price, LEAST_PRICE) / cost(*whole, 0)
+    pixel = price * (cost(*whole, 0) / prod(whole))
+    word = price * (cost(*whole, 1) - cost(*whole, 0))
+    best, most = None, 0.0
     for second, gains in rule.gains.of(scale, np.stack([place.evidence for place in found])).items():
-        cost = price * second**2 / area  # of a pixel of the reference
-        worth = [(place, gain) for place, gain in zip(found, gains.tolist(), strict=True) if gain >= cost * place.area]
+        worth = [
+            (place, gain)
+            for place, gain in zip(found, gains.tolist(), strict=True)
+            if gain >= pixel * second**2 * place.area + word * place.words
+        ]
         worth = worth if limit is None else _affordable(worth, second, limit)
-        if worth and (beyond := sum(gain for _, gain in worth) - cost * prod(sheet_size(place for place, _ in worth))) > most:
-            best, most = Again(second, [place for place, _ in worth]), beyond
-        whole_affordable = limit is None or limit.affords(scaled_size(*whole, second), sum(place.words for place in found))
-        if whole_affordable and (beyond := gains.sum() - cost * area) > most:
-            best, most = Again(second), beyond
+        offers = [(Again(second), whole, found, float(gains.sum()))]
+        if worth:
+            cut = [place for place, _ in worth]
+            offers.insert(0, (Again(second, cut), sheet_size(cut), cut, sum(gain for _, gain in worth)))
+        for again, sides, cut, gain in offers:
+            size, words = scaled_size(*sides, second), sum(place.words for place in cut)
+            if (beyond := gain - price * cost(*size, words)) > most and (limit is None or limit.affords(size, words)):
+                best, most = again, beyond
     return best
 
 
@@ -161,7 +181,7 @@ def _affordable(worth: list[tuple[Place, float]], scale: float, limit: Limit) ->
 def likeliest(first: Sequence[Word], second: Sequence[Word]) -> list[Word]:
     """Of the words of two looks that share more than ``SHARED`` of the smaller one's area, keep the one of the highest score.
 
-    Neither look sees everything: large words are found in the small view, small ones at full resolution. Where both see
+    Neither look sees everything: large words are found in the small view, small ones in the closer one. Where both see
     something, the second one, which sees more of its pixels, is believed by ``CLOSER`` more.
     """
     rated = [(word.score, word) for word in first] + [(word.score + CLOSER, word) for word in second]

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from dld_spotter.cost import FlopCost
 from dld_spotter.data.views import make_view
 from dld_spotter.escalation import Escalation, look_again
 from dld_spotter.limit import Limit
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.structures import Look, View, Word
+from dld_spotter.word import Cost
 
 
 class Reads(Protocol):
@@ -29,11 +31,12 @@ class SecondLook(nn.Module):
     Args:
         spotter: reads both times.
         rule: when and where it looks again.
+        cost: of a view; None counts GFLOP.
     """
 
-    def __init__(self, spotter: Spotter, rule: Escalation) -> None:
+    def __init__(self, spotter: Spotter, rule: Escalation, cost: Cost | None = None) -> None:
         super().__init__()
-        self.spotter, self.rule = spotter, rule
+        self.spotter, self.rule, self.cost = spotter, rule, cost or FlopCost(spotter).cost
 
     @torch.inference_mode()
     def looks(self, view: View, prices: Sequence[float] | None = None, limits: Sequence[Limit] | None = None) -> list[Look]:
@@ -54,9 +57,8 @@ class SecondLook(nn.Module):
                 continue
             height, width = whole[place]
             reference = view.close.images[place, :, :height, :width].permute(1, 2, 0).contiguous().cpu().numpy()
-            looks.append(
-                look_again(first, probabilities[place], reference, self.rule, price, self._read, limits and limits[place])
-            )
+            limit = limits and limits[place]
+            looks.append(look_again(first, probabilities[place], reference, self.rule, price, self.cost, self._read, limit))
         return looks
 
     def spot(self, view: View) -> list[list[Word]]:
