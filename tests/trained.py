@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 
+import torch
+
 from dld_spotter.checkpoint import FORMAT, save_checkpoint
 from dld_spotter.escalation import Escalation, Gains
 from dld_spotter.models.selector import GumbelSelector
@@ -41,7 +43,9 @@ def make_checkpoint(
     decoder = _MODEL["student"]["postprocess"] | {"levels": list(levels)}
     model = _MODEL | {"student": _MODEL["student"] | {"close_up": close_up, "postprocess": decoder}}
     if selector:
-        parts["selector"] = GumbelSelector(SCALES, 0.1, [0.5, 1.0, 3.0], _CHANNELS, _HIDDEN)
+        with torch.random.fork_rng():
+            torch.manual_seed(3)  # one that takes full resolution at the lowest gamma
+            parts["selector"] = GumbelSelector(SCALES, 0.1, [0.5, 1.0, 3.0], _CHANNELS, _HIDDEN)
     facts = {"format": FORMAT, "model": model, "scales": list(SCALES), "thumbnail": THUMBNAIL}
     if ladder:
         facts |= {"ladder": LADDER.plain(), "escalation": RULE.plain()}
