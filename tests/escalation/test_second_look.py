@@ -17,8 +17,9 @@ from torch import nn
 from dld_spotter.data.views import make_view
 from dld_spotter.entry import ROOT
 from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.escalation import Again, Escalation, Place, choose, likeliest, pack, places
+from dld_spotter.escalation import Again, Escalation, Place, back, choose, likeliest, pack, places
 from dld_spotter.escalation.gains import LACKING, READ, UNREAD, Gains
+from dld_spotter.escalation.places import owner
 from dld_spotter.escalation.second_look import SecondLook
 from dld_spotter.limit import Limit
 from dld_spotter.structures import Look, View, Word
@@ -122,8 +123,9 @@ def test_a_faint_place_is_looked_at_only_below_its_probability():
 
 
 def test_an_image_full_of_text_is_read_whole():
-    # Two columns, one of them narrower: on a sheet of their own they would take more than the image has.
-    rows = [(left, 30 + 58 * row, right, 44 + 58 * row) for row in range(4) for left, right in ((20, 150), (230, 370))]
+    # Two blocks of three lines beside a column of six: on shelves of a sheet they would take more than the image has.
+    rows = [(20, top, 200, top + 14) for top in (24, 54, 84, 150, 182, 214)]
+    rows += [(250, top, 360, top + 14) for top in range(24, 215, 38)]
     reader = BoxReader()
     look = look_twice(reader, photo(*rows), 0.5, Escalation(price=0, context=22))
     assert look.sizes == ((128, 192), (256, 384))
@@ -136,6 +138,40 @@ def test_places_near_each_other_are_one():
     found = places(probability, (128, 192), (256, 384), [], 0.15, 8)
     # A cell is 4 pixels of the reference; 8 pixels of surroundings are 2 cells, which joins what is 2 cells apart.
     assert sorted(place.box for place in found) == [(4 * 8, 4 * 8, 4 * 32, 4 * 16), (4 * 58, 4 * 48, 4 * 72, 4 * 56)]
+
+
+def test_places_that_would_take_more_as_one_stay_apart():
+    probability = np.zeros((64, 96), np.float32)
+    probability[10:14, 10:20] = probability[14:18, 20:30] = 0.5  # they touch at a corner: one region
+    probability[30:34, 10:20] = probability[35:39, 21:31] = 0.5  # one cell apart in each direction
+    found = places(probability, (128, 192), (256, 384), [], 0.15, 8)
+    first, second, third = sorted((place.box for place in found), key=lambda box: box[1])
+    assert first == (32, 32, 128, 80)
+    # Around both it would be 100 x 52 pixels, as 56 x 32 twice it is less.
+    assert (second, third) == ((32, 112, 88, 144), (76, 132, 132, 164))
+
+
+def test_what_lies_in_several_places_is_of_the_one_that_shows_most_around_it():
+    nothing = np.zeros((3, 5))
+    wide, tall = Place((0, 0, 60, 20), nothing), Place((50, 0, 70, 90), nothing)
+    for point, place in (((30, 10), wide), ((52, 10), wide), ((56, 10), tall), ((60, 50), tall), ((20, 50), None)):
+        assert owner([wide, tall], np.array(point)) is place
+
+
+def test_a_word_at_the_edge_of_a_cut_out_is_left_to_the_place_that_shows_all_of_it():
+    nothing = np.zeros((3, 5))
+    found = [Place((0, 0, 60, 20), nothing), Place((50, 0, 120, 20), nothing)]
+    _, corners = pack(np.zeros((20, 120, 3), np.uint8), [place.box for place in found])
+
+    def word(left: float, right: float, shift: Sequence[int] = (0, 0)) -> Word:
+        return Word(np.array([[left, 5], [right, 5], [right, 15], [left, 15]], np.float32) + np.float32(shift), "word", 0.9)
+
+    read = [word(10, 30, corners[0]), word(52, 60, corners[0])]
+    for cut in (found, found[:1]):  # whether the other place is looked at or not
+        ((place, moved),) = back(read, cut, corners[: len(cut)], found)
+        assert place is found[0]
+        np.testing.assert_allclose(moved.polygon, word(10, 30).polygon)
+    assert not back([word(500, 510)], found, corners, found)
 
 
 def test_evidence_is_what_was_read_how_surely_and_what_was_not():
@@ -286,7 +322,7 @@ def test_a_place_is_looked_at_again_while_its_gain_is_worth_its_area():
         assert len(look_twice(BoxReader(), image, scale, Escalation(price=price)).sizes) == looks
 
 
-@pytest.mark.parametrize(("context", "size"), [(400, (179, 269)), (8, (53, 55))])
+@pytest.mark.parametrize(("context", "size"), [(400, (179, 269)), (8, (53, 53))])
 def test_places_and_the_whole_image_can_be_read_again_at_a_scale_between(context: int, size: tuple[int, int]):
     rule = replace(gained(1.0, 0.99), price=1.0, context=context)
     look = look_twice(BoxReader(least=8), photo(LOW, dim=(100, 100, 160, 130)), 0.5, rule)

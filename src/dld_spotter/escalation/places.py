@@ -1,6 +1,6 @@
 """Where words may have been missed or misread, and what a first look saw there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -42,15 +42,17 @@ class Place:
         """How many words may be read there."""
         return float(self.evidence[[READ, UNREAD]].sum())
 
-    def holds(self, word: Word) -> bool:
-        """Whether the middle of a word lies in it."""
-        return holds(self.box, word.polygon.mean(0))
+    def depth(self, point: np.ndarray) -> float:
+        """How far from its nearest edge a point ``(2,)`` lies in it, pixels; below 0 outside."""
+        left, top, right, bottom = self.box
+        x, y = point
+        return float(min(x - left, y - top, right - x, bottom - y))
 
 
 def places(
     probability: np.ndarray, size: Sequence[int], whole: Sequence[int], words: Sequence[Word], threshold: float, context: int
 ) -> list[Place]:
-    """Everywhere that words may be, apart from each other.
+    """Everywhere that words may be; where two boxes share pixels, one around both would take more.
 
     Args:
         probability: ``(H/2, W/2)`` text map of the first look, padding included.
@@ -64,14 +66,11 @@ def places(
     probability = probability[:rows, :columns]
     mask = (probability > threshold).astype(np.uint8)
     grow = np.array([whole[1] / size[1], whole[0] / size[0]]) * MAP_STRIDE
-    reach = np.ceil(context / grow).astype(int)
-    near = cv2.dilate(mask, np.ones((2 * reach[1] + 1, 2 * reach[0] + 1), np.uint8))
-    count, _, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8)
-    found = []
-    for left, top, right, bottom in _merge([(x, y, x + w, y + h) for x, y, w, h in stats[1:count, :4].tolist()]):
-        start = np.floor(np.array([left, top]) * grow)
-        end = np.minimum(np.ceil(np.array([right, bottom]) * grow), whole[::-1])
-        found.append(Place(tuple(np.concatenate([start, end]).astype(int).tolist()), np.zeros(SHAPE)))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    start, sides = stats[1:count, :2], stats[1:count, 2:4]
+    corners = np.floor(start * grow - context), np.ceil((start + sides) * grow + context)
+    boxes = _merge(np.hstack([corner.clip(0, whole[::-1]) for corner in corners]).astype(int))
+    found = [Place(tuple(box), np.zeros(SHAPE)) for box in boxes.tolist()]
     pixel = grow.mean() / MAP_STRIDE  # of the view, in pixels of the reference
     heights = word_heights(polygons_to_sides([word.polygon for word in words])) / pixel
     seen = [
@@ -79,7 +78,7 @@ def places(
         for word, height in zip(words, heights.tolist(), strict=True)
     ]
     for middle, kinds, height, amounts in [*seen, *_unread(probability, mask, words, grow)]:
-        place = next((place for place in found if holds(place.box, middle)), None)
+        place = owner(found, middle)
         if place is not None:  # a word may have grown out of a region that is too narrow to hold its middle
             place.evidence[list(kinds), height_bin(height)] += amounts
     return found
@@ -103,21 +102,26 @@ def _unread(
     return found
 
 
-def _merge(boxes: Sequence[Box]) -> list[Box]:
-    """Join boxes that overlap until none do."""
-    joined: list[Box] = []
+def _merge(boxes: np.ndarray) -> np.ndarray:
+    """Put one box around two of the boxes ``(N, 4)`` wherever it takes no more than both, what pays most first."""
+    joined = np.zeros((0, 4), int)
     for box in boxes:
-        while (hit := next((other for other in joined if _overlap(box, other)), None)) is not None:
-            joined.remove(hit)
-            box = (min(box[0], hit[0]), min(box[1], hit[1]), max(box[2], hit[2]), max(box[3], hit[3]))
-        joined.append(box)
+        while len(joined):
+            around = np.hstack([np.minimum(joined[:, :2], box[:2]), np.maximum(joined[:, 2:], box[2:])])
+            saved = _areas(joined) + _areas(box) - _areas(around)
+            best = saved.argmax()
+            if saved[best] < 0:
+                break
+            box, joined = around[best], np.delete(joined, best, axis=0)
+        joined = np.vstack([joined, box])
     return joined
 
 
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
 
 
-def holds(box: Box, point: np.ndarray) -> bool:
-    """Whether a point ``(2,)`` lies in a box."""
-    return box[0] <= point[0] < box[2] and box[1] <= point[1] < box[3]
+def owner(places: Iterable[Place], point: np.ndarray) -> Place | None:
+    """The place that shows most around a point ``(2,)``; None where it lies in none."""
+    place = max(places, key=lambda place: place.depth(point), default=None)
+    return None if place is None or place.depth(point) < 0 else place

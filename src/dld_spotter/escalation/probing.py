@@ -127,10 +127,10 @@ class Prober:
             return np.zeros((0, 3)), np.zeros(0)
         sheet, corners = pack(reference, [place.box for place in found])
         look = read_again(self.spotter, sheet, scale)
-        moved = [word for word in (back(word, found, corners) for word in look.words) if word is not None]
+        brought = back(look.words, found, corners, found)
         changes = np.zeros((len(found), 3))
         for k, place in enumerate(found):
-            inside = [word for word in moved if place.holds(word)]
+            inside = [word for where, word in brought if where is place]
             changes[k] = self.count(name, truth, likeliest(first.words, inside)) - counts
         expected = np.array([place.words for place in found])  # regions that are no word know no place
         return changes, sum(look.reads) * expected / max(expected.sum(), 1e-9)

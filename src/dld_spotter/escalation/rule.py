@@ -116,7 +116,7 @@ def look_again(
     cut = again.places
     image, corners = (reference, []) if cut is None else pack(reference, [place.box for place in cut])
     second = read(image, again.scale, left and left.words(scaled_size(*image.shape[:2], again.scale)))
-    words = second.words if cut is None else [word for word in (back(word, cut, corners) for word in second.words) if word]
+    words = second.words if cut is None else [word for _, word in back(second.words, cut, corners, found)]
     return Look(likeliest(first.words, words), (*first.sizes, *second.sizes), (*first.reads, *second.reads))
 
 
