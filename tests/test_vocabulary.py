@@ -12,7 +12,7 @@ from rapidfuzz.distance import Hamming, Levenshtein
 
 from dld_spotter.charset import END, PADDING, Charset
 from dld_spotter.errors import ConfigError
-from dld_spotter.vocabulary import SPELLINGS, Vocabulary, Words, proofread
+from dld_spotter.vocabulary import SPELLINGS, Vocabulary, Words, believe, least_score, proofread
 
 PRINTABLE = Charset("".join(chr(code) for code in range(33, 127)))
 short = st.text("abcd", min_size=1, max_size=7)
@@ -115,6 +115,15 @@ def test_words_that_cannot_be_written_are_not_tried(vocabulary):
     assert proofread(["girafe"], vocabulary, PRINTABLE, 7, refuse) == ["girafe"]  # END would not fit
     assert proofread(["girafff"], vocabulary, PRINTABLE, 7, refuse) == ["girafff"]  # never ended
     assert proofread([], vocabulary, PRINTABLE, 26, refuse) == []
+
+
+def test_words_are_believed_a_tenth_more_than_what_is_none(vocabulary):
+    scores = np.array([0.5, 0.95, 0.5, 0.7])
+    texts = ["cat", "(Cat's)", "cst", ""]
+    np.testing.assert_allclose(believe(scores, texts, vocabulary), [0.55, 1.0, 0.5, 0.7])
+    np.testing.assert_array_equal(believe(scores, texts, None), scores)
+    assert believe(np.array([least_score(0.75, vocabulary)]), ["cat"], vocabulary) == pytest.approx([0.75])
+    assert least_score(0.75, None) == 0.75
 
 
 def test_english_knows_words_and_names_and_proposes_no_offence():

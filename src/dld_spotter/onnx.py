@@ -21,7 +21,7 @@ from dld_spotter.limit import Limit
 from dld_spotter.models.contours import Regions, TextMapDecoder
 from dld_spotter.photo_reader import PhotoReader
 from dld_spotter.tradeoff import Calibration, Ladder
-from dld_spotter.vocabulary import Vocabulary, proofread
+from dld_spotter.vocabulary import Vocabulary, believe, least_score, proofread
 from dld_spotter.word import Look, Word
 
 if TYPE_CHECKING:
@@ -146,7 +146,8 @@ class OnnxSpotter(PhotoReader):
         whole = references[0].shape[:2]
         images = self._batch_of([self.resize(reference, *size) for reference in references])
         text, *pyramid = self._detector.run(None, {"images": images})
-        each = [self.postprocess(probabilities, *size).promising(self.meta["min_score"], most) for probabilities in text]
+        least = least_score(self.meta["min_score"], self.vocabulary)
+        each = [self.postprocess(probabilities, *size).promising(least, most) for probabilities in text]
         looks = [Look([], (size,), (len(regions),)) for regions in each]
         found = Regions.joined(each)
         sides = found.sides
@@ -165,11 +166,12 @@ class OnnxSpotter(PhotoReader):
         texts = [self.charset.decode(indices) for indices in labels.tolist()]
         chosen = found.surest(scores, np.array([len(text) for text in texts]))
         scores = scores * found.scores
-        sure = chosen[scores[chosen] >= self.meta["min_score"]]
+        sure = chosen[scores[chosen] >= least]
         texts = self._proofread(context[sure], [texts[k] for k in sure])
-        for k, written in zip(sure.tolist(), texts, strict=True):
-            if written:
-                looks[image_index[k]].words.append(Word(sides_to_polygon(reference_sides[k]), written, float(scores[k])))
+        scores = believe(scores[sure], texts, self.vocabulary)
+        for k, written, score in zip(sure.tolist(), texts, scores.tolist(), strict=True):
+            if written and score >= self.meta["min_score"]:
+                looks[image_index[k]].words.append(Word(sides_to_polygon(reference_sides[k]), written, score))
         return looks, text
 
     def _proofread(self, context: np.ndarray, texts: list[str]) -> list[str]:

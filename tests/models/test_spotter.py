@@ -205,14 +205,16 @@ def test_neighbours_that_run_together_are_read_both_ways(monkeypatch, scores, te
     assert regions.whole.tolist() == [-1], "under a limit a word is not replaced by one of its parts"
 
 
-@pytest.mark.parametrize(("word", "text"), [("bag", "bag"), ("fog", "bog"), ("bog", "bog")])
-def test_what_is_no_word_is_weighed_against_the_vocabulary(tmp_path, monkeypatch, word, text):
+@pytest.mark.parametrize("least", [0.0, 0.85])
+@pytest.mark.parametrize(("word", "text", "belief"), [("bag", "bag", 1.1), ("fog", "bog", 1.0), ("bog", "bog", 1.1)])
+def test_what_is_no_word_is_weighed_against_the_vocabulary(tmp_path, monkeypatch, word, text, belief, least):
     (tmp_path / "words.txt").write_text(f"{word}\n")
     view = make_batch([sample(128, 160, [box(20, 20, 100, 30), box(20, 70, 100, 30)])]).views[1.0]
     spotter = reader(view, vocabulary=str(tmp_path / "words.txt"))
+    spotter.min_score = least
 
     def read(context):
-        return CHARSET.encode(["bog"] * len(context), MAX_LENGTH + 1), torch.full((len(context),), 0.9)
+        return CHARSET.encode(["bog"] * len(context), MAX_LENGTH + 1), torch.full((len(context),), 0.8)
 
     def weigh(context, words, labels):
         assert context.shape == (2, 32, 24)
@@ -222,7 +224,8 @@ def test_what_is_no_word_is_weighed_against_the_vocabulary(tmp_path, monkeypatch
     monkeypatch.setattr(spotter.recognizer, "read", read)
     monkeypatch.setattr(spotter, "weigh", weigh)
     (words,) = spotter.spot(view)
-    assert [(found.text, found.score) for found in words] == [(text, pytest.approx(0.9, abs=0.01))] * 2
+    expected = [(text, pytest.approx(0.8 * belief, abs=0.01))] * 2 if 0.8 * belief > least else []
+    assert [(found.text, found.score) for found in words] == expected
 
 
 @pytest.mark.parametrize("length", [1, 2, 40])

@@ -16,7 +16,7 @@ from dld_spotter.models.detector import TextMapDecoder, TextMapHead
 from dld_spotter.models.neck import FeaturePyramid
 from dld_spotter.models.recognizer import Recognizer, StripEncoder
 from dld_spotter.structures import DetectionMaps, Look, Recognition, SpotterOutput, Strips, View, Word
-from dld_spotter.vocabulary import Vocabulary, proofread
+from dld_spotter.vocabulary import Vocabulary, believe, least_score, proofread
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
@@ -128,7 +128,8 @@ class TextMapSpotter(Spotter):
         decoder: head that :meth:`spot` reads with, ``attention`` or ``ctc``.
         strip: rows and columns of the RoI features.
         postprocess: text map to words.
-        min_score: words read with less confidence (detection score times reading score) are dropped.
+        min_score: words read with less confidence (detection score times reading score, times what a vocabulary adds to it)
+            are dropped.
         blocks: residual blocks behind the recogniser's first and second folding convolution.
         close_up: take the pixels of words from the reference images where a view offers them: words are found at the
             view's resolution and read at the full one, which costs per word what it cost before.
@@ -214,7 +215,8 @@ class TextMapSpotter(Spotter):
         sizes = view.sizes.tolist()
         decoded = (self.postprocess(probability, *size) for probability, size in zip(probabilities, sizes, strict=True))
         limits = [None] * len(sizes) if most is None else most
-        each = [regions.promising(self.min_score, limit) for regions, limit in zip(decoded, limits, strict=True)]
+        least = least_score(self.min_score, self.vocabulary)
+        each = [regions.promising(least, limit) for regions, limit in zip(decoded, limits, strict=True)]
         found, counts = Regions.joined(each), [len(regions) for regions in each]
         device = view.images.device
         sides = torch.from_numpy(found.sides).to(device)
@@ -229,12 +231,13 @@ class TextMapSpotter(Spotter):
         texts = [self.charset.decode(indices) for indices in labels.tolist()]
         chosen = found.surest(scores, np.array([len(text) for text in texts]))
         scores = scores * found.scores
-        sure = chosen[scores[chosen] >= self.min_score]  # nothing that follows changes a score
+        sure = chosen[scores[chosen] >= least]
         texts = self.proofread(context[sure], [texts[k] for k in sure])
+        scores = believe(scores[sure], texts, self.vocabulary)
         places = image_index.tolist()
-        for k, text in zip(sure.tolist(), texts, strict=True):
-            if text:
-                looks[places[k]].words.append(Word(sides_to_polygon(sides[k]), text, float(scores[k])))
+        for k, text, score in zip(sure.tolist(), texts, scores.tolist(), strict=True):
+            if text and score >= self.min_score:
+                looks[places[k]].words.append(Word(sides_to_polygon(sides[k]), text, score))
         return looks, probabilities
 
     @torch.inference_mode()
