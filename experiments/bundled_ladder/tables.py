@@ -100,6 +100,13 @@ def main(out: Path, truth: str, lexicons: Path) -> None:
     for name in (*(f"budget_{amount}" for amount in BUDGETS), "none_1.0", "none_0.5"):
         if (out / name / "DONE").exists():
             budget(out / name, name, truth, lexicons)
+    if (out / "ms_100" / "DONE").exists():
+        facts = read(out / "ms_100" / "evaluation.json")
+        print(f"\nbudget_ms=100: {facts['spent']['budget_ms']:.1f} ms spent, {shown(facts)} at {facts['relative_cost']:.3f}")
+    if (out / "limit" / "DONE").exists():
+        lines = (out / "limit" / "predictions.jsonl").read_text("utf-8").splitlines()
+        costs = [json.loads(line)["relative_cost"] for line in lines]
+        print(f"\nmax_cost=0.6: {max(costs):.4f} at most, {sum(costs) / len(costs):.4f} on average of {len(costs)} photos")
     for name in ("rapidocr", "tesseract"):
         if (out / name / "DONE").exists():
             (point,) = read(out / name / "tradeoff.json")["points"]
