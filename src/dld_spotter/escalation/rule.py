@@ -1,5 +1,6 @@
 """When and where to look again: whatever brings most beyond its price."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import isinf, prod, sqrt
@@ -168,14 +169,14 @@ def choose(
 
 
 def _affordable(worth: list[tuple[Place, float]], scale: float, limit: Limit) -> list[tuple[Place, float]]:
-    """The places of the highest gain per area whose sheet can be afforded at a scale."""
-    kept = sorted(worth, key=lambda offer: -offer[1] / offer[0].area)
-    while kept:
-        size = scaled_size(*sheet_size(place for place, _ in kept), scale)
-        if limit.affords(size, sum(place.words for place, _ in kept)):
-            break
-        kept.pop()
-    return kept
+    """As many places of the highest gain per area as a sheet can take that can be afforded at a scale."""
+    ranked = sorted(worth, key=lambda offer: -offer[1] / offer[0].area)
+
+    def too_dear(count: int) -> bool:
+        cut = [place for place, _ in ranked[:count]]
+        return not limit.affords(scaled_size(*sheet_size(cut), scale), sum(place.words for place in cut))
+
+    return ranked[: bisect_left(range(1, len(ranked) + 1), True, key=too_dear)]
 
 
 def likeliest(first: Sequence[Word], second: Sequence[Word]) -> list[Word]:
