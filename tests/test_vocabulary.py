@@ -117,10 +117,11 @@ def test_words_that_cannot_be_written_are_not_tried(vocabulary):
     assert proofread([], vocabulary, PRINTABLE, 26, refuse) == []
 
 
-def test_words_are_believed_a_tenth_more_than_what_is_none(vocabulary):
-    scores = np.array([0.5, 0.95, 0.5, 0.7])
-    texts = ["cat", "(Cat's)", "cst", ""]
-    np.testing.assert_allclose(believe(scores, texts, vocabulary), [0.55, 1.0, 0.5, 0.7])
+def test_words_are_believed_more_than_what_is_none(vocabulary):
+    scores = np.array([0.0, 0.6, 0.95, 1.0, 0.5, 0.7])
+    texts = ["cat", "cat", "(Cat's)", "dog", "cst", ""]
+    expected = [0.0, 0.6**0.75, 0.95**0.75, 1.0, 0.5, 0.7]
+    np.testing.assert_allclose(believe(scores, texts, vocabulary), expected)
     np.testing.assert_array_equal(believe(scores, texts, None), scores)
     assert believe(np.array([least_score(0.75, vocabulary)]), ["cat"], vocabulary) == pytest.approx([0.75])
     assert least_score(0.75, None) == 0.75

@@ -44,7 +44,7 @@ def main(path: str, images: int, overrides: list[str]) -> None:
             found = places(maps[0], first.sizes[0], size, first.words, asked.threshold, asked.context)
             sheet, corners = pack(reference, [place.box for place in found]) if found else (None, None)
             seen = student.inspect(make_view([sheet], 1.0, student.stride).to(device))[0][0].words if found else []
-            second = [word for word in (back(word, found, corners) for word in seen) if word is not None]
+            second = [word for _, word in back(seen, found, corners, found)] if found else []
             for rule.CLOSER in CLOSER:
                 counted[scale, rule.CLOSER].update([likeliest(first.words, second)], batch.instances)
     table = Table("believed more by", *(f"first look at {scale:g}" for scale in SCALES))

@@ -106,7 +106,10 @@ def main(out: Path, truth: str, lexicons: Path) -> None:
     if (out / "limit" / "DONE").exists():
         lines = (out / "limit" / "predictions.jsonl").read_text("utf-8").splitlines()
         costs = [json.loads(line)["relative_cost"] for line in lines]
-        print(f"\nmax_cost=0.6: {max(costs):.4f} at most, {sum(costs) / len(costs):.4f} on average of {len(costs)} photos")
+        kept = "kept" if max(costs) <= 0.6 else "BROKEN"
+        print(
+            f"\nmax_cost=0.6: {kept}, {max(costs):.6f} at most, {sum(costs) / len(costs):.4f} on average of {len(costs)} photos"
+        )
     for name in ("rapidocr", "tesseract"):
         if (out / name / "DONE").exists():
             (point,) = read(out / name / "tradeoff.json")["points"]

@@ -32,9 +32,9 @@ EDIT = 6.0
 """What an edit takes from a word when the likeliest of many are picked, in nats."""
 SPELLINGS = 4
 """Most words that are tried in place of a text that is none."""
-BELIEF = 1.1
-"""How much more a word is believed than a text that is none: of what is read as surely, it is right far more often
-(experiments/vocabulary)."""
+BELIEF = 0.75
+"""Power to which the score of a word is raised: of texts that are read as surely, words are right far more often than what is
+none (experiments/vocabulary)."""
 
 _WRITTEN = re.compile(r"(?P<before>[\W_]*)(?P<core>.*?)(?P<after>(?:['\u2019][sS])?[\W_]*)", re.DOTALL)
 
@@ -172,12 +172,12 @@ def believe(scores: np.ndarray, texts: Sequence[str], vocabulary: Vocabulary | N
     """Scores ``(N,)`` of texts: a word of the vocabulary is believed more than what is none."""
     if vocabulary is None:
         return scores
-    return np.minimum(scores * np.where([vocabulary.knows(text) for text in texts], BELIEF, 1.0), 1.0)
+    return np.where([vocabulary.knows(text) for text in texts], scores**BELIEF, scores)
 
 
 def least_score(score: float, vocabulary: Vocabulary | None) -> float:
     """The score from which on belief may lift a text to ``score``."""
-    return score if vocabulary is None else score / BELIEF
+    return score if vocabulary is None else score ** (1 / BELIEF)
 
 
 def _key(text: str) -> str:

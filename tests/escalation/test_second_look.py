@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -17,9 +18,9 @@ from torch import nn
 from dld_spotter.data.views import make_view
 from dld_spotter.entry import ROOT
 from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.escalation import Again, Escalation, Place, back, choose, likeliest, pack, places
+from dld_spotter.escalation import Again, Escalation, Place, back, choose, lay_out, likeliest, pack, places
 from dld_spotter.escalation.gains import LACKING, READ, UNREAD, Gains
-from dld_spotter.escalation.places import owner
+from dld_spotter.escalation.places import depths
 from dld_spotter.escalation.second_look import SecondLook
 from dld_spotter.limit import Limit
 from dld_spotter.structures import Look, View, Word
@@ -151,27 +152,68 @@ def test_places_that_would_take_more_as_one_stay_apart():
     assert (second, third) == ((32, 112, 88, 144), (76, 132, 132, 164))
 
 
-def test_what_lies_in_several_places_is_of_the_one_that_shows_most_around_it():
+def test_depth_is_what_is_shown_around_the_outermost_points():
+    boxes = np.array([(0, 0, 60, 20), (50, 0, 70, 90), (100, 100, 110, 110)])
+    word = np.array([[52, 5], [66, 5], [66, 15], [52, 15]])
+    np.testing.assert_array_equal(depths(boxes, word), [-6, 2, -np.inf])
+    np.testing.assert_array_equal(depths(boxes, word - [12, 0]), [5, -np.inf, -np.inf])
+    assert depths(boxes[:0], word).shape == (0,)
+
+
+def of_box(left: float, top: float, right: float, bottom: float) -> Word:
+    return Word(np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32), "word", 0.9)
+
+
+def shifted(word: Word, place: Place, corner: Sequence[int]) -> Word:
+    """A word of a place as it stands on the sheet."""
+    return replace(word, polygon=word.polygon + np.subtract(corner, place.box[:2]).astype(np.float32))
+
+
+def test_what_several_places_show_counts_in_the_one_that_shows_most_of_it():
     nothing = np.zeros((3, 5))
-    wide, tall = Place((0, 0, 60, 20), nothing), Place((50, 0, 70, 90), nothing)
-    for point, place in (((30, 10), wide), ((52, 10), wide), ((56, 10), tall), ((60, 50), tall), ((20, 50), None)):
-        assert owner([wide, tall], np.array(point)) is place
+    # A line aslant, and a word at its side that reaches into its box: deeper than in its own, flat one, but not all of it.
+    line, flat = Place((0, 0, 300, 300), nothing), Place((225, 10, 325, 50), nothing)
+    whole, part = of_box(237, 22, 313, 38), of_box(237, 22, 300, 38)
+    _, corners = pack(np.zeros((300, 325, 3), np.uint8), [line.box, flat.box])
+    read = [shifted(part, line, corners[0]), shifted(whole, flat, corners[1])]
+    ((place, word),) = back(read, [line, flat], corners, [line, flat])
+    assert place is flat
+    np.testing.assert_allclose(word.polygon, whole.polygon)
+    # What ends with its cut-out is a piece of what the other place shows, even if that is not looked at.
+    assert back(read[:1], [line], corners[:1], [line, flat]) == []
+    # What is read as a whole stays where the place that shows more around it is not looked at.
+    inside = of_box(240, 20, 280, 40)
+    for cut, count in (([line, flat], 0), ([flat], 1)):
+        known = back([shifted(inside, flat, corners[1])], cut, corners[-len(cut) :], [line, flat])
+        assert len(known) == count
+    assert not back([of_box(900, 900, 910, 910)], [line, flat], corners, [line, flat])
 
 
-def test_a_word_at_the_edge_of_a_cut_out_is_left_to_the_place_that_shows_all_of_it():
-    nothing = np.zeros((3, 5))
-    found = [Place((0, 0, 60, 20), nothing), Place((50, 0, 120, 20), nothing)]
-    _, corners = pack(np.zeros((20, 120, 3), np.uint8), [place.box for place in found])
+def test_evidence_in_several_places_is_of_one():
+    probability = np.zeros((64, 96), np.float32)
+    probability[30:34, 10:20] = probability[35:39, 21:31] = 0.5  # 40 x 16 pixels at (40, 120), the same at (84, 140)
+    words = [of_box(40, 118, 80, 138), of_box(84, 138, 124, 158)]
+    found = places(probability, (128, 192), (256, 384), words, 0.15, 8)
+    assert [place.evidence[READ].sum() for place in found] == [1, 1]
 
-    def word(left: float, right: float, shift: Sequence[int] = (0, 0)) -> Word:
-        return Word(np.array([[left, 5], [right, 5], [right, 15], [left, 15]], np.float32) + np.float32(shift), "word", 0.9)
 
-    read = [word(10, 30, corners[0]), word(52, 60, corners[0])]
-    for cut in (found, found[:1]):  # whether the other place is looked at or not
-        ((place, moved),) = back(read, cut, corners[: len(cut)], found)
-        assert place is found[0]
-        np.testing.assert_allclose(moved.polygon, word(10, 30).polygon)
-    assert not back([word(500, 510)], found, corners, found)
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(*(st.integers(0, 60) for _ in range(4))), max_size=12))
+def test_places_hold_all_text_and_none_could_be_joined(regions: list[tuple[int, int, int, int]]):
+    probability = np.zeros((64, 96), np.float32)
+    for x, y, w, h in regions:
+        probability[y : y + 1 + h // 10, x : x + 1 + w // 4] = 0.5
+    found = [place.box for place in places(probability, (128, 192), (256, 384), [], 0.15, 8)]
+    for y, x in np.argwhere(probability > 0):  # a cell is 4 pixels of the reference
+        around = (max(4 * x - 8, 0), max(4 * y - 8, 0), min(4 * x + 12, 384), min(4 * y + 12, 256))
+        assert any((np.subtract(box, around) * (1, 1, -1, -1) <= 0).all() for box in found)
+
+    def area(boxes: list[tuple[int, int, int, int]]) -> int:
+        lows, highs = np.array(boxes)[:, :2].min(0), np.array(boxes)[:, 2:].max(0)
+        return int((highs - lows).prod())
+
+    for one, other in combinations(found, 2):
+        assert area([one, other]) > area([one]) + area([other])
 
 
 def test_evidence_is_what_was_read_how_surely_and_what_was_not():
@@ -346,6 +388,14 @@ def test_cut_outs_lie_apart_and_unchanged(places: list[tuple[int, int, int, int]
         taken[place] += 1
     assert taken.max() == 1
     assert not sheet[taken == 0].any()
+    one_row = sum(w for _, _, w, _ in places) * max(h for *_, h in places)
+    assert sheet.shape[0] * sheet.shape[1] <= max(one_row, 2 * sum(w * h for _, _, w, h in places))
+
+
+def test_low_cut_outs_fill_the_shelves_of_high_ones():
+    (height, width), corners = lay_out([(0, 0, 60, 40), (0, 0, 60, 30), (0, 0, 40, 20), (0, 0, 40, 30)])
+    assert (height, width) == (70, 100)  # the second shelf begins below 60 x 40 and 40 x 30
+    assert corners == [(0, 0), (0, 40), (60, 40), (60, 0)]
 
 
 def test_commands_look_again_as_the_library_does():

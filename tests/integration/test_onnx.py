@@ -18,6 +18,7 @@ from dld_spotter.graphs import DetectorGraph, quantize
 from dld_spotter.onnx import FORMAT, META, OnnxSpotter
 from dld_spotter.parity import Agreement
 from dld_spotter.reading import load
+from dld_spotter.vocabulary import BELIEF
 from tests.data.samples import box, sample, turned_box
 from tests.small import LEVELS, SCALES
 from tests.trained import GAMMAS, LADDER, make_checkpoint
@@ -97,8 +98,9 @@ def test_a_ladder_is_climbed_as_torch_does(close_up, tmp_path):
 def test_a_vocabulary_travels_with_the_graphs(tmp_path, monkeypatch):
     scene = SceneRenderer(77, SceneLayout(256, 256, probabilities={"medium": 1})).render(3).image
     read = [word.text for word in load("bundled", device="cpu", vocabulary="none").read(scene, scale=1.0).words]
-    near = {text[:-1].lower() + "x" for text in read if text.isalpha() and len(text) > 4}
-    (tmp_path / "words.txt").write_text("\n".join(near))
+    known, *others = sorted({text.lower() for text in read if text.isalpha() and len(text) > 4})
+    near = {text[:-1] + "x" for text in others}
+    (tmp_path / "words.txt").write_text("\n".join({known, *near}))
     reader = load("bundled", device="cpu", vocabulary=tmp_path / "words.txt")
     weigh = reader.spotter.weigh
     with monkeypatch.context() as patch:  # unsure of all it sees
@@ -112,6 +114,11 @@ def test_a_vocabulary_travels_with_the_graphs(tmp_path, monkeypatch):
     assert Agreement.of([pair]).shares() == {"polygons": 1, "texts": 1, "scores": 1}
     assert pair[1].gflops == pytest.approx(pair[0].gflops)
     without = OnnxSpotter(tmp_path / "exported", vocabulary="none")
+    believed, plain = (
+        next(word.score for word in one.read(scene, scale=1.0).words if word.text.lower() == known)
+        for one in (exported, without)
+    )
+    assert believed == pytest.approx(plain**BELIEF)
     assert [word.text for word in without.read(scene, scale=1.0).words] == read
 
 

@@ -205,9 +205,9 @@ def test_neighbours_that_run_together_are_read_both_ways(monkeypatch, scores, te
     assert regions.whole.tolist() == [-1], "under a limit a word is not replaced by one of its parts"
 
 
-@pytest.mark.parametrize("least", [0.0, 0.85])
-@pytest.mark.parametrize(("word", "text", "belief"), [("bag", "bag", 1.1), ("fog", "bog", 1.0), ("bog", "bog", 1.1)])
-def test_what_is_no_word_is_weighed_against_the_vocabulary(tmp_path, monkeypatch, word, text, belief, least):
+@pytest.mark.parametrize("least", [0.0, 0.82])
+@pytest.mark.parametrize(("word", "text", "power"), [("bag", "bag", 0.75), ("fog", "bog", 1), ("bog", "bog", 0.75)])
+def test_what_is_no_word_is_weighed_against_the_vocabulary(tmp_path, monkeypatch, word, text, power, least):
     (tmp_path / "words.txt").write_text(f"{word}\n")
     view = make_batch([sample(128, 160, [box(20, 20, 100, 30), box(20, 70, 100, 30)])]).views[1.0]
     spotter = reader(view, vocabulary=str(tmp_path / "words.txt"))
@@ -224,8 +224,22 @@ def test_what_is_no_word_is_weighed_against_the_vocabulary(tmp_path, monkeypatch
     monkeypatch.setattr(spotter.recognizer, "read", read)
     monkeypatch.setattr(spotter, "weigh", weigh)
     (words,) = spotter.spot(view)
-    expected = [(text, pytest.approx(0.8 * belief, abs=0.01))] * 2 if 0.8 * belief > least else []
+    expected = [(text, pytest.approx(0.8**power, abs=0.01))] * 2 if 0.8**power > least else []
     assert [(found.text, found.score) for found in words] == expected
+
+
+@pytest.mark.parametrize(("vocabulary", "score"), [("english", 0.7**0.75), ("none", None)])
+def test_regions_that_belief_may_lift_are_read(monkeypatch, vocabulary, score):
+    view = make_batch([sample(96, 160)]).views[1.0]
+    spotter = make_spotter(min_score=0.75, vocabulary=vocabulary)
+    sides = np.array([polygons_to_sides([box(10, 40, 120, 24)])[0]])
+    monkeypatch.setattr(spotter, "postprocess", lambda *_: Regions(sides, np.full(1, 0.7, np.float32), np.array([-1])))
+    monkeypatch.setattr(
+        spotter.recognizer, "read", lambda context: (CHARSET.encode(["bag"], MAX_LENGTH + 1), torch.ones(len(context)))
+    )
+    ((look,), _) = spotter.eval().inspect(view)
+    assert look.reads == (0 if score is None else 1,)
+    assert [word.score for word in look.words] == ([] if score is None else [pytest.approx(score)])
 
 
 @pytest.mark.parametrize("length", [1, 2, 40])

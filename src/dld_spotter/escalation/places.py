@@ -1,6 +1,6 @@
 """Where words may have been missed or misread, and what a first look saw there."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -25,7 +25,8 @@ class Place:
 
     Args:
         box: in pixels of the reference.
-        evidence: ``(3, 5)`` what the first look saw there, by kind and height, see :mod:`dld_spotter.escalation.gains`.
+        evidence: ``(3, 5)`` what the first look saw there, by kind and height, see :mod:`dld_spotter.escalation.gains`; where
+            places share pixels, each word is evidence of the one that shows most around it.
     """
 
     box: Box
@@ -41,12 +42,6 @@ class Place:
     def words(self) -> float:
         """How many words may be read there."""
         return float(self.evidence[[READ, UNREAD]].sum())
-
-    def depth(self, point: np.ndarray) -> float:
-        """How far from its nearest edge a point ``(2,)`` lies in it, pixels; below 0 outside."""
-        left, top, right, bottom = self.box
-        x, y = point
-        return float(min(x - left, y - top, right - x, bottom - y))
 
 
 def places(
@@ -74,36 +69,37 @@ def places(
     pixel = grow.mean() / MAP_STRIDE  # of the view, in pixels of the reference
     heights = word_heights(polygons_to_sides([word.polygon for word in words])) / pixel
     seen = [
-        (word.polygon.mean(0), (READ, LACKING), height, (1.0, 1 - word.score))
+        (word.polygon, (READ, LACKING), height, (1.0, 1 - word.score))
         for word, height in zip(words, heights.tolist(), strict=True)
     ]
-    for middle, kinds, height, amounts in [*seen, *_unread(probability, mask, words, grow)]:
-        place = owner(found, middle)
-        if place is not None:  # a word may have grown out of a region that is too narrow to hold its middle
-            place.evidence[list(kinds), height_bin(height)] += amounts
+    for outline, kinds, height, amounts in [*seen, *_unread(probability, mask, words, grow)]:
+        depth = depths(boxes, outline)
+        if np.isfinite(depth.max(initial=-np.inf)):  # a word may have grown out of a region too narrow to hold its middle
+            found[depth.argmax()].evidence[list(kinds), height_bin(height)] += amounts
     return found
 
 
 def _unread(
     probability: np.ndarray, mask: np.ndarray, words: Sequence[Word], grow: np.ndarray
 ) -> list[tuple[np.ndarray, tuple[int], float, tuple[float]]]:
-    """Text that no word covers: middle in the reference, kind, height in the view, and how many words it may hold."""
+    """Text that no word covers: corners in the reference, kind, height in the view, and how many words it may hold."""
     rest = mask.copy()
     for word in words:
         cv2.fillPoly(rest, [np.rint(word.polygon / grow - 0.5).astype(np.int32)], 0)
-    count, labels, stats, middles = cv2.connectedComponentsWithStats(rest, connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8)
     found = []
     for k in range(1, count):
         x, y, w, h, _ = stats[k].tolist()
         part = np.s_[y : y + h, x : x + w]
         sureness = float(probability[part][labels[part] == k].max())
         held = sureness * max(1.0, max(w, h) / min(w, h) / ASPECT)
-        found.append(((middles[k] + 0.5) * grow, (UNREAD,), min(w, h) * MAP_STRIDE / SHRUNK, (held,)))
+        corners = np.array([[x, y], [x + w, y + h]]) * grow
+        found.append((corners, (UNREAD,), min(w, h) * MAP_STRIDE / SHRUNK, (held,)))
     return found
 
 
 def _merge(boxes: np.ndarray) -> np.ndarray:
-    """Put one box around two of the boxes ``(N, 4)`` wherever it takes no more than both, what pays most first."""
+    """Put one box around two of the boxes ``(N, 4)`` until none takes less than the two, or as much."""
     joined = np.zeros((0, 4), int)
     for box in boxes:
         while len(joined):
@@ -121,7 +117,13 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
     return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
 
 
-def owner(places: Iterable[Place], point: np.ndarray) -> Place | None:
-    """The place that shows most around a point ``(2,)``; None where it lies in none."""
-    place = max(places, key=lambda place: place.depth(point), default=None)
-    return None if place is None or place.depth(point) < 0 else place
+def depths(boxes: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """How far from the nearest edge of each box ``(N, 4)`` the outermost of points ``(P, 2)`` lies, pixels.
+
+    Below 0 where they reach beyond it, and -inf where their middle is not in it: the box of the greatest depth shows most
+    around them.
+    """
+    low, high = outline.min(0), outline.max(0)
+    middle = (low + high) / 2
+    holds = ((boxes[:, :2] <= middle) & (middle <= boxes[:, 2:])).all(1)
+    return np.where(holds, np.minimum(low - boxes[:, :2], boxes[:, 2:] - high).min(1), -np.inf)

@@ -169,7 +169,7 @@ def choose(
 
 
 def _affordable(worth: list[tuple[Place, float]], scale: float, limit: Limit) -> list[tuple[Place, float]]:
-    """As many places of the highest gain per area as a sheet can take that can be afforded at a scale."""
+    """Places of the highest gain per area that can be afforded at a scale; more of them on a sheet are taken to cost more."""
     ranked = sorted(worth, key=lambda offer: -offer[1] / offer[0].area)
 
     def too_dear(count: int) -> bool:

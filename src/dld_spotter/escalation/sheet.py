@@ -5,18 +5,20 @@ from math import prod
 
 import numpy as np
 
-from dld_spotter.escalation.places import Box, Place, owner
+from dld_spotter.escalation.places import Box, Place, depths
 from dld_spotter.word import Word
 
 WIDTHS = np.geomspace(0.7, 2.0, 8)
 """Widths of a sheet that are tried, over the side of a square as large as what comes on it."""
+EDGE = 2.0
+"""Pixels of the edge of a cut-out within which a word may go on behind it."""
 
 Layout = tuple[tuple[int, int], list[tuple[int, int]]]
 """Height and width of a sheet, and the left and top of each cut-out on it."""
 
 
 def lay_out(boxes: Sequence[Box]) -> Layout:
-    """Find a place for cut-outs on one sheet, as small a one as shelves of some width make it."""
+    """Find a place for cut-outs on one sheet, the smallest that shelves of some widths make."""
     sizes = np.array([(right - left, bottom - top) for left, top, right, bottom in boxes])
     widths = np.maximum(sizes[:, 0].max(), np.rint(WIDTHS * np.sqrt(sizes.prod(axis=1).sum())))
     return min((_shelve(sizes, width) for width in np.unique(widths)), key=lambda layout: prod(layout[0]))
@@ -57,27 +59,31 @@ def back(
 ) -> list[tuple[Place, Word]]:
     """Bring words from the sheet back to the reference.
 
+    Cut-outs may show the same pixels. Of these the one counts that shows most around a word; and a word that ends where its
+    cut-out ends is none if another place shows more of it, whether that is on the sheet or not.
+
     Args:
         words: polygons in pixels of the sheet.
         cut: the places that are on it.
         corners: left and top of each.
-        found: all places of the image. What another one of them shows better may be cut off in this one, and is left to it.
+        found: all places of the image.
 
     Returns:
-        what is left, with the place where it was read.
+        the words that are left, with the place where each was read.
     """
-    shown = [
-        Place((x, y, x + right - left, y + bottom - top), place.evidence)
-        for place, (x, y) in zip(cut, corners, strict=True)
-        for left, top, right, bottom in [place.box]
-    ]
+    boxes = np.array([place.box for place in found]).reshape(-1, 4)
+    own = [next(k for k, other in enumerate(found) if other is place) for place in cut]
+    shifts = boxes[own, :2] - np.array(corners).reshape(-1, 2)
+    frames = boxes[own] - np.tile(shifts, 2)
     brought = []
     for word in words:
-        frame = owner(shown, word.polygon.mean(0))
-        if frame is None:
+        inside = depths(frames, word.polygon)
+        k = int(inside.argmax())
+        if not np.isfinite(inside[k]):
             continue
-        place = cut[shown.index(frame)]
-        moved = Word(word.polygon + np.subtract(place.box[:2], frame.box[:2]).astype(np.float32), word.text, word.score)
-        if owner(found, moved.polygon.mean(0)) is place:
-            brought.append((place, moved))
+        polygon = word.polygon + shifts[k].astype(np.float32)
+        around = depths(boxes, polygon)
+        cut_off = around[own[k]] <= EDGE and around.max() > around[own[k]]
+        if around[own].argmax() == k and not cut_off:
+            brought.append((cut[k], Word(polygon, word.text, word.score)))
     return brought
