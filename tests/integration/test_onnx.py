@@ -96,7 +96,7 @@ def test_a_ladder_is_climbed_as_torch_does(close_up, tmp_path):
 
 
 def test_a_vocabulary_travels_with_the_graphs(tmp_path, monkeypatch):
-    scene = SceneRenderer(77, SceneLayout(256, 256, probabilities={"medium": 1})).render(3).image
+    scene = SceneRenderer(77, SceneLayout(256, 384, probabilities={"medium": 1})).render(5).image
     read = [word.text for word in load("bundled", device="cpu", vocabulary="none").read(scene, scale=1.0).words]
     known, *others = sorted({text.lower() for text in read if text.isalpha() and len(text) > 4})
     near = {text[:-1] + "x" for text in others}
