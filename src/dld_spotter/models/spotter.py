@@ -128,8 +128,8 @@ class TextMapSpotter(Spotter):
         decoder: head that :meth:`spot` reads with, ``attention`` or ``ctc``.
         strip: rows and columns of the RoI features.
         postprocess: text map to words.
-        min_score: words read with less confidence (detection score times reading score, times what a vocabulary adds to it)
-            are dropped.
+        min_score: words read with less confidence (detection score times reading score, more for words of a vocabulary) are
+            dropped.
         blocks: residual blocks behind the recogniser's first and second folding convolution.
         close_up: take the pixels of words from the reference images where a view offers them: words are found at the
             view's resolution and read at the full one, which costs per word what it cost before.
