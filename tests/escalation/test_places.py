@@ -1,0 +1,150 @@
+"""Places that may hold words, and the sheet that they are cut out for."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dld_spotter.escalation import Place, back, lay_out, pack, places
+from dld_spotter.escalation.gains import LACKING, READ, UNREAD
+from dld_spotter.escalation.places import depths
+from dld_spotter.word import Word
+
+
+def test_places_near_each_other_are_one():
+    probability = np.zeros((64, 96), np.float32)
+    probability[10:14, 10:20] = probability[10:14, 22:30] = probability[50:54, 60:70] = 0.5
+    found = places(probability, (128, 192), (256, 384), [], 0.15, 8)
+    # A cell is 4 pixels of the reference; 8 pixels of surroundings are 2 cells, which joins what is 2 cells apart.
+    assert sorted(place.box for place in found) == [(4 * 8, 4 * 8, 4 * 32, 4 * 16), (4 * 58, 4 * 48, 4 * 72, 4 * 56)]
+
+
+def test_places_that_would_take_more_as_one_stay_apart():
+    probability = np.zeros((64, 96), np.float32)
+    probability[10:14, 10:20] = probability[14:18, 20:30] = 0.5  # they touch at a corner: one region
+    probability[30:34, 10:20] = probability[35:39, 21:31] = 0.5  # one cell apart in each direction
+    found = places(probability, (128, 192), (256, 384), [], 0.15, 8)
+    first, second, third = sorted((place.box for place in found), key=lambda box: box[1])
+    assert first == (32, 32, 128, 80)
+    # Around both it would be 100 x 52 pixels, as 56 x 32 twice it is less.
+    assert (second, third) == ((32, 112, 88, 144), (76, 132, 132, 164))
+
+
+def test_depth_is_what_is_shown_around_the_outermost_points():
+    boxes = np.array([(0, 0, 60, 20), (50, 0, 70, 90), (100, 100, 110, 110)])
+    word = np.array([[52, 5], [66, 5], [66, 15], [52, 15]])
+    np.testing.assert_array_equal(depths(boxes, word), [-6, 2, -np.inf])
+    np.testing.assert_array_equal(depths(boxes, word - [12, 0]), [5, -np.inf, -np.inf])
+    assert depths(boxes[:0], word).shape == (0,)
+
+
+def of_box(left: float, top: float, right: float, bottom: float) -> Word:
+    return Word(np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32), "word", 0.9)
+
+
+def shifted(word: Word, place: Place, corner: Sequence[int]) -> Word:
+    """A word of a place as it stands on the sheet."""
+    return replace(word, polygon=word.polygon + np.subtract(corner, place.box[:2]).astype(np.float32))
+
+
+def test_what_several_places_show_counts_in_the_one_that_shows_most_of_it():
+    nothing = np.zeros((3, 5))
+    # A line aslant, and a word at its side that reaches into its box: deeper than in its own, flat one, but not all of it.
+    line, flat = Place((0, 0, 300, 300), nothing), Place((225, 10, 325, 50), nothing)
+    whole, part = of_box(237, 22, 313, 38), of_box(237, 22, 300, 38)
+    _, corners = pack(np.zeros((300, 325, 3), np.uint8), [line.box, flat.box])
+    read = [shifted(part, line, corners[0]), shifted(whole, flat, corners[1])]
+    ((place, word),) = back(read, [line, flat], corners, [line, flat])
+    assert place is flat
+    np.testing.assert_allclose(word.polygon, whole.polygon)
+    # What ends with its cut-out is a piece of what the other place shows, even if that is not looked at.
+    assert back(read[:1], [line], corners[:1], [line, flat]) == []
+    # What is read as a whole stays where the place that shows more around it is not looked at.
+    inside = of_box(240, 20, 280, 40)
+    for cut, count in (([line, flat], 0), ([flat], 1)):
+        known = back([shifted(inside, flat, corners[1])], cut, corners[-len(cut) :], [line, flat])
+        assert len(known) == count
+    assert not back([of_box(900, 900, 910, 910)], [line, flat], corners, [line, flat])
+
+
+def test_evidence_in_several_places_is_of_one():
+    probability = np.zeros((64, 96), np.float32)
+    probability[30:34, 10:20] = probability[35:39, 21:31] = 0.5  # 40 x 16 pixels at (40, 120), the same at (84, 140)
+    words = [of_box(40, 118, 80, 138), of_box(84, 138, 124, 158)]
+    found = places(probability, (128, 192), (256, 384), words, 0.15, 8)
+    assert [place.evidence[READ].sum() for place in found] == [1, 1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(*(st.integers(0, 60) for _ in range(4))), max_size=12))
+def test_places_hold_all_text_and_none_could_be_joined(regions: list[tuple[int, int, int, int]]):
+    probability = np.zeros((64, 96), np.float32)
+    for x, y, w, h in regions:
+        probability[y : y + 1 + h // 10, x : x + 1 + w // 4] = 0.5
+    found = [place.box for place in places(probability, (128, 192), (256, 384), [], 0.15, 8)]
+    for y, x in np.argwhere(probability > 0):  # a cell is 4 pixels of the reference
+        around = (max(4 * x - 8, 0), max(4 * y - 8, 0), min(4 * x + 12, 384), min(4 * y + 12, 256))
+        assert any((np.subtract(box, around) * (1, 1, -1, -1) <= 0).all() for box in found)
+
+    def area(boxes: list[tuple[int, int, int, int]]) -> int:
+        lows, highs = np.array(boxes)[:, :2].min(0), np.array(boxes)[:, 2:].max(0)
+        return int((highs - lows).prod())
+
+    for one, other in combinations(found, 2):
+        assert area([one, other]) > area([one]) + area([other])
+
+
+def test_evidence_is_what_was_read_how_surely_and_what_was_not():
+    probability = np.zeros((64, 96), np.float32)
+    probability[10:14, 10:20] = 0.5  # 8 pixels of the view high, covered by a word
+    probability[50:54, 60:70] = 0.5  # nobody has read it
+    probability[51, 65] = 0.75
+    corners = np.array([[32, 36], [84, 36], [84, 60], [32, 60]], np.float32)  # 12 pixels of the view high
+    words = [Word(corners, "one", 0.9), Word(corners + 1, "two", 0.6)]
+    one, other = sorted(places(probability, (128, 192), (256, 384), words, 0.15, 8), key=lambda place: place.box)
+    expected = np.zeros((3, 5))
+    expected[READ, 1], expected[LACKING, 1] = 2, 0.1 + 0.4
+    np.testing.assert_allclose(one.evidence, expected, atol=1e-6)
+    expected = np.zeros((3, 5))
+    expected[UNREAD, 2] = 0.75  # 4 cells of a shrunken map: 8 pixels / 0.6
+    np.testing.assert_allclose(other.evidence, expected, atol=1e-6)
+    assert one.area == 14 * 4 * 8 * 4
+
+
+def test_long_text_without_a_reading_may_hold_several_words():
+    probability = np.zeros((64, 96), np.float32)
+    probability[10:14, 10:58] = 0.5
+    (place,) = places(probability, (128, 192), (256, 384), [], 0.15, 12)
+    assert place.evidence[UNREAD].sum() == pytest.approx(0.5 * 48 / 4 / 4)
+
+
+boxes = st.tuples(*(st.integers(0, 200) for _ in range(2)), *(st.integers(1, 90) for _ in range(2)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(boxes, min_size=1, max_size=12))
+def test_cut_outs_lie_apart_and_unchanged(places: list[tuple[int, int, int, int]]):
+    image = np.random.default_rng(0).integers(1, 255, (300, 300, 3), dtype=np.uint8)
+    cut = [(x, y, x + w, y + h) for x, y, w, h in places]
+    sheet, corners = pack(image, cut)
+    taken = np.zeros(sheet.shape[:2], int)
+    for (left, top, right, bottom), (x, y) in zip(cut, corners, strict=True):
+        place = np.s_[y : y + bottom - top, x : x + right - left]
+        np.testing.assert_array_equal(sheet[place], image[top:bottom, left:right])
+        taken[place] += 1
+    assert taken.max() == 1
+    assert not sheet[taken == 0].any()
+    total, widest, highest = sum(w * h for _, _, w, h in places), max(w for _, _, w, _ in places), max(h for *_, h in places)
+    width = max(widest, 0.7 * total**0.5 + 1)  # the smallest that is tried
+    # What begins a shelf found no room on the one before: all but the first take half of the sheet at most in vain.
+    assert sheet.shape[0] * sheet.shape[1] <= 2 * total + width * highest
+
+
+def test_low_cut_outs_fill_the_shelves_of_high_ones():
+    (height, width), corners = lay_out([(0, 0, 60, 40), (0, 0, 60, 30), (0, 0, 40, 20), (0, 0, 40, 30)])
+    assert (height, width) == (70, 100)  # the second shelf begins below 60 x 40 and 40 x 30
+    assert corners == [(0, 0), (0, 40), (60, 40), (60, 0)]
