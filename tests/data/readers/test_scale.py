@@ -1,4 +1,4 @@
-"""A data set of the size of SynthText, at 1 : 100: what its index takes, times 100."""
+"""A data set of the size of SynthText, at 1 : 100: what its index holds, times 100. Its seconds: benchmarks/indexing.py."""
 
 import json
 import subprocess
@@ -13,22 +13,22 @@ from dld_spotter.structures import TextInstances
 from tests.data.readers.trees import write_photos
 
 IMAGES, FACTOR = 8_000, 100
-MEASURE = """
-import json, resource, sys, time
+MEASURE = r"""
+import json, re, sys
+from pathlib import Path
 import torch
 from dld_spotter.data.readers.{module} import {name}
 from dld_spotter.data.splits import NamedPart, refuse_overlap
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-before, start = peak(), time.process_time()
+def peak():  # the peak of getrusage is handed down by the parent
+    return 1024 * int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])
+before = peak()
 shares = dict(train=0.98, validation=0.01, test=0.01)
 parts = {{part: NamedPart({name}(sys.argv[1]), shares, part) for part in shares}}
 refuse_overlap(**parts)
-indexed, memory = time.process_time() - start, peak() - before
-start = time.process_time()
+memory = peak() - before
 order = torch.randperm({images}).tolist()  # of the whole set
 words = [len(parts["train"][index % 300].instances) for index in order[:8]]
-print(json.dumps([indexed, memory, time.process_time() - start, sum(map(len, parts.values())), words]))
+print(json.dumps([memory, sum(map(len, parts.values())), words]))
 """
 
 
@@ -52,13 +52,13 @@ def tree(tmp_path_factory):
     return root, int(counts.max())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the memory")
 @pytest.mark.parametrize(("module", "name", "source"), [("synthtext", "SynthText", "."), ("jsonl", "JsonLines", "words.jsonl")])
-def test_800_000_images_are_indexed_and_the_first_of_them_read_within_a_minute_and_two_gigabytes(tree, module, name, source):
+def test_800_000_images_are_indexed_and_the_first_of_them_read_within_two_gigabytes(tree, module, name, source):
     root, most = tree
     script = MEASURE.format(module=module, name=name, images=IMAGES * FACTOR)
     result = subprocess.run([sys.executable, "-c", script, root / source], capture_output=True, text=True, check=True)
-    seconds, memory, first_batch, images, words = json.loads(result.stdout)
+    memory, images, words = json.loads(result.stdout)
     assert images == IMAGES
     assert 1 <= min(words) <= max(words) <= most
-    assert seconds * FACTOR + first_batch < 60
-    assert memory * FACTOR < 2e9
+    assert 0 < memory * FACTOR < 2e9
