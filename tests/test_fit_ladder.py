@@ -71,7 +71,7 @@ def test_what_no_step_can_spend_is_refused(tmp_path: Path):
 @pytest.mark.parametrize("between", [0.0, 2.0])
 def test_probes_foresee_what_a_second_look_gives(between: float):
     """Of gains at full resolution, or of twice as much at a scale below."""
-    tables = {second: ((gain,) * 5,) * 3 for second, gain in ((0.5, between), (1.0, 1.0))}
+    tables = {second: ((gain,) * 5,) * 4 for second, gain in ((0.5, between), (1.0, 1.0))}
     spotter, rule = make_spotter(1).eval(), Escalation(threshold=0.3, context=2, gains=Gains({SCALES[0]: tables}))
     rules, flops = Rules(task="detection"), FlopCost(spotter)
     samples = [sample(192, 256, [box(20 + 9 * k, 30, 80, 24), box(140, 120 - k, 60, 30)], ["cat", "dog"]) for k in range(3)]
@@ -83,7 +83,7 @@ def test_probes_foresee_what_a_second_look_gives(between: float):
                 counts, cost = probe.at(price, rule, flops.cost)
                 expected = rules.count(batch.names[0], batch.instances[0], found.words)
                 size = batch.views[1.0].sizes[0].tolist()
-                full = flops.cost(*size, found.reads[0])
+                full = found.full(size, flops.cost)
                 if scale == 1.0 or price == inf:
                     assert counts.tolist() == list(expected)
                     assert cost == pytest.approx(found.spent(flops.cost) / full, rel=1e-6)
@@ -110,7 +110,7 @@ def test_a_blank_image_has_no_place(tmp_path: Path):
     probes = Prober(spotter, Rules(), Escalation()).probe(batch, SCALES)
     assert all(len(probe.found) == 0 for probe in probes)
     spent = [probe.at(0.0, Escalation(), FlopCost(spotter).cost)[1] for probe in probes]
-    assert spent == [probe.cost / probe.full for probe in probes]
+    assert spent == [probe.first.spent(FlopCost(spotter).cost) / FlopCost(spotter).cost(64, 64) for probe in probes]
 
 
 def test_wrong_settings_are_named(tmp_path: Path):
@@ -141,7 +141,7 @@ def test_a_word_that_is_read_twice_is_charged_twice(tmp_path: Path):
     assert words > 0
     assert words_again > 0
     assert found.gflops == pytest.approx(reader.gflops(*first, words) + reader.gflops(*again, words_again))
-    assert found.relative_cost == pytest.approx(found.gflops / reader.gflops(96, 128, max(words, words_again)))
+    assert found.relative_cost == pytest.approx(found.gflops / reader.gflops(96, 128, words + words_again - look.again))
 
 
 @pytest.mark.parametrize("rule", [None, {"threshold": 3.0}, {"unknown": 1}, "0.15"])

@@ -68,9 +68,9 @@ def test_less_is_taken_where_it_must_be():
 
 
 def test_a_look_costs_what_it_saw_and_read():
-    twice = Look([], ((20, 100), (30, 50)), (3, 7))
+    twice = Look([], ((20, 100), (30, 50)), (3, 7), again=2)
     assert twice.spent(cost) == 20 + 15 + 15 + 35
-    assert twice.full((100, 100), cost) == 100 + 35  # as many words as the look that read most
+    assert twice.full((100, 100), cost) == 100 + 40  # each word once
 
 
 @pytest.mark.parametrize(("ladder", "levels"), [(True, []), (True, [0.6, 0.8]), (False, [])])

@@ -30,7 +30,7 @@ _MODEL = {
 LADDER = Ladder((0.3, 0.5, 1.0), (0.0, 4.0, inf), (0.0, -0.2, -0.3), (0.2, 0.4, 1.0), 9)
 
 
-_LITTLE, _MUCH = ((1.0,) * 5,) * 3, ((9.0,) * 5,) * 3
+_LITTLE, _MUCH = ((1.0,) * 5,) * 4, ((9.0,) * 5,) * 4
 RULE = Escalation(threshold=0.05, gains=Gains({0.3: {0.5: _LITTLE, 1.0: _LITTLE}, 0.5: {1.0: _MUCH}}))
 """Looks again at 0.5 after 0.3, and at full resolution after 0.5."""
 

@@ -39,7 +39,7 @@ def main(path: str, part: str, scales: list[float], overrides: list[str]) -> Non
     for batch in track(assembly.build_validation_loader(config), "reading"):
         for scale, choice in counted:
             spotter.postprocess, contours.SURER = decoders[choice], choice[1]
-            looks, _ = spotter.inspect(batch.view(scale))
+            looks = spotter.inspect(batch.view(scale))
             counted[scale, choice].update([look.words for look in looks], batch.instances)
             reads[scale, choice] += sum(sum(look.reads) for look in looks)
     for scale in scales:

@@ -4,7 +4,7 @@
 
 reads so many validation images of the configuration that the overrides give, such as ``+experiments=bundled_ladder
 data.crops=FOLDER``, at low scales and all their places once more at full resolution, and prints precision, recall and Hmean
-(%, end to end) of both together by ``rule.CLOSER``. No test image and no real validation photo takes part.
+(%, end to end) of both together by ``looking.CLOSER``. No test image and no real validation photo takes part.
 """
 
 import sys
@@ -19,7 +19,7 @@ from rich.table import Table
 from dld_spotter import assembly
 from dld_spotter.data.views import make_view
 from dld_spotter.entry import ROOT
-from dld_spotter.escalation import back, likeliest, pack, places, rule
+from dld_spotter.escalation import back, likeliest, looking, pack, places
 from dld_spotter.fitting import given_student
 from dld_spotter.metrics.spotting import EndToEndHmean
 
@@ -40,13 +40,14 @@ def main(path: str, images: int, overrides: list[str]) -> None:
         size = tuple(batch.views[1.0].sizes[0].tolist())
         reference = batch.views[1.0].images[0, :, : size[0], : size[1]].permute(1, 2, 0).contiguous().numpy()
         for scale in SCALES:
-            (first,), maps = student.inspect(batch.view(scale).to(device))
-            found = places(maps[0], first.sizes[0], size, first.words, asked.threshold, asked.context)
+            (glance,) = student.find(batch.view(scale).to(device))
+            (first,) = student.read_all([glance])
+            found = places(glance.probability, glance.size, size, first.words, asked.threshold, asked.context)
             sheet, corners = pack(reference, [place.box for place in found]) if found else (None, None)
-            seen = student.inspect(make_view([sheet], 1.0, student.stride).to(device))[0][0].words if found else []
+            seen = student.spot(make_view([sheet], 1.0, student.stride).to(device))[0] if found else []
             second = [word for _, word in back(seen, found, corners, found)] if found else []
-            for rule.CLOSER in CLOSER:
-                counted[scale, rule.CLOSER].update([likeliest(first.words, second)], batch.instances)
+            for looking.CLOSER in CLOSER:
+                counted[scale, looking.CLOSER].update([likeliest(first.words, second)], batch.instances)
     table = Table("believed more by", *(f"first look at {scale:g}" for scale in SCALES))
     for closer in CLOSER:
         found = [counted[scale, closer].compute() for scale in SCALES]

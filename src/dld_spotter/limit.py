@@ -34,15 +34,22 @@ class Limit:
 
     def words(self, size: Sequence[int]) -> int:
         """How many words can be read in a view of this height and width; -1 where its pixels are too dear."""
-        word = self.cost(*size, 1) - self.cost(*size, 0)
-        if self.first is None:
-            full, spent = self.cost(*self.whole, 0), self.choosing
-            word *= 1 - self.max_cost  # a word that is read counts in what is compared with, too
-        else:
-            full, spent = self.first.full(self.whole, self.cost), self.choosing + self.first.spent(self.cost)
-        left = self.max_cost * full - spent - self.cost(*size, 0)
+        if self.first is not None:  # some may be words that were read before, which the look that is compared with reads once
+            return self._words(self._left() - self.cost(*size, 0), 1.0)
+        return self._words(self.max_cost * self.cost(*self.whole, 0) - self.choosing - self.cost(*size, 0), 1 - self.max_cost)
+
+    def further(self) -> int:
+        """How many more words can be read in a view that was looked at, none of which was read before."""
+        return self._words(self._left(), 1 - self.max_cost)
+
+    def _left(self) -> float:
+        return self.max_cost * self.first.full(self.whole, self.cost) - self.choosing - self.first.spent(self.cost)
+
+    def _words(self, left: float, share: float) -> int:
+        """Words that what is left is enough for; a word that counts in what is compared with, too, takes but a share."""
         if left < 0:
             return -1
+        word = share * (self.cost(*self.whole, 1) - self.cost(*self.whole, 0))
         return int(left / word) if word > 0 else UNBOUNDED
 
     def affords(self, size: Sequence[int], words: float = 0) -> bool:

@@ -16,9 +16,10 @@ from dld_spotter.data.geometry import sides_to_polygon
 from dld_spotter.data.photos import ReferenceSize, scaled_size
 from dld_spotter.data.resizing import resize
 from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.escalation import Escalation, look_again
+from dld_spotter.escalation import Escalation, look_twice
+from dld_spotter.glance import Glance
 from dld_spotter.limit import Limit
-from dld_spotter.models.contours import Regions, TextMapDecoder
+from dld_spotter.models.contours import TextMapDecoder
 from dld_spotter.photo_reader import PhotoReader
 from dld_spotter.tradeoff import Calibration, Ladder
 from dld_spotter.vocabulary import Vocabulary, believe, least_score, proofread
@@ -127,52 +128,57 @@ class OnnxSpotter(PhotoReader):
         self, references: Sequence[np.ndarray], scale: float, prices: Sequence[float], limit: Limit | None = None
     ) -> list[Look]:
         """See :meth:`PhotoReader.spot`."""
-        size = scaled_size(*references[0].shape[:2], scale)
-        looks, text = self._inspect(references, size, limit and max(0, limit.words(size)))
-        if size == references[0].shape[:2]:
-            return looks
+        whole = references[0].shape[:2]
+        size = scaled_size(*whole, scale)
+        prices = [inf] * len(references) if size == whole else prices
+        asked = zip(self._glances(references, size), references, prices, strict=True)
         return [
-            look_again(look, probability, reference, self.rule, price, self.gflops, self._read, limit)
-            for look, probability, reference, price in zip(looks, text, references, prices, strict=True)
+            look_twice(glance, reference, self.rule, price, self.gflops, self._find, self._read, limit)
+            for glance, reference, price in asked
         ]
 
-    def _read(self, image: np.ndarray, scale: float, most: int | None) -> Look:
-        return self._inspect([image], scaled_size(*image.shape[:2], scale), most)[0][0]
+    def _find(self, image: np.ndarray, scale: float) -> Glance:
+        return self._glances([image], scaled_size(*image.shape[:2], scale))[0]
 
-    def _inspect(
-        self, references: Sequence[np.ndarray], size: tuple[int, int], most: int | None = None
-    ) -> tuple[list[Look], np.ndarray]:
-        """A look at each image of one size, and the text map its words were found in."""
-        whole = references[0].shape[:2]
+    def _glances(self, references: Sequence[np.ndarray], size: tuple[int, int]) -> list[Glance]:
+        """Look at images of one size."""
+        height, width = references[0].shape[:2]
         images = self._batch_of([self.resize(reference, *size) for reference in references])
         text, *pyramid = self._detector.run(None, {"images": images})
+        factors = np.array([size[1] / width, size[0] / height], np.float32)
         least = least_score(self.meta["min_score"], self.vocabulary)
-        each = [self.postprocess(probabilities, *size).promising(least, most) for probabilities in text]
-        looks = [Look([], (size,), (len(regions),)) for regions in each]
-        found = Regions.joined(each)
-        sides = found.sides
-        if not len(sides):
-            return looks, text
-        reference_sides = sides / np.array([size[1] / whole[1], size[0] / whole[0]], np.float32)
-        image_index = np.repeat(np.arange(len(each)), [len(regions) for regions in each])
-        close_up = self.meta["close_up"] and size != whole
+        glances = []
+        for row, probability in enumerate(text):
+            regions = self.postprocess(probability, *size).promising(least)
+            source = [level[row : row + 1] for level in (images, *pyramid)]
+            glances.append(Glance(size, probability, regions, factors, (references[row], *source)))
+        return glances
+
+    def _read(self, glance: Glance, which: np.ndarray) -> list[Word]:
+        if not len(which):
+            return []
+        found = glance.regions.take(which)
+        reference, images, *pyramid = glance.source
+        reference_sides = found.sides / glance.factors
+        close_up = self.meta["close_up"] and glance.size != reference.shape[:2]
         inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
-        inputs |= {"sides": sides, "image_index": image_index}
+        inputs |= {"sides": found.sides, "image_index": np.zeros(len(found), np.int64)}
         inputs |= {
-            "images": self._batch_of(references) if close_up else images,
-            "image_sides": reference_sides if close_up else sides,
+            "images": self._batch_of([reference]) if close_up else images,
+            "image_sides": reference_sides if close_up else found.sides,
         }
         labels, scores, context = self._recognizer.run(["labels", "scores", "context"], inputs)
         texts = [self.charset.decode(indices) for indices in labels.tolist()]
         chosen = found.surest(scores, np.array([len(text) for text in texts]))
         scores = scores * found.scores
-        sure = chosen[scores[chosen] >= least]
+        sure = chosen[scores[chosen] >= least_score(self.meta["min_score"], self.vocabulary)]
         texts = self._proofread(context[sure], [texts[k] for k in sure])
         scores = believe(scores[sure], texts, self.vocabulary)
-        for k, written, score in zip(sure.tolist(), texts, scores.tolist(), strict=True):
-            if written and score >= self.meta["min_score"]:
-                looks[image_index[k]].words.append(Word(sides_to_polygon(reference_sides[k]), written, score))
-        return looks, text
+        return [
+            Word(sides_to_polygon(reference_sides[k]), text, score)
+            for k, text, score in zip(sure.tolist(), texts, scores.tolist(), strict=True)
+            if text and score >= self.meta["min_score"]
+        ]
 
     def _proofread(self, context: np.ndarray, texts: list[str]) -> list[str]:
         """See :meth:`dld_spotter.models.spotter.TextMapSpotter.proofread`."""

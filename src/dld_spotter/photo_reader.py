@@ -30,7 +30,7 @@ class Reading:
         scale: the scale it was read at, at the first look; 1.0 is the reference resolution.
         gflops: GFLOP spent, the selector included.
         seconds: wall time from pixels to words.
-        relative_cost: GFLOP over those of one look at scale 1.0 that reads as many words as the look that read most.
+        relative_cost: GFLOP over those of one look at scale 1.0 that reads each of these words once.
         width: of the original image, pixels.
         height: of the original image, pixels.
         second_look: pixels of the second view, over those of the reference; 0 after one look.

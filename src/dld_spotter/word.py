@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Cost = Callable[[int, int, int], float]
+Cost = Callable[[int, int, float], float]
 """Cost of a view: of its height, its width and the number of words that are read in it."""
 
 
@@ -26,16 +26,18 @@ class Look:
         words: polygons in pixels of the reference.
         sizes: height and width of every view that went through the detector: one, or two after a second look.
         reads: how many words of each view went through the recogniser; more than were sure enough to be reported.
+        again: how many were read in both views, at most: legible ones of the first in what was looked at again.
     """
 
     words: list[Word]
     sizes: tuple[tuple[int, int], ...]
-    reads: tuple[int, ...]
+    reads: tuple[float, ...]
+    again: float = 0
 
     def spent(self, cost: Cost) -> float:
         """Cost of all that was looked at and read."""
         return sum(cost(*size, read) for size, read in zip(self.sizes, self.reads, strict=True))
 
     def full(self, size: Sequence[int], cost: Cost) -> float:
-        """Cost of one look at the whole reference of this height and width that reads as much as the look that read most."""
-        return cost(*size, max(self.reads))
+        """Cost of one look at the whole reference of this height and width that reads each of these words once."""
+        return cost(*size, sum(self.reads) - self.again)

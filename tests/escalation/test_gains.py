@@ -1,14 +1,17 @@
 """What second looks bring: learned from probes whose gains are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dld_spotter.errors import ConfigError
 from dld_spotter.escalation import Gains, Place
 from dld_spotter.escalation.gains import SHAPE, height_bin
-from dld_spotter.escalation.probing import Probe, learn_gains, worth
+from dld_spotter.escalation.probing import Again, Probe, learn_gains, worth
+from dld_spotter.word import Look
 
-TABLE = np.array([[0.5, 0.2, 0, 0, 0], [2.0, 1.0, 0.5, 0.2, 0.1], [0, 1.0, 0.8, 0.6, 0.4]])
+TABLE = np.array([[0.5, 0.2, 0, 0, 0], [2.0, 1.0, 0.5, 0.2, 0.1], [0, 1.0, 0.8, 0.6, 0.4], [0.3, 0.2, 0.1, 0, 0]])
 
 
 def probe(rng: np.random.Generator, scale: float, noise: float = 0.0) -> Probe:
@@ -17,9 +20,12 @@ def probe(rng: np.random.Generator, scale: float, noise: float = 0.0) -> Probe:
     right = (evidence * TABLE).sum((1, 2)) + noise * rng.normal(size=10)
     changes = np.stack([right, right, np.zeros(10)], axis=1)  # what is read is right
     counts = np.array([5.0, 8.0, 40.0])
-    again = {second: (share * changes, np.ones(10)) for second, share in ((0.8, 0.25), (1.0, 1.0))}
-    whole = {second: (counts + changed.sum(0), second**2) for second, (changed, _) in again.items()}
-    return Probe(scale, (100, 100), counts, 0.3, 1.0, [Place((0, 0, 9, 9), one) for one in evidence], again, whole)
+    again = {
+        second: Again(share * changes, np.ones(10), counts + share * changes.sum(0), Look([], ((100, 100),), (10,)))
+        for second, share in ((0.8, 0.25), (1.0, 1.0))
+    }
+    first = Look([], ((30, 30),), (8,))
+    return Probe((100, 100), scale, first, counts, [Place((0, 0, 9, 9), one) for one in evidence], np.ones(10), again)
 
 
 def test_known_gains_are_learned():
@@ -33,7 +39,7 @@ def test_known_gains_are_learned():
 def test_what_brings_nothing_is_expected_to_bring_nothing_and_never_less():
     rng = np.random.default_rng(0)
     row = [probe(rng, 0.3) for _ in range(20)]
-    lost = [Probe(**(vars(one) | {"places": {1.0: (-one.places[1.0][0], one.places[1.0][1])}})) for one in row]
+    lost = [replace(one, again={1.0: replace(one.again[1.0], places=-one.again[1.0].places)}) for one in row]
     gains = learn_gains([[one] for one in lost], 0.4)
     assert not np.any(gains.tables[0.3][1.0])
 

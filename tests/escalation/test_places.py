@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dld_spotter.escalation import Place, back, lay_out, pack, places
-from dld_spotter.escalation.gains import LACKING, READ, UNREAD
+from dld_spotter.escalation.gains import FOUND, LACKING, READ, SHAPE, UNREAD
 from dld_spotter.escalation.places import depths
 from dld_spotter.word import Word
 
@@ -52,7 +52,7 @@ def shifted(word: Word, place: Place, corner: Sequence[int]) -> Word:
 
 
 def test_what_several_places_show_counts_in_the_one_that_shows_most_of_it():
-    nothing = np.zeros((3, 5))
+    nothing = np.zeros(SHAPE)
     # A line aslant, and a word at its side that reaches into its box: deeper than in its own, flat one, but not all of it.
     line, flat = Place((0, 0, 300, 300), nothing), Place((225, 10, 325, 50), nothing)
     whole, part = of_box(237, 22, 313, 38), of_box(237, 22, 300, 38)
@@ -106,13 +106,28 @@ def test_evidence_is_what_was_read_how_surely_and_what_was_not():
     corners = np.array([[32, 36], [84, 36], [84, 60], [32, 60]], np.float32)  # 12 pixels of the view high
     words = [Word(corners, "one", 0.9), Word(corners + 1, "two", 0.6)]
     one, other = sorted(places(probability, (128, 192), (256, 384), words, 0.15, 8), key=lambda place: place.box)
-    expected = np.zeros((3, 5))
+    expected = np.zeros(SHAPE)
     expected[READ, 1], expected[LACKING, 1] = 2, 0.1 + 0.4
     np.testing.assert_allclose(one.evidence, expected, atol=1e-6)
-    expected = np.zeros((3, 5))
+    expected = np.zeros(SHAPE)
     expected[UNREAD, 2] = 0.75  # 4 cells of a shrunken map: 8 pixels / 0.6
     np.testing.assert_allclose(other.evidence, expected, atol=1e-6)
     assert one.area == 14 * 4 * 8 * 4
+    assert (one.words, one.more) == (2, 2)
+
+
+def test_what_was_found_and_waits_is_counted_and_no_other_text_there():
+    probability = np.zeros((64, 96), np.float32)
+    probability[10:14, 10:20] = 0.9
+    probability[12:14, 18:24] = 0.5  # the map of another word goes on
+    corners = np.array([[32, 36], [80, 36], [80, 60], [32, 60]], np.float32)
+    (place,) = places(probability, (128, 192), (256, 384), [], 0.15, 8, [corners, corners + 2])
+    expected = np.zeros(SHAPE)
+    expected[FOUND, 1] = 2  # 12 pixels of the view high
+    expected[UNREAD] = place.evidence[UNREAD]
+    np.testing.assert_allclose(place.evidence, expected)
+    assert place.evidence[UNREAD].sum() == pytest.approx(0.5)
+    assert (place.words, place.more) == (2.5, 0.5)  # two are read anyway
 
 
 def test_long_text_without_a_reading_may_hold_several_words():

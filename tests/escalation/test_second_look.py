@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 
 import cv2
 import numpy as np
@@ -12,13 +13,17 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
+from dld_spotter.data.geometry import sides_to_polygon
 from dld_spotter.data.views import make_view
 from dld_spotter.entry import ROOT
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Again, Escalation, Place, choose, likeliest, places
-from dld_spotter.escalation.gains import READ, UNREAD, Gains
+from dld_spotter.escalation.gains import FOUND, READ, SHAPE, UNREAD, Gains
 from dld_spotter.escalation.second_look import SecondLook
+from dld_spotter.glance import Glance
 from dld_spotter.limit import Limit
+from dld_spotter.models.contours import Regions
+from dld_spotter.models.spotter import Spotter
 from dld_spotter.structures import Look, View, Word
 
 
@@ -39,27 +44,32 @@ class BoxReader(nn.Module):
         self.stride, self.least = 32, least
         self.weight = nn.Parameter(torch.zeros(1))
         self.seen: list[tuple[int, int]] = []
-        self.most: list[Sequence[int] | None] = []
 
-    def spot(self, view: View) -> list[list[Word]]:
-        """Words alone."""
-        return [look.words for look in self.inspect(view)[0]]
-
-    def inspect(self, view: View, most: Sequence[int] | None = None) -> tuple[list[Look], np.ndarray]:
-        """Words of bright boxes; probability 0.9 within these and 0.2 in dim ones, at half of the resolution."""
+    def find(self, view: View) -> list[Glance]:
+        """Bright boxes; probability 0.9 within these and 0.2 in dim ones, at half of the resolution."""
         height, width = view.sizes[0].tolist()
         self.seen.append((height, width))
-        self.most.append(most)
         mask = (view.images[0, 0, :height, :width].numpy() > 180).astype(np.uint8)
         count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
-        words = []
-        for x, y, w, h in stats[1:count, :4].tolist():
-            if h >= self.least:
-                corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float32)
-                words.append(Word(corners / view.factors[0].numpy(), "word", min(h / 20, 1.0)))
-        values = view.images[:, 0, ::2, ::2].numpy()
-        look = Look(words, ((height, width),), (len(words),))
-        return [look], np.where(values > 180, 0.9, np.where(values > 90, 0.2, 0.01)).astype(np.float32)
+        boxes = [box for box in stats[1:count, :4].tolist() if box[3] >= self.least]
+        sides = [[[[x, y], [x + w, y]], [[x, y + h], [x + w, y + h]]] for x, y, w, h in boxes]
+        regions = Regions(np.array(sides, np.float32).reshape(-1, 2, 2, 2), np.ones(len(boxes)), np.full(len(boxes), -1))
+        values = view.images[0, 0, ::2, ::2].numpy()
+        probability = np.where(values > 180, 0.9, np.where(values > 90, 0.2, 0.01)).astype(np.float32)
+        return [Glance((height, width), probability, regions, view.factors[0].numpy())]
+
+    def read(self, glances: Sequence[Glance], which: Sequence[np.ndarray]) -> list[list[Word]]:
+        """All words are alike."""
+        return [self.words(glance, glance.regions.sides[kept]) for glance, kept in zip(glances, which, strict=True)]
+
+    @staticmethod
+    def words(glance: Glance, sides: np.ndarray) -> list[Word]:
+        """A word in each of the boxes."""
+        heights = np.ptp(sides[:, :, 0, 1], axis=1)
+        polygons = [sides_to_polygon(one / glance.factors) for one in sides]
+        return [Word(polygon, "word", min(h / 20, 1.0)) for polygon, h in zip(polygons, heights.tolist(), strict=True)]
+
+    read_all = Spotter.read_all
 
 
 def look_twice(reader: BoxReader, image: np.ndarray, scale: float, rule: Escalation) -> Look:
@@ -106,11 +116,39 @@ def test_the_reference_is_read_once():
 
 
 def test_what_was_read_less_surely_is_replaced():
-    reader = BoxReader(least=4)
-    look = look_twice(reader, photo(LOW), 0.5, Escalation())
+    look = look_twice(BoxReader(least=4), photo(LOW), 0.5, Escalation(legible=6))
     (word,) = look.words
     assert word.score == pytest.approx(12 / 20)  # as high as it is at full resolution
-    assert look.reads == (1, 1)
+    assert (look.reads, look.again) == ((1, 1), 1)
+
+
+def test_what_is_low_is_read_once_where_it_is_seen_best():
+    again, once = (look_twice(BoxReader(least=4), photo(LOW, HIGH), 0.5, Escalation(price=price)) for price in (1, inf))
+    np.testing.assert_allclose(boxes_of(again.words), sorted([list(LOW), list(HIGH)]), atol=1)
+    assert (again.reads, again.again) == ((1, 1), 0)
+    assert (once.reads, once.sizes) == ((2,), ((128, 192),))
+    dear = look_twice(BoxReader(least=4), photo(LOW, HIGH), 0.5, Escalation(price=1000))
+    assert (dear.reads, dear.sizes) == (once.reads, once.sizes)
+    assert boxes_of(dear.words) == boxes_of(once.words)
+
+
+def test_only_what_waits_elsewhere_is_read_in_the_first_view():
+    other = (250, 30, 310, 50)  # its gain is not known to be worth a look
+    heights = Gains({0.5: {1.0: ((0.0,) * 5, (1.0,) * 5, (1.0, 0.0, 0.0, 0.0, 0.0), (0.0,) * 5)}})
+    rule = Escalation(price=1, gains=heights)
+    look = look_twice(BoxReader(least=3), photo((30, 40, 50, 46), other), 0.5, rule)
+    np.testing.assert_allclose(boxes_of(look.words), sorted([[30, 40, 50, 46], list(other)]), atol=1)
+    assert (look.reads, look.again) == ((1, 1), 0)
+
+
+def test_words_of_two_looks_are_compared_with_one_that_reads_each_once():
+    def cost(height: int, width: int, words: float) -> float:
+        return height * width + 100 * words
+
+    assert Look([], ((2, 2),), (3,)).full((4, 4), cost) == 16 + 300
+    assert Look([], ((2, 2), (1, 1)), (3, 4), again=1).full((4, 4), cost) == 16 + 600
+    assert Look([], ((2, 2), (1, 1)), (3, 1), again=1).full((4, 4), cost) == 16 + 300
+    assert Look([], ((2, 2), (1, 1)), (3, 4), again=1).spent(cost) == 4 + 1 + 700
 
 
 def test_a_faint_place_is_looked_at_only_below_its_probability():
@@ -131,12 +169,12 @@ def test_an_image_full_of_text_is_read_whole():
 
 def gained(words: float, between: float = 0.0, scale: float = 0.5) -> Escalation:
     """A rule that expects so many words of every unread one at full resolution, and so many of a look at 0.7."""
-    tables = {second: ((0.0,) * 5, (0.0,) * 5, (found,) * 5) for second, found in ((0.7, between), (1.0, words))}
+    tables = {second: ((0.0,) * 5, (0.0,) * 5, (found,) * 5, (found,) * 5) for second, found in ((0.7, between), (1.0, words))}
     return Escalation(gains=Gains({scale: tables}))
 
 
 def test_what_brings_most_beyond_its_price_is_taken():
-    evidence = np.zeros((3, 5))
+    evidence = np.zeros(SHAPE)
     evidence[UNREAD, 2] = 1.0
     small, large = Place((0, 0, 20, 10), evidence), Place((0, 50, 100, 100), 4 * evidence)  # 2 and 50 % of the image
     both, whole = [small, large], (100, 100)
@@ -156,7 +194,7 @@ def test_what_brings_most_beyond_its_price_is_taken():
 
 
 def test_the_whole_image_is_read_again_where_places_on_a_sheet_take_more():
-    evidence = np.zeros((3, 5))
+    evidence = np.zeros(SHAPE)
     evidence[UNREAD, 2] = 1.0
     found = [Place((0, 0, 60, 48), evidence), Place((0, 50, 60, 98), evidence), Place((62, 0, 100, 98), evidence)]
     # In two rows they take 146 pixels in height and 102 in width.
@@ -166,10 +204,12 @@ def test_the_whole_image_is_read_again_where_places_on_a_sheet_take_more():
 
 
 def test_words_have_their_price_at_every_scale():
-    evidence = np.zeros((3, 5))
+    evidence = np.zeros(SHAPE)
     evidence[READ, 2] = 1.0
     rule = Escalation(
-        gains=Gains({0.5: {scale: ((gain,) * 5, (0.0,) * 5, (0.0,) * 5) for scale, gain in ((0.7, 0.3), (1.0, 0.4))}})
+        gains=Gains(
+            {0.5: {scale: ((gain,) * 5, (0.0,) * 5, (0.0,) * 5, (0.0,) * 5) for scale, gain in ((0.7, 0.3), (1.0, 0.4))}}
+        )
     )
 
     def chosen(word: float, price: float):
@@ -183,14 +223,26 @@ def test_words_have_their_price_at_every_scale():
     assert chosen(0, 16).scale == 0.7  # 0.3 - 0.1568
 
 
+def test_words_that_wait_are_read_anyway_and_have_no_price():
+    def cost(height: int, width: int, words: float) -> float:
+        return height * width + 100 * words
+
+    for kind, price in ((UNREAD, 33), (FOUND, 49)):  # 1 word for 2 % of the area, and for a word as dear as 1 %
+        evidence = np.zeros(SHAPE)
+        evidence[kind, 2] = 1.0
+        place = Place((0, 0, 20, 10), evidence)
+        assert choose([place], 0.5, (100, 100), gained(1.0), price, cost) == Again(1.0, [place])
+        assert choose([place], 0.5, (100, 100), gained(1.0), price + 2, cost) is None
+
+
 def test_the_scale_that_was_looked_at_is_not_looked_at_again():
-    place = Place((0, 0, 50, 100), np.ones((3, 5)))
+    place = Place((0, 0, 50, 100), np.ones(SHAPE))
     assert choose([place], 0.65, (100, 100), gained(1.0, 5.0, scale=0.6), 0.1, area) == Again(1.0, [place])
     assert choose([place], 0.6, (100, 100), gained(1.0, 5.0, scale=0.6), 0.1, area) == Again(0.7, [place])
 
 
 def test_what_cannot_be_afforded_is_left_out_the_least_worthy_first():
-    evidence = np.zeros((3, 5))
+    evidence = np.zeros(SHAPE)
     evidence[UNREAD, 2] = 1.0
     small, large = Place((0, 0, 20, 10), evidence), Place((0, 50, 100, 100), 4 * evidence)  # 2 and 50 % of the image
     whole = (100, 100)
@@ -217,10 +269,28 @@ def test_what_the_first_look_has_cost_is_no_longer_there():
         limit = Limit(most, image.shape[:2], lambda height, width, words: height * width / pixels)
         (look,) = SecondLook(BoxReader(), Escalation(price=1), area).looks(view, limits=[limit])
         assert len(look.sizes) == looks
-    reader = BoxReader()
     word = Limit(0.3, image.shape[:2], lambda height, width, words: height * width / pixels + words / 72)
-    SecondLook(reader, Escalation(price=1), area).looks(view, limits=[word])
-    assert reader.most == [[5]]  # 0.05 beside the pixels, at 0.0097 a word, the rest of which is compared with
+    image = photo(*((20 + 60 * (k % 4), 20 + 60 * (k // 4), 60 + 60 * (k % 4), 50 + 60 * (k // 4)) for k in range(12)))
+    view = replace(make_view([image], 0.5), close=make_view([image], 1.0))
+    for legible in (12, 100):
+        (look,) = SecondLook(BoxReader(), Escalation(price=1, legible=legible), area).looks(view, limits=[word])
+        assert look.reads == (5,)  # 0.05 beside the pixels, at 0.0097 a word, the rest of which is compared with
+
+
+@pytest.mark.parametrize("most", [0.29, 0.35, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("legible", [0, 12, 100])
+def test_a_limit_holds_whatever_waits(most: float, legible: float):
+    rows = [(20 + 90 * (k % 4), 20 + 30 * (k // 4), 80 + 90 * (k % 4), 20 + 30 * (k // 4) + 8 + 2 * (k % 8)) for k in range(28)]
+    image = photo(*rows)
+    view = replace(make_view([image], 0.5), close=make_view([image], 1.0))
+
+    def cost(height: int, width: int, words: float) -> float:
+        return height * width / image[..., 0].size + words / 50
+
+    limit = Limit(most, image.shape[:2], cost)
+    (look,) = SecondLook(BoxReader(least=3), Escalation(price=0, legible=legible), cost).looks(view, limits=[limit])
+    assert look.spent(cost) / look.full(image.shape[:2], cost) <= most
+    assert sum(look.reads) > 0
 
 
 def test_a_rule_keeps_its_own_gains_and_takes_those_of_a_ladder_where_it_has_none():
@@ -245,8 +315,8 @@ def test_a_rule_comes_back_from_plain_values():
 def test_a_place_is_looked_at_again_while_its_gain_is_worth_its_area():
     image, scale = photo(dim=(100, 100, 160, 130)), 0.5
     view = make_view([image], scale)
-    (look,), probability = BoxReader().inspect(view)
-    (place,) = places(probability[0], (128, 192), (256, 384), look.words, 0.15, 12)
+    (glance,) = BoxReader().find(view)
+    (place,) = places(glance.probability, (128, 192), (256, 384), [], 0.15, 12)
     worth = place.evidence[UNREAD].sum() * image.shape[0] * image.shape[1] / place.area
     assert worth > 0
     for price, looks in ((0.99 * worth, 2), (1.01 * worth, 1), (float("inf"), 1)):
@@ -290,17 +360,15 @@ def test_a_large_word_is_kept_that_a_closer_look_misses():
     class Shortsighted(BoxReader):
         """Sees nothing that is higher than 30 pixels."""
 
-        def inspect(self, view: View, most: Sequence[int] | None = None) -> tuple[list[Look], np.ndarray]:
-            (look,), probability = super().inspect(view, most)
-            heights = [np.ptp((word.polygon * view.factors[0].numpy())[:, 1]) for word in look.words]
-            seen = [word for word, height in zip(look.words, heights, strict=True) if height <= 30]
-            return [replace(look, words=seen)], probability
+        def find(self, view: View) -> list[Glance]:
+            (glance,) = super().find(view)
+            return [replace(glance, regions=glance.regions.take(np.flatnonzero(glance.heights() <= 30)))]
 
     look = look_twice(Shortsighted(), photo(LOW, HIGH), 0.5, Escalation(price=0))
     np.testing.assert_allclose(boxes_of(look.words), sorted([list(LOW), list(HIGH)]), atol=1)
 
 
 def test_rules_out_of_range_are_refused():
-    for wrong in ({"threshold": 0.0}, {"price": -1.0}, {"context": -1}, {"context": 2.5}):
+    for wrong in ({"threshold": 0.0}, {"price": -1.0}, {"context": -1}, {"context": 2.5}, {"legible": -1.0}):
         with pytest.raises(ConfigError, match="escalation needs"):
             Escalation(**wrong)

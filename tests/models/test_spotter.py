@@ -197,7 +197,7 @@ def test_neighbours_that_run_together_are_read_both_ways(monkeypatch, scores, te
         return CHARSET.encode(["goat", "t", "t"], MAX_LENGTH + 1), torch.tensor(scores)
 
     monkeypatch.setattr(spotter.recognizer, "read", read)
-    ((look,), _) = spotter.eval().inspect(view)
+    (look,) = spotter.eval().inspect(view)
     assert [word.text for word in look.words] == texts
     assert [word.score for word in look.words] == pytest.approx([0.8 * max(scores)] * len(texts))
     assert look.reads == (3,), "all that was read has its cost"
@@ -237,7 +237,7 @@ def test_regions_that_belief_may_lift_are_read(monkeypatch, vocabulary, score):
     monkeypatch.setattr(
         spotter.recognizer, "read", lambda context: (CHARSET.encode(["bag"], MAX_LENGTH + 1), torch.ones(len(context)))
     )
-    ((look,), _) = spotter.eval().inspect(view)
+    (look,) = spotter.eval().inspect(view)
     assert look.reads == (0 if score is None else 1,)
     assert [word.score for word in look.words] == ([] if score is None else [pytest.approx(score)])
 
@@ -352,7 +352,7 @@ def test_what_is_read_in_vain_is_counted_and_what_would_be_is_not_read():
         with torch.no_grad():  # any character is as likely as any other
             spotter.recognizer.attention.output[-1].weight.zero_()
             spotter.recognizer.attention.output[-1].bias.zero_()
-        (look,), _ = spotter.inspect(view)
+        (look,) = spotter.inspect(view)
         assert (look.words, look.reads, look.sizes) == ([], reads, ((128, 160),))
 
 

@@ -6,8 +6,9 @@ read in a second pass, as closely as it pays, whose cost follows their area alon
 """
 
 from dld_spotter.escalation.gains import Gains
+from dld_spotter.escalation.looking import likeliest, look_twice
 from dld_spotter.escalation.places import Place, places
-from dld_spotter.escalation.rule import Again, Escalation, choose, likeliest, look_again
+from dld_spotter.escalation.rule import Again, Escalation, choose
 from dld_spotter.escalation.sheet import back, lay_out, pack
 
-__all__ = ["Again", "Escalation", "Gains", "Place", "back", "choose", "lay_out", "likeliest", "look_again", "pack", "places"]
+__all__ = ["Again", "Escalation", "Gains", "Place", "back", "choose", "lay_out", "likeliest", "look_twice", "pack", "places"]

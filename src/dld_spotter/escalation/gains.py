@@ -11,10 +11,10 @@ from dld_spotter.errors import ConfigError
 
 HEIGHTS = (8.0, 12.0, 18.0, 30.0)
 """Heights that part words into bins, pixels of the first look."""
-READ, LACKING, UNREAD = range(3)
-"""Kinds of evidence: words that were read, what their scores lack to 1, words that text without a reading may hold."""
-SHAPE = (3, len(HEIGHTS) + 1)
-UNTAUGHT = ((0.0,) * SHAPE[1], (1.0,) * SHAPE[1], (1.0,) * SHAPE[1])
+READ, LACKING, FOUND, UNREAD = range(4)
+"""Kinds of evidence: words read, what their scores lack to 1, words found that wait to be read, words other text may hold."""
+SHAPE = (4, len(HEIGHTS) + 1)
+UNTAUGHT = tuple((gain,) * SHAPE[1] for gain in (0.0, 1.0, 1.0, 1.0))
 """A look at full resolution reads rightly all that was not read, and what was not read surely."""
 APART = 1.1
 """Scales nearer to each other than this factor see the same."""
@@ -34,7 +34,7 @@ class Gains:
 
     Args:
         tables: scale of the first look -> scale of the second -> words that this brings for a unit of evidence of each kind and
-            height ``(3, 5)``, none below 0.
+            height ``(4, 5)``, none below 0.
     """
 
     tables: Tables = field(default_factory=lambda: {0.5: {1.0: UNTAUGHT}})
@@ -51,7 +51,7 @@ class Gains:
             )
 
     def of(self, scale: float, evidence: np.ndarray) -> dict[float, np.ndarray]:
-        """Words ``(P,)`` that a look at each larger scale is expected to bring to places with ``evidence`` ``(P, 3, 5)``."""
+        """Words ``(P,)`` that a look at each larger scale is expected to bring to places with ``evidence`` ``(P, 4, 5)``."""
         known = self.tables[min(self.tables, key=lambda first: abs(first - scale))]
         return {second: np.tensordot(evidence, np.array(table), 2) for second, table in known.items() if second > APART * scale}
 

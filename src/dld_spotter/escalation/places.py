@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from dld_spotter.data.geometry import polygons_to_sides, word_heights
-from dld_spotter.escalation.gains import LACKING, READ, SHAPE, UNREAD, height_bin
+from dld_spotter.escalation.gains import FOUND, LACKING, READ, SHAPE, UNREAD, height_bin
 from dld_spotter.models.contours import MAP_STRIDE
 from dld_spotter.word import Word
 
@@ -25,7 +25,7 @@ class Place:
 
     Args:
         box: in pixels of the reference.
-        evidence: ``(3, 5)`` what the first look saw there, by kind and height, see :mod:`dld_spotter.escalation.gains`; where
+        evidence: ``(4, 5)`` what the first look saw there, by kind and height, see :mod:`dld_spotter.escalation.gains`; where
             places share pixels, each word is evidence of the one that shows most around it.
     """
 
@@ -41,11 +41,27 @@ class Place:
     @property
     def words(self) -> float:
         """How many words may be read there."""
-        return float(self.evidence[[READ, UNREAD]].sum())
+        return float(self.evidence[[READ, FOUND, UNREAD]].sum())
+
+    @property
+    def waiting(self) -> float:
+        """How many of them the first look has found, and will read if nobody looks again."""
+        return float(self.evidence[FOUND].sum())
+
+    @property
+    def more(self) -> float:
+        """How many more are read there than without a second look."""
+        return self.words - self.waiting
 
 
 def places(
-    probability: np.ndarray, size: Sequence[int], whole: Sequence[int], words: Sequence[Word], threshold: float, context: int
+    probability: np.ndarray,
+    size: Sequence[int],
+    whole: Sequence[int],
+    words: Sequence[Word],
+    threshold: float,
+    context: int,
+    waiting: Sequence[np.ndarray] = (),
 ) -> list[Place]:
     """Everywhere that words may be; where two boxes share pixels, one around both would take more.
 
@@ -56,6 +72,7 @@ def places(
         words: what the first look read, in pixels of the reference.
         threshold: text probability from which on a place may hold words.
         context: pixels of the reference that are shown around it.
+        waiting: outlines ``(P, 2)`` of what the first look has found to be read later, in pixels of the reference.
     """
     rows, columns = (-(-side // MAP_STRIDE) for side in size)
     probability = probability[:rows, :columns]
@@ -65,27 +82,30 @@ def places(
     start, sides = stats[1:count, :2], stats[1:count, 2:4]
     corners = np.floor(start * grow - context), np.ceil((start + sides) * grow + context)
     boxes = _merge(np.hstack([corner.clip(0, whole[::-1]) for corner in corners]).astype(int))
-    found = [Place(tuple(box), np.zeros(SHAPE)) for box in boxes.tolist()]
+    evidence = np.zeros((len(boxes), *SHAPE))
     pixel = grow.mean() / MAP_STRIDE  # of the view, in pixels of the reference
-    heights = word_heights(polygons_to_sides([word.polygon for word in words])) / pixel
-    seen = [
-        (word.polygon, (READ, LACKING), height, (1.0, 1 - word.score))
-        for word, height in zip(words, heights.tolist(), strict=True)
-    ]
-    for outline, kinds, height, amounts in [*seen, *_unread(probability, mask, words, grow)]:
-        depth = depths(boxes, outline)
-        if np.isfinite(depth.max(initial=-np.inf)):  # a word may have grown out of a region too narrow to hold its middle
-            found[depth.argmax()].evidence[list(kinds), height_bin(height)] += amounts
-    return found
+    texts = [((READ, LACKING), word.polygon, (1.0, 1 - word.score)) for word in words]
+    texts += [((FOUND,), outline, (1.0,)) for outline in waiting]
+    outlines = [outline for _, outline, _ in texts]
+    seen = zip(texts, (word_heights(polygons_to_sides(outlines)) / pixel).tolist(), strict=True)
+    unread = _unread(probability, mask, outlines, grow)
+    for (kinds, outline, amounts), height in (*seen, *unread):
+        if (k := owner(boxes, outline)) is not None:
+            evidence[k, list(kinds), height_bin(height)] += amounts
+    return [Place(tuple(box), evidence[k]) for k, box in enumerate(boxes.tolist())]
+
+
+Text = tuple[tuple[int, ...], np.ndarray, tuple[float, ...]]
+"""Kinds of evidence, corners ``(P, 2)`` in the reference, and how much of each kind it is."""
 
 
 def _unread(
-    probability: np.ndarray, mask: np.ndarray, words: Sequence[Word], grow: np.ndarray
-) -> list[tuple[np.ndarray, tuple[int], float, tuple[float]]]:
-    """Text that no word covers: corners in the reference, kind, height in the view, and how many words it may hold."""
+    probability: np.ndarray, mask: np.ndarray, known: Sequence[np.ndarray], grow: np.ndarray
+) -> list[tuple[Text, float]]:
+    """Text outside of what is known, as how many words it may hold, and its height in the view."""
     rest = mask.copy()
-    for word in words:
-        cv2.fillPoly(rest, [np.rint(word.polygon / grow - 0.5).astype(np.int32)], 0)
+    for outline in known:
+        cv2.fillPoly(rest, [np.rint(outline / grow - 0.5).astype(np.int32)], 0)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8)
     found = []
     for k in range(1, count):
@@ -94,7 +114,7 @@ def _unread(
         sureness = float(probability[part][labels[part] == k].max())
         held = sureness * max(1.0, max(w, h) / min(w, h) / ASPECT)
         corners = np.array([[x, y], [x + w, y + h]]) * grow
-        found.append((corners, (UNREAD,), min(w, h) * MAP_STRIDE / SHRUNK, (held,)))
+        found.append((((UNREAD,), corners, (held,)), min(w, h) * MAP_STRIDE / SHRUNK))
     return found
 
 
@@ -127,3 +147,12 @@ def depths(boxes: np.ndarray, outline: np.ndarray) -> np.ndarray:
     middle = (low + high) / 2
     holds = ((boxes[:, :2] <= middle) & (middle <= boxes[:, 2:])).all(1)
     return np.where(holds, np.minimum(low - boxes[:, :2], boxes[:, 2:] - high).min(1), -np.inf)
+
+
+def owner(boxes: np.ndarray, outline: np.ndarray) -> int | None:
+    """Which of boxes ``(N, 4)`` shows most around points ``(P, 2)``; None where no box holds their middle.
+
+    A word may have grown out of a region too narrow to hold its middle.
+    """
+    depth = depths(boxes, outline)
+    return int(depth.argmax()) if np.isfinite(depth.max(initial=-np.inf)) else None

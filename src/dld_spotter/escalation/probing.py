@@ -13,19 +13,38 @@ from torch.utils.data import DataLoader
 from dld_spotter.cost import FlopCost
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.escalation import Again as Chosen
 from dld_spotter.escalation import Escalation, Place, back, choose, likeliest, pack, places
 from dld_spotter.escalation.gains import APART, SHAPE, Gains, Table
-from dld_spotter.escalation.second_look import read_again
+from dld_spotter.escalation.places import owner
+from dld_spotter.escalation.second_look import find_again
 from dld_spotter.escalation.sheet import sheet_size
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.structures import Look, SpottingBatch, TextInstances
-from dld_spotter.word import Cost
+from dld_spotter.word import Cost, Word
 
-PRIOR = np.repeat([0.1, 1.0, 1.0], SHAPE[1])
+PRIOR = np.repeat([0.1, 1.0, 1.0, 1.0], SHAPE[1])
 """Gains of a unit of evidence before anything was seen, up to a common factor; heights that are rarely seen stay near it."""
 STRENGTH = 1.0
 """Units of evidence that the prior is worth, squared."""
+
+
+@dataclass(frozen=True, eq=False)
+class Again:
+    """What a second look at one scale gave.
+
+    Args:
+        places: changes ``(P, 3)`` of the counts where each place is looked at again.
+        reads: words ``(P,)`` that go through the recogniser there.
+        counts: ``(3,)`` of the first look and one at the whole image.
+        whole: that look, alone.
+    """
+
+    places: np.ndarray
+    reads: np.ndarray
+    counts: np.ndarray
+    whole: Look
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,43 +52,48 @@ class Probe:
     """What one image gave at one scale, and what a second look would have changed.
 
     Args:
-        scale: of the first look.
         size: height and width of the reference.
-        counts: ``(3,)`` matched, predicted and true words of the first look.
-        cost: GFLOP of the first look.
-        full: GFLOP of what it is compared with.
+        scale: of the first look.
+        first: that look, which has read everything.
+        counts: ``(3,)`` matched, predicted and true words of it.
         found: its P places.
-        places: scale of a second look -> changes ``(P, 3)`` of the counts where each is read again, and words ``(P,)`` that go
-            through the recogniser there.
-        whole: the same of the whole image: counts ``(3,)`` and GFLOP of that look.
+        legible: how many regions ``(P,)`` of each were read before anything was looked at again; all others that wait are
+            outside.
+        again: scale of a second look -> what it gave.
     """
 
-    scale: float
     size: tuple[int, int]
+    scale: float
+    first: Look
     counts: np.ndarray
-    cost: float
-    full: float
     found: list[Place]
-    places: dict[float, tuple[np.ndarray, np.ndarray]]
-    whole: dict[float, tuple[np.ndarray, float]]
+    legible: np.ndarray
+    again: dict[float, Again]
 
     @property
     def evidence(self) -> np.ndarray:
-        """``(P, 3, 5)``."""
+        """``(P, 4, 5)``."""
         return np.array([place.evidence for place in self.found]).reshape(-1, *SHAPE)
 
     def at(self, price: float, rule: Escalation, cost: Cost) -> tuple[np.ndarray, float]:
         """Counts ``(3,)`` and relative cost at a price; ``cost`` is that of a view, in GFLOP."""
         again = choose(self.found, self.scale, self.size, rule, price, cost) if np.isfinite(price) else None
-        if again is None:
-            return self.counts, self.cost / self.full
-        if again.places is None:
-            counts, spent = self.whole[again.scale]
-            return counts, (self.cost + spent) / self.full
-        changes, reads = self.places[again.scale]
-        taken = [place in again.places for place in self.found]
-        spent = cost(*scaled_size(*sheet_size(again.places), again.scale), float(reads[taken].sum()))
-        return self.counts + changes[taken].sum(0), (self.cost + spent) / self.full
+        counts, look = (self.counts, self.first) if again is None else self._after(again)
+        return counts, look.spent(cost) / look.full(self.size, cost)
+
+    def _after(self, chosen: Chosen) -> tuple[np.ndarray, Look]:
+        """Counts and looks where something is looked at again."""
+        second, (size,), (reads,) = self.again[chosen.scale], self.first.sizes, self.first.reads
+        if chosen.places is None:
+            legible = reads - sum(place.waiting for place in self.found)
+            look = Look([], (size, *second.whole.sizes), (legible, *second.whole.reads), min(legible, *second.whole.reads))
+            return second.counts, look
+        taken = np.array([place in chosen.places for place in self.found])
+        sheet = scaled_size(*sheet_size(chosen.places), chosen.scale)
+        left = reads - sum(place.waiting for place in chosen.places)
+        closer = float(second.reads[taken].sum())
+        look = Look([], (size, sheet), (left, closer), min(float(self.legible[taken].sum()), closer))
+        return self.counts + second.places[taken].sum(0), look
 
 
 class Prober:
@@ -94,50 +118,62 @@ class Prober:
         name, truth = batch.names[0], batch.instances[0]
         size = tuple(batch.views[1.0].sizes[0].tolist())
         reference = batch.views[1.0].images[0, :, : size[0], : size[1]].permute(1, 2, 0).contiguous().numpy()
-        seen = {scale: self.spotter.inspect(batch.view(scale).to(self.device)) for scale in scales}
-        looks = {scale: look for scale, ((look,), _) in seen.items()}
-        spent = {scale: look.spent(self.flops.cost) for scale, look in looks.items()}
+        glances = {scale: self.spotter.find(batch.view(scale).to(self.device))[0] for scale in scales}
+        looks = {scale: self.spotter.read_all([glance])[0] for scale, glance in glances.items()}
         probes = []
-        for scale, (_, maps) in seen.items():
-            first = looks[scale]
-            full = first.full(size, self.flops.cost)
-            counts = self.count(name, truth, first.words)
-            found = (
-                places(maps[0], first.sizes[0], size, first.words, self.rule.threshold, self.rule.context) if scale < 1 else []
-            )
-            again, whole = {}, {}
-            for second in (larger for larger in scales if larger > APART * scale):
-                again[second] = self.again(reference, second, found, name, truth, first, counts)
-                whole[second] = self.count(name, truth, likeliest(first.words, looks[second].words)), spent[second]
-            probes.append(Probe(scale, size, counts, spent[scale], full, found, again, whole))
+        for scale, glance in glances.items():
+            outlines, tall = glance.outlines(), glance.heights() >= self.rule.legible
+            legible, low = ([outlines[k] for k in np.flatnonzero(which)] for which in (tall, ~tall))
+            first = self.spotter.read([glance], [np.flatnonzero(tall)])[0]
+            found = []
+            if scale < 1:
+                found = places(glance.probability, glance.size, size, first, self.rule.threshold, self.rule.context, low)
+            boxes = np.array([place.box for place in found]).reshape(-1, 4)
+            owners = [owner(boxes, outline) for outline in legible]
+            known = Known(name, truth, first, looks[scale].words, found, boxes)
+            again = {larger: self.again(known, reference, larger, looks[larger]) for larger in scales if larger > APART * scale}
+            counts = self.count(name, truth, looks[scale].words)
+            read = np.array([owners.count(k) for k in range(len(found))])
+            probes.append(Probe(size, scale, looks[scale], counts, found, read, again))
         return probes
 
-    def again(
-        self,
-        reference: np.ndarray,
-        scale: float,
-        found: list[Place],
-        name: str,
-        truth: TextInstances,
-        first: Look,
-        counts: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Changes of the counts ``(P, 3)`` and words read ``(P,)`` of each place, all on one sheet that is read at a scale."""
-        if not found:
-            return np.zeros((0, 3)), np.zeros(0)
-        sheet, corners = pack(reference, [place.box for place in found])
-        look = read_again(self.spotter, sheet, scale)
-        brought = back(look.words, found, corners, found)
-        changes = np.zeros((len(found), 3))
-        for k, place in enumerate(found):
-            inside = [word for where, word in brought if where is place]
-            changes[k] = self.count(name, truth, likeliest(first.words, inside)) - counts
-        expected = np.array([place.words for place in found])  # regions that are no word know no place
-        return changes, sum(look.reads) * expected / max(expected.sum(), 1e-9)
+    def again(self, known: "Known", reference: np.ndarray, scale: float, whole: Look) -> Again:
+        """Look again at all places, on one sheet that is read at a scale; and, as was done, at the whole image."""
+        counts = self.count(known.name, known.truth, likeliest(known.first, whole.words))
+        changes, reads = np.zeros((len(known.found), 3)), np.zeros(len(known.found))
+        if known.found:
+            sheet, corners = pack(reference, [place.box for place in known.found])
+            (look,) = self.spotter.read_all([find_again(self.spotter, sheet, scale)])
+            brought = back(look.words, known.found, corners, known.found)
+            before = self.count(known.name, known.truth, known.all)
+            for k, place in enumerate(known.found):
+                inside = [word for where, word in brought if where is place]
+                after = likeliest(known.without(k), inside)
+                changes[k] = self.count(known.name, known.truth, after) - before
+            expected = np.array([place.words for place in known.found])  # regions that are no word know no place
+            reads = sum(look.reads) * expected / max(expected.sum(), 1e-9)
+        return Again(changes, reads, counts, whole)
 
     def count(self, name: str, truth: TextInstances, words: list) -> np.ndarray:
         """Matched, predicted and true words ``(3,)``."""
         return np.array(self.rules.count(name, truth, words), float)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What a first look knows of an image: its legible words, all that it can read, and its places with their boxes."""
+
+    name: str
+    truth: TextInstances
+    first: list[Word]
+    all: list[Word]
+    found: list[Place]
+    boxes: np.ndarray
+
+    def without(self, place: int) -> list[Word]:
+        """Words that stay when a place is looked at again: those that are legible, and those elsewhere."""
+        legible = {word.polygon.tobytes() for word in self.first}
+        return [w for w in self.all if w.polygon.tobytes() in legible or owner(self.boxes, w.polygon) != place]
 
 
 def probe_all(prober: Prober, loader: DataLoader, scales: Sequence[float], count: int) -> list[list[Probe]]:
@@ -160,14 +196,14 @@ def learn_gains(probes: Sequence[Sequence[Probe]], false_price: float) -> Gains:
     tables: dict[float, dict[float, Table]] = {}
     for row in zip(*probes, strict=True):
         evidence = np.concatenate([probe.evidence for probe in row]).reshape(-1, PRIOR.size)
-        for second in row[0].places:
-            gains = worth(np.concatenate([probe.places[second][0] for probe in row]), false_price)
+        for second in row[0].again:
+            gains = worth(np.concatenate([probe.again[second].places for probe in row]), false_price)
             tables.setdefault(row[0].scale, {})[second] = fit_table(evidence, gains)
     return Gains(tables) if tables else Gains()
 
 
 def fit_table(evidence: np.ndarray, gains: np.ndarray) -> Table:
-    """What a unit of evidence ``(P, 15)`` is worth where P places brought ``gains`` ``(P,)``."""
+    """What a unit of evidence ``(P, 20)`` is worth where P places brought ``gains`` ``(P,)``."""
     weights = 1 / np.sqrt(1 + evidence.sum(1, keepdims=True))  # gains scatter as counts do
     expected = PRIOR * max(gains.sum(), 0.0) / max(float((evidence @ PRIOR).sum()), 1.0)
     rows = np.vstack([weights * evidence, np.sqrt(STRENGTH) * np.eye(PRIOR.size)])

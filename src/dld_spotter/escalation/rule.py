@@ -1,27 +1,21 @@
 """When and where to look again: whatever brings most beyond its price."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from math import isinf, prod, sqrt
+from math import prod
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import shapely
 
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation.gains import Gains
-from dld_spotter.escalation.places import Place, places
-from dld_spotter.escalation.sheet import back, pack, sheet_size
+from dld_spotter.escalation.places import Place
+from dld_spotter.escalation.sheet import sheet_size
 from dld_spotter.limit import Limit
-from dld_spotter.word import Cost, Look, Word
+from dld_spotter.word import Cost
 
-SHARED = 0.4
-"""Share of its area from which on a word is taken for another reading of a larger one."""
-CLOSER = 0.05
-"""How much surer a first look must be than a second one of what it reads in the same place; measured with second looks at full
-resolution (experiments/bundled_ladder)."""
 LEAST_PRICE = 1e-9
 """Of two second looks that bring as much, the smaller one is better at any price."""
 
@@ -36,19 +30,23 @@ class Escalation:
         price: words that a second look must be expected to bring per cost of the whole image at full resolution, without its
             words; infinite, and none is worth it.
         context: pixels of the reference that are shown around a place.
+        legible: height in pixels of the first view from which on words are read there at once; lower ones are read there only
+            if they are not looked at again, so that most words are read once.
         gains: what to expect of it.
     """
 
     threshold: float = 0.15
     price: float = 2.0
     context: int = 12
+    legible: float = 12.0
     gains: Gains = field(default_factory=Gains)
 
     def __post_init__(self) -> None:
         whole = isinstance(self.context, int) and self.context >= 0
-        if not (0 < self.threshold < 1 and self.price >= 0 and whole):
+        if not (0 < self.threshold < 1 and self.price >= 0 and whole and self.legible >= 0):
             raise ConfigError(
-                f"escalation needs 0 < threshold < 1, a price of at least 0 and a context of whole pixels, found {self}"
+                "escalation needs 0 < threshold < 1, price and legible of at least 0, and a context of whole pixels, found "
+                f"{self}"
             )
 
     def taught_by(self, known: Self) -> Self:
@@ -57,7 +55,7 @@ class Escalation:
 
     def plain(self) -> dict[str, Any]:
         """Plain values, as JSON and checkpoints hold them."""
-        rule = {"threshold": self.threshold, "price": self.price, "context": self.context}
+        rule = {name: getattr(self, name) for name in ("threshold", "price", "context", "legible")}
         return rule | {"gains": self.gains.plain()}
 
     @classmethod
@@ -81,44 +79,6 @@ class Again(NamedTuple):
 
     scale: float
     places: list[Place] | None = None
-
-
-def look_again(
-    first: Look,
-    probability: np.ndarray,
-    reference: np.ndarray,
-    rule: Escalation,
-    price: float,
-    cost: Cost,
-    read: Callable[[np.ndarray, float, int | None], Look],
-    limit: Limit | None = None,
-) -> Look:
-    """Look again at what is worth it; where both looks read something, the likelier word stays.
-
-    Args:
-        first: what was read in a smaller view.
-        probability: ``(h, w)`` text map of that view, padding included.
-        reference: ``(H, W, 3)`` uint8.
-        rule: see :class:`Escalation`.
-        price: in place of the rule's own.
-        cost: of a view.
-        read: finds and reads the words of an image at a scale of it, so many at most.
-        limit: what the image may cost at most, the first look included.
-    """
-    if isinf(price):
-        return first
-    size, whole = first.sizes[0], reference.shape[:2]
-    left = limit and limit.after(first)
-    found = places(probability, size, whole, first.words, rule.threshold, rule.context)
-    scale = sqrt(prod(size) / prod(whole))  # sides are rounded
-    again = choose(found, scale, whole, rule, price, cost, left)
-    if again is None:
-        return first
-    cut = again.places
-    image, corners = (reference, []) if cut is None else pack(reference, [place.box for place in cut])
-    second = read(image, again.scale, left and left.words(scaled_size(*image.shape[:2], again.scale)))
-    words = second.words if cut is None else [word for _, word in back(second.words, cut, corners, found)]
-    return Look(likeliest(first.words, words), (*first.sizes, *second.sizes), (*first.reads, *second.reads))
 
 
 def choose(
@@ -154,7 +114,7 @@ def choose(
         worth = [
             (place, gain)
             for place, gain in zip(found, gains.tolist(), strict=True)
-            if gain >= pixel * second**2 * place.area + word * place.words
+            if gain >= pixel * second**2 * place.area + word * place.more
         ]
         worth = worth if limit is None else _affordable(worth, second, limit)
         offers = [(Again(second), whole, found, float(gains.sum()))]
@@ -162,8 +122,8 @@ def choose(
             cut = [place for place, _ in worth]
             offers.insert(0, (Again(second, cut), sheet_size(cut), cut, sum(gain for _, gain in worth)))
         for again, sides, cut, gain in offers:
-            size, words = scaled_size(*sides, second), sum(place.words for place in cut)
-            if (beyond := gain - price * cost(*size, words)) > most and (limit is None or limit.affords(size, words)):
+            size, words, more = scaled_size(*sides, second), sum(p.words for p in cut), sum(p.more for p in cut)
+            if (beyond := gain - price * cost(*size, more)) > most and (limit is None or limit.affords(size, words)):
                 best, most = again, beyond
     return best
 
@@ -177,20 +137,3 @@ def _affordable(worth: list[tuple[Place, float]], scale: float, limit: Limit) ->
         return not limit.affords(scaled_size(*sheet_size(cut), scale), sum(place.words for place in cut))
 
     return ranked[: bisect_left(range(1, len(ranked) + 1), True, key=too_dear)]
-
-
-def likeliest(first: Sequence[Word], second: Sequence[Word]) -> list[Word]:
-    """Of the words of two looks that share more than ``SHARED`` of the smaller one's area, keep the one of the highest score.
-
-    Neither look sees everything: large words are found in the small view, small ones in the closer one. Where both see
-    something, the second one, which sees more of its pixels, is believed by ``CLOSER`` more.
-    """
-    rated = [(word.score, word) for word in first] + [(word.score + CLOSER, word) for word in second]
-    order = [word for _, word in sorted(rated, key=lambda pair: -pair[0])]
-    shapes = shapely.make_valid(np.array([shapely.Polygon(word.polygon) for word in order], object))
-    areas, kept = shapely.area(shapes), []
-    for k, shape in enumerate(shapes):
-        shared = shapely.area(shapely.intersection(shapes[kept], shape))
-        if not (shared > SHARED * np.minimum(areas[kept], areas[k])).any():
-            kept.append(k)
-    return [order[k] for k in kept]

@@ -11,7 +11,8 @@ from torch import nn
 
 from dld_spotter.cost import FlopCost
 from dld_spotter.data.views import make_view
-from dld_spotter.escalation import Escalation, look_again
+from dld_spotter.escalation import Escalation, look_twice
+from dld_spotter.glance import Glance
 from dld_spotter.limit import Limit
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.structures import Look, View, Word
@@ -48,32 +49,34 @@ class SecondLook(nn.Module):
             limits: what each image may cost at most.
         """
         prices = [self.rule.price] * len(view.sizes) if prices is None else prices
-        firsts, probabilities = self.spotter.inspect(view, most_words(view, limits))
-        whole = view.close.sizes.tolist() if view.close else view.sizes.tolist()
-        looks = []
-        for place, (first, size, price) in enumerate(zip(firsts, view.sizes.tolist(), prices, strict=True)):
-            if size == whole[place] or isinf(price):
-                looks.append(first)
-                continue
-            height, width = whole[place]
-            reference = view.close.images[place, :, :height, :width].permute(1, 2, 0).contiguous().cpu().numpy()
-            limit = limits and limits[place]
-            looks.append(look_again(first, probabilities[place], reference, self.rule, price, self.cost, self._read, limit))
-        return looks
+        most, wholes = most_words(view, limits), (view.close or view).sizes.tolist()
+        glances = self.spotter.find(view)
+        once = [k for k, glance in enumerate(glances) if list(glance.size) == wholes[k] or isinf(prices[k])]
+        read = self.spotter.read_all([glances[k] for k in once], most and [most[k] for k in once])
+        looks = dict(zip(once, read, strict=True))
+        for k, (height, width) in enumerate(wholes):
+            if k not in looks:
+                reference = view.close.images[k, :, :height, :width].permute(1, 2, 0).contiguous().cpu().numpy()
+                asked = (glances[k], reference, self.rule, prices[k], self.cost, self._find, self._read)
+                looks[k] = look_twice(*asked, limits and limits[k])
+        return [looks[k] for k in range(len(glances))]
 
     def spot(self, view: View) -> list[list[Word]]:
         """Find and read the words of B images; polygons in reference pixels."""
         return [look.words for look in self.looks(view)]
 
-    def _read(self, image: np.ndarray, scale: float, most: int | None) -> Look:
-        return read_again(self.spotter, image, scale, most)
+    def _find(self, image: np.ndarray, scale: float) -> Glance:
+        return find_again(self.spotter, image, scale)
+
+    def _read(self, glance: Glance, which: np.ndarray) -> list[Word]:
+        return self.spotter.read([glance], [which])[0]
 
 
-def read_again(spotter: Spotter, image: np.ndarray, scale: float, most: int | None = None) -> Look:
-    """A look at a scale of an image, or of a sheet, ``(H, W, 3)``; so many words are read of it at most."""
+def find_again(spotter: Spotter, image: np.ndarray, scale: float) -> Glance:
+    """Look at an image, or at a sheet, ``(H, W, 3)``, at a scale of it."""
     view, close = (make_view([image], size, spotter.stride) for size in (scale, 1.0))
     device = next(spotter.parameters()).device
-    return spotter.inspect(replace(view, close=close).to(device), None if most is None else [most])[0][0]
+    return spotter.find(replace(view, close=close).to(device))[0]
 
 
 def most_words(view: View, limits: Sequence[Limit] | None) -> list[int] | None:
@@ -86,6 +89,6 @@ def look(reader: Reads, view: View, prices: Sequence[float] | None = None, limit
     if isinstance(reader, SecondLook):
         return reader.looks(view, prices, limits)
     if isinstance(reader, Spotter):
-        return reader.inspect(view, most_words(view, limits))[0]
+        return reader.inspect(view, most_words(view, limits))
     sizes = [tuple(size) for size in view.sizes.tolist()]
     return [Look(words, (size,), (len(words),)) for words, size in zip(reader.spot(view), sizes, strict=True)]

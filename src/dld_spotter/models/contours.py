@@ -43,7 +43,11 @@ class Regions:
         return cls(*map(np.concatenate, (sides, scores, whole)))
 
     def promising(self, least: float, most: int | None = None) -> Self:
-        """Those whose score may end at ``least`` or above: reading multiplies it by at most 1.
+        """Those whose score may end at ``least`` or above: reading multiplies it by at most 1; see :meth:`pick`."""
+        return self.take(self.pick(least, most))
+
+    def pick(self, least: float = 0.0, most: int | None = None) -> np.ndarray:
+        """Indices ``(M,)`` of those of a score of at least ``least``.
 
         Where they are more than ``most``, parts go first, and then those of the lowest scores. All parts of a region stay, or
         none, so that it is never weighed against some of them; those of a region that goes stand for themselves.
@@ -57,10 +61,20 @@ class Regions:
         for k, whole in enumerate(self.whole):
             if gone[whole] or (stays[whole] and not complete[whole]):
                 stays[k], gone[k] = False, True
-        kept = np.flatnonzero(stays)
+        return np.flatnonzero(stays[:-1])
+
+    def take(self, kept: np.ndarray) -> Self:
+        """Regions at ascending indices ``(M,)``; parts of one that is left out stand for themselves."""
         place = np.full(len(self) + 1, -1)
         place[kept] = np.arange(len(kept))
         return type(self)(self.sides[kept], self.scores[kept], place[self.whole[kept]])
+
+    def roots(self) -> np.ndarray:
+        """Which region ``(N,)`` each is a part of, of a part, or is itself."""
+        roots = np.arange(len(self))
+        for k in np.flatnonzero(self.whole >= 0):  # what it is a part of comes before it
+            roots[k] = roots[self.whole[k]]
+        return roots
 
     def surest(self, scores: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Which regions are words: all of a region, or its parts where these are read with more confidence.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dld_spotter.charset import PADDING, Charset
 from dld_spotter.data.geometry import sides_to_polygon
 from dld_spotter.decoding import path_log_probability
+from dld_spotter.glance import Glance
 from dld_spotter.models.backbone import STRIDES, Backbone
 from dld_spotter.models.contours import Regions
 from dld_spotter.models.detector import TextMapDecoder, TextMapHead
@@ -67,16 +68,35 @@ class Spotter(nn.Module, ABC):
         """Everything that costs per word: recognise N words, ``labels`` ``(N, L)`` for teacher forcing."""
 
     @abstractmethod
-    def inspect(self, view: View, most: Sequence[int] | None = None) -> tuple[list[Look], np.ndarray]:
-        """Find and read the words of B images, at most so many of each.
+    def find(self, view: View) -> list[Glance]:
+        """Find where words of B images may be; nothing is read."""
+
+    @abstractmethod
+    def read(self, glances: Sequence[Glance], which: Sequence[np.ndarray]) -> list[list[Word]]:
+        """Read what was found.
+
+        Args:
+            glances: of one view, not necessarily at all of its images.
+            which: regions ``(M,)`` of each that are read, ascending, wholes with all of their parts.
 
         Returns:
-            a look at each image; and the text map ``(B, H/2, W/2)`` the words were found in, probabilities.
+            the words of each that are sure enough, polygons in pixels of the reference.
         """
+
+    def read_all(self, glances: Sequence[Glance], most: Sequence[int] | None = None) -> list[Look]:
+        """Read all that was found in images of one view, at most so many regions of each."""
+        limits = [None] * len(glances) if most is None else most
+        which = [glance.within(glance.all, limit) for glance, limit in zip(glances, limits, strict=True)]
+        read = zip(self.read(glances, which), glances, which, strict=True)
+        return [Look(words, (glance.size,), (len(regions),)) for words, glance, regions in read]
+
+    def inspect(self, view: View, most: Sequence[int] | None = None) -> list[Look]:
+        """Find and read the words of B images, at most so many regions of each."""
+        return self.read_all(self.find(view), most)
 
     def spot(self, view: View) -> list[list[Word]]:
         """Find and read the words of B images; polygons in reference pixels."""
-        return [look.words for look in self.inspect(view)[0]]
+        return [look.words for look in self.inspect(view)]
 
     def look(self, view: View, sides: Tensor, image_index: Tensor) -> tuple[Strips, DetectionMaps]:
         """Detect in a view and cut given words out of it.
@@ -208,37 +228,43 @@ class TextMapSpotter(Spotter):
         return self.recognizer.beams(context, count)
 
     @torch.inference_mode()
-    def inspect(self, view: View, most: Sequence[int] | None = None) -> tuple[list[Look], np.ndarray]:
-        """See :meth:`Spotter.inspect`."""
+    def find(self, view: View) -> list[Glance]:
+        """See :meth:`Spotter.find`."""
         features, maps = self.detect(view.images)
         probabilities = maps.text.float().sigmoid().cpu().numpy()
-        sizes = view.sizes.tolist()
-        decoded = (self.postprocess(probability, *size) for probability, size in zip(probabilities, sizes, strict=True))
-        limits = [None] * len(sizes) if most is None else most
         least = least_score(self.min_score, self.vocabulary)
-        each = [regions.promising(least, limit) for regions, limit in zip(decoded, limits, strict=True)]
-        found, counts = Regions.joined(each), [len(regions) for regions in each]
+        glances = []
+        for row, ((height, width), factors) in enumerate(zip(view.sizes.tolist(), view.factors.cpu().numpy(), strict=True)):
+            regions = self.postprocess(probabilities[row], height, width).promising(least)
+            glances.append(Glance((height, width), probabilities[row], regions, factors, (row, features, view)))
+        return glances
+
+    @torch.inference_mode()
+    def read(self, glances: Sequence[Glance], which: Sequence[np.ndarray]) -> list[list[Word]]:
+        """See :meth:`Spotter.read`."""
+        words: list[list[Word]] = [[] for _ in glances]
+        counts = [len(regions) for regions in which]
+        if not sum(counts):
+            return words
+        found = Regions.joined([glance.regions.take(kept) for glance, kept in zip(glances, which, strict=True)])
+        _, features, view = glances[0].source
         device = view.images.device
-        sides = torch.from_numpy(found.sides).to(device)
-        image_index = torch.repeat_interleave(torch.arange(len(counts), device=device), torch.tensor(counts, device=device))
-        looks = [Look([], (tuple(size),), (count,)) for size, count in zip(sizes, counts, strict=True)]
-        if not len(sides):
-            return looks, probabilities
+        sides, owners = torch.from_numpy(found.sides).to(device), np.repeat(np.arange(len(glances)), counts)
+        image_index = torch.tensor([glance.source[0] for glance in glances])[owners].to(device)
         _, context = self.recognizer.encoder(self.cut(features, sides, image_index, close_up(view)))
         labels, scores = self.recognizer.read(context)
-        sides = (sides / view.factors[image_index][:, None, None, :]).cpu().numpy()
         scores = scores.float().cpu().numpy()
         texts = [self.charset.decode(indices) for indices in labels.tolist()]
         chosen = found.surest(scores, np.array([len(text) for text in texts]))
         scores = scores * found.scores
-        sure = chosen[scores[chosen] >= least]
+        sure = chosen[scores[chosen] >= least_score(self.min_score, self.vocabulary)]
         texts = self.proofread(context[sure], [texts[k] for k in sure])
         scores = believe(scores[sure], texts, self.vocabulary)
-        places = image_index.tolist()
         for k, text, score in zip(sure.tolist(), texts, scores.tolist(), strict=True):
             if text and score >= self.min_score:
-                looks[places[k]].words.append(Word(sides_to_polygon(sides[k]), text, score))
-        return looks, probabilities
+                polygon = sides_to_polygon(found.sides[k] / glances[owners[k]].factors)
+                words[owners[k]].append(Word(polygon, text, score))
+        return words
 
     @torch.inference_mode()
     def proofread(self, context: Tensor, texts: list[str]) -> list[str]:
