@@ -52,7 +52,9 @@ def test_a_student_gets_steps_for_any_budget(tmp_path: Path):
     reader = dld_spotter.load(path, device="cpu")
     assert reader.reader.rule.threshold == 0.3
     ruled = dld_spotter.load(path, device="cpu", escalation=Escalation(price=7.0)).reader.rule
-    assert ruled == Escalation(price=7.0, gains=reader.reader.rule.gains)  # what was learned is kept beside another price
+    assert ruled == Escalation(
+        price=7.0, legible=12.0, gains=reader.reader.rule.gains
+    )  # what was learned is kept beside another price
     assert ruled.gains != Escalation().gains
     budget = (steps.calibration.low + steps.calibration.high) / 2
     reading = reader.read(sample(96, 128, [box(10, 10, 60, 20)], ["cat"]).image, budget=budget)
@@ -68,11 +70,15 @@ def test_what_no_step_can_spend_is_refused(tmp_path: Path):
         reader.read(np.zeros((64, 64, 3), np.uint8), gamma=-1)
 
 
+@pytest.mark.parametrize("legible", [0.0, 8.0, 100.0])
 @pytest.mark.parametrize("between", [0.0, 2.0])
-def test_probes_foresee_what_a_second_look_gives(between: float):
+def test_probes_foresee_what_a_second_look_gives(between: float, legible: float):
     """Of gains at full resolution, or of twice as much at a scale below."""
     tables = {second: ((gain,) * 5,) * 4 for second, gain in ((0.5, between), (1.0, 1.0))}
-    spotter, rule = make_spotter(1).eval(), Escalation(threshold=0.3, context=2, gains=Gains({SCALES[0]: tables}))
+    spotter, rule = (
+        make_spotter(1).eval(),
+        Escalation(threshold=0.3, context=2, legible=legible, gains=Gains({SCALES[0]: tables})),
+    )
     rules, flops = Rules(task="detection"), FlopCost(spotter)
     samples = [sample(192, 256, [box(20 + 9 * k, 30, 80, 24), box(140, 120 - k, 60, 30)], ["cat", "dog"]) for k in range(3)]
     for batch in (make_batch([one]) for one in samples):

@@ -10,6 +10,7 @@ data.crops=FOLDER``, at low scales and all their places once more at full resolu
 import sys
 from itertools import islice
 
+import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from rich.console import Console
@@ -41,13 +42,15 @@ def main(path: str, images: int, overrides: list[str]) -> None:
         reference = batch.views[1.0].images[0, :, : size[0], : size[1]].permute(1, 2, 0).contiguous().numpy()
         for scale in SCALES:
             (glance,) = student.find(batch.view(scale).to(device))
-            (first,) = student.read_all([glance])
-            found = places(glance.probability, glance.size, size, first.words, asked.threshold, asked.context)
+            legible, outlines = glance.heights() >= asked.read_from, glance.outlines()
+            (first,) = student.read([glance], [np.flatnonzero(legible)])
+            waiting = [outlines[k] for k in np.flatnonzero(~legible)]
+            found = places(glance.probability, glance.size, size, first, asked.threshold, asked.context, waiting)
             sheet, corners = pack(reference, [place.box for place in found]) if found else (None, None)
             seen = student.spot(make_view([sheet], 1.0, student.stride).to(device))[0] if found else []
             second = [word for _, word in back(seen, found, corners, found)] if found else []
             for looking.CLOSER in CLOSER:
-                counted[scale, looking.CLOSER].update([likeliest(first.words, second)], batch.instances)
+                counted[scale, looking.CLOSER].update([likeliest(first, second)], batch.instances)
     table = Table("believed more by", *(f"first look at {scale:g}" for scale in SCALES))
     for closer in CLOSER:
         found = [counted[scale, closer].compute() for scale in SCALES]

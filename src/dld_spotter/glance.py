@@ -38,9 +38,13 @@ class Glance:
         """Height ``(N,)`` in pixels of the view; that of the whole where a region is a part."""
         return word_heights(self.regions.sides)[self.regions.roots()]
 
+    def polygons(self) -> list[np.ndarray]:
+        """Polygon ``(P, 2)`` of each in pixels of the reference."""
+        return [sides_to_polygon(sides / self.factors) for sides in self.regions.sides]
+
     def outlines(self) -> list[np.ndarray]:
-        """Polygons ``(P, 2)`` in pixels of the reference; that of the whole where a region is a part."""
-        polygons = [sides_to_polygon(sides / self.factors) for sides in self.regions.sides]
+        """The same; that of the whole where a region is a part."""
+        polygons = self.polygons()
         return [polygons[root] for root in self.regions.roots()]
 
     def within(self, which: np.ndarray, most: int | None) -> np.ndarray:

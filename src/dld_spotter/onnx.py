@@ -28,7 +28,7 @@ from dld_spotter.word import Look, Word
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FORMAT = 6
+FORMAT = 7
 META, DETECTOR, RECOGNIZER, SPELLER, SELECTOR = "meta.json", "student.onnx", "recognizer.onnx", "speller.onnx", "selector.onnx"
 VOCABULARY = "vocabulary.txt"
 
@@ -150,22 +150,22 @@ class OnnxSpotter(PhotoReader):
         glances = []
         for row, probability in enumerate(text):
             regions = self.postprocess(probability, *size).promising(least)
-            source = [level[row : row + 1] for level in (images, *pyramid)]
-            glances.append(Glance(size, probability, regions, factors, (references[row], *source)))
+            view, *maps = (level[row : row + 1] for level in (images, *pyramid))
+            close = self._batch_of(references[row : row + 1]) if self.meta["close_up"] and size != (height, width) else None
+            glances.append(Glance(size, probability, regions, factors, (view, close, *maps)))
         return glances
 
     def _read(self, glance: Glance, which: np.ndarray) -> list[Word]:
         if not len(which):
             return []
         found = glance.regions.take(which)
-        reference, images, *pyramid = glance.source
+        view, close, *pyramid = glance.source
         reference_sides = found.sides / glance.factors
-        close_up = self.meta["close_up"] and glance.size != reference.shape[:2]
         inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
         inputs |= {"sides": found.sides, "image_index": np.zeros(len(found), np.int64)}
         inputs |= {
-            "images": self._batch_of([reference]) if close_up else images,
-            "image_sides": reference_sides if close_up else found.sides,
+            "images": view if close is None else close,
+            "image_sides": found.sides if close is None else reference_sides,
         }
         labels, scores, context = self._recognizer.run(["labels", "scores", "context"], inputs)
         texts = [self.charset.decode(indices) for indices in labels.tolist()]

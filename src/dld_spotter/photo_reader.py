@@ -90,7 +90,8 @@ class PhotoReader(ABC):
             budget_gflops: the same in GFLOP.
             budget_ms: the same in milliseconds on this device, which are measured once.
             max_cost: relative cost that no image may exceed: it is read at a lower scale than would be chosen, less of it is
-                looked at again, and of its words those that were found most surely are read.
+                looked at again, and if not all that was found can be read, then what was found most surely, large words before
+                small ones.
 
         Raises:
             DataError: the file is no image.

@@ -14,8 +14,9 @@ HEIGHTS = (8.0, 12.0, 18.0, 30.0)
 READ, LACKING, FOUND, UNREAD = range(4)
 """Kinds of evidence: words read, what their scores lack to 1, words found that wait to be read, words other text may hold."""
 SHAPE = (4, len(HEIGHTS) + 1)
-UNTAUGHT = tuple((gain,) * SHAPE[1] for gain in (0.0, 1.0, 1.0, 1.0))
-"""A look at full resolution reads rightly all that was not read, and what was not read surely."""
+UNTAUGHT = tuple((gain,) * SHAPE[1] for gain in (0.0, 1.0, 0.5, 1.0))
+"""A look at full resolution reads rightly what was not read surely, what was not found, and half of what waits, which would not
+be read rightly anyway."""
 APART = 1.1
 """Scales nearer to each other than this factor see the same."""
 
@@ -47,7 +48,7 @@ class Gains:
         sound = sound and all([len(row) for row in table] == [SHAPE[1]] * SHAPE[0] for table in tables)
         if not (sound and all(isfinite(number) and number >= 0 for table in tables for row in table for number in row)):
             raise ConfigError(
-                f"gains need a table {SHAPE}, nothing below 0, for each first and larger second scale; found {self}"
+                f"gains need a table of {SHAPE[0]} x {SHAPE[1]} numbers, none below 0, for each first and larger second scale"
             )
 
     def of(self, scale: float, evidence: np.ndarray) -> dict[float, np.ndarray]:

@@ -45,29 +45,25 @@ def look_twice(
     """
     if isinf(price):
         return _read(glance, glance.all, read, limit and limit.words(glance.size))
-    tall = glance.heights() >= rule.legible
-    first = _read(glance, np.flatnonzero(tall), read, limit and limit.words(glance.size))
-    waiting = np.flatnonzero(~tall)
-    left = limit and limit.after(first)
-    whole, outlines = reference.shape[:2], glance.outlines()
-    unread = [outlines[k] for k in waiting]
-    found = places(glance.probability, glance.size, whole, first.words, rule.threshold, rule.context, unread)
-    again = choose(found, sqrt(prod(glance.size) / prod(whole)), whole, rule, price, cost, left)  # sides are rounded
+    legible, outlines = glance.heights() >= rule.read_from, glance.outlines()
+    first = _read(glance, np.flatnonzero(legible), read, limit and limit.words(glance.size))
+    waiting, left = np.flatnonzero(~legible), limit and limit.after(first)
+    size, unread = reference.shape[:2], [outlines[k] for k in waiting]
+    found = places(glance.probability, glance.size, size, first.words, rule.threshold, rule.context, unread)
+    again = choose(found, sqrt(prod(glance.size) / prod(size)), size, rule, price, cost, left)  # sides are rounded
     if again is None:
         return _and(first, glance, waiting, read, left)
+    inside = np.ones(len(outlines), bool) if again.places is None else _inside(found, again.places, outlines)
+    waiting = waiting[~inside[waiting]]
     image, corners = (reference, []) if again.places is None else pack(reference, [place.box for place in again.places])
     closer = find(image, again.scale)
-    second = _read(closer, closer.all, read, left and left.words(closer.size))
-    if again.places is None:
-        words, waiting, twice = second.words, waiting[:0], int(tall.sum())
-    else:
-        words = [word for _, word in back(second.words, again.places, corners, found)]
-        inside = _inside(found, again.places, outlines)
-        waiting, twice = waiting[~inside[waiting]], int((tall & inside).sum())
-    both = Look(
-        first.words, (*first.sizes, *second.sizes), (*first.reads, *second.reads), min(twice, *first.reads, *second.reads)
-    )
+    second = _read(closer, closer.all, read, left and left.words(closer.size) - len(waiting))
+    twice = min(int((legible & inside).sum()), *first.reads, *second.reads)
+    both = Look(first.words, (*first.sizes, *second.sizes), (*first.reads, *second.reads), twice)
     both = _and(both, glance, waiting, read, limit and limit.after(both))
+    words = second.words
+    if again.places is not None:
+        words = [word for _, word in back(words, again.places, corners, found)]
     return replace(both, words=likeliest(both.words, words))
 
 

@@ -24,7 +24,7 @@ from dld_spotter.models.spotter import Spotter
 from dld_spotter.structures import Look, SpottingBatch, TextInstances
 from dld_spotter.word import Cost, Word
 
-PRIOR = np.repeat([0.1, 1.0, 1.0, 1.0], SHAPE[1])
+PRIOR = np.repeat([0.1, 1.0, 0.5, 1.0], SHAPE[1])
 """Gains of a unit of evidence before anything was seen, up to a common factor; heights that are rarely seen stay near it."""
 STRENGTH = 1.0
 """Units of evidence that the prior is worth, squared."""
@@ -122,24 +122,24 @@ class Prober:
         looks = {scale: self.spotter.read_all([glance])[0] for scale, glance in glances.items()}
         probes = []
         for scale, glance in glances.items():
-            outlines, tall = glance.outlines(), glance.heights() >= self.rule.legible
-            legible, low = ([outlines[k] for k in np.flatnonzero(which)] for which in (tall, ~tall))
-            first = self.spotter.read([glance], [np.flatnonzero(tall)])[0]
-            found = []
+            legible, outlines = glance.heights() >= self.rule.read_from, glance.outlines()
+            first = self.spotter.read([glance], [np.flatnonzero(legible)])[0]
+            unread, found = [outlines[k] for k in np.flatnonzero(~legible)], []
             if scale < 1:
-                found = places(glance.probability, glance.size, size, first, self.rule.threshold, self.rule.context, low)
+                found = places(glance.probability, glance.size, size, first, self.rule.threshold, self.rule.context, unread)
             boxes = np.array([place.box for place in found]).reshape(-1, 4)
-            owners = [owner(boxes, outline) for outline in legible]
-            known = Known(name, truth, first, looks[scale].words, found, boxes)
+            owners = [owner(boxes, outline) for outline in outlines]
+            waits = {polygon.tobytes(): owners[k] for k, polygon in enumerate(glance.polygons()) if not legible[k]}
+            known = Known(name, truth, first, looks[scale].words, waits, found)
             again = {larger: self.again(known, reference, larger, looks[larger]) for larger in scales if larger > APART * scale}
             counts = self.count(name, truth, looks[scale].words)
-            read = np.array([owners.count(k) for k in range(len(found))])
+            read = np.array([sum(owners[j] == k for j in np.flatnonzero(legible)) for k in range(len(found))])
             probes.append(Probe(size, scale, looks[scale], counts, found, read, again))
         return probes
 
     def again(self, known: "Known", reference: np.ndarray, scale: float, whole: Look) -> Again:
         """Look again at all places, on one sheet that is read at a scale; and, as was done, at the whole image."""
-        counts = self.count(known.name, known.truth, likeliest(known.first, whole.words))
+        counts = self.count(known.name, known.truth, likeliest(known.legible, whole.words))
         changes, reads = np.zeros((len(known.found), 3)), np.zeros(len(known.found))
         if known.found:
             sheet, corners = pack(reference, [place.box for place in known.found])
@@ -161,19 +161,27 @@ class Prober:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What a first look knows of an image: its legible words, all that it can read, and its places with their boxes."""
+    """What a first look knows of an image.
+
+    Args:
+        name: of the image.
+        truth: its words.
+        legible: what is read before anything is looked at again.
+        all: what is read where nothing is.
+        waits: polygon, as bytes, of each region that is not legible -> its place, where it has one.
+        found: the places.
+    """
 
     name: str
     truth: TextInstances
-    first: list[Word]
+    legible: list[Word]
     all: list[Word]
+    waits: dict[bytes, int | None]
     found: list[Place]
-    boxes: np.ndarray
 
     def without(self, place: int) -> list[Word]:
         """Words that stay when a place is looked at again: those that are legible, and those elsewhere."""
-        legible = {word.polygon.tobytes() for word in self.first}
-        return [w for w in self.all if w.polygon.tobytes() in legible or owner(self.boxes, w.polygon) != place]
+        return [word for word in self.all if self.waits.get(word.polygon.tobytes()) != place]
 
 
 def probe_all(prober: Prober, loader: DataLoader, scales: Sequence[float], count: int) -> list[list[Probe]]:

@@ -16,6 +16,8 @@ from dld_spotter.escalation.sheet import sheet_size
 from dld_spotter.limit import Limit
 from dld_spotter.word import Cost
 
+LEGIBLE = 12.0
+"""Pixels of the first view; how it was chosen: experiments/bundled_ladder."""
 LEAST_PRICE = 1e-9
 """Of two second looks that bring as much, the smaller one is better at any price."""
 
@@ -31,31 +33,39 @@ class Escalation:
             words; infinite, and none is worth it.
         context: pixels of the reference that are shown around a place.
         legible: height in pixels of the first view from which on words are read there at once; lower ones are read there only
-            if they are not looked at again, so that most words are read once.
+            if they are not looked at again, so that most words are read once. None for that with which the gains were learned,
+            or ``LEGIBLE``.
         gains: what to expect of it.
     """
 
     threshold: float = 0.15
     price: float = 2.0
     context: int = 12
-    legible: float = 12.0
+    legible: float | None = None
     gains: Gains = field(default_factory=Gains)
 
     def __post_init__(self) -> None:
         whole = isinstance(self.context, int) and self.context >= 0
-        if not (0 < self.threshold < 1 and self.price >= 0 and whole and self.legible >= 0):
+        if not (0 < self.threshold < 1 and self.price >= 0 and whole and self.read_from >= 0):
             raise ConfigError(
                 "escalation needs 0 < threshold < 1, price and legible of at least 0, and a context of whole pixels, found "
                 f"{self}"
             )
 
+    @property
+    def read_from(self) -> float:
+        """Height in pixels of the first view from which on words are read at once."""
+        return LEGIBLE if self.legible is None else self.legible
+
     def taught_by(self, known: Self) -> Self:
         """This rule with the gains that ``known`` has learned, where it has none of its own."""
-        return replace(self, gains=known.gains) if self.gains == Gains() else self
+        if self.gains != Gains():
+            return self
+        return replace(self, gains=known.gains, legible=known.read_from if self.legible is None else self.legible)
 
     def plain(self) -> dict[str, Any]:
         """Plain values, as JSON and checkpoints hold them."""
-        rule = {name: getattr(self, name) for name in ("threshold", "price", "context", "legible")}
+        rule = {"threshold": self.threshold, "price": self.price, "context": self.context, "legible": self.read_from}
         return rule | {"gains": self.gains.plain()}
 
     @classmethod
@@ -110,30 +120,35 @@ def choose(
     pixel = price * (cost(*whole, 0) / prod(whole))
     word = price * (cost(*whole, 1) - cost(*whole, 0))
     best, most = None, 0.0
+    waiting = sum(place.waiting for place in found)
     for second, gains in rule.gains.of(scale, np.stack([place.evidence for place in found])).items():
         worth = [
             (place, gain)
             for place, gain in zip(found, gains.tolist(), strict=True)
             if gain >= pixel * second**2 * place.area + word * place.more
         ]
-        worth = worth if limit is None else _affordable(worth, second, limit)
+        worth = worth if limit is None else _affordable(worth, second, limit, waiting)
         offers = [(Again(second), whole, found, float(gains.sum()))]
         if worth:
             cut = [place for place, _ in worth]
             offers.insert(0, (Again(second, cut), sheet_size(cut), cut, sum(gain for _, gain in worth)))
         for again, sides, cut, gain in offers:
-            size, words, more = scaled_size(*sides, second), sum(p.words for p in cut), sum(p.more for p in cut)
-            if (beyond := gain - price * cost(*size, more)) > most and (limit is None or limit.affords(size, words)):
+            size, more = scaled_size(*sides, second), sum(place.more for place in cut)
+            affordable = limit is None or limit.affords(size, waiting + more)  # what waits is read here or there
+            if (beyond := gain - price * cost(*size, more)) > most and affordable:
                 best, most = again, beyond
     return best
 
 
-def _affordable(worth: list[tuple[Place, float]], scale: float, limit: Limit) -> list[tuple[Place, float]]:
-    """Places of the highest gain per area that can be afforded at a scale; more of them on a sheet are taken to cost more."""
+def _affordable(worth: list[tuple[Place, float]], scale: float, limit: Limit, waiting: float) -> list[tuple[Place, float]]:
+    """Places of the highest gain per area that can be afforded at a scale; more of them on a sheet are taken to cost more.
+
+    Enough stays for all that is ``waiting``.
+    """
     ranked = sorted(worth, key=lambda offer: -offer[1] / offer[0].area)
 
     def too_dear(count: int) -> bool:
         cut = [place for place, _ in ranked[:count]]
-        return not limit.affords(scaled_size(*sheet_size(cut), scale), sum(place.words for place in cut))
+        return not limit.affords(scaled_size(*sheet_size(cut), scale), waiting + sum(place.more for place in cut))
 
     return ranked[: bisect_left(range(1, len(ranked) + 1), True, key=too_dear)]

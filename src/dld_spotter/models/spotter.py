@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +34,18 @@ def close_up(view: View) -> Close | None:
     if view.close is None or torch.equal(view.close.factors, view.factors):
         return None
     return view.close.images, view.close.factors / view.factors
+
+
+class Seen(NamedTuple):
+    """What stays of B images that were looked at, for words to be cut out."""
+
+    features: Features
+    close: Close | None
+
+    def between(self, first: int, end: int) -> "Seen":
+        """The images from one row to before another: what cutting costs follows the number of images."""
+        close = self.close and (self.close[0][first:end], self.close[1][first:end])
+        return Seen(tuple(level[first:end] for level in self.features), close)
 
 
 class Spotter(nn.Module, ABC):
@@ -231,12 +244,13 @@ class TextMapSpotter(Spotter):
     def find(self, view: View) -> list[Glance]:
         """See :meth:`Spotter.find`."""
         features, maps = self.detect(view.images)
+        seen = Seen(features, close_up(view))
         probabilities = maps.text.float().sigmoid().cpu().numpy()
         least = least_score(self.min_score, self.vocabulary)
         glances = []
         for row, ((height, width), factors) in enumerate(zip(view.sizes.tolist(), view.factors.cpu().numpy(), strict=True)):
             regions = self.postprocess(probabilities[row], height, width).promising(least)
-            glances.append(Glance((height, width), probabilities[row], regions, factors, (row, features, view)))
+            glances.append(Glance((height, width), probabilities[row], regions, factors, (row, seen)))
         return glances
 
     @torch.inference_mode()
@@ -247,11 +261,11 @@ class TextMapSpotter(Spotter):
         if not sum(counts):
             return words
         found = Regions.joined([glance.regions.take(kept) for glance, kept in zip(glances, which, strict=True)])
-        _, features, view = glances[0].source
-        device = view.images.device
-        sides, owners = torch.from_numpy(found.sides).to(device), np.repeat(np.arange(len(glances)), counts)
-        image_index = torch.tensor([glance.source[0] for glance in glances])[owners].to(device)
-        _, context = self.recognizer.encoder(self.cut(features, sides, image_index, close_up(view)))
+        rows, owners = [glance.source[0] for glance in glances], np.repeat(np.arange(len(glances)), counts)
+        features, close = glances[0].source[1].between(min(rows), max(rows) + 1)
+        sides = torch.from_numpy(found.sides).to(features[0].device)
+        image_index = (torch.tensor(rows) - min(rows))[owners].to(features[0].device)
+        _, context = self.recognizer.encoder(self.cut(features, sides, image_index, close))
         labels, scores = self.recognizer.read(context)
         scores = scores.float().cpu().numpy()
         texts = [self.charset.decode(indices) for indices in labels.tolist()]
