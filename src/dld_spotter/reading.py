@@ -98,6 +98,8 @@ class DynamicSpotter(PhotoReader):
     @torch.inference_mode()
     def choose(self, reference: np.ndarray, gamma: float | None = None) -> float:
         """Scale that the selector chooses for a reference image ``(H, W, 3)``."""
+        if isinstance(self.selector, LadderSelector):
+            return self.selector.step(gamma).scale
         thumbnails = make_thumbnails([reference], self.thumbnail).to(self.device)
         sizes = torch.tensor([reference.shape[:2]], device=self.device)
         costs = self.flops.relative(sizes, self.selector.scales)

@@ -10,7 +10,7 @@ from dld_spotter.errors import ConfigError
 from dld_spotter.escalation import Escalation
 from dld_spotter.models.selector import Selector
 from dld_spotter.structures import ScaleChoice
-from dld_spotter.tradeoff import Ladder
+from dld_spotter.tradeoff import Ladder, Step
 
 GAMMA = 0.2
 """Cost weight where none is asked for, as in training (``objective.weights.cost``)."""
@@ -51,13 +51,17 @@ class LadderSelector(Selector):
         """The cost weight, by default the middle one."""
         return self.gammas[self.head()] if gamma is None else gamma
 
+    def step(self, gamma: float | None = None) -> Step:
+        """How images are read, whatever they show."""
+        return self.ladder.at(self.weight(gamma))
+
     def price(self, gamma: float | None = None) -> float:
         """See :meth:`Selector.price`."""
-        return self.ladder.at(self.weight(gamma)).price
+        return self.step(gamma).price
 
     def choose(self, thumbnails: Tensor, sizes: Tensor, costs: Tensor, gamma: float | None = None) -> Tensor:
         """See :meth:`Selector.choose`; any cost weight."""
-        index = self.scales.index(self.ladder.at(self.weight(gamma)).scale)
+        index = self.scales.index(self.step(gamma).scale)
         return torch.full((len(sizes),), index, device=sizes.device)
 
     def forward(self, thumbnails: Tensor, sizes: Tensor, costs: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
