@@ -42,7 +42,7 @@ def main(path: str, images: int, overrides: list[str]) -> None:
         reference = batch.views[1.0].images[0, :, : size[0], : size[1]].permute(1, 2, 0).contiguous().numpy()
         for scale in SCALES:
             (glance,) = student.find(batch.view(scale).to(device))
-            legible, outlines = glance.heights() >= asked.read_from, glance.outlines()
+            legible, outlines = glance.heights() >= asked.read_from(scale), glance.outlines()
             (first,) = student.read([glance], [np.flatnonzero(legible)])
             waiting = [outlines[k] for k in np.flatnonzero(~legible)]
             found = places(glance.probability, glance.size, size, first, asked.threshold, asked.context, waiting)

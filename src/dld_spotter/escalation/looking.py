@@ -45,12 +45,14 @@ def look_twice(
     """
     if isinf(price):
         return _read(glance, glance.all, read, limit and limit.words(glance.size))
-    legible, outlines = glance.heights() >= rule.read_from, glance.outlines()
+    size = reference.shape[:2]
+    scale = sqrt(prod(glance.size) / prod(size))  # sides are rounded
+    legible, outlines = glance.heights() >= rule.read_from(scale), glance.outlines()
     first = _read(glance, np.flatnonzero(legible), read, limit and limit.words(glance.size))
     waiting, left = np.flatnonzero(~legible), limit and limit.after(first)
-    size, unread = reference.shape[:2], [outlines[k] for k in waiting]
+    unread = [outlines[k] for k in waiting]
     found = places(glance.probability, glance.size, size, first.words, rule.threshold, rule.context, unread)
-    again = choose(found, sqrt(prod(glance.size) / prod(size)), size, rule, price, cost, left)  # sides are rounded
+    again = choose(found, scale, size, rule, price, cost, left)
     if again is None:
         return _and(first, glance, waiting, read, left)
     inside = np.ones(len(outlines), bool) if again.places is None else _inside(found, again.places, outlines)

@@ -122,7 +122,7 @@ class Prober:
         looks = {scale: self.spotter.read_all([glance])[0] for scale, glance in glances.items()}
         probes = []
         for scale, glance in glances.items():
-            legible, outlines = glance.heights() >= self.rule.read_from, glance.outlines()
+            legible, outlines = glance.heights() >= self.rule.read_from(scale), glance.outlines()
             first = self.spotter.read([glance], [np.flatnonzero(legible)])[0]
             unread, found = [outlines[k] for k in np.flatnonzero(~legible)], []
             if scale < 1:

@@ -18,6 +18,9 @@ from dld_spotter.word import Cost
 
 LEGIBLE = 12.0
 """Pixels of the first view; how it was chosen: experiments/bundled_ladder."""
+AT_ONCE = 0.45
+"""Scale of a first look from which on nothing waits: what is found there can mostly be read, and how surely it is read tells
+better where a closer look helps."""
 LEAST_PRICE = 1e-9
 """Of two second looks that bring as much, the smaller one is better at any price."""
 
@@ -32,9 +35,9 @@ class Escalation:
         price: words that a second look must be expected to bring per cost of the whole image at full resolution, without its
             words; infinite, and none is worth it.
         context: pixels of the reference that are shown around a place.
-        legible: height in pixels of the first view from which on words are read there at once; lower ones are read there only
-            if they are not looked at again, so that most words are read once. None for that with which the gains were learned,
-            or ``LEGIBLE``.
+        legible: height in pixels of a first view below ``AT_ONCE`` from which on words are read there at once; lower ones are
+            read there only if they are not looked at again, so that most words are read once. None for that with which the
+            gains were learned, or ``LEGIBLE``.
         gains: what to expect of it.
     """
 
@@ -46,26 +49,30 @@ class Escalation:
 
     def __post_init__(self) -> None:
         whole = isinstance(self.context, int) and self.context >= 0
-        if not (0 < self.threshold < 1 and self.price >= 0 and whole and self.read_from >= 0):
+        if not (0 < self.threshold < 1 and self.price >= 0 and whole and self.height >= 0):
             raise ConfigError(
                 "escalation needs 0 < threshold < 1, price and legible of at least 0, and a context of whole pixels, found "
                 f"{self}"
             )
 
     @property
-    def read_from(self) -> float:
-        """Height in pixels of the first view from which on words are read at once."""
+    def height(self) -> float:
+        """What ``legible`` comes to."""
         return LEGIBLE if self.legible is None else self.legible
+
+    def read_from(self, scale: float) -> float:
+        """Height in pixels of a first view at a scale from which on words are read at once."""
+        return 0.0 if scale >= AT_ONCE else self.height
 
     def taught_by(self, known: Self) -> Self:
         """This rule with the gains that ``known`` has learned, where it has none of its own."""
         if self.gains != Gains():
             return self
-        return replace(self, gains=known.gains, legible=known.read_from if self.legible is None else self.legible)
+        return replace(self, gains=known.gains, legible=known.height if self.legible is None else self.legible)
 
     def plain(self) -> dict[str, Any]:
         """Plain values, as JSON and checkpoints hold them."""
-        rule = {"threshold": self.threshold, "price": self.price, "context": self.context, "legible": self.read_from}
+        rule = {"threshold": self.threshold, "price": self.price, "context": self.context, "legible": self.height}
         return rule | {"gains": self.gains.plain()}
 
     @classmethod
