@@ -1,6 +1,6 @@
 """What looking again is expected to bring: a table by the height of words for each pair of scales, learned by looking again."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Self
@@ -17,8 +17,9 @@ SHAPE = (4, len(HEIGHTS) + 1)
 UNTAUGHT = tuple((gain,) * SHAPE[1] for gain in (0.0, 1.0, 0.5, 1.0))
 """A look at full resolution reads rightly what was not read surely, what was not found, and half of what waits, which would not
 be read rightly anyway."""
-APART = 1.1
-"""Scales nearer to each other than this factor see the same."""
+APART, FAR = 1.1, 2.4
+"""A second look is at full resolution, if the first was not within the first factor of that, or at a scale that is at least the
+second factor closer: steps between bring nothing that their cost would not buy elsewhere (experiments/bundled_ladder)."""
 
 Table = tuple[tuple[float, ...], ...]
 Tables = Mapping[float, Mapping[float, Table]]
@@ -27,6 +28,11 @@ Tables = Mapping[float, Mapping[float, Table]]
 def height_bin(height: float) -> int:
     """Bin of a word that is so many pixels of the first look high."""
     return int(np.searchsorted(HEIGHTS, height))
+
+
+def closer(first: float, scales: Iterable[float]) -> list[float]:
+    """Scales of second looks after a first one."""
+    return [scale for scale in scales if scale >= FAR * first or scale == 1 > APART * first]
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Gains:
     def of(self, scale: float, evidence: np.ndarray) -> dict[float, np.ndarray]:
         """Words ``(P,)`` that a look at each larger scale is expected to bring to places with ``evidence`` ``(P, 4, 5)``."""
         known = self.tables[min(self.tables, key=lambda first: abs(first - scale))]
-        return {second: np.tensordot(evidence, np.array(table), 2) for second, table in known.items() if second > APART * scale}
+        return {second: np.tensordot(evidence, np.array(known[second]), 2) for second in closer(scale, known)}
 
     def plain(self) -> dict[str, Any]:
         """Plain values, as JSON and checkpoints hold them."""

@@ -15,7 +15,7 @@ from dld_spotter.data.photos import scaled_size
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.escalation import Again as Chosen
 from dld_spotter.escalation import Escalation, Place, back, choose, likeliest, pack, places
-from dld_spotter.escalation.gains import APART, SHAPE, Gains, Table
+from dld_spotter.escalation.gains import SHAPE, Gains, Table, closer
 from dld_spotter.escalation.places import owner
 from dld_spotter.escalation.second_look import find_again
 from dld_spotter.escalation.sheet import sheet_size
@@ -131,7 +131,7 @@ class Prober:
             owners = [owner(boxes, outline) for outline in outlines]
             waits = {polygon.tobytes(): owners[k] for k, polygon in enumerate(glance.polygons()) if not legible[k]}
             known = Known(name, truth, first, looks[scale].words, waits, found)
-            again = {larger: self.again(known, reference, larger, looks[larger]) for larger in scales if larger > APART * scale}
+            again = {larger: self.again(known, reference, larger, looks[larger]) for larger in closer(scale, scales)}
             counts = self.count(name, truth, looks[scale].words)
             read = np.array([sum(owners[j] == k for j in np.flatnonzero(legible)) for k in range(len(found))])
             probes.append(Probe(size, scale, looks[scale], counts, found, read, again))
