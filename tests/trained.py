@@ -31,8 +31,8 @@ LADDER = Ladder((0.3, 0.5, 1.0), (0.0, 4.0, inf), (0.0, -0.2, -0.3), (0.2, 0.4, 
 
 
 _LITTLE, _MUCH = ((1.0,) * 5,) * 4, ((9.0,) * 5,) * 4
-RULE = Escalation(threshold=0.05, gains=Gains({0.3: {0.5: _LITTLE, 1.0: _LITTLE}, 0.5: {1.0: _MUCH}}))
-"""Looks again at 0.5 after 0.3, and at full resolution after 0.5."""
+RULE = Escalation(threshold=0.05, gains=Gains({0.3: {1.0: _LITTLE}, 0.5: {1.0: _MUCH}}))
+"""Looks again at full resolution, more of it after 0.5."""
 
 
 def make_checkpoint(

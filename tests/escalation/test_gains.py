@@ -50,11 +50,12 @@ def test_a_false_word_takes_its_price():
 
 def test_the_tables_of_the_nearest_scale_are_taken():
     low, high = (tuple(map(tuple, table.tolist())) for table in (TABLE, 2 * TABLE))
-    gains = Gains({0.3: {0.5: low, 1.0: high}, 0.5: {0.6: low, 1.0: low}})
+    gains = Gains({0.2: {0.5: low, 1.0: high}, 0.5: {1.0: low}})
     evidence = np.zeros((1, *SHAPE))
     evidence[0, 1, height_bin(10.0)] = 3.0
-    assert {second: words.tolist() for second, words in gains.of(0.35, evidence).items()} == {0.5: [3.0], 1.0: [6.0]}
-    assert {second: words.tolist() for second, words in gains.of(0.58, evidence).items()} == {1.0: [3.0]}  # 0.6 sees the same
+    assert {second: words.tolist() for second, words in gains.of(0.2, evidence).items()} == {0.5: [3.0], 1.0: [6.0]}
+    assert {second: words.tolist() for second, words in gains.of(0.36, evidence).items()} == {1.0: [3.0]}
+    assert {second: words.tolist() for second, words in gains.of(0.34, evidence).items()} == {1.0: [6.0]}  # 0.5 is not far closer
     assert [height_bin(height) for height in (7.9, 8.1, 29.0, 31.0)] == [0, 1, 3, 4]
 
 

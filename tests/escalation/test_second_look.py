@@ -18,7 +18,7 @@ from dld_spotter.data.views import make_view
 from dld_spotter.entry import ROOT
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.escalation import Again, Escalation, Place, choose, likeliest, places
-from dld_spotter.escalation.gains import FOUND, READ, SHAPE, UNREAD, Gains
+from dld_spotter.escalation.gains import FOUND, READ, SHAPE, UNREAD, Gains, closer
 from dld_spotter.escalation.second_look import SecondLook
 from dld_spotter.glance import Glance
 from dld_spotter.limit import Limit
@@ -167,7 +167,7 @@ def test_an_image_full_of_text_is_read_whole():
     np.testing.assert_allclose(boxes_of(look.words), sorted(map(list, rows)), atol=1)
 
 
-def gained(words: float, between: float = 0.0, scale: float = 0.5) -> Escalation:
+def gained(words: float, between: float = 0.0, scale: float = 0.25) -> Escalation:
     """A rule that expects so many words of every unread one at full resolution, and so many of a look at 0.7."""
     tables = {second: ((0.0,) * 5, (0.0,) * 5, (found,) * 5, (found,) * 5) for second, found in ((0.7, between), (1.0, words))}
     return Escalation(gains=Gains({scale: tables}))
@@ -180,7 +180,7 @@ def test_what_brings_most_beyond_its_price_is_taken():
     both, whole = [small, large], (100, 100)
 
     def chosen(price: float, between: float = 0.0):
-        return choose(both, 0.5, whole, gained(1.0, between), price, area)
+        return choose(both, 0.25, whole, gained(1.0, between), price, area)
 
     assert chosen(51) is None
     assert chosen(49) == Again(1.0, [small])  # 1 word for 2 %
@@ -190,7 +190,7 @@ def test_what_brings_most_beyond_its_price_is_taken():
     assert chosen(7, 0.57) == Again(1.0, both)
     assert chosen(7, 0.58) == Again(0.7, both)
     assert chosen(0, 0.99) == Again(1.0, both)  # as much as the whole image brings, for less
-    assert choose([], 0.5, whole, gained(1.0), 0.0, area) is None
+    assert choose([], 0.25, whole, gained(1.0), 0.0, area) is None
 
 
 def test_the_whole_image_is_read_again_where_places_on_a_sheet_take_more():
@@ -198,9 +198,9 @@ def test_the_whole_image_is_read_again_where_places_on_a_sheet_take_more():
     evidence[UNREAD, 2] = 1.0
     found = [Place((0, 0, 60, 48), evidence), Place((0, 50, 60, 98), evidence), Place((62, 0, 100, 98), evidence)]
     # In two rows they take 146 pixels in height and 102 in width.
-    assert choose(found, 0.5, (100, 100), gained(1.0), 0.1, area) == Again(1.0)
-    assert choose(found, 0.5, (100, 100), gained(1.0, 0.99), 0.1, area) == Again(0.7)
-    assert choose(found, 0.5, (100, 100), gained(1.0, 0.96), 0.1, area) == Again(1.0)  # 0.12 words for 0.051
+    assert choose(found, 0.25, (100, 100), gained(1.0), 0.1, area) == Again(1.0)
+    assert choose(found, 0.25, (100, 100), gained(1.0, 0.99), 0.1, area) == Again(0.7)
+    assert choose(found, 0.25, (100, 100), gained(1.0, 0.96), 0.1, area) == Again(1.0)  # 0.12 words for 0.051
 
 
 def test_words_have_their_price_at_every_scale():
@@ -208,13 +208,13 @@ def test_words_have_their_price_at_every_scale():
     evidence[READ, 2] = 1.0
     rule = Escalation(
         gains=Gains(
-            {0.5: {scale: ((gain,) * 5, (0.0,) * 5, (0.0,) * 5, (0.0,) * 5) for scale, gain in ((0.7, 0.3), (1.0, 0.4))}}
+            {0.25: {scale: ((gain,) * 5, (0.0,) * 5, (0.0,) * 5, (0.0,) * 5) for scale, gain in ((0.7, 0.3), (1.0, 0.4))}}
         )
     )
 
     def chosen(word: float, price: float):
         found = [Place((0, 0, 20, 10), evidence)]
-        return choose(found, 0.5, (100, 100), rule, price, lambda height, width, words: height * width + word * words)
+        return choose(found, 0.25, (100, 100), rule, price, lambda height, width, words: height * width + word * words)
 
     # 200 pixels take 0.02, at 0.7 0.0098, and 100 pixels a word 0.01 at both: 0.4 - 0.03 p beside 0.3 - 0.0198 p.
     for price, scale in ((9, 1.0), (10, 0.7), (15, 0.7)):
@@ -235,10 +235,14 @@ def test_words_that_wait_are_read_anyway_and_have_no_price():
         assert choose([place], 0.5, (100, 100), gained(1.0), price + 2, cost) is None
 
 
-def test_the_scale_that_was_looked_at_is_not_looked_at_again():
+def test_a_second_look_is_at_full_resolution_or_far_closer():
+    assert closer(0.25, [0.25, 0.5, 0.6, 0.7, 1.0]) == [0.6, 0.7, 1.0]
+    assert closer(0.3, [0.5, 0.7, 1.0]) == closer(0.7, [0.8, 1.0]) == [1.0]
+    assert closer(0.95, [1.0]) == []  # which sees the same
     place = Place((0, 0, 50, 100), np.ones(SHAPE))
-    assert choose([place], 0.65, (100, 100), gained(1.0, 5.0, scale=0.6), 0.1, area) == Again(1.0, [place])
-    assert choose([place], 0.6, (100, 100), gained(1.0, 5.0, scale=0.6), 0.1, area) == Again(0.7, [place])
+    for scale, again in ((0.25, 0.7), (0.4, 1.0)):  # the tables of 0.25 are the nearest ones
+        assert choose([place], scale, (100, 100), gained(1.0, 5.0), 0.1, area) == Again(again, [place])
+    assert choose([place], 0.95, (100, 100), gained(1.0, 5.0), 0.1, area) is None
 
 
 def test_what_cannot_be_afforded_is_left_out_the_least_worthy_first():
@@ -251,7 +255,7 @@ def test_what_cannot_be_afforded_is_left_out_the_least_worthy_first():
         limit = Limit(left, whole, lambda height, width, words: height * width / 1e4 + words / 100).after(
             Look([], ((0, 0),), (0,))
         )
-        return choose([large, small], 0.5, whole, rule, 0.1, area, limit)
+        return choose([large, small], 0.25, whole, rule, 0.1, area, limit)
 
     # Both need 60 % for a sheet and 1 % for each of 5 words, at 0.7 29.4 % and 5 %; the small place 2 % and 1 %.
     assert chosen(0.66, gained(1.0)) == Again(1.0, [small, large])
@@ -352,11 +356,11 @@ def test_a_place_is_looked_at_again_while_its_gain_is_worth_its_area():
         assert len(look_twice(BoxReader(), image, scale, Escalation(price=price)).sizes) == looks
 
 
-@pytest.mark.parametrize(("context", "size"), [(400, (179, 269)), (8, (53, 53))])
+@pytest.mark.parametrize(("context", "size"), [(400, (179, 269)), (8, (50, 56))])
 def test_places_and_the_whole_image_can_be_read_again_at_a_scale_between(context: int, size: tuple[int, int]):
     rule = replace(gained(1.0, 0.99), price=1.0, context=context)
-    look = look_twice(BoxReader(least=8), photo(LOW, dim=(100, 100, 160, 130)), 0.5, rule)
-    assert look.sizes == ((128, 192), size)
+    look = look_twice(BoxReader(least=8), photo(LOW, dim=(100, 100, 160, 130)), 0.25, rule)
+    assert look.sizes == ((64, 96), size)
     np.testing.assert_allclose(boxes_of(look.words), [LOW], atol=2)
 
 
