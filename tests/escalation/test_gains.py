@@ -55,7 +55,7 @@ def test_the_tables_of_the_nearest_scale_are_taken():
     evidence[0, 1, height_bin(10.0)] = 3.0
     assert {second: words.tolist() for second, words in gains.of(0.2, evidence).items()} == {0.5: [3.0], 1.0: [6.0]}
     assert {second: words.tolist() for second, words in gains.of(0.36, evidence).items()} == {1.0: [3.0]}
-    assert {second: words.tolist() for second, words in gains.of(0.34, evidence).items()} == {1.0: [6.0]}  # 0.5 is not far closer
+    assert {second: words.tolist() for second, words in gains.of(0.34, evidence).items()} == {1.0: [6.0]}  # 0.5 is too near
     assert [height_bin(height) for height in (7.9, 8.1, 29.0, 31.0)] == [0, 1, 3, 4]
 
 
