@@ -359,7 +359,7 @@ def test_a_place_is_looked_at_again_while_its_gain_is_worth_its_area():
 @pytest.mark.parametrize(("context", "size"), [(400, (179, 269)), (8, (50, 56))])
 def test_places_and_the_whole_image_can_be_read_again_at_a_scale_between(context: int, size: tuple[int, int]):
     rule = replace(gained(1.0, 0.99), price=1.0, context=context)
-    look = look_twice(BoxReader(least=8), photo(LOW, dim=(100, 100, 160, 130)), 0.25, rule)
+    look = look_twice(BoxReader(least=6), photo(LOW, dim=(100, 100, 160, 130)), 0.25, rule)
     assert look.sizes == ((64, 96), size)
     np.testing.assert_allclose(boxes_of(look.words), [LOW], atol=2)
 
