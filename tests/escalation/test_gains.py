@@ -8,7 +8,7 @@ import pytest
 from dld_spotter.errors import ConfigError
 from dld_spotter.escalation import Gains, Place
 from dld_spotter.escalation.gains import SHAPE, height_bin
-from dld_spotter.escalation.probing import Again, Probe, learn_gains, worth
+from dld_spotter.escalation.probing import Closer, Probe, learn_gains, worth
 from dld_spotter.word import Look
 
 TABLE = np.array([[0.5, 0.2, 0, 0, 0], [2.0, 1.0, 0.5, 0.2, 0.1], [0, 1.0, 0.8, 0.6, 0.4], [0.3, 0.2, 0.1, 0, 0]])
@@ -21,7 +21,7 @@ def probe(rng: np.random.Generator, scale: float, noise: float = 0.0) -> Probe:
     changes = np.stack([right, right, np.zeros(10)], axis=1)  # what is read is right
     counts = np.array([5.0, 8.0, 40.0])
     again = {
-        second: Again(share * changes, np.ones(10), counts + share * changes.sum(0), Look([], ((100, 100),), (10,)))
+        second: Closer(share * changes, np.ones(10), counts + share * changes.sum(0), Look([], ((100, 100),), (10,)))
         for second, share in ((0.8, 0.25), (1.0, 1.0))
     }
     first = Look([], ((30, 30),), (8,))

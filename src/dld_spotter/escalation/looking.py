@@ -84,7 +84,7 @@ def _and(look: Look, glance: Glance, which: np.ndarray, read: Read, left: Limit 
 def _inside(found: Sequence[Place], chosen: Sequence[Place], outlines: Sequence[np.ndarray]) -> np.ndarray:
     """Which of N outlines are in a chosen place, where several show it in that which shows most of it, ``(N,)``."""
     boxes = np.array([place.box for place in found]).reshape(-1, 4)
-    taken = [any(place is other for other in chosen) for place in found]
+    taken = [place in chosen for place in found]
     owners = [owner(boxes, outline) for outline in outlines]
     return np.array([k is not None and taken[k] for k in owners], bool)
 

@@ -13,8 +13,7 @@ from torch.utils.data import DataLoader
 from dld_spotter.cost import FlopCost
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.escalation import Again as Chosen
-from dld_spotter.escalation import Escalation, Place, back, choose, likeliest, pack, places
+from dld_spotter.escalation import Again, Escalation, Place, back, choose, likeliest, pack, places
 from dld_spotter.escalation.gains import SHAPE, Gains, Table, closer
 from dld_spotter.escalation.places import owner
 from dld_spotter.escalation.second_look import find_again
@@ -31,7 +30,7 @@ STRENGTH = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Again:
+class Closer:
     """What a second look at one scale gave.
 
     Args:
@@ -57,8 +56,7 @@ class Probe:
         first: that look, which has read everything.
         counts: ``(3,)`` matched, predicted and true words of it.
         found: its P places.
-        legible: how many regions ``(P,)`` of each were read before anything was looked at again; all others that wait are
-            outside.
+        legible: how many regions ``(P,)`` of each are read before anything is looked at again.
         again: scale of a second look -> what it gave.
     """
 
@@ -68,7 +66,7 @@ class Probe:
     counts: np.ndarray
     found: list[Place]
     legible: np.ndarray
-    again: dict[float, Again]
+    again: dict[float, Closer]
 
     @property
     def evidence(self) -> np.ndarray:
@@ -81,7 +79,7 @@ class Probe:
         counts, look = (self.counts, self.first) if again is None else self._after(again)
         return counts, look.spent(cost) / look.full(self.size, cost)
 
-    def _after(self, chosen: Chosen) -> tuple[np.ndarray, Look]:
+    def _after(self, chosen: Again) -> tuple[np.ndarray, Look]:
         """Counts and looks where something is looked at again."""
         second, (size,), (reads,) = self.again[chosen.scale], self.first.sizes, self.first.reads
         if chosen.places is None:
@@ -123,21 +121,23 @@ class Prober:
         probes = []
         for scale, glance in glances.items():
             legible, outlines = glance.heights() >= self.rule.read_from(scale), glance.outlines()
-            first = self.spotter.read([glance], [np.flatnonzero(legible)])[0]
+            polygons, words = [polygon.tobytes() for polygon in glance.polygons()], looks[scale].words
+            low = {polygon for k, polygon in enumerate(polygons) if not legible[k]}
+            first = [word for word in words if word.polygon.tobytes() not in low]
             unread, found = [outlines[k] for k in np.flatnonzero(~legible)], []
             if scale < 1:
                 found = places(glance.probability, glance.size, size, first, self.rule.threshold, self.rule.context, unread)
             boxes = np.array([place.box for place in found]).reshape(-1, 4)
             owners = [owner(boxes, outline) for outline in outlines]
-            waits = {polygon.tobytes(): owners[k] for k, polygon in enumerate(glance.polygons()) if not legible[k]}
-            known = Known(name, truth, first, looks[scale].words, waits, found)
+            waits = {polygon: owners[k] for k, polygon in enumerate(polygons) if not legible[k]}
+            known = Known(name, truth, first, words, waits, found)
             again = {larger: self.again(known, reference, larger, looks[larger]) for larger in closer(scale, scales)}
-            counts = self.count(name, truth, looks[scale].words)
+            counts = self.count(name, truth, words)
             read = np.array([sum(owners[j] == k for j in np.flatnonzero(legible)) for k in range(len(found))])
             probes.append(Probe(size, scale, looks[scale], counts, found, read, again))
         return probes
 
-    def again(self, known: "Known", reference: np.ndarray, scale: float, whole: Look) -> Again:
+    def again(self, known: "Known", reference: np.ndarray, scale: float, whole: Look) -> Closer:
         """Look again at all places, on one sheet that is read at a scale; and, as was done, at the whole image."""
         counts = self.count(known.name, known.truth, likeliest(known.legible, whole.words))
         changes, reads = np.zeros((len(known.found), 3)), np.zeros(len(known.found))
@@ -152,7 +152,7 @@ class Prober:
                 changes[k] = self.count(known.name, known.truth, after) - before
             expected = np.array([place.words for place in known.found])  # regions that are no word know no place
             reads = sum(look.reads) * expected / max(expected.sum(), 1e-9)
-        return Again(changes, reads, counts, whole)
+        return Closer(changes, reads, counts, whole)
 
     def count(self, name: str, truth: TextInstances, words: list) -> np.ndarray:
         """Matched, predicted and true words ``(3,)``."""
