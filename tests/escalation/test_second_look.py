@@ -299,24 +299,6 @@ def test_a_limit_holds_whatever_waits(most: float, legible: float):
     assert len(look.words) >= len(once.words)
 
 
-def test_a_second_look_leaves_enough_for_what_waits():
-    """Eight low words, and what turns out to be none."""
-    image = photo(*((20 + 40 * k, 20, 50 + 40 * k, 34) for k in range(8)), dim=(100, 100, 160, 130))
-    view = replace(make_view([image], 0.4), close=make_view([image], 1.0))
-
-    def cost(height: int, width: int, words: float) -> float:
-        return height * width / image[..., 0].size + words / 20
-
-    for most in (0.45, 0.5, 0.6, 0.8):
-        limit = Limit(most, image.shape[:2], cost)
-        limited, once = (
-            SecondLook(BoxReader(least=3), Escalation(threshold=threshold, price=0), cost).looks(view, [price], [limit])[0]
-            for threshold, price in ((0.15, 0.0), (0.15, inf))
-        )
-        assert limited.spent(cost) / limited.full(image.shape[:2], cost) <= most
-        assert len(limited.words) >= len(once.words) > 0
-
-
 def test_a_rule_keeps_its_own_gains_and_takes_those_of_a_ladder_where_it_has_none():
     learned = gained(2.0)
     assert Escalation(price=7.0).taught_by(learned) == replace(learned, price=7.0, legible=12)
