@@ -10,14 +10,15 @@ from dld_spotter.structures import Look, SpottingBatch
 
 
 def same_scale(index: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Group images ``(B,)`` by their scale into ``(scale, images)``, at most a power of two at a time.
+    """Group images ``(B,)`` by their scale into ``(scale, images)``; on CPU at most a power of two at a time.
 
-    On CPU every new batch shape costs the compilation of new kernels; powers of two keep the shapes few.
+    There every new batch shape costs the compilation of new kernels; powers of two keep the shapes few. A GPU would rather have few
+    groups.
     """
     for k in index.unique().tolist():
         images = (index == k).nonzero()[:, 0]
         while len(images):
-            size = 2 ** (len(images).bit_length() - 1)
+            size = 2 ** (len(images).bit_length() - 1) if index.device.type == "cpu" else len(images)
             yield k, images[:size]
             images = images[size:]
 
