@@ -12,8 +12,8 @@ from dld_spotter.structures import Look, SpottingBatch
 def same_scale(index: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Group images ``(B,)`` by their scale into ``(scale, images)``; on CPU at most a power of two at a time.
 
-    There every new batch shape costs the compilation of new kernels; powers of two keep the shapes few. A GPU would rather have few
-    groups.
+    There every new batch shape costs the compilation of new kernels; powers of two keep the shapes few. A GPU would rather
+    have few groups.
     """
     for k in index.unique().tolist():
         images = (index == k).nonzero()[:, 0]

@@ -1,0 +1,32 @@
+"""One student of two trainings that began with the same weights: their average (model soups, arXiv 2203.05482).
+
+    python experiments/longer/average.py FIRST.ckpt SHARE SECOND.ckpt OUT
+
+weighs the first with SHARE, from 0 to 1, and the second with the rest; decoding and configuration are the first's. Statistics of
+batch normalisation are frozen in distillation and the same in both, so that nothing needs to be estimated anew.
+"""
+
+import sys
+from pathlib import Path
+
+from dld_spotter.checkpoint import load_checkpoint, save_checkpoint
+
+
+def main(first: str, share: float, second: str, out: str) -> None:
+    """Read, average, write."""
+    ours, theirs = load_checkpoint(first), load_checkpoint(second).weights("student")
+    spotter = ours.spotter()
+    spotter.load_state_dict(
+        {
+            name: value.lerp(theirs[name], 1 - share) if value.is_floating_point() else value
+            for name, value in ours.weights("student").items()
+        }
+    )
+    facts = {name: ours.provenance[name] for name in ("format", "scales", "thumbnail", "model")}
+    save_checkpoint(Path(out), {"student": spotter}, facts)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 5:
+        sys.exit(__doc__)
+    main(sys.argv[1], float(sys.argv[2]), *sys.argv[3:])
