@@ -2,8 +2,8 @@
 
     python experiments/longer/average.py FIRST.ckpt SHARE SECOND.ckpt OUT
 
-weighs the first with SHARE, from 0 to 1, and the second with the rest; decoding and configuration are the first's. Statistics of
-batch normalisation are frozen in distillation and the same in both, so that nothing needs to be estimated anew.
+weighs the first with SHARE, from 0 to 1, and the second with the rest; decoding and configuration are the first's. Statistics
+of batch normalisation are frozen in distillation and the same in both, so that nothing needs to be estimated anew.
 """
 
 import sys
