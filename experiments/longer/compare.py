@@ -2,9 +2,9 @@
 
     python experiments/longer/compare.py CHECKPOINT... -- [OVERRIDES...]
 
-reads the validation images of ``fit_ladder`` with the overrides, such as ``+experiments=bundled_ladder data.crops=FOLDER``, with
-each student at each scale, and prints end-to-end Hmean (%). What a higher ``min_score`` reports is left of what the lowest does. No
-test image and no real photo takes part.
+reads the validation images of ``fit_ladder`` with the overrides, such as ``+experiments=bundled_ladder data.crops=FOLDER``,
+with each student at each scale, and prints end-to-end Hmean (%). What a higher ``min_score`` reports is what it leaves of the
+words of the lowest one. No test image and no real photo takes part.
 """
 
 import sys
