@@ -73,7 +73,7 @@ def test_the_steps_of_a_ladder_stand_beside_mix_and_oracle(photos: Path, capsys:
     checkpoint = make_checkpoint(photos / "student.ckpt", selector=False, ladder=True)
     measure.run(config(photos, f"ckpt={checkpoint}", engine=None), photos / "out")
     points = TradeOff.read(photos / "out" / "tradeoff.json").select("dynamic")
-    assert sorted(point.gamma for point in points) == pytest.approx([0.01, 0.05, 0.2, 0.8, 1.6])
+    assert sorted(point.gamma for point in points) == pytest.approx([0.01, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6])
     spent = {point.gamma: point.gflops for point in points}
     once = Outcomes.load(photos / "out" / "outcomes_student.npz")
     assert spent[0.05] == pytest.approx(once.gflops[:, -1].mean())  # the last step is one look at the reference

@@ -37,7 +37,7 @@ class LadderSelector(Selector):
         ladder: Ladder,
         escalation: Escalation,
         gamma: float = GAMMA,
-        factors: Sequence[float] = (0.05, 0.25, 1.0, 4.0, 8.0),
+        factors: Sequence[float] = (0.05, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0),
     ) -> None:
         super().__init__(sorted(set(ladder.scales)), gamma, factors, trainable=False)
         self.ladder, self.escalation = ladder, escalation
