@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dld_spotter.scoring import ScoreConfig, score
 
 SETS = {"icdar2015": "ICDAR2015", "scenes_val": "scenes", "rendered": "our scenes", "sroie": "SROIE"}
@@ -64,6 +66,17 @@ def ladder(folder: Path, label: str) -> None:
         row([label, *cost, f"{100 * point['hmean']:.1f}", over, gap])
 
 
+def on_average(folder: Path, label: str, low: float = 0.15, high: float = 0.6) -> None:
+    """Share of the gap that is closed on average from one relative cost to another, interpolated in points between steps."""
+    compared = [one for one in read(folder / "comparison.json") if one["gap_closed"][0] is not None]
+    steps = sorted((one["relative_cost"], one["over_mix"][0], one["gap_closed"][0]) for one in compared)
+    costs, won, share = np.array(steps).T
+    if costs[0] < high:
+        grid = np.linspace(max(low, costs[0]), high, 1000)
+        closed = np.interp(grid, costs, won).mean() / np.interp(grid, costs, won / share).mean()
+        print(f"{label}: {closed:.0%} of the gap on average from {grid[0]:.2f} to {high:g}")
+
+
 def luck(folder: Path, label: str) -> None:
     """How much of what the oracle gains over the random mix is luck, see ``measure jitter=``."""
     for found in read(folder / "oracle_luck.json")["student"]:
@@ -90,6 +103,9 @@ def main(out: Path, truth: str, lexicons: Path) -> None:
     head(["images", "gamma", "cost", "ms", "Hmean", "over the mix", "gap closed"])
     for name, label in measured.items():
         ladder(out / name, label)
+    print()
+    for name, label in measured.items():
+        on_average(out / name, label)
     print()
     head(["images", "budget", "oracle", "luck", "of its gain"])
     for name, label in measured.items():
