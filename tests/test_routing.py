@@ -16,6 +16,13 @@ def test_groups_cover_every_image_once_in_powers_of_two(index: list[int]):
     assert all(len(images) in (1, 2, 4, 8) for _, images in groups)
 
 
+def test_scales_in_whole_groups_as_on_a_gpu():
+    index = torch.tensor([2, 0, 2, 2, 0, 0, 0, 0, 0, 0])
+    found = {k: images.tolist() for k, images in same_scale(index, powers=False)}
+    assert found == {0: [1, 4, 5, 6, 7, 8, 9], 2: [0, 2, 3]}
+    assert [len(images) for _, images in same_scale(index)] == [4, 2, 1, 2, 1]
+
+
 def test_every_image_is_read_at_its_own_scale(spotter, batch):
     index = torch.tensor([2, 0, 1])
     together = read_at(spotter, SCALES, index, batch)

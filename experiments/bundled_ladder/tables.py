@@ -67,14 +67,20 @@ def ladder(folder: Path, label: str) -> None:
 
 
 def on_average(folder: Path, label: str, low: float = 0.15, high: float = 0.6) -> None:
-    """Share of the gap that is closed on average from one relative cost to another, interpolated in points between steps."""
-    compared = [one for one in read(folder / "comparison.json") if one["gap_closed"][0] is not None]
-    steps = sorted((one["relative_cost"], one["over_mix"][0], one["gap_closed"][0]) for one in compared)
-    costs, won, share = np.array(steps).T
-    if costs[0] < high:
-        grid = np.linspace(max(low, costs[0]), high, 1000)
-        closed = np.interp(grid, costs, won).mean() / np.interp(grid, costs, won / share).mean()
-        print(f"{label}: {closed:.0%} of the gap on average from {grid[0]:.2f} to {high:g}")
+    """What the ladder wins over the random mix between two relative costs, as a share of what the oracle wins there.
+
+    Ratio of the areas between the curves, each interpolated in cost; only where the ladder's steps reach so far down.
+    """
+    points = read(folder / "tradeoff.json")["points"]
+    curves = {
+        method: np.array(sorted((p["relative_cost"], p["hmean"]) for p in points if p["method"] == method)).T
+        for method in ("dynamic", "random_mix", "oracle")
+    }
+    least, most = curves["dynamic"][0][[0, -1]]
+    if least < high < most:
+        costs = np.linspace(max(low, least), high, 1000)
+        ladder, mix, oracle = (np.interp(costs, *curve).mean() for curve in curves.values())
+        print(f"{label}: {(ladder - mix) / (oracle - mix):.0%} of the gap between {costs[0]:.2f} and {high:g} together")
 
 
 def luck(folder: Path, label: str) -> None:

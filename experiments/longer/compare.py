@@ -3,8 +3,9 @@
     python experiments/longer/compare.py CHECKPOINT... -- [OVERRIDES...]
 
 reads the validation images of ``fit_ladder`` with the overrides, such as ``+experiments=bundled_ladder data.crops=FOLDER``,
-with each student at each scale, and prints end-to-end Hmean (%). What a higher ``min_score`` reports is what it leaves of the
-words of the lowest one. No test image and no real photo takes part.
+with each student at each scale, and prints end-to-end Hmean (%). A higher ``min_score`` is counted by the words of the lowest
+one that it leaves, which is all but what reading with it reports (``threshold.py`` of experiments/bundled reads anew). No test
+image takes part, and of photos only crops that no training sees.
 """
 
 import sys
@@ -48,7 +49,7 @@ def main(paths: list[str], overrides: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if "--" not in sys.argv:
+    split = sys.argv.index("--") if "--" in sys.argv else 0
+    if split < 2:
         sys.exit(__doc__)
-    split = sys.argv.index("--")
     main(sys.argv[1:split], sys.argv[split + 1 :])

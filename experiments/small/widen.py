@@ -2,8 +2,8 @@
 
     python experiments/small/widen.py CHECKPOINT OUT
 
-writes the student of CHECKPOINT with every width doubled. What a unit gives is shared out at random between its two copies, a
-share of its own for each unit that takes it: the sum stays, but the copies learn different things from the first step on.
+writes the student of CHECKPOINT with every width doubled. Each weight on what a unit gives is shared out at random between its
+two copies: the sum stays, but the copies learn different things from the first step on.
 """
 
 import sys
@@ -62,7 +62,13 @@ def widened(name: str, values: Tensor, shape: torch.Size, generator: torch.Gener
 
 
 def doubled_config(config: Mapping) -> dict:
-    """Configuration of a text-map spotter of twice the widths."""
+    """Configuration of a text-map spotter of twice the widths.
+
+    Raises:
+        ValueError: it has more layers along a word than one, whose halves are not known here.
+    """
+    if config.get("layers", 1) != 1:
+        raise ValueError(f"layers={config['layers']}: only one layer along a word can be doubled")
     settings = config["backbone"]["settings"]
     settings = settings | {
         "embedding_size": 2 * settings["embedding_size"],

@@ -9,16 +9,19 @@ from dld_spotter.limit import Limit
 from dld_spotter.structures import Look, SpottingBatch
 
 
-def same_scale(index: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Group images ``(B,)`` by their scale into ``(scale, images)``; on CPU at most a power of two at a time.
+def same_scale(index: Tensor, powers: bool | None = None) -> Iterator[tuple[int, Tensor]]:
+    """Group images by their scale into ``(scale, images)``.
 
-    There every new batch shape costs the compilation of new kernels; powers of two keep the shapes few. A GPU would rather
-    have few groups.
+    Args:
+        index: ``(B,)`` scale of each image.
+        powers: at most a power of two at a time; None: on CPU, where every new batch shape costs the compilation of new
+            kernels, and not on a GPU, which would rather have few groups.
     """
+    powers = index.device.type == "cpu" if powers is None else powers
     for k in index.unique().tolist():
         images = (index == k).nonzero()[:, 0]
         while len(images):
-            size = 2 ** (len(images).bit_length() - 1) if index.device.type == "cpu" else len(images)
+            size = 2 ** (len(images).bit_length() - 1) if powers else len(images)
             yield k, images[:size]
             images = images[size:]
 
