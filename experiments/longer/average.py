@@ -13,8 +13,16 @@ from dld_spotter.checkpoint import load_checkpoint, save_checkpoint
 
 
 def main(first: str, share: float, second: str, out: str) -> None:
-    """Read, average, write."""
+    """Read, average, write.
+
+    Raises:
+        ValueError: the share is not one, or the two are not of one shape.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"SHARE={share} must be from 0 to 1")
     ours, theirs = load_checkpoint(first), load_checkpoint(second).weights("student")
+    if ours.config("student")["channels"] != load_checkpoint(second).config("student")["channels"]:
+        raise ValueError(f"{first} and {second} are of different widths; average two trainings of one spotter")
     spotter = ours.spotter()
     spotter.load_state_dict(
         {

@@ -179,3 +179,16 @@ def test_experiment_is_a_difference_from_the_defaults(name: str, tmp_path: Path)
     OmegaConf.resolve(defaults)
     assert config != defaults
     assert config.keys() <= defaults.keys()  # a selector that learns nothing brings no objective of its own
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_study_that_goes_on_from_weights_does_not_fall_back_to_others(tmp_path, name):
+    """Merged over a value, ``???`` is ignored: a study must name a file instead, if only one that is to be replaced."""
+    own = OmegaConf.load(find_experiments(ROOT / "experiments")[name])
+    named = OmegaConf.select(own, "stages.teacher.checkpoint", throw_on_missing=False)
+    missing = "checkpoint" in own.get("stages", {}).get("teacher", {}) and OmegaConf.is_missing(
+        own.stages.teacher, "checkpoint"
+    )
+    assert not missing
+    if named is not None:
+        assert composed(tmp_path, f"+experiments={name}").stages.teacher.checkpoint == named

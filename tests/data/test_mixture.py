@@ -97,3 +97,8 @@ def test_photos_join_where_a_folder_is_named(tmp_path: Path):
     with pytest.raises(DataError, match="none of the 1 entries"):
         [mixed[index] for index in range(20)]
     assert mixed.damage_report().startswith("b: 1 of 1 entries were damaged")
+
+
+def test_a_folder_that_is_missing_is_told_by_its_own_setting(tmp_path):
+    with pytest.raises(DataError, match=r"^data\.photos=.*absent is not a folder; set data\.photos"):
+        optional_photos(tmp_path / "absent", ICDAR2015, key="data.photos")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from dld_spotter.data.dataset import TextDataset
+from dld_spotter.data.dataset import TextDataset, existing_folder
 from dld_spotter.data.transforms import TextTransforms, TransformedDataset
 from dld_spotter.errors import ConfigError
 from dld_spotter.structures import Sample
@@ -76,7 +76,11 @@ def _is_frequency(value: object) -> bool:
 
 
 def optional_photos(
-    root: str | Path | None, reader: Callable[..., TextDataset], transforms: TextTransforms | None = None, seed: int = 0
+    root: str | Path | None,
+    reader: Callable[..., TextDataset],
+    transforms: TextTransforms | None = None,
+    seed: int = 0,
+    key: str = "data.root",
 ) -> TextDataset | None:
     """Read photos for training; None where no folder is named.
 
@@ -85,8 +89,9 @@ def optional_photos(
         reader: takes ``root`` and gives the data set.
         transforms: how the photos are changed at random; None leaves them as they are.
         seed: of the transforms.
+        key: the setting that names the folder, for the message if it is none.
     """
     if root is None:
         return None
-    photos = reader(root=root)
+    photos = reader(root=existing_folder(root, key))
     return photos if transforms is None else TransformedDataset(photos, transforms, seed)
