@@ -9,27 +9,27 @@ of batch normalisation are frozen in distillation and the same in both, so that 
 import sys
 from pathlib import Path
 
-from dld_spotter.checkpoint import load_checkpoint, save_checkpoint
+from dld_spotter.checkpoint import load_checkpoint, load_weights, save_checkpoint
 
 
 def main(first: str, share: float, second: str, out: str) -> None:
     """Read, average, write.
 
     Raises:
-        ValueError: the share is not one, or the two are not of one shape.
+        ValueError: the share is none.
+        CheckpointError: the two are not of one spotter.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"SHARE={share} must be from 0 to 1")
-    ours, theirs = load_checkpoint(first), load_checkpoint(second).weights("student")
-    if ours.config("student")["channels"] != load_checkpoint(second).config("student")["channels"]:
-        raise ValueError(f"{first} and {second} are of different widths; average two trainings of one spotter")
+    ours, theirs = load_checkpoint(first), load_checkpoint(second)
     spotter = ours.spotter()
-    spotter.load_state_dict(
-        {
-            name: value.lerp(theirs[name], 1 - share) if value.is_floating_point() else value
-            for name, value in ours.weights("student").items()
-        }
-    )
+    load_weights(spotter, theirs.weights("student"), theirs.path)  # which says where the second does not fit
+    second_weights = spotter.state_dict()
+    averaged = {
+        name: value.lerp(second_weights[name], 1 - share) if value.is_floating_point() else value
+        for name, value in ours.weights("student").items()
+    }
+    load_weights(spotter, averaged, ours.path)
     facts = {name: ours.provenance[name] for name in ("format", "scales", "thumbnail", "model")}
     save_checkpoint(Path(out), {"student": spotter}, facts)
 
