@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from dld_spotter.cost import AreaCost
 from dld_spotter.errors import ConfigError, TrainingError
 from dld_spotter.losses.detection import DetectionLoss
-from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TokenKL
+from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TextMap, TokenKL
 from dld_spotter.losses.objective import Objective
 from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.losses.selection import Evidence, MixtureObjective, OutcomeRegression
@@ -21,7 +21,7 @@ from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter
 
 FACTORS = (0.3, 1.0, 3.0)
-TERMS = {"roi": RoIFeatures, "context": Context, "sequence": SequenceBeams, "token": TokenKL}
+TERMS = {"roi": RoIFeatures, "context": Context, "sequence": SequenceBeams, "token": TokenKL, "text_map": TextMap}
 SELECTION_TERMS = {"gumbel": {"accuracy", "cost"}, "quality": {"quality"}}
 WEIGHTS = dict.fromkeys(("detection", "recognition", *TERMS, *set().union(*SELECTION_TERMS.values())), 1.0)
 learning = pytest.mark.parametrize("kind", SELECTION_TERMS)
@@ -285,7 +285,7 @@ def test_words_are_read_in_their_places(batch, index):
     """One look per scale gives what every image gives alone."""
     module = make_module().eval()
     index = torch.tensor(index)
-    detection, recognition, order = module.read_at(index, batch)
+    found, recognition, order = module.read_at(index, batch)
     assert sorted(order.tolist()) == list(range(len(batch.labels)))
     alone = []
     for image, k in enumerate(index.tolist()):
@@ -297,7 +297,7 @@ def test_words_are_read_in_their_places(batch, index):
             at = order.tolist().index(word)
             torch.testing.assert_close(recognition.logits[at], output.recognition.logits[place], atol=1e-4, rtol=1e-4)
             torch.testing.assert_close(recognition.roi[at], output.recognition.roi[place], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(detection, torch.cat(alone).mean(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found["detection"], torch.cat(alone).mean(), atol=1e-4, rtol=1e-4)
 
 
 def test_distillation_compares_the_same_words(batch):
@@ -323,9 +323,9 @@ def test_reading_everywhere_matches_reading_at_one_scale(batch):
     assert detection.shape == (3, 3)
     assert not logits.requires_grad
     for k in range(3):
-        loss, recognition, order = module.read_at(torch.full((3,), k), batch)
+        found, recognition, order = module.read_at(torch.full((3,), k), batch)
         torch.testing.assert_close(logits[k][order], recognition.logits.detach(), atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(detection[:, k].mean(), loss.detach(), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(detection[:, k].mean(), found["detection"].detach(), atol=1e-4, rtol=1e-4)
 
 
 def test_the_selector_has_its_own_learning_rate():

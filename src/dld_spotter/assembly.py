@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch.utils.data import DataLoader, Subset
 
 from dld_spotter.checkpoint import FORMAT, Checkpoint, load_checkpoint, load_weights
+from dld_spotter.data.cache import CachedDataset, cache_folder
 from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.data.jitter import JitteredDataset
 from dld_spotter.data.splits import refuse_overlap
@@ -31,7 +32,7 @@ create = partial(instantiate, _convert_="all")
 """Build an object from its configuration, its arguments being plain lists and dictionaries."""
 CHECKPOINTS = ("best", "last")
 """Callbacks that write into the folder of their stage."""
-DATA_FACTS = ("name", "root", "strict", "size", "crops", "photos", "scans", "fonts", "pictures", "words", "held_out")
+DATA_FACTS = ("name", "root", "strict", "size", "crops", "photos", "scans", "fonts", "pictures", "words", "held_out", "cache")
 """Entries of a data configuration that others refer to, beside the arguments of the data module."""
 WANDB_HOST = "api.wandb.ai"
 OFFLINE = ("offline", "dryrun")
@@ -100,6 +101,8 @@ def build_data(config: DictConfig, stage: str = "distillation") -> SpottingDataM
     resolved["train_collate"]["draw_one"] = stage == "teacher"
     data: SpottingDataModule = create({key: value for key, value in resolved.items() if key not in DATA_FACTS})
     refuse_overlap(train=data.train, validation=data.validation, test=data.test)
+    if resolved.get("cache") is not None and data.train is not None:
+        data.train = CachedDataset(data.train, cache_folder(resolved["cache"], resolved["train"]))
     return data
 
 

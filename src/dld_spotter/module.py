@@ -1,5 +1,6 @@
 """The two training stages as LightningModules; no network code, no configuration."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
@@ -21,7 +22,7 @@ from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.routing import read_at, same_scale
-from dld_spotter.structures import Recognition, SpottingBatch, Strips, Word
+from dld_spotter.structures import Recognition, SpotterOutput, SpottingBatch, Strips, Word
 
 OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]
@@ -269,51 +270,63 @@ class DLDModule(StageModule):
         costs = self.cost_model.relative(reference.sizes, self.selector.scales)
         terms = {}
         if self.selector.trainable:
-            terms = self.selection(self.selector, Evidence(self.student, batch, teacher, costs, self.temperature))
+            evidence = Evidence(self.student, batch, teacher.recognition, costs, self.temperature)
+            terms = self.selection(self.selector, evidence)
         # Each image is read for one of the cost weights, drawn at random: over the run the student serves them all.
         choices = self.selector(batch.thumbnails, reference.sizes, costs, self.temperature)
         indices = torch.stack([choice.index for choice in choices])
         drawn = torch.randint(len(indices), (len(batch),), device=indices.device)
         index = indices.gather(0, drawn[None])[0]
         self.chosen = index
-        detection, recognition, order = self.read_at(index, batch)
-        terms["detection"] = detection
+        found, recognition, order = self.read_at(index, batch, teacher)
+        terms |= found
         terms["recognition"] = mean_or_zero(self.recognition_loss(recognition, batch.labels[order]))
         if len(self.distillation):
-            terms |= self.distillation(recognition, teacher.select(order), batch.labels[order], (self.student, self.teacher))
+            taught = teacher.recognition.select(order)
+            terms |= self.distillation(recognition, taught, batch.labels[order], (self.student, self.teacher))
         loss = self.objective(terms)
         self.log_terms(terms, loss, batch)
         return loss
 
     @torch.no_grad()
-    def ask_teacher(self, batch: SpottingBatch) -> Recognition | None:
-        """What the teacher makes of the words of the reference view; None where nothing is compared with it."""
+    def ask_teacher(self, batch: SpottingBatch) -> SpotterOutput | None:
+        """What the teacher makes of the reference view and its words; None where nothing is compared with it."""
         if not (self.selector.trainable or len(self.distillation)):
             return None
-        return self.teacher(batch.views[1.0], batch.sides, batch.image_index, batch.labels).recognition
+        return self.teacher(batch.views[1.0], batch.sides, batch.image_index, batch.labels)
 
-    def read_at(self, index: Tensor, batch: SpottingBatch) -> tuple[Tensor, Recognition, Tensor]:
+    def read_at(
+        self, index: Tensor, batch: SpottingBatch, teacher: SpotterOutput | None = None
+    ) -> tuple[dict[str, Tensor], Recognition, Tensor]:
         """Student at the chosen scales: one look per scale, one recognition for all.
 
         Args:
             index: ``(B,)`` the scale of each image.
             batch: the batch.
+            teacher: what the teacher makes of the reference, where maps are compared with its.
 
         Returns:
-            mean detection loss; recognition of the N words, look after look; the words' places in the batch ``(N,)``.
+            mean loss of finding, by term; recognition of the N words, look after look; the words' places in the batch ``(N,)``.
         """
-        losses, strips, orders = [], [], []
+        losses: dict[str, list[Tensor]] = defaultdict(list)
+        strips, orders = [], []
         place = torch.zeros_like(index)
         for k, images in same_scale(index):
             place[images] = torch.arange(len(images), device=index.device)
             words = torch.isin(batch.image_index, images).nonzero()[:, 0]
             view = batch.view(self.selector.scales[k]).select(images)
             cut, maps = self.student.look(view, batch.sides[words], place[batch.image_index[words]])
-            losses.append(self.detection_loss(maps, view.targets))
+            losses["detection"].append(self.detection_loss(maps, view.targets))
+            if teacher is not None:
+                reference = batch.views[1.0].select(images)
+                compared = self.distillation.compare_maps(maps, teacher.detection.select(images), view, reference)
+                for name, values in compared.items():
+                    losses[name].append(values)
             strips.append(cut)
             orders.append(words)
         order = torch.cat(orders)
-        return torch.cat(losses).mean(), self.student.recognize(Strips.concat(strips), batch.labels[order]), order
+        means = {name: torch.cat(values).mean() for name, values in losses.items()}
+        return means, self.student.recognize(Strips.concat(strips), batch.labels[order]), order
 
     def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
         """Read each image at the scale that the middle cost weight chooses."""

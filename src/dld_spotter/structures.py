@@ -173,6 +173,10 @@ class DetectionMaps(Movable):
     text: Tensor
     threshold: Tensor
 
+    def select(self, index: Tensor) -> "DetectionMaps":
+        """Keep the images at ``index`` ``(M,)`` int64."""
+        return DetectionMaps(self.text[index], self.threshold[index])
+
 
 @dataclass(frozen=True)
 class SpotterOutput(Movable):

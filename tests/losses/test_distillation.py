@@ -11,10 +11,13 @@ from dld_spotter.losses.distillation import (
     Distillation,
     RoIFeatures,
     SequenceBeams,
+    TextMap,
     TokenKL,
+    map_in_view,
     sequence_loss,
     token_kl,
 )
+from dld_spotter.structures import DetectionMaps, View
 from tests.small import make_spotter
 
 TERMS = {"roi": RoIFeatures(), "context": Context(), "sequence": SequenceBeams(), "token": TokenKL(ctc=1.0)}
@@ -155,3 +158,48 @@ def test_bad_settings_are_refused():
         TokenKL(0)
     with pytest.raises(ConfigError, match="beams"):
         SequenceBeams(0)
+
+
+def blank(height, width, scale):
+    """A view of one image of 64 x 64 pixels in the reference, padded to ``height`` x ``width``."""
+    size = torch.tensor([[round(64 * scale)] * 2])
+    return View(torch.zeros((1, 3, height, width), dtype=torch.uint8), size, size / 64)
+
+
+def test_text_map_by_hand():
+    """Of 2 x 2 cells the teacher takes one for text; what the student says in the padding does not count."""
+    reference, view = blank(64, 64, 1.0), blank(32, 32, 1 / 16)  # 32 x 32 cells; 2 x 2, and padding
+    certain = torch.full((1, 32, 32), -40.0)
+    certain[:, :16, :16] = 40.0
+    target, known = map_in_view(certain.sigmoid(), reference, view)
+    assert known.sum() == 4
+    assert float(target.sum()) == pytest.approx(1, abs=0.2), "one cell, blurred by the filter that halves the resolution"
+    student = torch.full((1, 16, 16), 7.0)
+    student[0, :2, :2] = torch.tensor([[0.5, -0.3], [-1.0, 2.0]])
+    found = TextMap()(DetectionMaps(student, student), DetectionMaps(certain, certain), view, reference)
+    total = sum(
+        kl_by_hand([s, 0.0], [math.log(t / (1 - t)), 0.0], 1.0)
+        for s, t in zip(student[0, :2, :2].flatten().tolist(), target[0, :2, :2].flatten().tolist(), strict=True)
+    )
+    assert float(found) == pytest.approx(total / 1000, rel=1e-4)
+
+
+def test_text_map_of_the_same_view_is_the_teachers_own():
+    view = blank(64, 64, 1.0)
+    maps = DetectionMaps(*torch.randn(2, 1, 32, 32))
+    target, known = map_in_view(maps.text.sigmoid(), view, view)
+    torch.testing.assert_close(target, maps.text.sigmoid())
+    assert known.all()
+    assert float(TextMap()(maps, maps, view, view)) == pytest.approx(0, abs=1e-6)
+    student = maps.text.clone().requires_grad_()
+    TextMap()(DetectionMaps(student + 1, student), maps, view, view).sum().backward()
+    assert (student.grad > 0).all(), "too much text everywhere"
+
+
+def test_maps_are_compared_apart_from_words(pair):
+    student, teacher, labels, spotters = pair
+    distillation = Distillation({"text_map": TextMap(), "roi": RoIFeatures()})
+    assert len(distillation) == 2
+    assert set(distillation(student, teacher, labels, spotters)) == {"roi"}
+    view, maps = blank(64, 64, 1.0), DetectionMaps(*torch.randn(2, 1, 32, 32))
+    assert set(distillation.compare_maps(maps, maps, view, view)) == {"text_map"}

@@ -6,6 +6,9 @@ from torch import Tensor, nn
 
 from dld_spotter.structures import DetectionMaps, DetectionTargets
 
+LEAST_CELLS = 1000
+"""Cells that an image's loss is a mean over, however little text there is."""
+
 
 class DetectionLoss(nn.Module):
     """Balanced cross-entropy of the text map, dice of the binarised map, L1 of the threshold map.
@@ -44,7 +47,7 @@ class DetectionLoss(nn.Module):
         """Mean over the text cells and the hardest others, per image; without text, over a fixed number of others."""
         cells = entropy[0].numel()
         positives = positive.sum((1, 2))
-        negatives = (self.negative_ratio * positives).clamp(min=min(1000, cells)).clamp(max=cells)
+        negatives = (self.negative_ratio * positives).clamp(min=min(LEAST_CELLS, cells)).clamp(max=cells)
         hardest = ((1 - positive) * entropy).flatten(1)
         most = int(negatives.max())
         top = hardest.topk(most, dim=1).values

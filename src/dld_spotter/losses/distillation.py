@@ -1,6 +1,6 @@
-"""Sequential knowledge distillation (DLD, section 3.3) and its token-level alternative.
+"""Sequential knowledge distillation (DLD, section 3.3), its token-level alternative, and distillation of finding.
 
-Every term compares teacher and student on the same words and returns a scalar.
+A term compares teacher and student on the same words, or their text maps of the same images.
 """
 
 from abc import ABC, abstractmethod
@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_spotter.charset import PADDING
+from dld_spotter.data.targets import MAP_STRIDE
 from dld_spotter.decoding import path_log_probability
 from dld_spotter.errors import ConfigError
+from dld_spotter.losses.detection import LEAST_CELLS
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.structures import Recognition
+from dld_spotter.structures import DetectionMaps, Recognition, View
 
 
 def single(values: Tensor) -> Tensor:
@@ -148,6 +150,53 @@ class TokenKL(DistillationTerm):
         return {"token": loss * self.temperature**2}
 
 
+class TextMap(nn.Module):
+    """What the teacher finds at full resolution, as the target of the student's smaller text map.
+
+    The paper's terms are about reading alone. This one is the divergence of Bernoulli distributions ``KL(teacher || student)``
+    of each cell, summed over an image and divided by the cells that the teacher takes for text.
+    """
+
+    def forward(self, student: DetectionMaps, teacher: DetectionMaps, view: View, reference: View) -> Tensor:
+        """Compare the maps of B images.
+
+        Args:
+            student: of ``view``, with gradient.
+            teacher: of ``reference``, without.
+            view: what the student looked at.
+            reference: what the teacher looked at.
+
+        Returns:
+            ``(B,)`` divergence per cell of text.
+        """
+        target, known = map_in_view(single(teacher.text).sigmoid(), reference, view)
+        entropy = -torch.xlogy(target, target) - torch.xlogy(1 - target, 1 - target)
+        divergence = F.binary_cross_entropy_with_logits(single(student.text), target, reduction="none") - entropy
+        return (divergence * known).sum((1, 2)) / target.sum((1, 2)).clamp(min=LEAST_CELLS)
+
+
+def map_in_view(probability: Tensor, reference: View, view: View) -> tuple[Tensor, Tensor]:
+    """Bring the map of the reference to the cells of another view of the same images.
+
+    Args:
+        probability: ``(B, H/2, W/2)`` of the reference.
+        reference: the view that it is a map of.
+        view: the other view.
+
+    Returns:
+        probabilities ``(B, h/2, w/2)``, 0 in the padding; bool of the same shape, True outside the padding.
+    """
+    batch, _, height, width = view.images.shape
+    target = probability.new_zeros((batch, height // MAP_STRIDE, width // MAP_STRIDE))
+    known = torch.zeros_like(target, dtype=torch.bool)
+    sizes = [(-(-side.sizes // MAP_STRIDE)).tolist() for side in (reference, view)]
+    for row, whole, (rows, columns), (height, width) in zip(range(batch), probability, *sizes, strict=True):
+        part = F.interpolate(whole[None, None, :rows, :columns], (height, width), mode="bilinear", antialias=True)
+        target[row, :height, :width] = part[0, 0].clamp(0, 1)  # rounding may leave the interval
+        known[row, :height, :width] = True
+    return target, known
+
+
 class Distillation(nn.Module):
     """The terms of one run, together.
 
@@ -155,17 +204,23 @@ class Distillation(nn.Module):
         terms: by any name; none for the control row that trains without distillation.
     """
 
-    def __init__(self, terms: dict[str, DistillationTerm]) -> None:
+    def __init__(self, terms: dict[str, DistillationTerm | TextMap]) -> None:
         super().__init__()
-        self.terms = nn.ModuleDict({name: term for name, term in terms.items() if term is not None})
+        given = {name: term for name, term in terms.items() if term is not None}
+        self.terms = nn.ModuleDict({name: term for name, term in given.items() if not isinstance(term, TextMap)})
+        self.maps = nn.ModuleDict({name: term for name, term in given.items() if isinstance(term, TextMap)})
 
     def __len__(self) -> int:
-        return len(self.terms)
+        return len(self.terms) + len(self.maps)
+
+    def compare_maps(self, student: DetectionMaps, teacher: DetectionMaps, view: View, reference: View) -> dict[str, Tensor]:
+        """Compare what is found in B images, see :class:`TextMap`; ``(B,)`` by name."""
+        return {name: term(student, teacher, view, reference) for name, term in self.maps.items()}
 
     def forward(
         self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
     ) -> dict[str, Tensor]:
-        """Compare; no word gives no term."""
+        """Compare what is read; no word gives no term."""
         found: dict[str, Tensor] = {}
         if len(labels):
             for term in self.terms.values():
