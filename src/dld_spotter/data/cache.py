@@ -45,7 +45,7 @@ class CachedDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         path = self.folder / f"{index}.npz"
         if not path.exists():
-            with FileLock(self.folder / f"{index % LOCKS}.lock", poll_interval=0.005):
+            with FileLock(self.folder / f"{index % LOCKS}.lock").acquire(poll_interval=0.005):
                 if not path.exists():
                     _write(path, self.dataset[index])
         return _read(path)
