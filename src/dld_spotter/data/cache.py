@@ -90,7 +90,7 @@ def _write(path: Path, sample: Sample) -> None:
 
 def _read(path: Path) -> Sample:
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             image = cv2.cvtColor(cv2.imdecode(kept["image"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
             polygons = np.split(kept["points"], kept["lengths"].cumsum()[:-1]) if len(kept["lengths"]) else []
             texts = [text.decode() for text in kept["transcriptions"].tolist()]
