@@ -21,7 +21,7 @@ from dld_spotter.losses.selection import Evidence, SelectionObjective
 from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.routing import read_at, same_scale
+from dld_spotter.routing import read_at, same_scale, sorted_by
 from dld_spotter.structures import Recognition, SpotterOutput, SpottingBatch, Strips, Word
 
 OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
@@ -310,10 +310,12 @@ class DLDModule(StageModule):
         """
         losses: dict[str, list[Tensor]] = defaultdict(list)
         strips, orders = [], []
-        place = torch.zeros_like(index)
-        for k, images in same_scale(index):
+        groups, place, group = list(same_scale(index)), torch.zeros_like(index), torch.zeros_like(index)
+        for number, (_, images) in enumerate(groups):
             place[images] = torch.arange(len(images), device=index.device)
-            words = torch.isin(batch.image_index, images).nonzero()[:, 0]
+            group[images] = number
+        words_of = sorted_by(group[batch.image_index], len(groups))
+        for (k, images), words in zip(groups, words_of, strict=True):
             view = batch.view(self.selector.scales[k]).select(images)
             cut, maps = self.student.look(view, batch.sides[words], place[batch.image_index[words]])
             losses["detection"].append(self.detection_loss(maps, view.targets))

@@ -152,3 +152,9 @@ def test_a_device_that_resizes_in_floating_point_differs_by_one_at_most(monkeypa
 def test_a_batch_that_is_whole_is_left_alone():
     batch = batch_of([np.zeros((9, 9, 3), np.uint8)], (1.0, 0.5))
     assert fill_frames(batch) is batch
+
+
+def test_images_of_the_same_sizes_go_together():
+    before, after = torch.tensor([[4, 6], [4, 6], [5, 6]]), torch.tensor([[2, 3], [2, 3], [2, 3]])
+    assert list(views.alike(before, after)) == [([0, 1], (4, 6, 2, 3)), ([2], (5, 6, 2, 3))]
+    assert list(views.alike(after)) == [(slice(None), (2, 3))]

@@ -69,6 +69,18 @@ def test_fixed_scale():
     assert {int(i) for choice in ALL["fixed"](thumbnails(), SIZES, COSTS) for i in choice.index} == {2}
 
 
+def test_random_scales_are_spread_evenly_over_a_training_batch():
+    selector = RandomScale(SCALES, 0.1, [1.0], 3).train()
+    torch.manual_seed(0)
+    for count in (1, 2, 3, 7, 12):
+        images = torch.zeros((count, 3, 8, 8), dtype=torch.uint8)
+        drawn = torch.stack([selector(images, SIZES, COSTS)[0].index for _ in range(400)])
+        counts = torch.stack([(drawn == k).sum(1) for k in range(len(SCALES))])
+        assert set(counts.unique().tolist()) <= {count // len(SCALES), -(-count // len(SCALES))}
+        shares = torch.stack([(drawn == k).float().mean(0) for k in range(len(SCALES))])
+        torch.testing.assert_close(shares, torch.full_like(shares, 1 / len(SCALES)), atol=0.1, rtol=0)
+
+
 def test_random_scale_is_uniform_and_seeded():
     selector = RandomScale(SCALES, 0.1, [1.0], 3)
     images = thumbnails(batch=800)

@@ -1,6 +1,6 @@
 """One image in several resolutions, all aligned with the reference."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from dld_spotter.structures import Sample, SpottingBatch, View
 
 __all__ = [
     "ReferenceSize",
+    "alike",
     "fill_frames",
     "make_frame",
     "make_thumbnails",
@@ -91,14 +92,26 @@ def fill_frame(frame: View, reference: View) -> View:
     """Resize the images of ``reference`` to a view without pixels, see :func:`make_frame`."""
     batch, _, height, width = frame.images.shape
     canvas = frame.images.new_zeros((batch, 3, height, width)).contiguous(memory_format=torch.channels_last)
-    before, after = reference.sizes.tolist(), frame.sizes.tolist()
-    for row, pixels, (rows, columns), (height, width) in zip(canvas, reference.images, before, after, strict=True):
-        row[:, :height, :width] = _resize_pixels(pixels[None, :, :rows, :columns], height, width)[0]
+    for images, (rows, columns, height, width) in alike(reference.sizes, frame.sizes):
+        pixels = reference.images[images, :, :rows, :columns]
+        canvas[images, :, :height, :width] = _resize_pixels(pixels, height, width)
     return replace(frame, images=canvas)
 
 
+def alike(*sizes: Tensor) -> Iterator[tuple[slice | list[int], tuple[int, ...]]]:
+    """Group images by their sizes ``(B, 2)`` in several views: what is the same for many takes one call rather than many.
+
+    Yields:
+        the images, a slice where it is all of them; the numbers that they have in common.
+    """
+    numbers = [tuple(row) for row in torch.cat(sizes, dim=1).tolist()]
+    for key in dict.fromkeys(numbers):
+        images = [place for place, other in enumerate(numbers) if other == key]
+        yield slice(None) if len(images) == len(numbers) else images, key
+
+
 def _resize_pixels(pixels: Tensor, height: int, width: int) -> Tensor:
-    """Resize ``(1, 3, H, W)`` uint8."""
+    """Resize ``(B, 3, H, W)`` uint8."""
     if pixels.shape[2:] == (height, width):
         return pixels
     source = pixels if pixels.device.type in WHOLE_NUMBERS else pixels.float()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dld_spotter.charset import PADDING
 from dld_spotter.data.targets import MAP_STRIDE
+from dld_spotter.data.views import alike
 from dld_spotter.decoding import path_log_probability
 from dld_spotter.errors import ConfigError
 from dld_spotter.losses.detection import LEAST_CELLS
@@ -189,11 +190,12 @@ def map_in_view(probability: Tensor, reference: View, view: View) -> tuple[Tenso
     batch, _, height, width = view.images.shape
     target = probability.new_zeros((batch, height // MAP_STRIDE, width // MAP_STRIDE))
     known = torch.zeros_like(target, dtype=torch.bool)
-    sizes = [(-(-side.sizes // MAP_STRIDE)).tolist() for side in (reference, view)]
-    for row, whole, (rows, columns), (height, width) in zip(range(batch), probability, *sizes, strict=True):
-        part = F.interpolate(whole[None, None, :rows, :columns], (height, width), mode="bilinear", antialias=True)
-        target[row, :height, :width] = part[0, 0].clamp(0, 1)  # rounding may leave the interval
-        known[row, :height, :width] = True
+    cells = [-(-side.sizes // MAP_STRIDE) for side in (reference, view)]
+    for images, (rows, columns, height, width) in alike(*cells):
+        whole = probability[images, None, :rows, :columns]
+        part = F.interpolate(whole, (height, width), mode="bilinear", antialias=True)
+        target[images, :height, :width] = part[:, 0].clamp(0, 1)  # rounding may leave the interval
+        known[images, :height, :width] = True
     return target, known
 
 

@@ -117,6 +117,9 @@ class FixedScale(Selector):
 class RandomScale(Selector):
     """Baseline: every image at a random scale, drawn anew in training, repeatable by seed and image outside it.
 
+    The images of a training batch are spread evenly over the scales, as far as their number allows: each step sees every
+    scale, and a GPU the same few batch shapes.
+
     Args:
         scales: candidate scales.
         gamma: the run's cost weight; the choice ignores it.
@@ -131,7 +134,9 @@ class RandomScale(Selector):
     def forward(self, thumbnails: Tensor, sizes: Tensor, costs: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:
         """See :meth:`Selector.forward`."""
         if self.training:
-            index = torch.randint(len(self.scales), (len(thumbnails),), device=thumbnails.device)
+            count, scales = len(thumbnails), len(self.scales)
+            order = torch.randperm(scales)  # which scales have an image more, where they cannot have equally many
+            index = order[torch.randperm(count) % scales].to(thumbnails.device)
         else:
             mass = thumbnails.flatten(1).long().sum(1).tolist()
             draws = [torch.Generator().manual_seed(self.seed + value) for value in mass]
