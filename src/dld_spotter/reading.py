@@ -17,7 +17,7 @@ from dld_spotter.escalation import Escalation
 from dld_spotter.escalation.second_look import SecondLook, look
 from dld_spotter.limit import Limit
 from dld_spotter.models.ladder import LadderSelector, rule_of
-from dld_spotter.models.selector import Selector
+from dld_spotter.models.selector import Selector, folded
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.photo_reader import PhotoReader, Reading
 from dld_spotter.tradeoff import Calibration
@@ -53,7 +53,7 @@ class DynamicSpotter(PhotoReader):
         self.spotter = spotter.eval().to(self.device)
         self.reader = SecondLook(self.spotter, rule_of(selector, escalation))
         self.price = escalation.price if escalation else inf
-        self.selector = selector.eval().to(self.device) if selector else None
+        self.selector = folded(selector).to(self.device) if selector else None
         self.scales = selector.scales if selector else ()
         self.ladder = selector.ladder if isinstance(selector, LadderSelector) else None
         self.thumbnail = thumbnail

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dld_spotter.errors import ConfigError
-from dld_spotter.models.selector import NOMINAL_SIDE, FixedScale, GumbelSelector, QualitySelector, RandomScale
+from dld_spotter.models.selector import NOMINAL_SIDE, FixedScale, GumbelSelector, QualitySelector, RandomScale, folded
 
 SCALES = (0.3, 0.5, 0.8, 1.0)
 FACTORS = (0.3, 1.0, 3.0)
@@ -150,6 +150,21 @@ def test_half_precision():
     assert losses.isfinite().all()
     for choice in choices:
         assert choice.one_hot.sum(1).tolist() == pytest.approx([1] * 4)
+
+
+@pytest.mark.parametrize("make", [gumbel, quality])
+def test_a_folded_selector_decides_as_before(make):
+    selector = make().eval()
+    for module in selector.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for values in (module.running_mean, module.running_var, module.weight, module.bias):
+                torch.nn.init.uniform_(values, 0.5, 2.0)
+    reader, images = folded(selector), thumbnails()
+    torch.testing.assert_close(reader.network(images), selector.network(images), atol=1e-4, rtol=1e-4)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in reader.modules())
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in selector.modules()), "the original can still learn"
+    pairs = zip(reader(images, SIZES, COSTS), selector(images, SIZES, COSTS), strict=True)
+    assert all(torch.equal(ours.index, theirs.index) for ours, theirs in pairs)
 
 
 def test_gumbel_decides_for_the_cost_weights_it_was_trained_with():

@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import deepcopy
 from itertools import pairwise
 from math import inf, log2
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dld_spotter.errors import ConfigError
 from dld_spotter.models.modes import evaluating
@@ -169,6 +171,15 @@ class ThumbnailNetwork(nn.Module):
         return self.out(self.hidden(pooled)).float()
 
 
+def folded(selector: Selector) -> Selector:
+    """Copy of a selector that only reads: batch normalisation is multiplied into the convolutions, a tenth less to wait for."""
+    selector = deepcopy(selector).eval()
+    if isinstance(network := getattr(selector, "network", None), ThumbnailNetwork):
+        blocks = (nn.Sequential(fuse_conv_bn_eval(conv, norm), relu) for conv, norm, relu in network.body)
+        network.body = nn.Sequential(*blocks).to(memory_format=torch.channels_last)
+    return selector
+
+
 class GumbelSelector(Selector):
     """The paper's selector: logits per scale, straight-through Gumbel-softmax in training (DLD, section 3.2).
 
@@ -281,6 +292,8 @@ class QualitySelector(Selector):
         self.network = ThumbnailNetwork(bins, channels, hidden)
         edges = torch.logspace(log2(heights[0]), log2(heights[1]), bins - 1, base=2)
         self.register_buffer("edges", edges)
+        self.step = log2(heights[1] / heights[0]) / (bins - 2)
+        """Width of a bin in octaves."""
         # Until something is known, half of the words are read at any scale and every tenth brings a false one.
         prior = torch.tensor([0.5, 0.1]).view(2, 1, 1).repeat(1, bins + 1, len(self.scales))
         self.register_buffer("table", prior * torch.tensor([1.0] * bins + [0.1]).view(1, -1, 1))
@@ -296,13 +309,11 @@ class QualitySelector(Selector):
         """Expected words ``(B, bins)`` of each height in pixels of the reference images of ``sizes`` ``(B, 2)``."""
         seen = self.network(thumbnails).exp()
         # The thumbnail shows heights relative to the image; one of other size moves them by a fraction of bins.
-        step = torch.log2(self.edges[1] / self.edges[0])
-        shift = torch.log2(sizes.float().prod(1).sqrt() / NOMINAL_SIDE) / step
-        place = (torch.arange(seen.shape[1], device=seen.device) + shift[:, None]).clamp(0, seen.shape[1] - 1)
-        lower = place.floor()
-        upper_share = place - lower
-        result = torch.zeros_like(seen).scatter_add(1, lower.long(), seen * (1 - upper_share))
-        return result.scatter_add(1, place.ceil().long(), seen * upper_share)
+        bins = torch.arange(seen.shape[1], device=seen.device)
+        shift = torch.log2(sizes.float().prod(1) / NOMINAL_SIDE**2) / (2 * self.step)
+        place = (bins + shift[:, None]).clamp(0, seen.shape[1] - 1)
+        shares = F.relu(1 - (place[:, :, None] - bins).abs())  # between two bins, each gets its share
+        return (seen[:, :, None] * shares).sum(1)
 
     def outcomes(self, histogram: Tensor) -> Tensor:
         """Words ``(B, 2, K)`` read rightly and falsely at every scale, from words ``(B, bins)`` of each height."""
