@@ -158,12 +158,3 @@ def test_images_of_the_same_sizes_go_together():
     before, after = torch.tensor([[4, 6], [4, 6], [5, 6]]), torch.tensor([[2, 3], [2, 3], [2, 3]])
     assert list(views.alike(before, after)) == [([0, 1], (4, 6, 2, 3)), ([2], (5, 6, 2, 3))]
     assert list(views.alike(after)) == [(slice(None), (2, 3))]
-
-
-@pytest.mark.parametrize(("size", "most"), [((512, 512), 0.3), ((1024, 2048), 0.3), ((3000, 600), 0.3), ((721, 1283), 2.0)])
-def test_a_large_image_is_halved_before_it_becomes_a_thumbnail(size, most):
-    """Nothing changes where sides are even; a row that is left out moves the others by a tenth of a pixel of the thumbnail."""
-    blocks = np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)
-    image = np.repeat(np.repeat(blocks, 60, 0), 60, 1)[: size[0], : size[1]]
-    difference = make_thumbnails([image], 128)[0].permute(1, 2, 0).int() - torch.from_numpy(resize(image, 128, 128)).int()
-    assert difference.abs().float().mean() < most

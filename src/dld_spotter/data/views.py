@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -121,17 +120,6 @@ def _resize_pixels(pixels: Tensor, height: int, width: int) -> Tensor:
 
 
 def make_thumbnails(images: Sequence[np.ndarray], size: int = 128) -> Tensor:
-    """Squeeze whole images ``(H, W, 3)`` to ``(B, 3, size, size)`` uint8.
-
-    Images much larger than that are halved first, by means of 2 x 2 pixels, which OpenCV does in a quarter of the time.
-    """
-    thumbnails = np.stack([resize(_halved(image, 4 * size), size, size) for image in images])
+    """Squeeze whole images ``(H, W, 3)`` to ``(B, 3, size, size)`` uint8."""
+    thumbnails = np.stack([resize(image, size, size) for image in images])
     return torch.from_numpy(thumbnails).permute(0, 3, 1, 2)
-
-
-def _halved(image: np.ndarray, enough: int) -> np.ndarray:
-    """Halve an image as long as its shorter side has ``enough`` pixels; an odd last row or column is left out."""
-    while min(image.shape[:2]) >= enough:
-        height, width = (side // 2 for side in image.shape[:2])
-        image = cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
-    return image

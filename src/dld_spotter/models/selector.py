@@ -148,19 +148,26 @@ class RandomScale(Selector):
 
 
 class ThumbnailNetwork(nn.Module):
-    """From thumbnails to numbers per image: four convolutions of stride 2, mean and maximum over the image, two layers.
+    """From thumbnails to numbers per image: a few convolutions, mean and maximum over the image, two layers.
 
     Args:
         outputs: numbers per image.
         channels: channels of the convolutions.
         hidden: size of the layer before the last.
+        strides: of the convolutions, whose kernels are 3 x 3 or as large as their stride; None: 2 each.
     """
 
-    def __init__(self, outputs: int, channels: Sequence[int], hidden: int) -> None:
+    def __init__(self, outputs: int, channels: Sequence[int], hidden: int, strides: Sequence[int] | None = None) -> None:
         super().__init__()
-        widths = [3, *channels]
-        self.body = nn.Sequential(*(conv_block(a, b, stride=2) for a, b in pairwise(widths)))
-        self.hidden = nn.Sequential(nn.Linear(2 * widths[-1], hidden), nn.ReLU(inplace=True))
+        strides = [2] * len(channels) if strides is None else list(strides)
+        if len(strides) != len(channels) or min(strides) < 1:
+            raise ConfigError(
+                f"selector.strides must be a whole number of at least 1 for each of the {len(channels)} selector.channels, "
+                f"found {strides}"
+            )
+        steps = zip(pairwise([3, *channels]), strides, strict=True)
+        self.body = nn.Sequential(*(conv_block(a, b, max(3, stride), stride) for (a, b), stride in steps))
+        self.hidden = nn.Sequential(nn.Linear(2 * channels[-1], hidden), nn.ReLU(inplace=True))
         self.out = nn.Linear(hidden, outputs)
         self.to(memory_format=torch.channels_last)  # as the thumbnails come: a fifth faster
 
@@ -192,6 +199,7 @@ class GumbelSelector(Selector):
         factors: its multiples, one head each.
         channels: see :class:`ThumbnailNetwork`.
         hidden: same.
+        strides: same.
         gumbel_temperature: temperature at the start of training; a callback cools it.
     """
 
@@ -205,13 +213,14 @@ class GumbelSelector(Selector):
         channels: Sequence[int] = (16, 32, 64, 96),
         hidden: int = 128,
         gumbel_temperature: float = 5.0,
+        strides: Sequence[int] | None = None,
     ) -> None:
         super().__init__(scales, gamma, factors, trainable=True)
         if gumbel_temperature <= 0:
             raise ConfigError(f"selector.gumbel_temperature must be above 0, found {gumbel_temperature}")
         self.gumbel_temperature = gumbel_temperature
         choices = len(self.gammas) * len(self.scales)
-        self.network = ThumbnailNetwork(choices, channels, hidden)
+        self.network = ThumbnailNetwork(choices, channels, hidden, strides)
         self.of_size = nn.Linear(2, choices, bias=False)
 
     def logits(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
@@ -254,6 +263,7 @@ class QualitySelector(Selector):
         factors: its multiples, at which training reads and reports are made.
         channels: see :class:`ThumbnailNetwork`.
         hidden: same.
+        strides: same.
         heights: lowest and highest height of a word in pixels of the reference, the ends of the bins.
         bins: bins of height, even in the logarithm; the first and the last are open.
         false_price: what a false word costs beside a right one that is missing. The Hmean H pays H / (2 - H), so that 0.5
@@ -280,6 +290,7 @@ class QualitySelector(Selector):
         bins: int = 14,
         false_price: float = 0.5,
         explore: float = 0.3,
+        strides: Sequence[int] | None = None,
     ) -> None:
         super().__init__(scales, gamma, factors, trainable=True)
         for name, value in (("false_price", false_price), ("explore", explore)):
@@ -289,7 +300,7 @@ class QualitySelector(Selector):
             raise ConfigError(f"selector needs at least 3 bins and ascending heights above 0, found {bins} and {heights}")
         self.false_price = false_price
         self.explore = explore
-        self.network = ThumbnailNetwork(bins, channels, hidden)
+        self.network = ThumbnailNetwork(bins, channels, hidden, strides)
         edges = torch.logspace(log2(heights[0]), log2(heights[1]), bins - 1, base=2)
         self.register_buffer("edges", edges)
         self.step = log2(heights[1] / heights[0]) / (bins - 2)
