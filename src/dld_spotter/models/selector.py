@@ -154,7 +154,8 @@ class ThumbnailNetwork(nn.Module):
         outputs: numbers per image.
         channels: channels of the convolutions.
         hidden: size of the layer before the last.
-        strides: of the convolutions, whose kernels are 3 x 3 or as large as their stride; None: 2 each.
+        strides: of the convolutions, whose kernels are 3 x 3 or as large as their stride; None: 2 each, as checkpoints without
+            this entry have them.
     """
 
     def __init__(self, outputs: int, channels: Sequence[int], hidden: int, strides: Sequence[int] | None = None) -> None:
