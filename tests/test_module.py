@@ -302,13 +302,14 @@ def test_words_are_read_in_their_places(batch, index):
 
 def test_distillation_compares_the_same_words(batch):
     """Student and teacher are equal and every scale shows the reference: nothing differs, whatever the order of the words."""
-    module = make_module(RandomScale(SCALES, 0.1, [1.0]), terms={"roi": RoIFeatures, "token": TokenKL})
+    module = make_module(RandomScale(SCALES, 0.1, [1.0]), terms={"roi": RoIFeatures, "token": TokenKL, "text_map": TextMap})
     index = torch.tensor([2, 0, 1])
     module.selector.forward = lambda *_: [ScaleChoice(torch.eye(3)[index], index)]
     assert module.read_at(index, batch)[2].tolist() == [2, 3, 4, 0, 1]
     module.training_step(replace(batch, views=dict.fromkeys(SCALES, batch.views[1.0])), 0)
     assert module.logged["train/roi"] == pytest.approx(0, abs=1e-6)
     assert module.logged["train/token"] == pytest.approx(0, abs=1e-6)
+    assert module.logged["train/text_map"] == pytest.approx(0, abs=1e-6), "each image beside its own map"
     read = module.student(batch.views[1.0], batch.sides, batch.image_index, batch.labels).recognition
     expected = module.recognition_loss(read, batch.labels).mean().item()
     assert module.logged["train/recognition"] == pytest.approx(expected, rel=1e-4)

@@ -23,7 +23,6 @@ from dld_spotter.models.selector import QualitySelector, folded
 NETWORKS = {
     "four convolutions of stride 2": {"channels": (16, 32, 64, 96)},
     "strides 4, 2, 2": {"channels": (32, 64, 96), "strides": (4, 2, 2)},
-    "strides 4, 2, 2, narrower": {"channels": (24, 48, 96), "strides": (4, 2, 2)},
     "strides 4, 4": {"channels": (32, 96), "strides": (4, 4)},
 }
 SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)

@@ -319,9 +319,8 @@ class DLDModule(StageModule):
             view = batch.view(self.selector.scales[k]).select(images)
             cut, maps = self.student.look(view, batch.sides[words], place[batch.image_index[words]])
             losses["detection"].append(self.detection_loss(maps, view.targets))
-            if teacher is not None:
-                reference = batch.views[1.0].select(images)
-                compared = self.distillation.compare_maps(maps, teacher.detection.select(images), view, reference)
+            if teacher is not None and self.distillation.maps:
+                compared = self.distillation.compare_maps(maps, teacher.detection.select(images), view, view.close)
                 for name, values in compared.items():
                     losses[name].append(values)
             strips.append(cut)

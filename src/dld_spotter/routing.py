@@ -28,7 +28,7 @@ def same_scale(index: Tensor, powers: bool | None = None) -> Iterator[tuple[int,
 def sorted_by(owner: Tensor, owners: int = 0) -> tuple[Tensor, ...]:
     """Places of what belongs to each of ``owners``, at least as many as there are, by the owner ``(N,)`` of each.
 
-    A GPU is waited for once, not once for each owner.
+    How often a GPU is waited for does not grow with the number of owners.
     """
     return owner.argsort(stable=True).split(owner.bincount(minlength=owners).tolist())
 

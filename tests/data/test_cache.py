@@ -1,4 +1,6 @@
+import errno
 import multiprocessing
+import time
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ class Counting:
         return 3
 
     def __getitem__(self, index):
+        time.sleep(0.02)  # long enough for another to ask for the same
         with self.asked:
             self.asked.value += 1
         words = TextInstances.of([np.arange(8).reshape(4, 2) + 0.1], ["é 'x\""], [True])
@@ -29,12 +32,16 @@ class Counting:
         return Sample(image, words if index % 2 == 0 else TextInstances.of([], []), f"ünder {index}")
 
 
-def same(a, b):
-    np.testing.assert_array_equal(a.image, b.image)
+def same_words(a, b):
     assert a.name == b.name
     assert a.instances.transcriptions == b.instances.transcriptions
     np.testing.assert_array_equal(a.instances.ignore, b.instances.ignore)
     assert all(np.array_equal(p, q) for p, q in zip(a.instances.polygons, b.instances.polygons, strict=True))
+
+
+def same(a, b):
+    np.testing.assert_array_equal(a.image, b.image)
+    same_words(a, b)
 
 
 def test_a_sample_is_made_once_and_everyone_gets_the_same(tmp_path):
@@ -44,9 +51,8 @@ def test_a_sample_is_made_once_and_everyone_gets_the_same(tmp_path):
     for index, sample in zip((0, 1, 7), made, strict=True):
         same(sample, second[index])
         original = source[index]
-        assert sample.name == original.name
-        assert sample.instances.transcriptions == original.instances.transcriptions
-        assert sample.image.dtype == np.uint8
+        same_words(sample, original)
+        assert (sample.image.shape, sample.image.dtype) == (original.image.shape, np.uint8)
     assert source.asked.value == 3 + 3
     assert (len(first), first.endless) == (3, True)
 
@@ -64,17 +70,33 @@ def test_rendered_scenes_keep_what_jpeg_keeps(tmp_path):
     kept, scene = CachedDataset(scenes, tmp_path)[1], scenes[1]
     assert kept.image.shape == scene.image.shape
     assert np.abs(kept.image.astype(int) - scene.image).mean() < 4, "channels in order, hardly changed"
-    assert kept.instances.transcriptions == scene.instances.transcriptions
+    same_words(kept, scene)
     with pytest.raises(IndexError):
         CachedDataset(scenes, tmp_path)[2]
 
 
-def test_what_is_damaged_is_named(tmp_path):
-    cached = CachedDataset(Counting(), tmp_path)
-    cached[0]
-    (tmp_path / "0.npz").write_bytes((tmp_path / "0.npz").read_bytes()[:200])
-    with pytest.raises(DataError, match=r"0\.npz is damaged .*; delete it"):
+@pytest.mark.parametrize("left", [0, 200, -1])
+def test_what_cannot_be_read_is_made_again(tmp_path, left):
+    source = Counting()
+    cached, path = CachedDataset(source, tmp_path), tmp_path / "0.npz"
+    before, content = cached[0], path.read_bytes()
+    path.write_bytes(content[:left])
+    same(cached[0], before)
+    same(cached[0], before)
+    assert source.asked.value == 2
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    def full(file, **values):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    cached = CachedDataset(Counting(), tmp_path / "cache")
+    with pytest.raises(DataError, match=r"data\.cache: .*0\.npz cannot be written \(No space left on device\); make room"):
         cached[0]
+    assert [path.suffix for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"] == [], "nothing half is left"
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"data\.cache"):
         CachedDataset(Counting(), tmp_path / "file" / "below")

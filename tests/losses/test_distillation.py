@@ -196,6 +196,23 @@ def test_text_map_of_the_same_view_is_the_teachers_own():
     assert (student.grad > 0).all(), "too much text everywhere"
 
 
+def test_each_image_is_compared_with_its_own_map():
+    """Two images, neither of them square and of different sizes: where the teacher sees text, the target does."""
+    sizes = torch.tensor([[64, 96], [32, 128]])
+    reference = View(torch.zeros((2, 3, 64, 128), dtype=torch.uint8), sizes, torch.ones(2, 2))
+    view = View(torch.zeros((2, 3, 32, 64), dtype=torch.uint8), sizes // 2, torch.full((2, 2), 0.5))
+    probability = torch.zeros((2, 32, 64))
+    probability[0, 16:32, :8] = 1.0  # at the lower left of the first, at the upper right of the second
+    probability[1, :4, 48:64] = 1.0
+    target, known = map_in_view(probability, reference, view)
+    expected = torch.zeros((2, 16, 32))
+    expected[0, 8:16, :4] = 1.0
+    expected[1, :2, 24:32] = 1.0
+    assert ((target > 0.5) == (expected > 0.5)).all()
+    torch.testing.assert_close(target.sum((1, 2)), expected.sum((1, 2)), atol=2.0, rtol=0)
+    assert known.sum((1, 2)).tolist() == [16 * 24, 8 * 32]
+
+
 def test_maps_are_compared_apart_from_words(pair):
     student, teacher, labels, spotters = pair
     distillation = Distillation({"text_map": TextMap(), "roi": RoIFeatures()})

@@ -19,13 +19,16 @@ from dld_spotter.structures import Sample, TextInstances
 
 QUALITY = 95
 LOCKS = 512
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, cv2.error)
+"""What numpy, zipfile and OpenCV raise where there is no file, or a damaged one."""
 
 
 class CachedDataset(Dataset[Sample]):
     """Makes each sample once and reads it from then on, in this training, one beside it or a later one.
 
-    Images are kept as JPEG, and the one that makes a sample gets it as all others do: trainings that share a cache see the same
-    pixels. Trainings at the same time divide the work, since whoever comes second to a sample waits for it.
+    Images are kept as JPEG, and the one that makes a sample gets it as all others do: trainings that share a cache see the
+    same pixels. Trainings at the same time divide the work, since whoever comes second to a sample waits for it. A file that
+    cannot be read is made again; what a data set gives in place of a damaged photo is kept as any other sample.
 
     Args:
         dataset: makes the samples; the same index must give the same sample, as rendered scenes and seeded transforms do.
@@ -44,11 +47,13 @@ class CachedDataset(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         path = self.folder / f"{index}.npz"
-        if not path.exists():
-            with FileLock(self.folder / f"{index % LOCKS}.lock").acquire(poll_interval=0.005):
-                if not path.exists():
-                    _write(path, self.dataset[index])
-        return _read(path)
+        if (kept := _read(path)) is not None:
+            return kept
+        with FileLock(self.folder / f"{index % LOCKS}.lock").acquire(poll_interval=0.005):
+            if (kept := _read(path)) is None:
+                _write(path, self.dataset[index])
+                kept = _read(path)
+        return kept
 
     @property
     def endless(self) -> bool:
@@ -71,29 +76,36 @@ def cache_folder(root: str | Path, config: Mapping[str, Any]) -> Path:
 
 
 def _write(path: Path, sample: Sample) -> None:
-    """Write a sample; whoever looks finds all of it or nothing."""
+    """Write a sample; whoever looks finds all of it or nothing. Raises DataError if there is no place for it."""
     words = sample.instances
     _, image = cv2.imencode(".jpg", cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    values = {
+        "image": image,
+        "points": np.concatenate([np.zeros((0, 2), np.float32), *words.polygons]),
+        "lengths": np.array([len(polygon) for polygon in words.polygons], np.int64),
+        "transcriptions": np.array([text.encode() for text in words.transcriptions], object).astype("S"),
+        "ignore": np.asarray(words.ignore, bool),
+        "name": np.array(sample.name.encode(), "S"),
+    }
     unfinished = path.with_suffix(f".{os.getpid()}")
-    with unfinished.open("wb") as file:
-        np.savez(
-            file,
-            image=image,
-            points=np.concatenate([np.zeros((0, 2), np.float32), *words.polygons]),
-            lengths=np.array([len(polygon) for polygon in words.polygons], np.int64),
-            transcriptions=np.array([text.encode() for text in words.transcriptions], object).astype("S"),
-            ignore=np.asarray(words.ignore, bool),
-            name=np.array(sample.name.encode(), "S"),
-        )
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as file:
+            np.savez(file, **values)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise DataError(
+            f"data.cache: {path} cannot be written ({error.strerror}); make room, or leave out data.cache="
+        ) from error
 
 
-def _read(path: Path) -> Sample:
+def _read(path: Path) -> Sample | None:
+    """Read a sample; None where there is none, or what is left of one."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             image = cv2.cvtColor(cv2.imdecode(kept["image"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
             polygons = np.split(kept["points"], kept["lengths"].cumsum()[:-1]) if len(kept["lengths"]) else []
             texts = [text.decode() for text in kept["transcriptions"].tolist()]
             return Sample(image, TextInstances.of(polygons, texts, kept["ignore"].tolist()), kept["name"].item().decode())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, cv2.error) as error:
-        raise DataError(f"cached sample {path} is damaged ({error}); delete it") from error
+    except UNREADABLE:
+        return None

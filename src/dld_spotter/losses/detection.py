@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from dld_spotter.structures import DetectionMaps, DetectionTargets
 
 LEAST_CELLS = 1000
-"""Cells that an image's loss is a mean over, however little text there is."""
+"""Of an image with little text, so many of the hardest cells without text count nevertheless."""
 
 
 class DetectionLoss(nn.Module):

@@ -119,8 +119,8 @@ class FixedScale(Selector):
 class RandomScale(Selector):
     """Baseline: every image at a random scale, drawn anew in training, repeatable by seed and image outside it.
 
-    The images of a training batch are spread evenly over the scales, as far as their number allows: each step sees every
-    scale, and a GPU the same few batch shapes.
+    The images of a training batch are spread evenly over the scales: a step with as many images as scales, or more, sees every
+    scale, and a GPU sees the same few batch shapes.
 
     Args:
         scales: candidate scales.
@@ -161,7 +161,7 @@ class ThumbnailNetwork(nn.Module):
     def __init__(self, outputs: int, channels: Sequence[int], hidden: int, strides: Sequence[int] | None = None) -> None:
         super().__init__()
         strides = [2] * len(channels) if strides is None else list(strides)
-        if len(strides) != len(channels) or min(strides) < 1:
+        if len(strides) != len(channels) or not all(isinstance(stride, int) and stride > 0 for stride in strides):
             raise ConfigError(
                 f"selector.strides must be a whole number of at least 1 for each of the {len(channels)} selector.channels, "
                 f"found {strides}"
@@ -180,12 +180,12 @@ class ThumbnailNetwork(nn.Module):
 
 
 def folded(selector: Selector) -> Selector:
-    """Copy of a selector that only reads: batch normalisation is multiplied into the convolutions, a tenth less to wait for."""
-    selector = deepcopy(selector).eval()
+    """Copy of a selector that only reads, its batch normalisation multiplied into the convolutions."""
+    selector = deepcopy(selector).eval()  # as fusing asks for
     if isinstance(network := getattr(selector, "network", None), ThumbnailNetwork):
         blocks = (nn.Sequential(fuse_conv_bn_eval(conv, norm), relu) for conv, norm, relu in network.body)
         network.body = nn.Sequential(*blocks).to(memory_format=torch.channels_last)
-    return selector
+    return selector.eval()
 
 
 class GumbelSelector(Selector):
