@@ -30,7 +30,7 @@ SMALL = (
     "steps=2",
     "batch=4",
     "thumbnail=32",
-    "selector.channels=[4,4,4]",
+    "selector.channels=[4,4,4,4]",
     "selector.hidden=8",
 )
 

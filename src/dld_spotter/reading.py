@@ -60,6 +60,7 @@ class DynamicSpotter(PhotoReader):
         self.reference = reference or ReferenceSize(long=1280)
         self.calibration = calibration
         self.flops = FlopCost(spotter)
+        self.offers: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
         self.selector_gflops = selector_gflops(selector, thumbnail) if selector else 0.0
 
     @property
@@ -101,9 +102,15 @@ class DynamicSpotter(PhotoReader):
         if isinstance(self.selector, LadderSelector):
             return self.selector.step(gamma).scale
         thumbnails = make_thumbnails([reference], self.thumbnail).to(self.device)
-        sizes = torch.tensor([reference.shape[:2]], device=self.device)
-        costs = self.flops.relative(sizes, self.selector.scales)
+        sizes, costs = self._offers(*reference.shape[:2])
         return self.selector.scales[int(self.selector.choose(thumbnails, sizes, costs, gamma)[0])]
+
+    def _offers(self, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a selector chooses from for an image: its size ``(1, 2)`` and the relative cost ``(1, K)`` of every scale."""
+        if (height, width) not in self.offers:
+            sizes = torch.tensor([[height, width]], device=self.device)
+            self.offers[height, width] = sizes, self.flops.relative(sizes, self.selector.scales)
+        return self.offers[height, width]
 
 
 def usable_device(device: torch.device | str | None = None) -> torch.device:

@@ -192,7 +192,7 @@ def test_what_training_has_learnt_of_words(taught):
     torch.manual_seed(3)
     shown = evidence(LARGE, SMALL)
     counted = selector.histogram(shown.batch.thumbnails, shown.batch.views[1.0].sizes)
-    assert counted.sum(1).tolist() == pytest.approx([2, 2], abs=1)  # so it is after a few dozen steps, whatever the seed
+    assert counted.sum(1).tolist() == pytest.approx([2, 2], abs=0.7)
     assert counted.argmax(1).tolist() == [large, small]
 
 

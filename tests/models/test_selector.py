@@ -11,7 +11,6 @@ from dld_spotter.models.selector import (
     GumbelSelector,
     QualitySelector,
     RandomScale,
-    ThumbnailNetwork,
     folded,
 )
 
@@ -160,13 +159,6 @@ def test_half_precision():
         assert choice.one_hot.sum(1).tolist() == pytest.approx([1] * 4)
 
 
-@pytest.mark.parametrize(("strides", "side"), [(None, 8), ((4, 2, 2), 4), ((4, 4, 1), 4), ((3, 1, 1), 22)])
-def test_strides_of_the_network(strides, side):
-    network = ThumbnailNetwork(5, (6, 8, 10), 12, strides).eval()
-    assert network.body(torch.zeros(1, 3, 64, 64)).shape == (1, 10, side, side)
-    assert network(torch.zeros((2, 3, 64, 64), dtype=torch.uint8)).shape == (2, 5)
-
-
 @pytest.mark.parametrize("make", [gumbel, quality])
 def test_a_folded_selector_decides_as_before(make):
     selector = make().eval()
@@ -313,8 +305,6 @@ def test_twice_the_side_moves_every_count_by_an_octave_of_bins():
         (lambda: quality(false_price=-1), r"selector\.false_price .*found -1"),
         (lambda: quality(bins=2), "3 bins"),
         (lambda: quality(heights=(9.0, 4.0)), "ascending heights"),
-        (lambda: ThumbnailNetwork(3, (8, 8), 8, (4,)), r"selector\.strides .* 2 selector\.channels, found \[4\]"),
-        (lambda: ThumbnailNetwork(3, (8, 8), 8, (0, 2)), r"selector\.strides .* at least 1"),
     ],
 )
 def test_bad_settings_are_refused(build, message):

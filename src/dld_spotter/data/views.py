@@ -47,8 +47,12 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     if image.shape[:2] == (height, width):
         return image
-    pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
-    return F.interpolate(pixels, (height, width), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+    return _resize_pixels(_pixels(image), height, width)[0].permute(1, 2, 0).numpy()
+
+
+def _pixels(image: np.ndarray) -> Tensor:
+    """``(1, 3, H, W)`` in channels-last order of ``(H, W, 3)``, without a copy where it is contiguous and writable."""
+    return torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
 
 
 def make_view(images: Sequence[np.ndarray], scale: float, stride: int = 32) -> View:
@@ -121,5 +125,4 @@ def _resize_pixels(pixels: Tensor, height: int, width: int) -> Tensor:
 
 def make_thumbnails(images: Sequence[np.ndarray], size: int = 128) -> Tensor:
     """Squeeze whole images ``(H, W, 3)`` to ``(B, 3, size, size)`` uint8."""
-    thumbnails = np.stack([resize(image, size, size) for image in images])
-    return torch.from_numpy(thumbnails).permute(0, 3, 1, 2)
+    return torch.cat([_resize_pixels(_pixels(image), size, size) for image in images])

@@ -9,12 +9,9 @@ from torch import Tensor, nn
 def conv_block(
     inputs: int, outputs: int, kernel: int | tuple[int, int] = 3, stride: int | tuple[int, int] = 1
 ) -> nn.Sequential:
-    """Build convolution, batch normalisation and ReLU.
-
-    Padded so that stride 1 keeps the size of odd kernels; kernels as large as their stride tile the image and need no padding.
-    """
-    kernels, strides = ((size, size) if isinstance(size, int) else size for size in (kernel, stride))
-    padding = tuple(0 if s >= k else (k - 1) // 2 for k, s in zip(kernels, strides, strict=True))
+    """Build convolution, batch normalisation and ReLU, padded so that stride 1 keeps the size of odd kernels."""
+    kernels = (kernel, kernel) if isinstance(kernel, int) else kernel
+    padding = tuple((k - 1) // 2 for k in kernels)
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernels, stride, padding, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     )

@@ -148,33 +148,25 @@ class RandomScale(Selector):
 
 
 class ThumbnailNetwork(nn.Module):
-    """From thumbnails to numbers per image: a few convolutions, mean and maximum over the image, two layers.
+    """From thumbnails to numbers per image: four convolutions of stride 2, mean and maximum over the image, two layers.
 
     Args:
         outputs: numbers per image.
         channels: channels of the convolutions.
         hidden: size of the layer before the last.
-        strides: of the convolutions, whose kernels are 3 x 3 or as large as their stride; None: 2 each, as checkpoints without
-            this entry have them.
     """
 
-    def __init__(self, outputs: int, channels: Sequence[int], hidden: int, strides: Sequence[int] | None = None) -> None:
+    def __init__(self, outputs: int, channels: Sequence[int], hidden: int) -> None:
         super().__init__()
-        strides = [2] * len(channels) if strides is None else list(strides)
-        if len(strides) != len(channels) or not all(isinstance(stride, int) and stride > 0 for stride in strides):
-            raise ConfigError(
-                f"selector.strides must be a whole number of at least 1 for each of the {len(channels)} selector.channels, "
-                f"found {strides}"
-            )
-        steps = zip(pairwise([3, *channels]), strides, strict=True)
-        self.body = nn.Sequential(*(conv_block(a, b, max(3, stride), stride) for (a, b), stride in steps))
-        self.hidden = nn.Sequential(nn.Linear(2 * channels[-1], hidden), nn.ReLU(inplace=True))
+        widths = [3, *channels]
+        self.body = nn.Sequential(*(conv_block(a, b, stride=2) for a, b in pairwise(widths)))
+        self.hidden = nn.Sequential(nn.Linear(2 * widths[-1], hidden), nn.ReLU(inplace=True))
         self.out = nn.Linear(hidden, outputs)
         self.to(memory_format=torch.channels_last)  # as the thumbnails come: a fifth faster
 
     def forward(self, thumbnails: Tensor) -> Tensor:
         """Map ``(B, 3, S, S)`` uint8 to ``(B, outputs)``."""
-        features = self.body(thumbnails.float() / 127.5 - 1)
+        features = self.body(thumbnails.float().div_(127.5).sub_(1))  # in place: a small network's time is in small operations
         pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1)
         return self.out(self.hidden(pooled)).float()
 
@@ -200,7 +192,6 @@ class GumbelSelector(Selector):
         factors: its multiples, one head each.
         channels: see :class:`ThumbnailNetwork`.
         hidden: same.
-        strides: same.
         gumbel_temperature: temperature at the start of training; a callback cools it.
     """
 
@@ -214,14 +205,13 @@ class GumbelSelector(Selector):
         channels: Sequence[int] = (16, 32, 64, 96),
         hidden: int = 128,
         gumbel_temperature: float = 5.0,
-        strides: Sequence[int] | None = None,
     ) -> None:
         super().__init__(scales, gamma, factors, trainable=True)
         if gumbel_temperature <= 0:
             raise ConfigError(f"selector.gumbel_temperature must be above 0, found {gumbel_temperature}")
         self.gumbel_temperature = gumbel_temperature
         choices = len(self.gammas) * len(self.scales)
-        self.network = ThumbnailNetwork(choices, channels, hidden, strides)
+        self.network = ThumbnailNetwork(choices, channels, hidden)
         self.of_size = nn.Linear(2, choices, bias=False)
 
     def logits(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
@@ -264,7 +254,6 @@ class QualitySelector(Selector):
         factors: its multiples, at which training reads and reports are made.
         channels: see :class:`ThumbnailNetwork`.
         hidden: same.
-        strides: same.
         heights: lowest and highest height of a word in pixels of the reference, the ends of the bins.
         bins: bins of height, even in the logarithm; the first and the last are open.
         false_price: what a false word costs beside a right one that is missing. The Hmean H pays H / (2 - H), so that 0.5
@@ -291,7 +280,6 @@ class QualitySelector(Selector):
         bins: int = 14,
         false_price: float = 0.5,
         explore: float = 0.3,
-        strides: Sequence[int] | None = None,
     ) -> None:
         super().__init__(scales, gamma, factors, trainable=True)
         for name, value in (("false_price", false_price), ("explore", explore)):
@@ -301,7 +289,7 @@ class QualitySelector(Selector):
             raise ConfigError(f"selector needs at least 3 bins and ascending heights above 0, found {bins} and {heights}")
         self.false_price = false_price
         self.explore = explore
-        self.network = ThumbnailNetwork(bins, channels, hidden, strides)
+        self.network = ThumbnailNetwork(bins, channels, hidden)
         edges = torch.logspace(log2(heights[0]), log2(heights[1]), bins - 1, base=2)
         self.register_buffer("edges", edges)
         self.step = log2(heights[1] / heights[0]) / (bins - 2)
@@ -329,9 +317,8 @@ class QualitySelector(Selector):
 
     def outcomes(self, histogram: Tensor) -> Tensor:
         """Words ``(B, 2, K)`` read rightly and falsely at every scale, from words ``(B, bins)`` of each height."""
-        ones = torch.ones_like(histogram[:, :1])
         # A product and a sum rather than a matrix product: autocast would blur what sets scales apart.
-        return (torch.cat([histogram, ones], dim=1)[:, None, :, None] * self.table).sum(2)
+        return (histogram[:, None, :, None] * self.table[:, :-1]).sum(2) + self.table[:, -1]
 
     def losses(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
         """Loss ``(B, K)`` that is expected of each scale."""
