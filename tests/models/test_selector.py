@@ -166,7 +166,7 @@ def test_a_folded_selector_decides_as_before(make):
         if isinstance(module, torch.nn.BatchNorm2d):
             for values in (module.running_mean, module.running_var, module.weight, module.bias):
                 torch.nn.init.uniform_(values, 0.5, 2.0)
-    reader, images = folded(selector), thumbnails()
+    reader, images = folded(folded(selector)), thumbnails()
     torch.testing.assert_close(reader.network(images), selector.network(images), atol=1e-4, rtol=1e-4)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in reader.modules())
     assert any(isinstance(module, torch.nn.BatchNorm2d) for module in selector.modules()), "the original can still learn"

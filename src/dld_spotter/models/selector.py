@@ -175,7 +175,10 @@ def folded(selector: Selector) -> Selector:
     """Copy of a selector that only reads, its batch normalisation multiplied into the convolutions."""
     selector = deepcopy(selector).eval()  # as fusing asks for
     if isinstance(network := getattr(selector, "network", None), ThumbnailNetwork):
-        blocks = (nn.Sequential(fuse_conv_bn_eval(conv, norm), relu) for conv, norm, relu in network.body)
+        blocks = (
+            nn.Sequential(fuse_conv_bn_eval(block[0], block[1]), block[2]) if len(block) == 3 else block  # folded before
+            for block in network.body
+        )
         network.body = nn.Sequential(*blocks).to(memory_format=torch.channels_last)
     return selector.eval()
 
