@@ -4,10 +4,13 @@ import time
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 from torch.utils.data import DataLoader
 
+from dld_spotter.assembly import build_data
 from dld_spotter.data.cache import CachedDataset, cache_folder
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer, SyntheticScenes
+from dld_spotter.entry import ROOT
 from dld_spotter.errors import ConfigError, DataError
 from dld_spotter.structures import Sample, TextInstances
 
@@ -105,3 +108,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 def test_another_data_set_has_another_folder():
     assert cache_folder("c", {"a": 1, "b": [2]}) == cache_folder("c", {"b": [2], "a": 1})
     assert cache_folder("c", {"a": 1}) != cache_folder("c", {"a": 2})
+
+
+def test_training_reads_through_the_cache_and_evaluation_does_not(tmp_path):
+    overrides = [f"data.cache={tmp_path}", "data.train.length=3", "data.validation.length=2"]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        data, longer, plain = (
+            build_data(compose("train", each)) for each in (overrides, [*overrides, "data.train.length=4"], [])
+        )
+    assert isinstance(data.train, CachedDataset)
+    assert data.train.folder.parent == tmp_path
+    assert data.train.folder != longer.train.folder
+    assert not any(isinstance(part, CachedDataset) for part in (data.validation, data.test, plain.train))

@@ -72,6 +72,15 @@ def test_one_pixel():
     assert make_thumbnails([np.full((1, 1, 3), 9, np.uint8)], 8).tolist() == np.full((1, 3, 8, 8), 9).tolist()
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_thumbnails_are_the_images_squeezed_in_the_order_that_the_selector_wants(count):
+    images = [np.random.default_rng(n).integers(0, 256, (40 + n, 60, 3), np.uint8) for n in range(count)]
+    thumbnails = make_thumbnails(images, 16)
+    assert thumbnails.is_contiguous(memory_format=torch.channels_last)
+    for thumbnail, image in zip(thumbnails, images, strict=True):
+        np.testing.assert_array_equal(thumbnail.permute(1, 2, 0).numpy(), resize(image, 16, 16))
+
+
 def test_read_only_and_strided_images_are_resized_without_a_warning():
     image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
     frozen = image.copy()

@@ -124,5 +124,6 @@ def _resize_pixels(pixels: Tensor, height: int, width: int) -> Tensor:
 
 
 def make_thumbnails(images: Sequence[np.ndarray], size: int = 128) -> Tensor:
-    """Squeeze whole images ``(H, W, 3)`` to ``(B, 3, size, size)`` uint8."""
-    return torch.cat([_resize_pixels(_pixels(image), size, size) for image in images])
+    """Squeeze whole images ``(H, W, 3)`` to ``(B, 3, size, size)`` uint8 in channels-last order."""
+    thumbnails = torch.cat([_resize_pixels(_pixels(image), size, size) for image in images])
+    return thumbnails.contiguous(memory_format=torch.channels_last)
