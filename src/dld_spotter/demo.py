@@ -20,7 +20,7 @@ import numpy as np
 from omegaconf import MISSING, DictConfig, OmegaConf
 from PIL import Image, UnidentifiedImageError
 
-from dld_spotter.data.photos import ReferenceSize, to_array
+from dld_spotter.data.photos import ReferenceSize, read_image
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.entry import entry_point
 from dld_spotter.errors import ConfigError, DataError, SpotterError
@@ -107,11 +107,11 @@ ROUTES = {
 def decode(photo: bytes, name: str) -> np.ndarray:
     """Content of a file to ``(H, W, 3)`` uint8 RGB; raises DataError where it is no image. A slider asks again and again."""
     try:
-        return to_array(Image.open(BytesIO(photo)))
-    except UnidentifiedImageError as error:
-        raise DataError(f"{name} is no image; choose a photo (JPEG, PNG, WebP, TIFF, GIF, BMP)") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{name} cannot be read as an image ({error}); choose another") from error
+        return read_image(BytesIO(photo), name)
+    except DataError as error:
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            raise DataError(f"{name} is no image; choose a photo (JPEG, PNG, WebP, TIFF, GIF, BMP)") from error
+        raise
 
 
 def _jpeg(picture: Image.Image) -> bytes:

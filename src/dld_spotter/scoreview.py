@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dld_spotter.data.photos import read_image
 from dld_spotter.errors import DataError
 from dld_spotter.metrics.explanation import Verdict
 from dld_spotter.metrics.formats import printable
@@ -77,10 +77,7 @@ def find_photo(folder: Path, image: str) -> np.ndarray:
     found = [path for path in sorted(folder.iterdir()) if image_key(path.stem) == image and path.suffix != ".txt"]
     if not found:
         raise DataError(f"images={folder} holds no photo of image {image}; name it img_{image}.jpg, or leave images= out")
-    try:
-        return np.asarray(ImageOps.exif_transpose(Image.open(found[0])).convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"{found[0]} cannot be read as a picture ({error}); replace it, or leave images= out") from error
+    return read_image(found[0])
 
 
 def draw_verdicts(

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from dld_spotter.data.dataset import FileDataset, TextDataset
 from dld_spotter.data.mixture import WeightedMixture
+from dld_spotter.data.photos import open_image
 from dld_spotter.data.readers.fields import signed_area
 from dld_spotter.data.splits import NamedPart
 from dld_spotter.data.transforms import TransformedDataset
@@ -234,7 +235,7 @@ def looks_misread(text: str) -> bool:
 
 
 def _orientation(path: Path) -> int:
-    with Image.open(path) as file:
+    with open_image(path) as file:
         return file.getexif().get(ORIENTATION, 1)
 
 

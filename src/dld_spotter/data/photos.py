@@ -1,13 +1,21 @@
 """Photos as they come: files, PIL images and arrays, and the resolution they are read at. Needs no torch."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dld_spotter.errors import ConfigError, DataError
 
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "TGA", "AVIF")
+"""What photos may be, whatever their names end in; none of these runs a program."""
+MOST_PIXELS = 2**27
+"""Pixels of a photo, some 11,600 by 11,600: decoding one takes gigabytes."""
+TOO_LARGE = f"it has more than {MOST_PIXELS // 10**6} megapixels, the most that are read"
 WHITES = (1, 2**8 - 1, 2**16 - 1, 2**32 - 1)
 """What white is in images of more than 8 bits: the first of these that no pixel exceeds; 1 for fractions only."""
 
@@ -53,23 +61,58 @@ def to_array(image: str | Path | Image.Image | np.ndarray) -> np.ndarray:
     return image
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """Read any image file that Pillow knows as ``(H, W, 3)`` uint8 RGB, upright, without alpha (on white).
+def open_image(source: str | Path | BinaryIO) -> Image.Image:
+    """Open an image without decoding it; nothing else in the package opens one with Pillow.
+
+    Its content says which format it is, whatever its name ends in, so that what is not on ``FORMATS`` is shut out here:
+    PostScript is a program, which Pillow would hand to Ghostscript.
 
     Raises:
-        DataError: the file is missing, truncated or no image.
+        DataError: it has more than ``MOST_PIXELS``.
+        Exception: it is missing, damaged or no image; Pillow raises almost anything.
     """
+    with catch_warnings():
+        simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is here, and it is no warning
+        try:
+            image = Image.open(source, formats=_formats())
+        except Image.DecompressionBombError as error:
+            raise DataError(TOO_LARGE) from error
+    if image.width * image.height > MOST_PIXELS:
+        image.close()
+        raise DataError(TOO_LARGE)
+    return image
+
+
+def read_image(source: str | Path | BinaryIO, name: str | Path | None = None) -> np.ndarray:
+    """Read an image file of ``FORMATS`` as ``(H, W, 3)`` uint8 RGB, upright, without alpha (on white).
+
+    Args:
+        source: a file, or its content.
+        name: what messages call it; None for ``source`` itself.
+
+    Raises:
+        DataError: the file is missing, truncated, too large or no image.
+    """
+    name = source if name is None else name
     try:
-        with Image.open(path) as file:
+        with open_image(source) as file:
             image = ImageOps.exif_transpose(file)
             return np.array(to_rgb(image))
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; restore the image or remove its annotation") from error
+        raise DataError(f"{name} does not exist; restore the image or remove its annotation") from error
     except UnidentifiedImageError as error:
-        fault = "it is in no format that Pillow knows" if Path(path).stat().st_size else "the file is empty"
-        raise DataError(f"{path} cannot be read as an image ({fault}); replace or remove it") from error
+        empty = isinstance(source, str | Path) and not Path(source).stat().st_size
+        fault = "the file is empty" if empty else f"it is in none of the formats {', '.join(FORMATS)}"
+        raise DataError(f"{name} cannot be read as an image ({fault}); replace or remove it") from error
     except Exception as error:  # what Pillow stumbles over in a damaged file has any type, struct.error among others
-        raise DataError(f"{path} cannot be read as an image ({error}); replace or remove it") from error
+        raise DataError(f"{name} cannot be read as an image ({error}); replace or remove it") from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of ``FORMATS`` that this Pillow knows."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

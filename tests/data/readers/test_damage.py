@@ -112,7 +112,7 @@ BAD_IMAGES = {
     "empty": (b"", "cannot be read as an image (the file is empty)"),
     "cut in half": (PNG[: len(PNG) // 2], "cannot be read as an image"),
     "head alone": (PNG[:24], "cannot be read as an image"),
-    "a text": (b"no image", "cannot be read as an image (it is in no format that Pillow knows)"),
+    "a text": (b"no image", "cannot be read as an image (it is in none of the formats JPEG,"),
     "a web page": (b"<html>404</html>", "cannot be read as an image"),
     "EXIF that cannot be turned": (BAD_EXIF, "cannot be read as an image"),
     "an unknown kind of DDS": (BAD_DDS, "cannot be read as an image"),
