@@ -24,6 +24,7 @@ from dld_spotter.data.splits import refuse_overlap
 from dld_spotter.data.transforms import TransformedDataset
 from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.losses.distillation import Distillation
+from dld_spotter.models.backbone import published_settings
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.module import DLDModule, TeacherModule
 from dld_spotter.processes import is_first
@@ -86,10 +87,14 @@ def candidate_scales(config: DictConfig) -> list[float]:
 
 def provenance(config: DictConfig) -> dict[str, Any]:
     """Plain values that let a checkpoint be used without this configuration."""
+    model = OmegaConf.to_container(config.model, resolve=True)
+    for part in model.values():
+        backbone = part.get("backbone", {})
+        if backbone.get("pretrained") is not None:  # whoever loads the checkpoint has its weights, and fetches none
+            backbone |= {"pretrained": None} | published_settings(backbone["pretrained"])
     return {
         "format": FORMAT,
-        "model": OmegaConf.to_container(config.model, resolve=True)
-        | {"selector": OmegaConf.to_container(config.selector, resolve=True)},
+        "model": model | {"selector": OmegaConf.to_container(config.selector, resolve=True)},
         "scales": candidate_scales(config),
         "thumbnail": int(config.thumbnail),
     }
@@ -158,10 +163,13 @@ def _part_of(config: DictConfig, part: str) -> SpottingDataModule:
 
 
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> None:
-    """Let the loaders of ``config`` serve what a checkpoint was trained with."""
+    """Let the loaders of ``config`` serve what a checkpoint was trained with.
+
+    What is taken over has been checked: numbers, and a charset of plain values (:mod:`dld_spotter.provenance`).
+    """
     facts = checkpoint.provenance
     with open_dict(config):
-        config.scales = config.scales or facts["scales"]
+        config.scales = config.scales or list(facts["scales"])
         config.scales = candidate_scales(config)
         config.thumbnail = facts["thumbnail"]
         config.charset = checkpoint.config(checkpoint.reader)["charset"]
@@ -186,7 +194,7 @@ def build_teacher(config: DictConfig) -> Spotter:
         untrained = load_weights(teacher, checkpoint.weights(part), checkpoint.path, stage.partial)
         if untrained and is_first():
             print(f"{len(untrained)} tensors that {checkpoint.path} lacks start untrained, such as {untrained[0]}")
-        if checkpoint.build(part).charset != teacher.charset:
+        if create(checkpoint.config(part)["charset"]) != teacher.charset:
             raise CheckpointError(
                 f"checkpoint {checkpoint.path} writes other characters; give the charset= it was trained with"
             )

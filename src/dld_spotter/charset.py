@@ -6,6 +6,7 @@ with the same code.
 """
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,7 @@ class Charset:
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        repeated = sorted({char for char in self.characters if self.characters.count(char) > 1})
+        repeated = sorted(char for char, count in Counter(self.characters).items() if count > 1)
         if not self.characters or repeated:
             raise ConfigError(
                 f"charset.characters must be distinct and not empty, found repeated {repeated}; remove the repeats"

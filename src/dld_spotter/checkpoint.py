@@ -5,6 +5,8 @@ values: ``format``, ``model`` (configuration of these parts), ``scales``, ``thum
 selector ``calibration`` (:class:`dld_spotter.tradeoff.Calibration`), or in its place ``ladder``
 (:class:`dld_spotter.tradeoff.Ladder`) with ``escalation`` (:class:`dld_spotter.escalation.Escalation`). Lightning's own
 checkpoints carry the same two entries beside their training state.
+
+Whatever a file says is checked before it is used, see :mod:`dld_spotter.provenance`.
 """
 
 from collections.abc import Mapping
@@ -16,8 +18,6 @@ from pydoc import locate as locate_object
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from dld_spotter.errors import CheckpointError, ConfigError
@@ -25,6 +25,7 @@ from dld_spotter.escalation import Escalation
 from dld_spotter.models.ladder import LadderSelector
 from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
+from dld_spotter.provenance import check_part, check_plain, check_provenance, check_vocabulary, shown
 from dld_spotter.tradeoff import Ladder
 from dld_spotter.vocabulary import Vocabulary
 
@@ -32,7 +33,6 @@ BUNDLED = "bundled"
 FORMAT = 1
 READERS = ("teacher", "student")
 PARTS = (*READERS, "selector")
-OWN = "dld_spotter."
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,13 @@ class Checkpoint:
         path: the file.
         provenance: its plain values.
         state: its weights, by full name.
+        given: whether the vocabulary of its spotters was named by who reads the file, not by the file.
     """
 
     path: Path
     provenance: dict[str, Any]
     state: dict[str, Tensor]
+    given: bool = False
 
     def parts(self) -> list[str]:
         """Which of teacher, student and selector are in it."""
@@ -68,29 +70,36 @@ class Checkpoint:
         return {name: value.float() if value.is_floating_point() else value for name, value in found.items()}
 
     def config(self, part: str) -> dict[str, Any]:
-        """Configuration of one part; it builds classes of this package only."""
-        config = self.provenance.get("model", {}).get(part)
+        """Configuration of one part, checked: it builds the classes of :data:`dld_spotter.provenance.ARGUMENTS` alone."""
+        config = self.provenance["model"].get(part)
         if config is None:
             raise CheckpointError(f"{self.path} has no configuration of a {part}; give another file")
-        _refuse_foreign_targets(config, self.path)
+        check_part(config, part, self.path)
         return config
 
     def build(self, part: str) -> nn.Module:
         """Build one part from its configuration, with its weights, for inference."""
         config = self.config(part)
+        if not self.given:
+            check_vocabulary(config.get("vocabulary"), self.path)
+        weights = self.weights(part)
+        with torch.device("meta"):  # without memory, so that nothing larger than the file is laid out
+            outline = self._make(part, config | {"vocabulary": None} if "vocabulary" in config else config)
+        check_fit(outline.state_dict(), weights, self.path)
+        module = self._make(part, config)
+        load_weights(module, weights, self.path)
+        return module.eval()
+
+    def _make(self, part: str, config: dict[str, Any]) -> nn.Module:
         try:
-            module = instantiate(config, _convert_="all")
-        except InstantiationException as error:
-            if isinstance(error.__cause__, ConfigError):  # which says itself what can be done
-                raise CheckpointError(
-                    f"{self.path} has a configuration of a {part} that cannot be built: {error.__cause__}"
-                ) from error
+            return _built(config)
+        except ConfigError as error:  # which says itself what can be done
+            raise CheckpointError(f"{self.path} has a configuration of a {part} that cannot be built: {error}") from error
+        except Exception as error:  # what stands on the list may still not fit together, in any way
             raise CheckpointError(
-                f"{self.path} has a configuration of a {part} that cannot be built ({type(error.__cause__).__name__}); "
+                f"{self.path} has a configuration of a {part} that cannot be built ({type(error).__name__}); "
                 f"use the version of dld_spotter that wrote it"
             ) from error
-        load_weights(module, self.weights(part), self.path)
-        return module.eval()
 
     @property
     def reader(self) -> str:
@@ -136,17 +145,24 @@ def load_checkpoint(name: str | Path, vocabulary: str | Path | None = None) -> C
         ) from error
     if not isinstance(content, dict) or not all(isinstance(content.get(key), dict) for key in ("state_dict", "dld_spotter")):
         raise CheckpointError(f"checkpoint {path} was not written by dld_spotter; train one with `python -m dld_spotter.train`")
-    provenance = content["dld_spotter"]
+    provenance, state = content["dld_spotter"], content["state_dict"]
+    check_plain(provenance, f"checkpoint {path}", tuple(f"model.{part}" for part in PARTS))
     if provenance.get("format") != FORMAT:
         raise CheckpointError(
-            f"checkpoint {path} has format {provenance.get('format')}, expected {FORMAT}; use the version that wrote it"
+            f"checkpoint {path} has format {shown(provenance.get('format'))}, expected {FORMAT}; use the version that wrote it"
         )
+    check_provenance(provenance, f"checkpoint {path}")
+    _check_tensors(state, path)
     if vocabulary is not None:
         known = Vocabulary.of(vocabulary)
-        models = provenance.get("model", {})
-        spotters = {part: {**models[part], "vocabulary": known and known.source} for part in READERS if part in models}
+        models = provenance["model"]
+        spotters = {
+            part: {**models[part], "vocabulary": known and known.source}
+            for part in READERS
+            if isinstance(models.get(part), dict)
+        }
         provenance = provenance | {"model": models | spotters}
-    return Checkpoint(path, provenance, content["state_dict"])
+    return Checkpoint(path, provenance, state, given=vocabulary is not None)
 
 
 def save_checkpoint(path: Path, parts: Mapping[str, nn.Module], provenance: Mapping[str, Any]) -> None:
@@ -193,44 +209,42 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path, p
     """
     own = module.state_dict()
     missing = sorted(set(own) - set(weights))
-    foreign = sorted(set(weights) - set(own))
     shapes = sorted(name for name in set(own) & set(weights) if own[name].shape != weights[name].shape)
     fitting = {name: weights[name] for name in own if name in weights and name not in shapes}
     if partial and fitting:
         module.load_state_dict(own | fitting)
         return sorted(missing + shapes)
-    for what, names in (("lacks", missing), ("has the unknown", foreign), ("has another shape of", shapes)):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise CheckpointError(
-                f"checkpoint {path} {what} {names[0]}{more}; it belongs to another spotter or charset configuration"
-            )
+    check_fit(own, weights, path)
     module.load_state_dict(fitting)
     return []
 
 
-def _refuse_foreign_targets(config: Any, path: Path) -> None:
-    """A configuration from a file may build this package's own classes and nothing else."""
-    if isinstance(config, Mapping):
-        target = config.get("_target_")
-        if target is not None and not _is_own_class(target):
+def check_fit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], path: Path) -> None:
+    """Raise CheckpointError unless weights have the names and shapes of a module's ``own``."""
+    for what, names in (
+        ("lacks", set(own) - set(weights)),
+        ("has the unknown", set(weights) - set(own)),
+        ("has another shape of", {name for name in set(own) & set(weights) if own[name].shape != weights[name].shape}),
+    ):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise CheckpointError(
-                f"checkpoint {path} asks to build {target}, which is no class of dld_spotter; do not trust this file"
+                f"checkpoint {path} {what} {min(names)}{more}; it belongs to another spotter or charset configuration"
             )
-        for value in config.values():
-            _refuse_foreign_targets(value, path)
-    elif isinstance(config, list | tuple):
-        for value in config:
-            _refuse_foreign_targets(value, path)
-    elif isinstance(config, str) and "${" in config:
-        raise CheckpointError(
-            f"checkpoint {path} holds the interpolation {config}, which could name anything; do not trust this file"
-        )
 
 
-def _is_own_class(target: Any) -> bool:
-    """Ask the class itself: a module of ours also leads to everything that it imports."""
-    if not isinstance(target, str) or not target.startswith(OWN):
-        return False
-    found = locate_object(target)
-    return isinstance(found, type) and found.__module__.startswith(OWN)
+def _check_tensors(state: Mapping[Any, Any], path: Path) -> None:
+    """Raise CheckpointError unless weights are dense tensors by name, none of them larger than what the file holds of it."""
+    for name, value in state.items():
+        sound = isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided
+        sound = sound and value.device.type == "cpu" and not value.is_quantized
+        if not sound or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise CheckpointError(f"checkpoint {path} holds weights that are no plain tensors by name; do not trust this file")
+
+
+def _built(tree: Any) -> Any:
+    """Build what a checked configuration describes."""
+    if isinstance(tree, Mapping):
+        values = {key: _built(value) for key, value in tree.items() if key != "_target_"}
+        return locate_object(tree["_target_"])(**values) if "_target_" in tree else values
+    return [_built(value) for value in tree] if isinstance(tree, list | tuple) else tree

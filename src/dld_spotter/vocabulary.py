@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from importlib.resources import files
 from math import log
 from pathlib import Path
+from stat import S_ISREG
 from typing import Self
 
 import numpy as np
@@ -16,6 +17,8 @@ from dld_spotter.charset import Charset
 from dld_spotter.errors import ConfigError
 
 ENGLISH, NONE = "english", "none"
+LARGEST = 64 * 2**20
+"""Bytes of a file of words."""
 WEIGHT = 0.4
 """Of the prior beside the image."""
 UNKNOWN = 0.3
@@ -214,6 +217,11 @@ def read_words(source: str) -> Words:
     path = word_file(source)
     try:
         facts = path.stat()
+        if not S_ISREG(facts.st_mode) or facts.st_size > LARGEST:  # a device or a pipe might never end
+            raise ConfigError(
+                f"vocabulary={source} is no file of at most {LARGEST // 2**20} MiB; give english, none, or such a file with "
+                "one word a line"
+            )
         return _parse(path.resolve(), source, facts.st_mtime_ns, facts.st_size)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoBackbone, AutoConfig
+from transformers import AutoBackbone, AutoConfig, PreTrainedConfig
 
 from dld_spotter.errors import ConfigError
 
@@ -54,6 +54,15 @@ class Backbone(nn.Module):
         maps = self.body.eval()(torch.zeros(1, 3, 64, 64)).feature_maps
         self.body.train()
         return tuple(64 // level.shape[-1] for level in maps)
+
+
+def published_settings(pretrained: str) -> dict[str, Any]:
+    """Model type and settings of published weights, in the form of :class:`Backbone`: a checkpoint needs no more of them."""
+    config = AutoConfig.from_pretrained(pretrained)
+    usual = AutoConfig.for_model(config.model_type).to_dict()
+    own = usual.keys() - PreTrainedConfig().to_dict().keys() - {"out_features", "out_indices", "stage_names"}
+    values = config.to_dict()
+    return {"name": config.model_type, "settings": {key: values[key] for key in sorted(own) if values[key] != usual[key]}}
 
 
 def _from_settings(name: str, settings: dict[str, Any]) -> nn.Module:

@@ -81,7 +81,7 @@ class Calibration:
         try:
             gammas, costs = (tuple(map(float, values[key])) for key in ("gammas", "costs"))
             return cls(gammas, costs, bool(values["continuous"]), int(values["images"]))
-        except (KeyError, TypeError, ValueError, DataError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, DataError) as error:
             raise CheckpointError(f"{origin} holds a damaged calibration of budgets ({error}); calibrate it again") from error
 
     def plain(self) -> dict[str, Any]:

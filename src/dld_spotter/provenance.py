@@ -1,0 +1,341 @@
+"""What a checkpoint or an export may say of itself: plain values, and the few classes that they may build.
+
+A file that somebody else made is a stranger's word. Its values are checked here, all of them and before any of them is used:
+:func:`check_plain` looks at their types, :func:`check_provenance` at what every checkpoint says, and :func:`check_part` at the
+configuration of a spotter or a selector. ``ARGUMENTS`` is the only list of what a checkpoint may build. Needs no torch.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from math import isfinite
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dld_spotter.errors import CheckpointError
+from dld_spotter.vocabulary import ENGLISH, NONE
+
+DEPTH = 16
+"""Most levels of lists and dictionaries within each other."""
+VALUES = 100_000
+"""Most values of a checkpoint."""
+CHARACTERS = 200_000
+"""Most characters of a text: a charset may hold all of Unicode that is assigned."""
+LARGEST = 2**53
+"""Whole numbers up to this are exact as fractions too."""
+DISTRUST = "do not trust this file"
+WIDEST, DEEPEST = 65_536, 256
+"""Most channels of a layer, and most layers of a kind."""
+THUMBNAIL = 4096
+"""Longest side of a thumbnail."""
+SCALE = 16.0
+"""Highest scale."""
+BACKBONES = (
+    "bit",
+    "convnext",
+    "convnextv2",
+    "dinov3_convnext",
+    "focalnet",
+    "hgnet_v2",
+    "maskformer-swin",
+    "pvt_v2",
+    "resnet",
+    "rt_detr_resnet",
+    "swin",
+    "swinv2",
+    "textnet",
+)
+"""Model types of `transformers` that are built from numbers alone; ``timm_backbone`` asks the network for weights."""
+
+
+class Rule(NamedTuple):
+    """What a value may be.
+
+    Args:
+        words: the same for a message.
+        allows: whether a value is so.
+    """
+
+    words: str
+    allows: Callable[[Any], bool]
+
+
+def whole(low: int, high: int) -> Rule:
+    """A whole number; True and False are none."""
+    return Rule(f"a whole number from {low} to {high}", lambda value: type(value) is int and low <= value <= high)
+
+
+def number(low: float, high: float) -> Rule:
+    """A number."""
+    return Rule(
+        f"a number from {low:g} to {high:g}",
+        lambda value: type(value) in (int, float) and isfinite(value) and low <= value <= high,
+    )
+
+
+def one_of(*choices: Any) -> Rule:
+    """One of some values."""
+    return Rule(
+        f"one of {', '.join(map(str, choices))}", lambda value: any(type(value) is type(c) and value == c for c in choices)
+    )
+
+
+def text(longest: int) -> Rule:
+    """A text."""
+    return Rule(f"a text of at most {longest} characters", lambda value: type(value) is str and len(value) <= longest)
+
+
+def several(item: Rule, least: int, most: int) -> Rule:
+    """A list."""
+    return Rule(
+        f"a list of {least} to {most}, each {item.words}",
+        lambda value: type(value) in (list, tuple) and least <= len(value) <= most and all(map(item.allows, value)),
+    )
+
+
+def either(*rules: Rule) -> Rule:
+    """What one of some rules allows."""
+    return Rule(" or ".join(rule.words for rule in rules), lambda value: any(rule.allows(value) for rule in rules))
+
+
+def _ascending(value: Any) -> bool:
+    return all(low < high for low, high in pairwise(value))
+
+
+FLAG = Rule("true or false", lambda value: type(value) is bool)
+NOTHING = one_of(None)
+WIDTH = whole(1, WIDEST)
+_RISING = several(number(1e-3, SCALE), 1, 64)
+SCALES = Rule(
+    f"an ascending list of numbers above 0 and at most {SCALE:g}", lambda value: _RISING.allows(value) and _ascending(value)
+)
+
+
+def _setting(key: str, value: Any) -> bool:
+    """Whether a setting of a backbone is sane: numbers, names of activations and lists of these."""
+    if type(value) in (list, tuple):
+        return all(_setting(key, item) for item in value)
+    if type(value) is int:
+        return abs(value) <= (DEEPEST if any(part in key for part in ("depth", "layer", "block")) else WIDEST)
+    return value is None or type(value) in (bool, float) or (type(value) is str and len(value) <= 64)
+
+
+SETTINGS = Rule(
+    f"numbers up to {WIDEST} ({DEEPEST} for depths), short texts, and lists of these",
+    lambda value: type(value) is dict and all(_setting(key, item) for key, item in value.items()),
+)
+_SELECTOR = {
+    "scales": SCALES,
+    "gamma": number(0, 1e9),
+    "factors": several(number(0, 1e9), 1, 64),
+}
+_NETWORK = _SELECTOR | {"channels": several(WIDTH, 1, 16), "hidden": WIDTH}
+_DECODER = {
+    "threshold": number(0, 1),
+    "min_score": number(0, 1),
+    "shrink": number(0, 1),
+    "min_height": number(0, 1e4),
+    "max_words": whole(1, 1_000_000),
+    "points": whole(2, 1024),
+    "curved_below": number(0, 1),
+    "turned_above": number(0, 1e4),
+    "levels": either(several(number(0, 1), 0, 16), number(0, 1)),
+}
+CHARSET, BACKBONE = "dld_spotter.charset.Charset", "dld_spotter.models.backbone.Backbone"
+DECODER, SPOTTER = "dld_spotter.models.detector.TextMapDecoder", "dld_spotter.models.spotter.TextMapSpotter"
+ARGUMENTS: dict[str, dict[str, Rule | str]] = {
+    CHARSET: {"characters": text(CHARACTERS), "fold_case": FLAG},
+    BACKBONE: {"name": one_of(*BACKBONES), "settings": either(SETTINGS, NOTHING), "pretrained": NOTHING},
+    DECODER: dict(_DECODER),
+    SPOTTER: {
+        "charset": CHARSET,
+        "backbone": BACKBONE,
+        "channels": WIDTH,
+        "head_channels": WIDTH,
+        "widths": several(WIDTH, 3, 3),
+        "hidden": WIDTH,
+        "postprocess": DECODER,
+        "layers": whole(1, 16),
+        "max_length": whole(1, 4096),
+        "decoder": one_of("attention", "ctc"),
+        "strip": several(whole(1, 1024), 2, 2),
+        "min_score": number(0, 1),
+        "blocks": several(whole(0, DEEPEST), 2, 2),
+        "close_up": FLAG,
+        "vocabulary": either(NOTHING, text(4096)),  # which one may be opened is told by check_vocabulary
+    },
+    "dld_spotter.models.selector.FixedScale": _SELECTOR | {"scale": number(0, SCALE)},
+    "dld_spotter.models.selector.RandomScale": _SELECTOR | {"seed": whole(0, 2**32 - 1)},
+    "dld_spotter.models.selector.GumbelSelector": _NETWORK | {"gumbel_temperature": number(0, 1e6)},
+    "dld_spotter.models.selector.QualitySelector": _NETWORK
+    | {
+        "heights": several(number(0, 1e5), 2, 2),
+        "bins": whole(3, 1024),
+        "false_price": number(0, 1),
+        "explore": number(0, 1),
+    },
+}
+"""Class -> argument -> what it may be: a rule, or the class of an object. Nothing else is built from a checkpoint; no
+class here opens a file, makes a folder or asks the network."""
+PARTS = {
+    "teacher": (SPOTTER,),
+    "student": (SPOTTER,),
+    "selector": tuple(name for name in ARGUMENTS if name.startswith("dld_spotter.models.selector.")),
+}
+"""Part of a checkpoint -> classes that it may be."""
+
+
+def shown(value: Any) -> str:
+    """A value in a message: on one line, and short."""
+    try:
+        words = ascii(value) if isinstance(value, str | bytes | int | float | bool | None) else type(value).__name__
+    except ValueError:  # a whole number of thousands of digits
+        words = type(value).__name__
+    return words if len(words) <= 60 else f"{words[:57]}..."
+
+
+def check_plain(tree: Any, origin: Path | str, buildable: tuple[str, ...] = ()) -> None:
+    """Let nothing pass but None, numbers, texts, lists and dictionaries by name, of bounded depth and number.
+
+    Args:
+        tree: the values.
+        origin: where they come from.
+        buildable: branches in which ``_target_`` may stand, such as ``model.student``.
+
+    Raises:
+        CheckpointError: something else is among them, or what a configuration would take for an instruction.
+    """
+    waiting: list[tuple[str, Any, int]] = [("", tree, 0)]
+    seen = 0
+    while waiting:
+        name, value, depth = waiting.pop()
+        seen += 1
+        if seen > VALUES or depth > DEPTH:
+            raise CheckpointError(f"{origin} holds more than {VALUES} values or more than {DEPTH} levels of them; {DISTRUST}")
+        if type(value) is dict:
+            for key in value:
+                _check_key(key, name, origin, buildable)
+            waiting += [(f"{name}.{key}" if name else key, item, depth + 1) for key, item in value.items()]
+        elif type(value) in (list, tuple):
+            waiting += [(name, item, depth + 1) for item in value]
+        elif type(value) is str:
+            if len(value) > CHARACTERS:
+                raise CheckpointError(f"{origin} holds a text of {len(value)} characters as {_short(name)}; {DISTRUST}")
+            if "${" in value or value == "???":
+                raise CheckpointError(
+                    f"{origin} holds the interpolation {shown(value)} as {_short(name)}, which could name anything; {DISTRUST}"
+                )
+        elif not (value is None or type(value) in (bool, float) or (type(value) is int and abs(value) <= LARGEST)):
+            raise CheckpointError(
+                f"{origin} holds {shown(value)} as {_short(name)}, which is no plain value of sane size; {DISTRUST}"
+            )
+
+
+def _check_key(key: Any, name: str, origin: Path | str, buildable: tuple[str, ...]) -> None:
+    if type(key) is not str or len(key) > 200 or "${" in key:
+        raise CheckpointError(
+            f"{origin} holds the key {shown(key)} in {_short(name) or 'itself'}, which is no name; {DISTRUST}"
+        )
+    inside = any(name == branch or name.startswith(f"{branch}.") for branch in buildable)
+    if key.startswith("_") and not (inside and key == "_target_"):
+        raise CheckpointError(f"{origin} holds {shown(key)} in {_short(name) or 'itself'}, where nothing is built; {DISTRUST}")
+
+
+def _short(name: str) -> str:
+    return ascii(name)[1:-1][:80]
+
+
+def check_value(value: Any, rule: Rule, name: str, origin: Path | str) -> None:
+    """Raise CheckpointError if a value is not what a rule says, naming file and key."""
+    if not rule.allows(value):
+        raise CheckpointError(
+            f"{origin} has {name}={shown(value)}, expected {rule.words}; use the version of dld_spotter that wrote it"
+        )
+
+
+def check_fields(values: Any, rules: Mapping[str, Rule], name: str, origin: Path | str) -> None:
+    """Check a dictionary that must have these entries; others are left alone.
+
+    Raises:
+        CheckpointError: an entry is missing, or is something else.
+    """
+    prefix = f"{name}." if name else ""
+    if type(values) is not dict:
+        raise CheckpointError(f"{origin} has {name}={shown(values)}, expected values by name; write it again")
+    for key, rule in rules.items():
+        if key not in values:
+            raise CheckpointError(f"{origin} lacks {prefix}{key}; use the version of dld_spotter that wrote it")
+        check_value(values[key], rule, f"{prefix}{key}", origin)
+
+
+def check_provenance(facts: Mapping[str, Any], origin: Path | str) -> None:
+    """Check what every checkpoint says of itself, its parts apart; raises CheckpointError naming the key."""
+    parts = Rule("a configuration of each part", lambda value: type(value) is dict)
+    check_fields(facts, {"model": parts, "scales": SCALES, "thumbnail": whole(1, THUMBNAIL)}, "", origin)
+
+
+def check_part(config: Any, part: str, origin: Path | str) -> None:
+    """Check the configuration of a part before it is built.
+
+    Args:
+        config: what the file says.
+        part: teacher, student or selector.
+        origin: the file.
+
+    Raises:
+        CheckpointError: it asks for a class that is not among ``ARGUMENTS``, or for what such a class does not take.
+    """
+    _check_build(config, PARTS[part], part, part, origin)
+
+
+def _check_build(config: Any, targets: tuple[str, ...], name: str, part: str, origin: Path | str) -> None:
+    wrong = f"{origin} has a configuration of a {part} that cannot be built:"
+    if type(config) is not dict:
+        raise CheckpointError(f"{wrong} {name} is {shown(config)}; use the version of dld_spotter that wrote it")
+    _refuse_targets(config, origin)
+    target = config.get("_target_")
+    if target not in targets:
+        raise CheckpointError(f"{wrong} {name} is {shown(target)}, expected {' or '.join(targets)}; {DISTRUST}")
+    rules = ARGUMENTS[target]
+    for key in (key for key, rule in rules.items() if isinstance(rule, str) and key not in config):
+        raise CheckpointError(f"{wrong} {name} lacks {key}; use the version of dld_spotter that wrote it")
+    for key, value in config.items():
+        if key == "_target_":
+            continue
+        rule = rules.get(key)
+        if rule is None:
+            raise CheckpointError(f"{wrong} {name} has no {shown(key)}; use the version of dld_spotter that wrote it")
+        if isinstance(rule, str):
+            _check_build(value, (rule,), f"{name}.{key}", part, origin)
+        elif key == "pretrained" and not rule.allows(value):
+            raise CheckpointError(
+                f"{wrong} {name}.pretrained={shown(value)} names published weights, which a checkpoint cannot have fetched; "
+                f"train it again, which keeps the settings of these weights instead"
+            )
+        elif not rule.allows(value):
+            raise CheckpointError(
+                f"{wrong} {name}.{key} is {shown(value)}, expected {rule.words}; use the version of dld_spotter that wrote it"
+            )
+
+
+def _refuse_targets(tree: Any, origin: Path | str) -> None:
+    """Whatever a configuration would build anywhere in it stands on the list."""
+    if type(tree) is dict:
+        target = tree.get("_target_")
+        if "_target_" in tree and not (type(target) is str and target in ARGUMENTS):
+            raise CheckpointError(
+                f"{origin} asks to build {shown(target)}, which is no class that dld_spotter builds from a file; {DISTRUST}"
+            )
+        for value in tree.values():
+            _refuse_targets(value, origin)
+    elif type(tree) in (list, tuple):
+        for value in tree:
+            _refuse_targets(value, origin)
+
+
+def check_vocabulary(source: str | None, origin: Path | str) -> None:
+    """Raise CheckpointError if a checkpoint names a file of words: which file is opened is said by who reads, not by a file."""
+    if source not in (None, NONE, ENGLISH):
+        raise CheckpointError(
+            f"{origin} was made with the vocabulary {shown(source)}, a file that a checkpoint cannot have opened; "
+            f"give that file as vocabulary=FILE, or vocabulary=english or none"
+        )
