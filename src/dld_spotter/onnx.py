@@ -21,6 +21,25 @@ from dld_spotter.glance import Glance
 from dld_spotter.limit import Limit
 from dld_spotter.models.contours import TextMapDecoder
 from dld_spotter.photo_reader import PhotoReader
+from dld_spotter.provenance import (
+    ARGUMENTS,
+    CHARSET,
+    NOTHING,
+    PARTS,
+    SCALES,
+    THUMBNAIL,
+    Rule,
+    check_fields,
+    check_plain,
+    either,
+    number,
+    one_of,
+    several,
+    shown,
+    text,
+    whole,
+)
+from dld_spotter.provenance import DECODER as TEXT_MAP_DECODER
 from dld_spotter.tradeoff import Calibration, Ladder
 from dld_spotter.vocabulary import Vocabulary, believe, least_score, proofread
 from dld_spotter.word import Look, Word
@@ -31,6 +50,29 @@ if TYPE_CHECKING:
 FORMAT = 7
 META, DETECTOR, RECOGNIZER, SPELLER, SELECTOR = "meta.json", "student.onnx", "recognizer.onnx", "speller.onnx", "selector.onnx"
 VOCABULARY = "vocabulary.txt"
+LARGEST = 16 * 2**20
+"""Bytes of ``meta.json``."""
+GROUP = Rule("values by name", lambda value: type(value) is dict)
+RULES = {
+    "charset": GROUP,
+    "stride": whole(1, 1024),
+    "scales": SCALES,
+    "postprocess": GROUP,
+    "close_up": one_of(True, False),
+    "min_score": number(0, 1),
+    "max_length": whole(1, 4096),
+    "vocabulary": either(NOTHING, text(4096)),
+    "thumbnail": whole(1, THUMBNAIL),
+    "gflops": GROUP,
+    "provenance": GROUP,
+    "selector": either(NOTHING, GROUP),
+}
+"""Entry of ``meta.json`` -> what it may be."""
+SELECTOR_RULES = {
+    "rule": one_of("heads", "losses", "steps"),
+    "scales": SCALES,
+    "gammas": several(number(0, 1e18), 1, 64),
+}
 
 
 class OnnxSpotter(PhotoReader):
@@ -63,8 +105,11 @@ class OnnxSpotter(PhotoReader):
         self.folder = Path(folder)
         self.meta = read_meta(self.folder)
         self.reference = reference or ReferenceSize(long=1280)
-        self.charset = Charset(**self.meta["charset"])
-        self.postprocess = TextMapDecoder(**self.meta["postprocess"])
+        try:
+            self.charset = Charset(**self.meta["charset"])
+            self.postprocess = TextMapDecoder(**self.meta["postprocess"])
+        except ConfigError as error:
+            raise CheckpointError(f"{self.folder / META} cannot be used: {error}") from error
         self.has_selector = self.meta["selector"] is not None
         self.scales = self.meta["selector"]["scales"] if self.has_selector else ()
         self.selector_gflops = self.meta["gflops"]["selector"]
@@ -223,15 +268,35 @@ def read_meta(folder: Path) -> Mapping[str, Any]:
         CheckpointError: it is missing, damaged, or of another format.
     """
     path = folder / META
+    if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST):
+        raise CheckpointError(f"{path} is no file of at most {LARGEST // 2**20} MiB; export again")
     try:
         meta = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist; name a folder that `python -m dld_spotter.export` wrote") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); export again") from error
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not of format {FORMAT}; export again with this version of dld_spotter")
+    check_meta(meta, path)
     return meta
+
+
+def check_meta(meta: Mapping[str, Any], path: Path) -> None:
+    """Raise CheckpointError where ``meta.json`` says something that no export writes, naming the key."""
+    check_plain(meta, path, tuple(f"provenance.training.model.{part}" for part in PARTS))
+    check_fields(meta, RULES, "", path)
+    check_fields(meta["gflops"], dict.fromkeys(("per_pixel", "per_word", "selector"), number(0, 1e12)), "gflops", path)
+    if meta["selector"] is not None:
+        check_fields(meta["selector"], SELECTOR_RULES, "selector", path)
+    check_fields(meta["provenance"], {"training": GROUP}, "provenance", path)
+    for name, target in (("charset", CHARSET), ("postprocess", TEXT_MAP_DECODER)):
+        rules = ARGUMENTS[target]
+        if foreign := sorted(set(meta[name]) - set(rules)):
+            raise CheckpointError(f"{path} has the unknown {name}.{shown(foreign[0])}; export again")
+        check_fields(meta[name], {key: rules[key] for key in meta[name]}, name, path)
+    if "characters" not in meta["charset"]:
+        raise CheckpointError(f"{path} lacks charset.characters; export again")
 
 
 def _open(path: Path, threads: int | None, providers: tuple[str, ...]) -> "InferenceSession":
