@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dld_spotter.structures import SpottingBatch
+from dld_spotter.core.batches import SpottingBatch
 from tests.data.samples import box, sample, turned_box
 from tests.small import make_batch, make_spotter
 

@@ -2,12 +2,12 @@
 
 import torch
 
-from dld_spotter.charset import Charset
+from dld_spotter.core.batches import Sample, SpottingBatch
+from dld_spotter.core.charset import Charset
 from dld_spotter.data.collate import Collate
 from dld_spotter.models.backbone import Backbone
 from dld_spotter.models.detector import TextMapDecoder
 from dld_spotter.models.spotter import TextMapSpotter
-from dld_spotter.structures import Sample, SpottingBatch
 
 CHARACTERS = "abcdefgot"
 CHARSET = Charset(CHARACTERS)
@@ -18,7 +18,7 @@ THUMBNAIL = 32
 BACKBONE = {"embedding_size": 8, "hidden_sizes": [16, 16, 16, 24], "depths": [1, 1, 1, 1], "layer_type": "basic"}
 SPOTTER = {
     "_target_": "dld_spotter.models.spotter.TextMapSpotter",
-    "charset": {"_target_": "dld_spotter.charset.Charset", "characters": CHARACTERS},
+    "charset": {"_target_": "dld_spotter.core.charset.Charset", "characters": CHARACTERS},
     "backbone": {"_target_": "dld_spotter.models.backbone.Backbone", "name": "resnet", "settings": BACKBONE},
     "channels": 16,
     "head_channels": 8,

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
-from dld_spotter.checkpoint import FORMAT, save_checkpoint
-from dld_spotter.escalation import Escalation, Gains
-from dld_spotter.models.selector import GumbelSelector
-from dld_spotter.tradeoff import Ladder
+from dld_spotter.budget.operating_points import Ladder
+from dld_spotter.inference.checkpoint import FORMAT, save_checkpoint
+from dld_spotter.selection.second_pass.gains import Gains
+from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.selection.selectors import GumbelSelector
 from tests.small import FINDS, SCALES, SPOTTER, THUMBNAIL, make_spotter
 
 GAMMAS = (0.05, 0.1, 0.3)
@@ -17,7 +18,7 @@ _CHANNELS, _HIDDEN = [4, 4, 4, 4], 8
 _MODEL = {
     "student": SPOTTER | {"postprocess": {"_target_": "dld_spotter.models.detector.TextMapDecoder"} | FINDS},
     "selector": {
-        "_target_": "dld_spotter.models.selector.GumbelSelector",
+        "_target_": "dld_spotter.selection.selectors.GumbelSelector",
         "scales": list(SCALES),
         "gamma": 0.1,
         "factors": [0.5, 1.0, 3.0],

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dld_spotter import assembly
-from dld_spotter.checkpoint import load_checkpoint
-from dld_spotter.entry import ROOT
+from dld_spotter.config import assembly
+from dld_spotter.config.entry import ROOT
+from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models import contours
 

@@ -14,8 +14,8 @@ import numpy as np
 from rich.progress import track
 from scipy.io import savemat
 
+from dld_spotter.core.batches import TextInstances
 from dld_spotter.data.readers.jsonl import to_line
-from dld_spotter.structures import TextInstances
 
 SYNTHTEXT = 858_750
 """Images of SynthText."""

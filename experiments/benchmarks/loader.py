@@ -16,8 +16,8 @@ from lightning import Trainer
 from lightning.pytorch.profilers import SimpleProfiler
 from omegaconf import DictConfig
 
-from dld_spotter.assembly import build_data, build_dld_module, build_teacher_module, create
-from dld_spotter.entry import ROOT
+from dld_spotter.config.assembly import build_data, build_dld_module, build_teacher_module, create
+from dld_spotter.config.entry import ROOT
 
 WAIT, STEP = "[_TrainingEpochLoop].train_dataloader_next", "run_training_batch"
 MOST_WAITING = 0.05

@@ -13,8 +13,8 @@ from PIL import Image
 from rich.progress import track
 
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
-from dld_spotter.onnx import OnnxSpotter
-from dld_spotter.reading import load
+from dld_spotter.inference.loading import load
+from dld_spotter.inference.onnx import OnnxSpotter
 
 MOST_GROWTH = 1.05
 STEP = 50

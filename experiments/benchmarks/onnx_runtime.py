@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from dld_spotter.checkpoint import load_checkpoint
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.export import write
-from dld_spotter.onnx import OnnxSpotter
-from dld_spotter.parity import LEAST, Agreement
-from dld_spotter.photo_reader import PhotoReader, Reading
-from dld_spotter.reading import load
+from dld_spotter.inference.agreement import LEAST, Agreement
+from dld_spotter.inference.checkpoint import load_checkpoint
+from dld_spotter.inference.loading import load
+from dld_spotter.inference.onnx import OnnxSpotter
+from dld_spotter.inference.predictor import PhotoReader, Reading
 
 MOST_SECONDS = 0.8
 """Of torch's, at every scale."""

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from dld_spotter.instances import TextInstances
+from dld_spotter.core.instances import TextInstances
+from dld_spotter.core.words import Word
 from dld_spotter.metrics.formats import read_annotations
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import ImageCounts, match_images
 from dld_spotter.metrics.protocols import find_protocol
 from dld_spotter.score import ScoreConfig, score
-from dld_spotter.word import Word
 
 COPIES = 2
 WORDS = 2000

@@ -15,9 +15,9 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from dld_spotter.config.entry import ROOT
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
-from dld_spotter.entry import ROOT
-from dld_spotter.reading import DynamicSpotter, load
+from dld_spotter.inference.loading import DynamicSpotter, load
 
 MOST_FLOPS, MOST_SECONDS = 0.01, 0.03
 """Of one look at scale 1.0, and of one at the lowest scale."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from dld_spotter.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 
 def main(path: str, out: str, settings: list[str]) -> None:

@@ -17,12 +17,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dld_spotter import assembly
+from dld_spotter.config import assembly
+from dld_spotter.config.entry import ROOT
 from dld_spotter.data.views import make_view
-from dld_spotter.entry import ROOT
-from dld_spotter.escalation import back, likeliest, looking, pack, places
-from dld_spotter.fitting import given_student
+from dld_spotter.escalation import looking
+from dld_spotter.inference.second_pass.two_pass import likeliest
 from dld_spotter.metrics.spotting import EndToEndHmean
+from dld_spotter.selection.fitting import given_student
+from dld_spotter.selection.second_pass.mosaic import back, pack
+from dld_spotter.selection.second_pass.regions import places
 
 SCALES = (0.3, 0.4, 0.5)
 CLOSER = (-0.05, 0.0, 0.02, 0.05, 0.1, 0.2, 1.0)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dld_spotter.scoring import ScoreConfig, score
+from dld_spotter.evaluation.scoring import ScoreConfig, score
 
 SETS = {"icdar2015": "ICDAR2015", "scenes_val": "scenes", "rendered": "our scenes", "sroie": "SROIE"}
 BUDGETS = ("1.0", "0.5", "0.3", "0.15")

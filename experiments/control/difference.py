@@ -8,7 +8,8 @@ Two tables of outcomes on the same images, by default those of the distilled stu
 import sys
 from pathlib import Path
 
-from dld_spotter.tradeoff import Outcomes, bootstrap, hmean, resample
+from dld_spotter.core.bootstrap import bootstrap, resample
+from dld_spotter.tradeoff import Outcomes, hmean
 
 HERE = Path(__file__).parent
 

@@ -9,7 +9,7 @@ of batch normalisation are frozen in distillation and the same in both, so that 
 import sys
 from pathlib import Path
 
-from dld_spotter.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from dld_spotter.inference.checkpoint import load_checkpoint, load_weights, save_checkpoint
 
 
 def main(first: str, share: float, second: str, out: str) -> None:

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from dld_spotter.checkpoint import load_checkpoint
 from dld_spotter.data.synthetic.crops import Crop, CropSource
+from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.models.spotter import Spotter
 
 TOGETHER = 0.8

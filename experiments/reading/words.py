@@ -12,8 +12,8 @@ from itertools import islice
 import numpy as np
 from hydra import compose, initialize_config_dir
 
-from dld_spotter import assembly
-from dld_spotter.entry import ROOT
+from dld_spotter.config import assembly
+from dld_spotter.config.entry import ROOT
 
 BATCHES = 40
 

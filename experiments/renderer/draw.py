@@ -15,8 +15,9 @@ import numpy as np
 from forms import BENT, FORMS
 from PIL import Image
 
-from dld_spotter.charset import Charset
 from dld_spotter.check_data import samples_of
+from dld_spotter.core.batches import Sample
+from dld_spotter.core.charset import Charset
 from dld_spotter.data.collate import Collate
 from dld_spotter.data.jitter import JitteredDataset
 from dld_spotter.data.synthetic import (
@@ -31,8 +32,7 @@ from dld_spotter.data.synthetic import (
     WordSource,
 )
 from dld_spotter.data.transforms import RandomTextCrop, TextTransforms, crop_transforms, default_transforms
-from dld_spotter.drawing import draw_samples
-from dld_spotter.structures import Sample
+from dld_spotter.inference.drawing import draw_samples
 
 SIDE = 320
 WIDTH, QUALITY = 1400, 72

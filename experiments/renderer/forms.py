@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
+from dld_spotter.core.batches import Sample
+from dld_spotter.core.geometry import polygon_to_sides, sides_to_polygon
 from dld_spotter.data.dataset import FileDataset
-from dld_spotter.data.geometry import polygon_to_sides, sides_to_polygon
 from dld_spotter.data.readers.cocotext import COCOText
 from dld_spotter.data.readers.ctw1500 import CTW1500
 from dld_spotter.data.readers.davar import DavarDatalist
@@ -22,7 +23,6 @@ from dld_spotter.data.readers.sroie import SROIE
 from dld_spotter.data.readers.synthtext import SynthText
 from dld_spotter.data.readers.textocr import TextOCR
 from dld_spotter.data.readers.totaltext import TotalText
-from dld_spotter.structures import Sample
 
 IMAGE = "0001.png"
 Word = tuple[np.ndarray, str]

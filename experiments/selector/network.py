@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from dld_spotter import assembly
-from dld_spotter.entry import ROOT
-from dld_spotter.fitting import Glances, judge_heights, learn_heights
-from dld_spotter.models.selector import QualitySelector, folded
+from dld_spotter.config import assembly
+from dld_spotter.config.entry import ROOT
+from dld_spotter.selection.fitting import Glances, judge_heights, learn_heights
+from dld_spotter.selection.selectors import QualitySelector, folded
 
 NETWORKS = {
     "four convolutions of stride 2": ((16, 2), (32, 2), (64, 2), (96, 2)),

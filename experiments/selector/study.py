@@ -19,14 +19,14 @@ from hydra import compose, initialize_config_dir
 from rich.progress import track
 from torch import Tensor
 
-from dld_spotter import assembly
-from dld_spotter.checkpoint import load_checkpoint
-from dld_spotter.cost import FlopCost
-from dld_spotter.entry import ROOT
+from dld_spotter.budget.cost import FlopCost
+from dld_spotter.config import assembly
+from dld_spotter.config.entry import ROOT
+from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.losses.recognition import sequence_cross_entropy
-from dld_spotter.losses.selection import Evidence, MixtureObjective, OutcomeRegression, fit_table, histogram, image_mean
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.models.selector import QualitySelector, ThumbnailNetwork
+from dld_spotter.selection.objectives import Evidence, MixtureObjective, OutcomeRegression, fit_table, histogram, image_mean
+from dld_spotter.selection.selectors import QualitySelector, ThumbnailNetwork
 from dld_spotter.tradeoff import Outcomes, hmean, oracle, random_mix, spend
 from dld_spotter.tradeoff.allocation import chosen
 

@@ -15,7 +15,7 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor
 
-from dld_spotter.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dld_spotter.models.spotter import Spotter
 
 GATES = 4

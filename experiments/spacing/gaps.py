@@ -14,7 +14,7 @@ import numpy as np
 from rich import print
 from rich.table import Table
 
-from dld_spotter.data.geometry import polygon_to_sides
+from dld_spotter.core.geometry import polygon_to_sides
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.metrics.formats import read_annotations
 

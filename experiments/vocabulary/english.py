@@ -3,7 +3,7 @@
     apt-get download scowl && dpkg -x scowl_*.deb SCOWL
     pip install --no-deps --target=PROFANITY better-profanity==0.7.0
     python experiments/vocabulary/english.py SCOWL/usr/share/dict/scowl ICDAR2015/train \
-        PROFANITY/better_profanity/profanity_wordlist.txt > src/dld_spotter/vocabularies/english.txt
+        PROFANITY/better_profanity/profanity_wordlist.txt > src/dld_spotter/assets/vocabularies/english.txt
 
 The lists of SCOWL group words by how common they are. All words of a list count alike: the list's share of the words of photos
 (crops of ICDAR2015's training photos, those kept for validation left out), parted among its words. Words that may offend are

@@ -7,13 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dld_spotter.photo_reader import Reading
-    from dld_spotter.reading import DynamicSpotter, load
-    from dld_spotter.word import Word
+    from dld_spotter.core.words import Word
+    from dld_spotter.inference.loading import DynamicSpotter, load
+    from dld_spotter.inference.predictor import Reading
 
 __all__ = ["DynamicSpotter", "Reading", "Word", "load"]
 
-_MODULES = {"DynamicSpotter": "reading", "Reading": "photo_reader", "Word": "word", "load": "reading"}
+_MODULES = {
+    "DynamicSpotter": "inference.loading",
+    "Reading": "inference.predictor",
+    "Word": "core.words",
+    "load": "inference.loading",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,8 +20,11 @@ from rich.progress import track
 from rich.table import Table
 from torch.utils.data import DataLoader
 
-from dld_spotter.assembly import create
-from dld_spotter.charset import Charset
+from dld_spotter.config.assembly import create
+from dld_spotter.config.entry import entry_point
+from dld_spotter.core.batches import Sample, SpottingBatch
+from dld_spotter.core.charset import Charset
+from dld_spotter.core.errors import ConfigError, DataError, SpotterError
 from dld_spotter.data.census import Census
 from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.data.dataset import TextDataset
@@ -29,10 +32,7 @@ from dld_spotter.data.inspection import PROBLEMS, Finding, Inspection
 from dld_spotter.data.readers.jsonl import to_line
 from dld_spotter.data.splits import refuse_overlap
 from dld_spotter.data.views import fill_frames
-from dld_spotter.drawing import draw_samples
-from dld_spotter.entry import entry_point
-from dld_spotter.errors import ConfigError, DataError, SpotterError
-from dld_spotter.structures import Sample, SpottingBatch
+from dld_spotter.inference.drawing import draw_samples
 
 PARTS = ("train", "validation", "test")
 ROWS = {

@@ -20,13 +20,13 @@ import numpy as np
 from omegaconf import MISSING, DictConfig, OmegaConf
 from PIL import Image, UnidentifiedImageError
 
+from dld_spotter.config.entry import entry_point
+from dld_spotter.core.errors import ConfigError, DataError, SpotterError
 from dld_spotter.data.photos import ReferenceSize, read_image
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
-from dld_spotter.entry import entry_point
-from dld_spotter.errors import ConfigError, DataError, SpotterError
-from dld_spotter.photo_reader import PhotoReader
+from dld_spotter.inference.loading import load
+from dld_spotter.inference.predictor import PhotoReader
 from dld_spotter.predict import to_json
-from dld_spotter.reading import load
 
 HOST = "127.0.0.1"
 MOST_BYTES = 64 * 2**20
@@ -60,7 +60,7 @@ class Viewer:
 
     def page(self, query: Mapping[str, str], photo: bytes) -> bytes:
         """The page itself."""
-        return (files("dld_spotter") / "pages" / "demo.html").read_bytes()
+        return (files("dld_spotter") / "assets" / "pages" / "demo.html").read_bytes()
 
     def about(self, query: Mapping[str, str], photo: bytes) -> dict[str, Any]:
         """Name of the checkpoint, and the mean relative costs that can be asked of it (null where none can)."""

@@ -15,20 +15,20 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
-from dld_spotter import assembly
-from dld_spotter.calibration import allocate_set, survey
-from dld_spotter.checkpoint import Checkpoint, load_checkpoint
+from dld_spotter.budget.requests import BUDGETS, Request
+from dld_spotter.config import assembly
+from dld_spotter.config.entry import entry_point
+from dld_spotter.core.batches import Word
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.dataset import has_curved_words, report_damage
-from dld_spotter.entry import entry_point
-from dld_spotter.errors import ConfigError
-from dld_spotter.evaluation import score_at
+from dld_spotter.evaluation.measuring import score_at
+from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
+from dld_spotter.inference.loading import DynamicSpotter, reader_of
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.protocols import TotalTextProtocol
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.models.selector import FixedScale, Selector
-from dld_spotter.reading import DynamicSpotter, reader_of
-from dld_spotter.spending import BUDGETS, Request
-from dld_spotter.structures import Word
+from dld_spotter.selection.selectors import FixedScale, Selector
+from dld_spotter.selection.survey import allocate_set, survey
 from dld_spotter.tradeoff import table
 
 ALLOCATIONS = ("stream", "set")

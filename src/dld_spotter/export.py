@@ -17,19 +17,19 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dld_spotter.checkpoint import Checkpoint, load_checkpoint
+from dld_spotter.config.entry import entry_point
+from dld_spotter.core.batches import Sample
+from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
-from dld_spotter.entry import entry_point
-from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.graphs import export_selector, export_spotter, quantize
+from dld_spotter.inference.agreement import LEAST, Agreement
+from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
+from dld_spotter.inference.graphs import export_selector, export_spotter, quantize
+from dld_spotter.inference.loading import DynamicSpotter, reader_of
+from dld_spotter.inference.onnx import DETECTOR, FORMAT, META, RECOGNIZER, SELECTOR, VOCABULARY, OnnxSpotter, read_meta
+from dld_spotter.inference.predictor import PhotoReader, Reading
 from dld_spotter.metrics.matching import Hmean, score_image
-from dld_spotter.models.ladder import LadderSelector
-from dld_spotter.onnx import DETECTOR, FORMAT, META, RECOGNIZER, SELECTOR, VOCABULARY, OnnxSpotter, read_meta
-from dld_spotter.parity import LEAST, Agreement
-from dld_spotter.photo_reader import PhotoReader, Reading
-from dld_spotter.reading import DynamicSpotter, reader_of
-from dld_spotter.structures import Sample
-from dld_spotter.vocabulary import word_file
+from dld_spotter.models.vocabulary import word_file
+from dld_spotter.selection.operating_points import LadderSelector
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 

@@ -1,6 +1,6 @@
 """Give a student that can read the steps between its cheapest and its best reading.
 
-``python -m dld_spotter.fit_ladder ckpt=FILE data=NAME [overrides]``; ``--help`` lists what can be overridden.
+``python -m dld_spotter.fit_operating_points ckpt=FILE data=NAME [overrides]``; ``--help`` lists what can be overridden.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,18 @@ from omegaconf import DictConfig, OmegaConf
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from dld_spotter import assembly
-from dld_spotter.checkpoint import save_checkpoint
-from dld_spotter.entry import entry_point
-from dld_spotter.errors import ConfigError
-from dld_spotter.escalation import Escalation
-from dld_spotter.escalation.gains import Gains
-from dld_spotter.escalation.probing import Probe, Prober, learn_gains, probe_all, worth
-from dld_spotter.fitting import given_student, price_at
+from dld_spotter.budget.operating_points import Ladder, Step
+from dld_spotter.config import assembly
+from dld_spotter.config.entry import entry_point
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.words import Cost
+from dld_spotter.inference.checkpoint import save_checkpoint
+from dld_spotter.inference.second_pass.probing import Probe, Prober, learn_gains, probe_all, worth
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.tradeoff import Ladder, Step, hmean
-from dld_spotter.word import Cost
+from dld_spotter.selection.fitting import given_student, price_at
+from dld_spotter.selection.second_pass.gains import Gains
+from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.tradeoff import hmean
 
 PRICES = tuple(np.geomspace(0.25, 1024, 25).round(3).tolist())
 """Prices of a second look that are tried, expected words per cost of the whole image."""

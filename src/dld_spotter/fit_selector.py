@@ -10,18 +10,26 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from dld_spotter import assembly
-from dld_spotter.calibration import calibrate
-from dld_spotter.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
-from dld_spotter.cost import FlopCost
-from dld_spotter.entry import entry_point
-from dld_spotter.errors import ConfigError
-from dld_spotter.evaluation import measure
-from dld_spotter.fitting import Glances, count_heights, false_price, fit_outcomes, given_student, judge_heights, learn_heights
+from dld_spotter.budget.cost import FlopCost
+from dld_spotter.config import assembly
+from dld_spotter.config.entry import entry_point
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.evaluation.measuring import measure
+from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from dld_spotter.inference.loading import usable_device
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.models.selector import QualitySelector
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.reading import usable_device
+from dld_spotter.selection.fitting import (
+    Glances,
+    count_heights,
+    false_price,
+    fit_outcomes,
+    given_student,
+    judge_heights,
+    learn_heights,
+)
+from dld_spotter.selection.selectors import QualitySelector
+from dld_spotter.selection.survey import calibrate
 from dld_spotter.tradeoff import Outcomes
 
 TABLE = "outcomes_student.npz"

@@ -11,19 +11,19 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
-from dld_spotter import assembly
-from dld_spotter.checkpoint import READERS, load_checkpoint
-from dld_spotter.cost import selector_gflops
-from dld_spotter.engines.engine import Engine
-from dld_spotter.entry import entry_point
-from dld_spotter.errors import ConfigError
-from dld_spotter.escalation.second_look import SecondLook
-from dld_spotter.evaluation import Reader
+from dld_spotter.budget.cost import selector_gflops
+from dld_spotter.config import assembly
+from dld_spotter.config.entry import entry_point
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.evaluation.measuring import Reader
+from dld_spotter.evaluation.report import report, stage_table
+from dld_spotter.inference.checkpoint import READERS, load_checkpoint
+from dld_spotter.inference.engines.engine import Engine
+from dld_spotter.inference.loading import usable_device
+from dld_spotter.inference.second_pass.reader import SecondLook
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.models.ladder import LadderSelector, rule_of
-from dld_spotter.models.selector import Selector
-from dld_spotter.reading import usable_device
-from dld_spotter.report import report, stage_table
+from dld_spotter.selection.operating_points import LadderSelector, rule_of
+from dld_spotter.selection.selectors import Selector
 from dld_spotter.tradeoff import Outcomes
 
 TWICE = "second_look"

@@ -16,14 +16,14 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
+from dld_spotter.budget.requests import Request
+from dld_spotter.config.entry import entry_point
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.dataset import read_image
 from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
 from dld_spotter.data.views import ReferenceSize
-from dld_spotter.drawing import draw_reading
-from dld_spotter.entry import entry_point
-from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.reading import DynamicSpotter, Reading, load
-from dld_spotter.spending import Request
+from dld_spotter.inference.drawing import draw_reading
+from dld_spotter.inference.loading import DynamicSpotter, Reading, load
 
 STDIN = STDOUT = "-"
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dld_spotter.errors import ConfigError, SpotterError
-from dld_spotter.scoring import ScoreConfig, score
+from dld_spotter.core.errors import ConfigError, SpotterError
+from dld_spotter.evaluation.scoring import ScoreConfig, score
 
 HELP = """\
 usage: python -m dld_spotter.score gt=PATH preds=PATH [key=value ...]

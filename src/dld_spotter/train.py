@@ -17,26 +17,26 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch.nn import Module
 
-from dld_spotter import assembly
-from dld_spotter.calibration import calibrate
-from dld_spotter.checkpoint import Checkpoint, amend, load_checkpoint, load_weights, save_checkpoint
-from dld_spotter.cost import FlopCost
-from dld_spotter.entry import entry_point
-from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.evaluation import commit
+from dld_spotter.budget.cost import FlopCost
+from dld_spotter.config import assembly
+from dld_spotter.config.entry import entry_point
+from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.evaluation.measuring import commit
+from dld_spotter.evaluation.report import report
+from dld_spotter.inference.checkpoint import Checkpoint, amend, load_checkpoint, load_weights, save_checkpoint
+from dld_spotter.inference.loading import usable_device
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.processes import Processes, is_first
-from dld_spotter.reading import usable_device
-from dld_spotter.report import report
+from dld_spotter.selection.selectors import Selector
+from dld_spotter.selection.survey import calibrate
+from dld_spotter.training.processes import Processes, is_first
 
 
 def train(config: DictConfig, folder: Path) -> float:
     """Run the stages that ``config`` asks for and leave everything in ``folder``.
 
     Returns:
-        the metric a sweep optimises: the best ``val/value`` of the last stage, see :class:`dld_spotter.module.StageModule`.
+        the metric a sweep optimises: the best ``val/value`` of the last stage, see ``StageModule``.
     """
     if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
         raise ConfigError(f"seed={config.seed} must be a whole number from 0 to 2**32 - 1; give such as seed=1")

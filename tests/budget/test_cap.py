@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 import dld_spotter
-from dld_spotter.errors import ConfigError
-from dld_spotter.evaluation import score_at
-from dld_spotter.limit import Limit
+from dld_spotter.budget.cap import Limit
+from dld_spotter.budget.operating_points import Ladder, Step
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.words import Look
+from dld_spotter.evaluation.measuring import score_at
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.models.selector import FixedScale
-from dld_spotter.tradeoff import Ladder, Step
-from dld_spotter.word import Look
+from dld_spotter.selection.selectors import FixedScale
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch
 from tests.trained import make_checkpoint

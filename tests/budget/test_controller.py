@@ -4,8 +4,9 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from dld_spotter.errors import CheckpointError, ConfigError, DataError
-from dld_spotter.tradeoff import BudgetController, Calibration, allocate, decide
+from dld_spotter.budget.controller import BudgetController, Calibration
+from dld_spotter.core.errors import CheckpointError, ConfigError, DataError
+from dld_spotter.tradeoff import allocate, decide
 
 SCALES = np.array([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0])
 

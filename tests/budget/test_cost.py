@@ -8,11 +8,11 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from dld_spotter.cost import AreaCost, FlopCost, selector_gflops
-from dld_spotter.models.selector import FixedScale, GumbelSelector, QualitySelector
+from dld_spotter.budget.cost import AreaCost, FlopCost, selector_gflops
+from dld_spotter.selection.selectors import FixedScale, GumbelSelector, QualitySelector
 from tests.small import BACKBONE, CHARSET, SPOTTER, make_spotter
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 SCALES = (0.3, 0.5, 1.0)
 SEVEN = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0]
 
@@ -183,7 +183,7 @@ def test_area():
 
 @pytest.mark.parametrize("name", ["gumbel", "quality"])
 def test_selector_costs_under_one_percent_of_the_tiny_spotter(name):
-    shared = {"charset": {"_target_": "dld_spotter.charset.Charset", "characters": "abc"}, "max_length": 25, "shrink": 0.7}
+    shared = {"charset": {"_target_": "dld_spotter.core.charset.Charset", "characters": "abc"}, "max_length": 25, "shrink": 0.7}
     tiny = OmegaConf.merge(shared, {"spotter": OmegaConf.load(CONF / "spotter" / "tiny.yaml")}).spotter
     full = FlopCost(instantiate(tiny, _convert_="all")).cost(640, 640)
     selector = OmegaConf.merge(OmegaConf.load(CONF / "selector" / f"{name}.yaml"), {"scales": SEVEN, "gamma": 0.1})

@@ -4,9 +4,9 @@ import time
 import pytest
 import torch
 
-from dld_spotter import latency
-from dld_spotter.cost import FlopCost, MeasuredLatency, identify
-from dld_spotter.latency import Line, cache_folder, known_line, measure_line
+from dld_spotter.budget import latency
+from dld_spotter.budget.cost import FlopCost, MeasuredLatency, identify
+from dld_spotter.budget.latency import Line, cache_folder, known_line, measure_line
 from tests.small import make_spotter
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dld_spotter.errors import CheckpointError, DataError
-from dld_spotter.tradeoff import BudgetController, Ladder, Step
+from dld_spotter.budget.controller import BudgetController
+from dld_spotter.budget.operating_points import Ladder, Step
+from dld_spotter.core.errors import CheckpointError, DataError
 
 STEPS = [Step(0.3), Step(0.3, 8.0), Step(0.5), Step(0.6, 4.0), Step(1.0)]
 LOSSES = np.array([-0.3, -0.5, -0.45, -0.6, -0.61])

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter import latency
-from dld_spotter.calibration import allocate_set, survey
-from dld_spotter.cost import FlopCost
-from dld_spotter.errors import ConfigError
-from dld_spotter.latency import Line
+from dld_spotter.budget import latency
+from dld_spotter.budget.controller import Calibration
+from dld_spotter.budget.cost import FlopCost
+from dld_spotter.budget.latency import Line
+from dld_spotter.budget.requests import Request, Spending
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.inference.loading import DynamicSpotter
 from dld_spotter.models.detector import TextMapDecoder
-from dld_spotter.models.selector import QualitySelector
-from dld_spotter.reading import DynamicSpotter
-from dld_spotter.spending import Request, Spending
-from dld_spotter.tradeoff import Calibration
+from dld_spotter.selection.selectors import QualitySelector
+from dld_spotter.selection.survey import allocate_set, survey
 from tests.data.samples import box, sample
 from tests.small import SCALES, THUMBNAIL, make_batch, make_spotter
 

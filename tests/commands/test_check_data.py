@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dld_spotter.charset import Charset
 from dld_spotter.check_data import main, samples_of
+from dld_spotter.core.charset import Charset
 from dld_spotter.data.collate import Collate
 from dld_spotter.data.inspection import PROBLEMS
 from dld_spotter.metrics.formats import read_annotations

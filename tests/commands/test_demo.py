@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dld_spotter.budget.controller import Calibration
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.demo import MOST_BYTES, Server, Viewer, decode, main
-from dld_spotter.errors import ConfigError
+from dld_spotter.inference.loading import load
 from dld_spotter.predict import to_json
-from dld_spotter.reading import load
-from dld_spotter.tradeoff import Calibration
 from tests.data.samples import box, sample
 from tests.trained import GAMMAS, make_checkpoint
 

@@ -13,8 +13,8 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from dld_spotter import evaluate, measure
-from dld_spotter.entry import ROOT
-from dld_spotter.errors import ConfigError
+from dld_spotter.config.entry import ROOT
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.score import ScoreConfig, score
 from dld_spotter.tradeoff import Outcomes, TradeOff
 from tests.small import SCALES

@@ -4,12 +4,12 @@ import sys
 
 import pytest
 
-from dld_spotter.checkpoint import load_checkpoint
-from dld_spotter.errors import CheckpointError
+from dld_spotter.core.errors import CheckpointError
+from dld_spotter.core.words import Word
 from dld_spotter.export import Trial, check, compare, describe, main
-from dld_spotter.photo_reader import Reading
-from dld_spotter.reading import load
-from dld_spotter.word import Word
+from dld_spotter.inference.checkpoint import load_checkpoint
+from dld_spotter.inference.loading import load
+from dld_spotter.inference.predictor import Reading
 from tests.data.samples import box
 from tests.small import CHARACTERS, SCALES
 from tests.trained import make_checkpoint

@@ -9,17 +9,18 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 import dld_spotter
-from dld_spotter import fit_ladder
-from dld_spotter.checkpoint import amend, load_checkpoint
-from dld_spotter.cost import FlopCost
-from dld_spotter.entry import ROOT
-from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.escalation import Escalation, Gains
-from dld_spotter.escalation.probing import Prober
-from dld_spotter.escalation.second_look import SecondLook, look
-from dld_spotter.fit_ladder import best_steps
+from dld_spotter import fit_operating_points as fit_ladder
+from dld_spotter.budget.cost import FlopCost
+from dld_spotter.budget.operating_points import Ladder
+from dld_spotter.config.entry import ROOT
+from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.fit_operating_points import best_steps
+from dld_spotter.inference.checkpoint import amend, load_checkpoint
+from dld_spotter.inference.second_pass.probing import Prober
+from dld_spotter.inference.second_pass.reader import SecondLook, look
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.tradeoff import Ladder
+from dld_spotter.selection.second_pass.gains import Gains
+from dld_spotter.selection.second_pass.rule import Escalation
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter
 from tests.trained import make_checkpoint

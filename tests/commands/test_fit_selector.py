@@ -9,12 +9,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from dld_spotter import fit_selector
-from dld_spotter.checkpoint import load_checkpoint
-from dld_spotter.entry import ROOT
-from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.fitting import Glances, false_price, fit_outcomes, judge_heights, learn_heights
-from dld_spotter.models.selector import QualitySelector
-from dld_spotter.tradeoff import Calibration, Outcomes
+from dld_spotter.budget.controller import Calibration
+from dld_spotter.config.entry import ROOT
+from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.inference.checkpoint import load_checkpoint
+from dld_spotter.selection.fitting import Glances, false_price, fit_outcomes, judge_heights, learn_heights
+from dld_spotter.selection.selectors import QualitySelector
+from dld_spotter.tradeoff import Outcomes
 from tests.small import SCALES
 from tests.trained import make_checkpoint
 

@@ -9,12 +9,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
-from dld_spotter import measure, report
-from dld_spotter.entry import ROOT
-from dld_spotter.errors import CheckpointError, ConfigError, DataError
+from dld_spotter import measure
+from dld_spotter.config.entry import ROOT
+from dld_spotter.core.errors import CheckpointError, ConfigError, DataError
+from dld_spotter.evaluation import report
 from dld_spotter.tradeoff import Outcomes, TradeOff
 from tests.data.samples import box, sample
-from tests.engines.drawn import DrawnEngine
+from tests.inference.engines.drawn import DrawnEngine
 from tests.small import SCALES
 from tests.trained import make_checkpoint
 
@@ -41,7 +42,7 @@ def word_row(line: np.ndarray, first: int, last: int, text: str) -> str:
     return ",".join(str(int(value)) for value in (start, top, end, top, end, bottom, start, bottom)) + f",{text}"
 
 
-def config(photos: Path, *overrides: str, engine: str | None = "tests.engines.drawn.DrawnEngine") -> DictConfig:
+def config(photos: Path, *overrides: str, engine: str | None = "tests.inference.engines.drawn.DrawnEngine") -> DictConfig:
     given = ["data=icdar2015", f"data.root={photos}", "data.workers=0", "resamples=20", *overrides]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         composed = compose("measure", overrides=given)

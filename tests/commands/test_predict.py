@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dld_spotter.errors import DataError
+from dld_spotter.core.errors import DataError
 from dld_spotter.metrics.formats import read_annotations
 from dld_spotter.predict import find_images, main, open_output, picture_paths
 from tests.data.samples import box, sample

@@ -7,8 +7,8 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from dld_spotter.entry import entry_point
-from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.config.entry import entry_point
+from dld_spotter.core.errors import ConfigError, DataError
 
 
 def run(task, monkeypatch, *arguments: str) -> int:

@@ -6,7 +6,7 @@ import pytest
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigLoadError
 
-from dld_spotter.experiments import ExperimentSource, find_experiments
+from dld_spotter.config.studies import ExperimentSource, find_experiments
 
 
 @pytest.fixture

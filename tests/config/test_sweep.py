@@ -4,8 +4,8 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
-from dld_spotter.errors import DataError
-from dld_spotter.sweep import Job, JoinTradeOffs, common_models, find_jobs, job_names, join_jobs, main_points
+from dld_spotter.config.sweep import Job, JoinTradeOffs, common_models, find_jobs, job_names, join_jobs, main_points
+from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff import Point, TradeOff
 
 

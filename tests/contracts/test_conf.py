@@ -17,16 +17,16 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from scipy.io import savemat
 
-from dld_spotter.assembly import build_data, create
-from dld_spotter.charset import Charset
-from dld_spotter.engines.engine import Engine
-from dld_spotter.entry import ROOT
-from dld_spotter.escalation import Escalation
-from dld_spotter.experiments import find_experiments
+from dld_spotter.config.assembly import build_data, create
+from dld_spotter.config.entry import ROOT
+from dld_spotter.config.studies import find_experiments
+from dld_spotter.core.charset import Charset
+from dld_spotter.inference.engines.engine import Engine
 from dld_spotter.losses.distillation import Distillation
-from dld_spotter.losses.selection import SelectionObjective
-from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
+from dld_spotter.selection.objectives import SelectionObjective
+from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.selection.selectors import Selector
 from tests.data.samples import write_crops
 
 CONF = ROOT / "conf"

@@ -21,7 +21,7 @@ from PIL import Image
 
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 

@@ -8,12 +8,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from dld_spotter.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from dld_spotter.entry import ROOT
+from dld_spotter.config.entry import ROOT
+from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tests.data.samples import box, sample
 from tests.small import SCALES, SPOTTER, THUMBNAIL, make_batch, make_spotter
 
-WIDEN = runpy.run_path(str(Path(__file__).parents[1] / "experiments" / "small" / "widen.py"))
+WIDEN = runpy.run_path(str(Path(__file__).parents[2] / "experiments" / "small" / "widen.py"))
 
 
 @pytest.fixture

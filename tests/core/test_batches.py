@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.structures import Recognition, SpottingBatch, Strips, TextInstances
+from dld_spotter.core.batches import Recognition, SpottingBatch, Strips, TextInstances
 from tests.data.samples import box
 
 

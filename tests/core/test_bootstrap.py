@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from dld_spotter.bootstrap import bootstrap, resample
-from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.core.bootstrap import bootstrap, resample
+from dld_spotter.core.errors import ConfigError, DataError
 
 
 def test_interval_of_a_mean_is_that_of_the_normal_distribution():

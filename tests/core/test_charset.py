@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dld_spotter.assembly import create
-from dld_spotter.charset import END, PADDING, PRINTABLE_ASCII, SPECIAL, START, Charset, read_characters
-from dld_spotter.checkpoint import load_checkpoint
-from dld_spotter.entry import ROOT
-from dld_spotter.errors import ConfigError
+from dld_spotter.config.assembly import create
+from dld_spotter.config.entry import ROOT
+from dld_spotter.core.charset import END, PADDING, PRINTABLE_ASCII, SPECIAL, START, Charset, read_characters
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.inference.checkpoint import load_checkpoint
 
 PRINTABLE = Charset(PRINTABLE_ASCII)
 

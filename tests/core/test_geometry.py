@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely import LineString, Polygon
 
-from dld_spotter.data.geometry import polygon_to_sides, polygons_to_sides, sides_to_polygon, word_heights
+from dld_spotter.core.geometry import polygon_to_sides, polygons_to_sides, sides_to_polygon, word_heights
 
 coordinate = st.floats(-1000, 1000, width=32)
 

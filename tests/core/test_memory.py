@@ -6,15 +6,16 @@ import sys
 import numpy as np
 import pytest
 
-from dld_spotter import heap, photo_reader
-from dld_spotter.heap import PIXELS, give_back
-from dld_spotter.reading import load
+from dld_spotter.core import memory as heap
+from dld_spotter.core.memory import PIXELS, give_back
+from dld_spotter.inference import predictor as photo_reader
+from dld_spotter.inference.loading import load
 from tests.trained import make_checkpoint
 
 HOLES = """
 import numpy as np
 from pathlib import Path
-from dld_spotter.heap import give_back
+from dld_spotter.core.memory import give_back
 
 def resident():
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))

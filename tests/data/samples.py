@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dld_spotter.structures import Sample, TextInstances
+from dld_spotter.core.batches import Sample, TextInstances
 
 
 def box(x: float, y: float, width: float, height: float) -> np.ndarray:

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from shapely import Polygon
 from shapely import box as rectangle
 
-from dld_spotter.charset import Charset
+from dld_spotter.core.batches import Sample, TextInstances
+from dld_spotter.core.charset import Charset
+from dld_spotter.core.geometry import polygon_to_sides
 from dld_spotter.data.collate import Collate
-from dld_spotter.data.geometry import polygon_to_sides
 from dld_spotter.data.jitter import JitteredDataset
 from dld_spotter.data.transforms import RandomTextCrop, TextTransforms, crop_transforms, default_transforms
 from dld_spotter.data.views import ReferenceSize, fill_frames
-from dld_spotter.structures import Sample, TextInstances
 from tests.data.samples import sample
 
 CHARSET = Charset("abcdefghij")

@@ -7,12 +7,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from torch.utils.data import DataLoader
 
-from dld_spotter.assembly import build_data
+from dld_spotter.config.assembly import build_data
+from dld_spotter.config.entry import ROOT
+from dld_spotter.core.batches import Sample, TextInstances
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.cache import CachedDataset, cache_folder
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer, SyntheticScenes
-from dld_spotter.entry import ROOT
-from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.structures import Sample, TextInstances
 
 
 class Counting:

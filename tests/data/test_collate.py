@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.charset import END, PADDING, PRINTABLE_ASCII, Charset
+from dld_spotter.core.charset import END, PADDING, PRINTABLE_ASCII, Charset
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.geometry import polygons_to_sides, word_heights
 from dld_spotter.data.collate import Collate, jittered
-from dld_spotter.data.geometry import polygons_to_sides, word_heights
 from dld_spotter.data.views import ReferenceSize
-from dld_spotter.errors import ConfigError
 from tests.data.samples import box, sample, turned_box
 
 CHARSET = Charset(PRINTABLE_ASCII)

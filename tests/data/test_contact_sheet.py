@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from dld_spotter.drawing import BAND, CELL, STRIP, draw_samples
-from dld_spotter.structures import Sample, TextInstances
+from dld_spotter.core.batches import Sample, TextInstances
+from dld_spotter.inference.drawing import BAND, CELL, STRIP, draw_samples
 from tests.data.samples import box
 
 WORD = box(20, 60, 80, 36)  # as high as a strip: its left half is red, its right half blue

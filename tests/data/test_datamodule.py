@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.utils.data import Subset
 
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.collate import Collate
 from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.data.splits import NamedPart
 from dld_spotter.data.transforms import TextTransforms, TransformedDataset, default_transforms
-from dld_spotter.errors import ConfigError, DataError
 from tests.data.samples import box, sample
 from tests.data.test_collate import CHARSET, assert_same
 from tests.data.test_dataset import Numbers

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from torch.utils.data import Subset
 
+from dld_spotter.core.batches import Sample, TextInstances
+from dld_spotter.core.errors import DataError
 from dld_spotter.data import readers
 from dld_spotter.data.dataset import FileDataset, has_curved_words, read_image, report_damage
 from dld_spotter.data.splits import NamedPart
 from dld_spotter.data.transforms import TransformedDataset, default_transforms
-from dld_spotter.errors import DataError
-from dld_spotter.structures import Sample, TextInstances
 
 GRADIENT = np.stack([np.arange(12)[:, None] * 10 + np.arange(20)[None] * 5] * 3, -1).astype(np.uint8)
 

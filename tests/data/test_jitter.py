@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.jitter import JitteredDataset
-from dld_spotter.errors import ConfigError
 from tests.data.samples import box, sample
 
 PLACE = box(40, 30, 50, 20)

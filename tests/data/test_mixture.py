@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dld_spotter.core.batches import Sample
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.mixture import WeightedMixture, optional_photos
 from dld_spotter.data.readers.icdar2015 import ICDAR2015
 from dld_spotter.data.transforms import crop_transforms
-from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.structures import Sample
 from tests.data.samples import sample
 
 

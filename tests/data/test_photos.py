@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 import dld_spotter
+from dld_spotter.core.errors import DataError
 from dld_spotter.data import photos
 from dld_spotter.data.inspection import image_problems
 from dld_spotter.data.photos import FORMATS, MOST_PIXELS, open_image, read_image, to_array
 from dld_spotter.demo import decode
-from dld_spotter.errors import DataError
-from dld_spotter.scoreview import find_photo
+from dld_spotter.evaluation.score_view import find_photo
 
 SOURCE = Path(dld_spotter.__file__).parent
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nnewpath 1 1 moveto 9 9 lineto stroke\nshowpage\n"

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.readers.icdar2015 import ICDAR2015
 from dld_spotter.data.readers.indexed import ImagePaths, Strings
 from dld_spotter.data.splits import NamedPart, refuse_overlap
 from dld_spotter.data.transforms import TransformedDataset, default_transforms
-from dld_spotter.errors import ConfigError
 
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
 

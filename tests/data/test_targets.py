@@ -3,11 +3,11 @@ import pytest
 import shapely
 import torch
 
+from dld_spotter.core.batches import TextInstances
 from dld_spotter.data.collate import Collate
 from dld_spotter.data.targets import SHRINK_RATIO, TextRegions, detection_targets
 from dld_spotter.data.views import make_view
 from dld_spotter.models.detector import TextMapDecoder
-from dld_spotter.structures import TextInstances
 from tests.data.samples import box, sample, turned_box
 
 

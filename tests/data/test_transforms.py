@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from shapely import Polygon
 from shapely import box as rectangle
 
+from dld_spotter.core.batches import TextInstances
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.transforms import (
     CUT_TOLERANCE,
     RandomTextCrop,
@@ -15,8 +17,6 @@ from dld_spotter.data.transforms import (
     default_transforms,
     mark_cut_words,
 )
-from dld_spotter.errors import ConfigError
-from dld_spotter.structures import TextInstances
 from tests.data.samples import box, sample, turned_box
 
 TRANSFORMS = [default_transforms(64), crop_transforms(64, scale=(0.7, 1.4))]

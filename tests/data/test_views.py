@@ -6,12 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dld_spotter.charset import Charset
+from dld_spotter.core.batches import Sample, TextInstances
+from dld_spotter.core.charset import Charset
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data import views
 from dld_spotter.data.collate import Collate
 from dld_spotter.data.views import ReferenceSize, fill_frames, make_thumbnails, make_view, resize, to_reference
-from dld_spotter.errors import ConfigError
-from dld_spotter.structures import Sample, TextInstances
 
 
 def marked(height, width, x, y, w, h):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.cost import CostModel, FlopCost, selector_gflops
-from dld_spotter.errors import ConfigError
-from dld_spotter.evaluation import choose, measure, score_at, trade_off
+from dld_spotter.budget.cost import CostModel, FlopCost, selector_gflops
+from dld_spotter.core.batches import Word
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.evaluation.measuring import choose, measure, score_at, trade_off
 from dld_spotter.metrics.matching import score_image
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.models.selector import FixedScale, GumbelSelector, QualitySelector
-from dld_spotter.structures import Word
+from dld_spotter.selection.selectors import FixedScale, GumbelSelector, QualitySelector
 from tests.small import SCALES, THUMBNAIL
 
 

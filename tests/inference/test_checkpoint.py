@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from dld_spotter.checkpoint import FORMAT, load_checkpoint, load_weights, save_checkpoint
-from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.models.selector import GumbelSelector, QualitySelector
-from dld_spotter.vocabulary import Vocabulary
+from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.inference.checkpoint import FORMAT, load_checkpoint, load_weights, save_checkpoint
+from dld_spotter.models.vocabulary import Vocabulary
+from dld_spotter.selection.selectors import GumbelSelector, QualitySelector
 from tests.small import SCALES, SPOTTER, THUMBNAIL, make_spotter
 
 SELECTOR = {
-    "_target_": "dld_spotter.models.selector.GumbelSelector",
+    "_target_": "dld_spotter.selection.selectors.GumbelSelector",
     "scales": list(SCALES),
     "gamma": 0.1,
     "factors": [1.0],
@@ -78,7 +78,7 @@ def test_what_a_selector_knows_of_words_is_kept(tmp_path, batch):
     selector = QualitySelector(SCALES, 0.1, [1.0], [4, 4, 4, 4], 8, heights=(5.0, 70.0), bins=6).eval()
     selector.table.uniform_()
     selector.words.fill_(3.25)
-    config = SELECTOR | {"_target_": "dld_spotter.models.selector.QualitySelector", "heights": [5.0, 70.0], "bins": 6}
+    config = SELECTOR | {"_target_": "dld_spotter.selection.selectors.QualitySelector", "heights": [5.0, 70.0], "bins": 6}
     save_checkpoint(tmp_path / "s.ckpt", {"selector": selector}, provenance(model={"selector": config}))
     found = load_checkpoint(tmp_path / "s.ckpt").selector()
     assert isinstance(found, QualitySelector)
@@ -167,10 +167,10 @@ def test_other_format(saved, tmp_path):
     "target",
     [
         "os.system",
-        "dld_spotter.assembly.os.system",
-        "dld_spotter.checkpoint.torch.load",
-        "dld_spotter.checkpoint.Path",
-        "dld_spotter.checkpoint.save_checkpoint",
+        "dld_spotter.config.assembly.os.system",
+        "dld_spotter.inference.checkpoint.torch.load",
+        "dld_spotter.inference.checkpoint.Path",
+        "dld_spotter.inference.checkpoint.save_checkpoint",
         "dld_spotter.nothing.Here",
         "dld_spotter_of_somebody.Class",
         "${oc.env:HOME}",

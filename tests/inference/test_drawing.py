@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from dld_spotter.drawing import draw_reading
-from dld_spotter.reading import Reading
-from dld_spotter.structures import Word
+from dld_spotter.core.batches import Word
+from dld_spotter.inference.drawing import draw_reading
+from dld_spotter.inference.loading import Reading
 from tests.data.samples import box, turned_box
 
 

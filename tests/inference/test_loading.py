@@ -7,11 +7,11 @@ import torch
 from PIL import Image
 
 import dld_spotter
-from dld_spotter.cost import FlopCost, selector_gflops
+from dld_spotter.budget.cost import FlopCost, selector_gflops
+from dld_spotter.core.batches import Word
+from dld_spotter.core.errors import CheckpointError, ConfigError, DataError
 from dld_spotter.data.views import ReferenceSize, make_thumbnails, resize
-from dld_spotter.errors import CheckpointError, ConfigError, DataError
-from dld_spotter.reading import DynamicSpotter, load, to_array
-from dld_spotter.structures import Word
+from dld_spotter.inference.loading import DynamicSpotter, load, to_array
 from tests.data.samples import box, sample
 from tests.small import SCALES, THUMBNAIL
 from tests.trained import GAMMAS, make_checkpoint

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.cost import FlopCost
-from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.graphs import export_selector, export_spotter
-from dld_spotter.models.selector import FixedScale, GumbelSelector, QualitySelector
-from dld_spotter.onnx import FORMAT, META, SELECTOR, OnnxSpotter, read_meta
-from dld_spotter.parity import Agreement, compare_words
-from dld_spotter.reading import DynamicSpotter
-from dld_spotter.word import Word
+from dld_spotter.budget.cost import FlopCost
+from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.core.words import Word
+from dld_spotter.inference.agreement import Agreement, compare_words
+from dld_spotter.inference.graphs import export_selector, export_spotter
+from dld_spotter.inference.loading import DynamicSpotter
+from dld_spotter.inference.onnx import FORMAT, META, SELECTOR, OnnxSpotter, read_meta
+from dld_spotter.selection.selectors import FixedScale, GumbelSelector, QualitySelector
 from tests.small import SCALES, THUMBNAIL, make_spotter
 
 FACTORS = (0.3, 1.0, 3.0)

@@ -13,14 +13,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from transformers import ResNetConfig
 
-from dld_spotter import assembly, evaluate
-from dld_spotter.checkpoint import FORMAT, load_checkpoint, save_checkpoint
-from dld_spotter.entry import ROOT
-from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter import evaluate
+from dld_spotter.config import assembly
+from dld_spotter.config.entry import ROOT
+from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.inference.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from dld_spotter.inference.loading import load
+from dld_spotter.inference.provenance import ARGUMENTS, BACKBONES, PARTS
 from dld_spotter.models.backbone import Backbone, published_settings
-from dld_spotter.provenance import ARGUMENTS, BACKBONES, PARTS
-from dld_spotter.reading import load
-from dld_spotter.vocabulary import Vocabulary
+from dld_spotter.models.vocabulary import Vocabulary
 from tests.small import BACKBONE, SCALES, SPOTTER, THUMBNAIL, make_spotter
 
 FACTS = {"format": FORMAT, "model": {"student": SPOTTER}, "scales": list(SCALES), "thumbnail": THUMBNAIL}
@@ -146,7 +147,7 @@ def changed(at, value):
         ("_args_", [1], "_args_"),
         ("charset._partial_", True, "_partial_"),
         ("charset", {"_target_": "dld_spotter.data.synthetic.FontBook", "folder": "/"}, "FontBook"),
-        ("charset", {"_target_": "dld_spotter.models.spotter.TextMapSpotter"}, "expected dld_spotter.charset.Charset"),
+        ("charset", {"_target_": "dld_spotter.models.spotter.TextMapSpotter"}, "expected dld_spotter.core.charset.Charset"),
         ("charset._target_", "builtins.dict", "builtins.dict"),
         ("charset._target_", ["x"], "asks to build"),
         ("charset.characters", 5, "characters"),

@@ -1,9 +1,9 @@
 """The weights that travel with the package read what they were trained for."""
 
-from dld_spotter.checkpoint import load_checkpoint, locate
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
+from dld_spotter.inference.checkpoint import load_checkpoint, locate
+from dld_spotter.inference.loading import load
 from dld_spotter.metrics.matching import Hmean, score_image
-from dld_spotter.reading import load
 
 
 def test_bundled_weights_are_small_enough_to_travel():

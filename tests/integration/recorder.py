@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from lightning import Callback
 
-from dld_spotter.errors import DataError
-from dld_spotter.module import DLDModule
+from dld_spotter.core.errors import DataError
+from dld_spotter.training.modules import DLDModule
 
 
 class Recorder(Callback):

@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dld_spotter.calibration import calibrate
-from dld_spotter.checkpoint import amend, load_checkpoint
-from dld_spotter.cost import FlopCost
-from dld_spotter.tradeoff import Calibration
+from dld_spotter.budget.controller import Calibration
+from dld_spotter.budget.cost import FlopCost
+from dld_spotter.inference.checkpoint import amend, load_checkpoint
+from dld_spotter.selection.survey import calibrate
 from tests.data.samples import box, sample
 from tests.integration.runs import SCENES, run, train
 from tests.small import make_batch

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dld_spotter.budget.controller import Calibration
 from dld_spotter.demo import Server, Viewer
-from dld_spotter.reading import load
-from dld_spotter.tradeoff import Calibration
+from dld_spotter.inference.loading import load
 from tests.data.samples import box, sample
 from tests.integration.browser import PATIENCE, chromium
 from tests.trained import GAMMAS, make_checkpoint

@@ -9,16 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
-from dld_spotter.checkpoint import load_checkpoint
+from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.data.views import make_view
-from dld_spotter.errors import CheckpointError, ConfigError
 from dld_spotter.export import write
-from dld_spotter.graphs import DetectorGraph, quantize
-from dld_spotter.onnx import FORMAT, META, OnnxSpotter
-from dld_spotter.parity import Agreement
-from dld_spotter.reading import load
-from dld_spotter.vocabulary import BELIEF
+from dld_spotter.inference.agreement import Agreement
+from dld_spotter.inference.checkpoint import load_checkpoint
+from dld_spotter.inference.graphs import DetectorGraph, quantize
+from dld_spotter.inference.loading import load
+from dld_spotter.inference.onnx import FORMAT, META, OnnxSpotter
+from dld_spotter.models.vocabulary import BELIEF
 from tests.data.samples import box, sample, turned_box
 from tests.small import LEVELS, SCALES
 from tests.trained import GAMMAS, LADDER, make_checkpoint
@@ -189,7 +189,7 @@ def test_needs_no_torch(folder, reader, tmp_path):
 import sys, json
 for name in ("torch", "lightning", "hydra", "transformers", "omegaconf"):
     sys.modules[name] = None
-from dld_spotter.onnx import OnnxSpotter
+from dld_spotter.inference.onnx import OnnxSpotter
 reading = OnnxSpotter({str(folder)!r}, threads=1).read({str(path)!r}, scale=0.5)
 print(json.dumps([word.text for word in reading.words]))
 """

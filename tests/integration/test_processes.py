@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dld_spotter.checkpoint import load_checkpoint
+from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.tradeoff import TradeOff
 from tests.data.samples import box, sample
 from tests.integration.runs import SMALL

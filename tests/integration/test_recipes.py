@@ -12,12 +12,12 @@ from threading import Thread
 import pytest
 from PIL import Image
 
-from dld_spotter.checkpoint import load_checkpoint, locate
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.export import write
-from dld_spotter.reading import load
+from dld_spotter.inference.checkpoint import load_checkpoint, locate
+from dld_spotter.inference.loading import load
 
-PAGE = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text("utf-8")
 RECIPES = {
     title: "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     for title, text in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)

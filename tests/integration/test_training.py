@@ -8,8 +8,8 @@ import pytest
 import torch
 from wandb.proto.wandb_internal_pb2 import RunRecord
 
-from dld_spotter.checkpoint import load_checkpoint
-from dld_spotter.reading import load
+from dld_spotter.inference.checkpoint import load_checkpoint
+from dld_spotter.inference.loading import load
 from dld_spotter.tradeoff import TradeOff
 from tests.integration.runs import Ended, train
 
@@ -166,7 +166,7 @@ def kill_after_first_epoch(monkeypatch, module: str) -> None:
         if self.current_epoch == 1:
             raise Killed
 
-    monkeypatch.setattr(f"dld_spotter.module.{module}.on_train_epoch_start", kill)
+    monkeypatch.setattr(f"dld_spotter.training.modules.{module}.on_train_epoch_start", kill)
 
 
 def assert_told(ended: Ended, status: int, *words: str) -> None:

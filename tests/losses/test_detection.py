@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from dld_spotter.core.batches import DetectionMaps, DetectionTargets
 from dld_spotter.losses.detection import DetectionLoss
-from dld_spotter.structures import DetectionMaps, DetectionTargets
 
 
 def targets(text, care=None, border=None, border_care=None):

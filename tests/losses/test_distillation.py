@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from dld_spotter.charset import END, PADDING, SPECIAL
-from dld_spotter.decoding import path_log_probability
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.batches import DetectionMaps, View
+from dld_spotter.core.charset import END, PADDING, SPECIAL
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.losses.distillation import (
     Context,
     Distillation,
@@ -17,7 +17,7 @@ from dld_spotter.losses.distillation import (
     sequence_loss,
     token_kl,
 )
-from dld_spotter.structures import DetectionMaps, View
+from dld_spotter.models.decoding import path_log_probability
 from tests.small import make_spotter
 
 TERMS = {"roi": RoIFeatures(), "context": Context(), "sequence": SequenceBeams(), "token": TokenKL(ctc=1.0)}

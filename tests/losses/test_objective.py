@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.losses.objective import Objective
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.decoding import path_log_probability
 from dld_spotter.losses.distillation import sequence_loss, squared_difference, token_kl
+from dld_spotter.models.decoding import path_log_probability
 
 CASES = 4
 

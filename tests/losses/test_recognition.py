@@ -3,9 +3,9 @@ from itertools import product
 import pytest
 import torch
 
-from dld_spotter.charset import BLANK, END, Charset
+from dld_spotter.core.batches import Recognition
+from dld_spotter.core.charset import BLANK, END, Charset
 from dld_spotter.losses.recognition import RecognitionLoss, ctc_loss, sequence_cross_entropy
-from dld_spotter.structures import Recognition
 
 CHARSET = Charset("ab")
 

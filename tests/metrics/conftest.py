@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dld_spotter.structures import TextInstances, Word
+from dld_spotter.core.batches import TextInstances, Word
 
 
 def box(left, top, right, bottom):

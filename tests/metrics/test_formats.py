@@ -4,7 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.metrics.formats import read_annotations
 
 QUAD = "0,0,10,0,10,5,0,5"

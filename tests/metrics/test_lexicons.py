@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from rapidfuzz.distance import Levenshtein
 
-from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.core.batches import Word
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.metrics.lexicons import Lexicon, WordList
-from dld_spotter.structures import Word
 
 
 def _words(*texts, score=1.0):

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import shapely
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.batches import TextInstances, Word
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.metrics.matching import Hmean, ImageCounts, match_image, match_images, score_image
-from dld_spotter.structures import TextInstances, Word
 
 A = (0, 0, 100, 20)
 FAR = (500, 500, 600, 520)

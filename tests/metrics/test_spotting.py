@@ -6,11 +6,11 @@ import pytest
 import torch.distributed as distributed
 import torch.multiprocessing as multiprocessing
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.batches import TextInstances, Word
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.metrics.lexicons import Lexicon, WordList
 from dld_spotter.metrics.recognition import NormalizedEditSimilarity, WordAccuracy
 from dld_spotter.metrics.spotting import DetectionHmean, EndToEndHmean, WordSpottingHmean
-from dld_spotter.structures import TextInstances, Word
 
 SQUARE = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], np.float32)
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import shapely
 
-from dld_spotter.data.geometry import sides_to_polygon
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.geometry import sides_to_polygon
 from dld_spotter.models.contours import Regions, TextMapDecoder
 
 

@@ -3,8 +3,8 @@ from itertools import product
 import pytest
 import torch
 
-from dld_spotter.charset import BLANK, END, PADDING, START
-from dld_spotter.decoding import beam_search, ctc_greedy, greedy_search
+from dld_spotter.core.charset import BLANK, END, PADDING, START
+from dld_spotter.models.decoding import beam_search, ctc_greedy, greedy_search
 
 CPU = torch.device("cpu")
 WORDS, LENGTH, CLASSES = 3, 3, 6

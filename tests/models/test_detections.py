@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from dld_spotter.glance import Glance
 from dld_spotter.models.contours import Regions
+from dld_spotter.models.detections import Glance
 
 
 def box(left: float, top: float, right: float, bottom: float) -> list[list[list[float]]]:

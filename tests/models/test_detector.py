@@ -4,11 +4,11 @@ import pytest
 import shapely
 import torch
 
-from dld_spotter.data.geometry import sides_to_polygon
+from dld_spotter.core.batches import TextInstances
+from dld_spotter.core.geometry import sides_to_polygon
 from dld_spotter.data.targets import TextRegions, detection_targets
 from dld_spotter.data.views import make_view
 from dld_spotter.models.detector import MAP_STRIDE, TextMapDecoder, TextMapHead
-from dld_spotter.structures import TextInstances
 from tests.data.samples import box, turned_box
 
 DECODE = TextMapDecoder()

@@ -4,9 +4,9 @@ import pytest
 import torch
 from PIL import Image
 
-from dld_spotter.charset import Charset
+from dld_spotter.core.charset import Charset
+from dld_spotter.core.geometry import polygons_to_sides
 from dld_spotter.data.collate import Collate
-from dld_spotter.data.geometry import polygons_to_sides
 from dld_spotter.data.readers.icdar2015 import ICDAR2015
 from dld_spotter.models.roi import sample_strips, strip_grid, word_heights
 from tests.data.samples import box, turned_box

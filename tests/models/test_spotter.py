@@ -7,17 +7,17 @@ import shapely
 import torch
 from torch import nn
 
-from dld_spotter.charset import END, START
+from dld_spotter.core.batches import DetectionMaps
+from dld_spotter.core.charset import END, START
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.geometry import polygons_to_sides
 from dld_spotter.data.collate import Collate
-from dld_spotter.data.geometry import polygons_to_sides
-from dld_spotter.errors import ConfigError
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TokenKL
 from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.models.backbone import Backbone
 from dld_spotter.models.contours import Regions
-from dld_spotter.module import mean_or_zero
-from dld_spotter.structures import DetectionMaps
+from dld_spotter.training.modules import mean_or_zero
 from tests.data.samples import box, sample, turned_box
 from tests.small import BACKBONE, CHARSET, MAX_LENGTH, SCALES, make_batch, make_spotter
 

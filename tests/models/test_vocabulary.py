@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import Hamming, Levenshtein
 
-from dld_spotter.charset import END, PADDING, Charset
-from dld_spotter.errors import ConfigError
-from dld_spotter.vocabulary import SPELLINGS, Vocabulary, Words, believe, least_score, proofread
+from dld_spotter.core.charset import END, PADDING, Charset
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.models.vocabulary import SPELLINGS, Vocabulary, Words, believe, least_score, proofread
 
 PRINTABLE = Charset("".join(chr(code) for code in range(33, 127)))
 short = st.text("abcd", min_size=1, max_size=7)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.charset import Charset
+from dld_spotter.core.batches import TextInstances, Word
+from dld_spotter.core.charset import Charset
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.collate import Collate
-from dld_spotter.errors import ConfigError
-from dld_spotter.losses.selection import Evidence, Memory, OutcomeRegression, fit_table, histogram
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.models.selector import QualitySelector
-from dld_spotter.structures import TextInstances, Word
+from dld_spotter.selection.objectives import Evidence, Memory, OutcomeRegression, fit_table, histogram
+from dld_spotter.selection.selectors import QualitySelector
 from tests.data.samples import box, sample, turned_box
 
 BINS, SCALES = 4, (0.25, 1.0)
@@ -241,7 +241,7 @@ def test_a_table_that_rests_on_much_is_kept_until_as_much_is_known_again(monkeyp
     known = selector.table.clone()
     OutcomeRegression(Rules(), images=2, batch=4)(selector, step)
     assert torch.equal(selector.table, known)
-    monkeypatch.setattr("dld_spotter.losses.selection.ENOUGH", 4)
+    monkeypatch.setattr("dld_spotter.selection.objectives.ENOUGH", 4)
     for _ in range(2):
         objective(selector, step)
     assert not torch.equal(selector.table, known)

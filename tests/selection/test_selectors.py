@@ -4,8 +4,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from dld_spotter.errors import ConfigError
-from dld_spotter.models.selector import (
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.selection.selectors import (
     NOMINAL_SIDE,
     FixedScale,
     GumbelSelector,

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from dld_spotter.calibration import calibrate, survey
-from dld_spotter.checkpoint import amend, load_checkpoint
-from dld_spotter.cost import FlopCost, selector_gflops
-from dld_spotter.errors import ConfigError
-from dld_spotter.models.selector import GumbelSelector, QualitySelector
-from dld_spotter.tradeoff import Calibration
+from dld_spotter.budget.controller import Calibration
+from dld_spotter.budget.cost import FlopCost, selector_gflops
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.inference.checkpoint import amend, load_checkpoint
+from dld_spotter.selection.selectors import GumbelSelector, QualitySelector
+from dld_spotter.selection.survey import calibrate, survey
 from tests.data.samples import box, sample
 from tests.small import SCALES, THUMBNAIL, make_batch, make_spotter
 from tests.trained import make_checkpoint

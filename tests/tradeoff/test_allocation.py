@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.tradeoff import best_mix, chosen, hmean, oracle, random_mix, spend, static
 from dld_spotter.tradeoff.outcomes import COST
 

@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from dld_spotter.tradeoff import area_over_log_cost, cost_at_hmean, hmean_at_cost, on_curves, resample
+from dld_spotter.core.bootstrap import resample
+from dld_spotter.tradeoff import area_over_log_cost, cost_at_hmean, hmean_at_cost, on_curves
 
 
 def test_values_by_hand(worked):

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dld_spotter.errors import DataError
-from dld_spotter.tradeoff import Outcomes, luck_over, luck_table, oracle_luck, resample
+from dld_spotter.core.bootstrap import resample
+from dld_spotter.core.errors import DataError
+from dld_spotter.tradeoff import Outcomes, luck_over, luck_table, oracle_luck
 
 
 def table(matched):

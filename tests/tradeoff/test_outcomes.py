@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dld_spotter.errors import DataError
+from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff import Outcomes, Overhead, chosen, hmean, precision, recall, spend
 
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from dld_spotter.errors import DataError
+from dld_spotter.core.bootstrap import resample
+from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff import (
     Choices,
     Overhead,
@@ -17,7 +18,6 @@ from dld_spotter.tradeoff import (
     mix_points,
     oracle_points,
     plot,
-    resample,
     static_points,
     table,
 )

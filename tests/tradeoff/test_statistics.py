@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from dld_spotter.errors import DataError
+from dld_spotter.core.bootstrap import bootstrap, resample
+from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff import (
     Overhead,
     area_over_log_cost,
-    bootstrap,
     chosen,
     cost_at_hmean,
     difference,
@@ -15,7 +15,6 @@ from dld_spotter.tradeoff import (
     oracle,
     pareto_front,
     random_mix,
-    resample,
     spend,
     static,
     versus_mix,

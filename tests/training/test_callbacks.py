@@ -3,11 +3,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dld_spotter.callbacks import DistinctNoise, SameLength, ScaleHistogram, TemperatureSchedule
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.losses.detection import DetectionLoss
+from dld_spotter.training.callbacks import DistinctNoise, SameLength, ScaleHistogram, TemperatureSchedule
 from tests.small import SCALES
-from tests.test_module import make_module
+from tests.training.test_modules import make_module
 
 
 def trainer(step, total=1000):

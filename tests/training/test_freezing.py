@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from dld_spotter.errors import ConfigError
-from dld_spotter.models.selector import RandomScale
-from dld_spotter.module import TeacherModule
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.selection.selectors import RandomScale
+from dld_spotter.training.modules import TeacherModule
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter
-from tests.test_module import changed, make_module, recorded, shared, snapshot, steps
+from tests.training.test_modules import changed, make_module, recorded, shared, snapshot, steps
 
 
 @pytest.fixture

@@ -6,17 +6,17 @@ from lightning import Trainer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
-from dld_spotter.cost import AreaCost
-from dld_spotter.errors import ConfigError, TrainingError
+from dld_spotter.budget.cost import AreaCost
+from dld_spotter.core.batches import Look, ScaleChoice, Word
+from dld_spotter.core.errors import ConfigError, TrainingError
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TextMap, TokenKL
 from dld_spotter.losses.objective import Objective
 from dld_spotter.losses.recognition import RecognitionLoss
-from dld_spotter.losses.selection import Evidence, MixtureObjective, OutcomeRegression
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.models.selector import FixedScale, GumbelSelector, QualitySelector, RandomScale
-from dld_spotter.module import DLDModule, TeacherModule, mean_or_zero
-from dld_spotter.structures import Look, ScaleChoice, Word
+from dld_spotter.selection.objectives import Evidence, MixtureObjective, OutcomeRegression
+from dld_spotter.selection.selectors import FixedScale, GumbelSelector, QualitySelector, RandomScale
+from dld_spotter.training.modules import DLDModule, TeacherModule, mean_or_zero
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter
 

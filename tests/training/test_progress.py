@@ -5,9 +5,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from dld_spotter import progress
-from dld_spotter.progress import StageProgress
-from tests.test_module import make_module
+from dld_spotter.training import progress
+from dld_spotter.training.progress import StageProgress
+from tests.training.test_modules import make_module
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.routing import read_at, same_scale
+from dld_spotter.training.routing import read_at, same_scale
 from tests.small import SCALES
 
 

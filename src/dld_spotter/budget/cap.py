@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from dld_spotter.budget.operating_points import Ladder, Step
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.words import Cost, Look
 from dld_spotter.data.photos import scaled_size
-from dld_spotter.errors import ConfigError
-from dld_spotter.tradeoff import Ladder, Step
-from dld_spotter.word import Cost, Look
 
 RESERVED = 10
 """Words for whose reading a first look leaves something over, where it can."""

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from dld_spotter.errors import CheckpointError, ConfigError, DataError
+from dld_spotter.core.errors import CheckpointError, ConfigError, DataError
 from dld_spotter.tradeoff.allocation import SLACK, decide
 
 GRID = 256

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dld_spotter.budget.latency import Line, known_line, measure_line
 from dld_spotter.data.views import make_view
-from dld_spotter.latency import Line, known_line, measure_line
 from dld_spotter.models.modes import evaluating
-from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.vocabulary import SPELLINGS
+from dld_spotter.models.vocabulary import SPELLINGS
+from dld_spotter.selection.selectors import Selector
 
 GIGA = 1e9
 

@@ -8,9 +8,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from dld_spotter.errors import CheckpointError, DataError
+from dld_spotter.budget.controller import Calibration
+from dld_spotter.core.errors import CheckpointError, DataError
 from dld_spotter.tradeoff.allocation import decide
-from dld_spotter.tradeoff.budget import Calibration
 
 HARDLY = 1e-3
 """Cost weight at which cost hardly counts."""
@@ -26,7 +26,7 @@ class Step:
 
     Args:
         scale: of the first look.
-        price: of the second, see :class:`dld_spotter.escalation.Escalation`; infinite for one look.
+        price: of the second, see :class:`dld_spotter.selection.second_pass.rule.Escalation`; infinite for one look.
     """
 
     scale: float

@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from numbers import Real
 
-from dld_spotter.errors import ConfigError
-from dld_spotter.latency import Line
-from dld_spotter.tradeoff import BudgetController, Calibration
+from dld_spotter.budget.controller import BudgetController, Calibration
+from dld_spotter.budget.latency import Line
+from dld_spotter.core.errors import ConfigError
 
 BUDGETS = {"budget": "of full resolution", "budget_gflops": "GFLOP", "budget_ms": "ms"}
 """Names of budgets and what their means per image are counted in."""

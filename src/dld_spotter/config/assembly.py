@@ -16,18 +16,18 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch.utils.data import DataLoader, Subset
 
-from dld_spotter.checkpoint import FORMAT, Checkpoint, load_checkpoint, load_weights
+from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.data.cache import CachedDataset, cache_folder
 from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.data.jitter import JitteredDataset
 from dld_spotter.data.splits import refuse_overlap
 from dld_spotter.data.transforms import TransformedDataset
-from dld_spotter.errors import CheckpointError, ConfigError
+from dld_spotter.inference.checkpoint import FORMAT, Checkpoint, load_checkpoint, load_weights
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.backbone import published_settings
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.module import DLDModule, TeacherModule
-from dld_spotter.processes import is_first
+from dld_spotter.training.modules import DLDModule, TeacherModule
+from dld_spotter.training.processes import is_first
 
 create = partial(instantiate, _convert_="all")
 """Build an object from its configuration, its arguments being plain lists and dictionaries."""
@@ -165,7 +165,7 @@ def _part_of(config: DictConfig, part: str) -> SpottingDataModule:
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> None:
     """Let the loaders of ``config`` serve what a checkpoint was trained with.
 
-    What is taken over has been checked: numbers, and a charset of plain values (:mod:`dld_spotter.provenance`).
+    What is taken over has been checked: numbers, and a charset of plain values (:mod:`dld_spotter.inference.provenance`).
     """
     facts = checkpoint.provenance
     with open_dict(config):

@@ -19,11 +19,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dld_spotter import experiments
-from dld_spotter.charset import read_characters
-from dld_spotter.errors import ConfigError, SpotterError, StorageError
+from dld_spotter.config import studies as experiments
+from dld_spotter.core.charset import read_characters
+from dld_spotter.core.errors import ConfigError, SpotterError, StorageError
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1]
 """Folder of ``conf/`` and ``experiments/``: the package in a wheel, the repository in a checkout."""
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.markup import escape
 
-from dld_spotter.errors import DataError
+from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff import Point, TradeOff, plot, table
 
 RESULT = "tradeoff.json"

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dld_spotter.instances import TextInstances as TextInstances
-from dld_spotter.word import Look as Look
-from dld_spotter.word import Word as Word
+from dld_spotter.core.instances import TextInstances as TextInstances
+from dld_spotter.core.words import Look as Look
+from dld_spotter.core.words import Word as Word
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class SpottingBatch(Movable):
         sides: ``(N, 2, K, 2)`` float32 reference pixels, upper and lower side of every word that is read in training,
             both in reading direction.
         image_index: ``(N,)`` int64, the image each of these words lies in.
-        labels: ``(N, L)`` int64, see :meth:`dld_spotter.charset.Charset.encode`.
+        labels: ``(N, L)`` int64, see :meth:`dld_spotter.core.charset.Charset.encode`.
         original_sizes: ``(B, 2)`` int64, height and width of each image file.
     """
 

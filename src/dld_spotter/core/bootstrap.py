@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.core.errors import ConfigError, DataError
 
 LEVEL = 95.0
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ def polygons_to_sides(polygons: Sequence[np.ndarray], points: int = 8) -> np.nda
     """Describe words by their upper and lower side, both in reading direction.
 
     Args:
-        polygons: N polygons ``(P, 2)`` as in :class:`~dld_spotter.structures.TextInstances`; P may differ.
+        polygons: N polygons ``(P, 2)`` as in :class:`~dld_spotter.core.batches.TextInstances`; P may differ.
         points: number of points K per side, evenly spaced by arc length, both ends included.
 
     Returns:

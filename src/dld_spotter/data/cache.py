@@ -13,9 +13,9 @@ import numpy as np
 from filelock import FileLock
 from torch.utils.data import Dataset
 
+from dld_spotter.core.batches import Sample, TextInstances
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.dataset import TextDataset
-from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.structures import Sample, TextInstances
 
 QUALITY = 95
 LOCKS = 512

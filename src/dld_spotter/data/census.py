@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from dld_spotter.charset import Charset
-from dld_spotter.data.geometry import polygons_to_sides, word_heights
+from dld_spotter.core.batches import TextInstances
+from dld_spotter.core.charset import Charset
+from dld_spotter.core.geometry import polygons_to_sides, word_heights
 from dld_spotter.data.inspection import PROBLEMS, Finding, Problem
-from dld_spotter.structures import TextInstances
 
 HEIGHT_EDGES = (0, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Lower ends of the bins of word heights, pixels; the last bin is open."""

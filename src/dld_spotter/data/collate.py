@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from dld_spotter.charset import Charset
-from dld_spotter.data.geometry import polygons_to_sides, word_heights
+from dld_spotter.core.batches import Sample, SpottingBatch, TextInstances, View
+from dld_spotter.core.charset import Charset
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.geometry import polygons_to_sides, word_heights
 from dld_spotter.data.targets import SHRINK_RATIO, TextRegions, detection_targets
 from dld_spotter.data.views import REFERENCE, ReferenceSize, make_frame, make_thumbnails, make_view, to_reference
-from dld_spotter.errors import ConfigError
-from dld_spotter.structures import Sample, SpottingBatch, TextInstances, View
 
 
 @dataclass(frozen=True)
 class Collate:
-    """Builds a :class:`~dld_spotter.structures.SpottingBatch` from samples.
+    """Builds a :class:`~dld_spotter.core.batches.SpottingBatch` from samples.
 
     Words that are ignored, have no text, are too long or too low, or hold a character outside the charset are not read in
     training; they stay in ``instances`` and, where they count, in the detection targets.

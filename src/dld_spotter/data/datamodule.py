@@ -11,18 +11,18 @@ import torch
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
+from dld_spotter.core.batches import Sample, SpottingBatch
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.collate import Collate
 from dld_spotter.data.dataset import TextDataset, report_damage
 from dld_spotter.data.splits import NamedPart
 from dld_spotter.data.views import fill_frames
-from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.structures import Sample, SpottingBatch
 
 Draw = tuple[int, Sample]
 
 
 class SpottingDataModule(lightning.LightningDataModule):
-    """Serves text data sets as :class:`~dld_spotter.structures.SpottingBatch`.
+    """Serves text data sets as :class:`~dld_spotter.core.batches.SpottingBatch`.
 
     What a training batch holds depends on the seed, the pass and its place in the pass alone: not on the number of
     workers, nor on whether the run was resumed.

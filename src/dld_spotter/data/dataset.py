@@ -9,9 +9,9 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch.utils.data import Dataset, Subset
 
+from dld_spotter.core.batches import Sample
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.photos import read_image as read_image
-from dld_spotter.errors import DataError
-from dld_spotter.structures import Sample
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class FileDataset(Dataset[Sample], ABC):
 
     @abstractmethod
     def load(self, index: int) -> Sample:
-        """Read one entry; raises :class:`~dld_spotter.errors.DataError` if its files are missing or damaged."""
+        """Read one entry; raises :class:`~dld_spotter.core.errors.DataError` if its files are missing or damaged."""
 
     def __len__(self) -> int:
         return len(self._damaged)
@@ -88,7 +88,7 @@ class FileDataset(Dataset[Sample], ABC):
 
 
 def existing_folder(root: str | Path | None, key: str = "data.root") -> Path:
-    """Return ``root`` as a path; raises :class:`~dld_spotter.errors.DataError` if there is no such folder."""
+    """Return ``root`` as a path; raises :class:`~dld_spotter.core.errors.DataError` if there is no such folder."""
     if root is None or not Path(root).is_dir():
         raise DataError(f"{key}={root} is not a folder; set {key} to the folder of the data set")
     return Path(root)

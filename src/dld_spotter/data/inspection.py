@@ -12,14 +12,14 @@ import shapely
 from PIL import Image
 from torch.utils.data import Dataset
 
+from dld_spotter.core.batches import Sample, TextInstances
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.dataset import FileDataset, TextDataset
 from dld_spotter.data.mixture import WeightedMixture
 from dld_spotter.data.photos import open_image
 from dld_spotter.data.readers.fields import signed_area
 from dld_spotter.data.splits import NamedPart
 from dld_spotter.data.transforms import TransformedDataset
-from dld_spotter.errors import DataError
-from dld_spotter.structures import Sample, TextInstances
 
 OUTSIDE = 2.0
 """Pixels by which annotators commonly miss the border of an image."""
@@ -101,7 +101,7 @@ class _Source:
 class Inspection(Dataset[Finding]):
     """Looks at every image of a data set once; an index leads to one :class:`Finding`, so that a loader can share the work.
 
-    A damaged entry is a finding too, unless its data set is strict: then it raises :class:`~dld_spotter.errors.DataError`.
+    A damaged entry is a finding too, unless its data set is strict: then it raises :class:`~dld_spotter.core.errors.DataError`.
     ``problems`` holds what is wrong beside the images: annotations that belong to none.
 
     Args:
@@ -144,7 +144,7 @@ class Inspection(Dataset[Finding]):
         return Finding(part, sample.name, str(path or ""), size, digest, sample.instances, tuple(problems))
 
     def sample(self, number: int) -> Sample:
-        """Read the image behind a finding; raises :class:`~dld_spotter.errors.DataError` if it is damaged."""
+        """Read the image behind a finding; raises :class:`~dld_spotter.core.errors.DataError` if it is damaged."""
         _, source, place = self.places[number]
         return source.load(place)
 

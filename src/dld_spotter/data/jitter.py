@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from torch.utils.data import Dataset
 
+from dld_spotter.core.batches import Sample
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.instances import TextInstances
 from dld_spotter.data.dataset import TextDataset
-from dld_spotter.errors import ConfigError
-from dld_spotter.instances import TextInstances
-from dld_spotter.structures import Sample
 
 
 class JitteredDataset(Dataset[Sample]):

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
+from dld_spotter.core.batches import Sample
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.dataset import TextDataset, existing_folder
 from dld_spotter.data.transforms import TextTransforms, TransformedDataset
-from dld_spotter.errors import ConfigError
-from dld_spotter.structures import Sample
 
 
 class WeightedMixture(Dataset[Sample]):

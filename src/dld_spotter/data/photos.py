@@ -9,7 +9,7 @@ from warnings import catch_warnings, simplefilter
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.core.errors import ConfigError, DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "TGA", "AVIF")
 """What photos may be, whatever their names end in; none of these runs a program."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
+from dld_spotter.core.batches import Sample
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.dataset import FileDataset, TextDataset
 from dld_spotter.data.readers.indexed import ImagePaths
-from dld_spotter.errors import ConfigError
-from dld_spotter.structures import Sample
 
 STEPS = 10_000
 

@@ -11,8 +11,8 @@ import numpy as np
 import shapely
 import torch
 
-from dld_spotter.data.geometry import polygons_to_sides, word_heights
-from dld_spotter.structures import DetectionTargets, TextInstances, View
+from dld_spotter.core.batches import DetectionTargets, TextInstances, View
+from dld_spotter.core.geometry import polygons_to_sides, word_heights
 
 SHRINK_RATIO = 0.7
 """The decoder, which grows the words back, has the same default."""

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from torch.utils.data import Dataset
 
+from dld_spotter.core.batches import Sample, TextInstances
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.geometry import polygons_to_sides, word_heights
 from dld_spotter.data.dataset import TextDataset
-from dld_spotter.data.geometry import polygons_to_sides, word_heights
 from dld_spotter.data.views import resize, scaled_size
-from dld_spotter.errors import ConfigError
-from dld_spotter.structures import Sample, TextInstances
 
 CUT_TOLERANCE = 0.1  # of a word's height; annotations are no more exact
 LEAST_SCALE = 0.5  # below it, resampling without a filter would skip pixels

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dld_spotter.core.batches import Sample, SpottingBatch, View
 from dld_spotter.data.photos import ReferenceSize, scaled_size
-from dld_spotter.structures import Sample, SpottingBatch, View
 
 __all__ = [
     "ReferenceSize",

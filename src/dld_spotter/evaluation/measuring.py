@@ -12,32 +12,32 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dld_spotter.cost import AreaCost, CostModel, FlopCost, selector_gflops
-from dld_spotter.engines.engine import Engine
-from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.escalation.second_look import SecondLook, look
-from dld_spotter.limit import Limit
+from dld_spotter.budget.cap import Limit
+from dld_spotter.budget.cost import AreaCost, CostModel, FlopCost, selector_gflops
+from dld_spotter.budget.operating_points import Step
+from dld_spotter.budget.requests import Spending
+from dld_spotter.core.batches import SpottingBatch, View, Word
+from dld_spotter.core.bootstrap import resample
+from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.inference.engines.engine import Engine
+from dld_spotter.inference.second_pass.reader import SecondLook, look
 from dld_spotter.metrics.matching import ImageCounts
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.models.ladder import LadderSelector
-from dld_spotter.models.selector import FixedScale, Selector
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.routing import read_at
-from dld_spotter.spending import Spending
-from dld_spotter.structures import SpottingBatch, View, Word
+from dld_spotter.selection.operating_points import LadderSelector
+from dld_spotter.selection.selectors import FixedScale, Selector
 from dld_spotter.tradeoff import (
     Choices,
     Outcomes,
     Overhead,
     Point,
-    Step,
     TradeOff,
     cost_grid,
     mix_points,
     oracle_points,
-    resample,
     static_points,
 )
+from dld_spotter.training.routing import read_at
 
 Reader = Spotter | SecondLook | Engine
 """What finds and reads the words of a view."""
@@ -308,7 +308,7 @@ def trade_off(
 @cache
 def commit() -> str | None:
     """Version of the code, where it runs from a checkout."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     if not (root / ".git").exists():  # installed, maybe within the checkout of something else
         return None
     try:

@@ -12,27 +12,18 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch.utils.data import DataLoader
 
-from dld_spotter.cost import AreaCost, CostModel, FlopCost
+from dld_spotter.budget.cost import AreaCost, CostModel, FlopCost
+from dld_spotter.core.bootstrap import resample
 from dld_spotter.data.dataset import report_damage
 from dld_spotter.data.photos import scaled_size
-from dld_spotter.engines.engine import Engine
-from dld_spotter.escalation.second_look import SecondLook
-from dld_spotter.evaluation import Reader, choose, measure, read_steps, spotter_of, trade_off
+from dld_spotter.evaluation.measuring import Reader, choose, measure, read_steps, spotter_of, trade_off
+from dld_spotter.inference.engines.engine import Engine
+from dld_spotter.inference.second_pass.reader import SecondLook
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.models.ladder import LadderSelector
-from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.tradeoff import (
-    Outcomes,
-    compare,
-    comparison_table,
-    cost_grid,
-    luck_over,
-    luck_table,
-    plot,
-    resample,
-    table,
-)
+from dld_spotter.selection.operating_points import LadderSelector
+from dld_spotter.selection.selectors import Selector
+from dld_spotter.tradeoff import Outcomes, compare, comparison_table, cost_grid, luck_over, luck_table, plot, table
 
 LUCK_POINTS = 6
 """Budgets at which the luck of the oracle is told."""

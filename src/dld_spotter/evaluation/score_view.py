@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dld_spotter.core.errors import DataError
+from dld_spotter.core.words import Word
 from dld_spotter.data.photos import read_image
-from dld_spotter.errors import DataError
 from dld_spotter.metrics.explanation import Verdict
 from dld_spotter.metrics.formats import printable
 from dld_spotter.metrics.lexicons import image_key
-from dld_spotter.word import Word
 
 COLORS = {
     "matched": "#1b7f4b",

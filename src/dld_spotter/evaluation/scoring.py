@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from omegaconf import MISSING
 
-from dld_spotter.bootstrap import bootstrap, resample
-from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.core.bootstrap import bootstrap, resample
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.metrics.explanation import Verdict, differences, explain_image
 from dld_spotter.metrics.formats import Annotations, printable, read_annotations
 from dld_spotter.metrics.lexicons import Lexicon, image_key
@@ -169,7 +169,7 @@ def _compare(cfg: ScoreConfig, truth: Annotations, predictions: Annotations, lex
     for image in truth.images:
         verdicts = {name: _verdicts(cfg, name, image, truth, predictions, lexicon) for name in names}
         differing += [{"image": image, **row} for row in differences(verdicts)]
-    from dld_spotter.scoreview import show_comparison  # here, as a plain score needs neither rich nor matplotlib
+    from dld_spotter.evaluation.score_view import show_comparison  # here, as a plain score needs neither rich nor matplotlib
 
     show_comparison(reports, differing)
     return {"compare": reports, "differences": differing}
@@ -181,7 +181,7 @@ def _explain(cfg: ScoreConfig, truth: Annotations, predictions: Annotations, lex
         known = f"{printable(next(iter(truth.images)))}, ... ({len(truth.images)} in all)"
         raise ConfigError(f"explain={cfg.explain} is no image of gt={cfg.gt}; its images are {known}")
     verdicts = _verdicts(cfg, cfg.protocol, image, truth, predictions, lexicon)
-    from dld_spotter.scoreview import draw_verdicts, find_photo, show_verdicts
+    from dld_spotter.evaluation.score_view import draw_verdicts, find_photo, show_verdicts
 
     show_verdicts(verdicts, f"image {image}, {cfg.protocol}, {cfg.task}")
     path = Path(cfg.paths.output_dir) / f"explained_{image}_{cfg.protocol}_{cfg.task}.png"

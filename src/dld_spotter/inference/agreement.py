@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dld_spotter.photo_reader import Reading
-from dld_spotter.word import Word
+from dld_spotter.core.words import Word
+from dld_spotter.inference.predictor import Reading
 
 POLYGON_TOLERANCE = 0.5
 """Pixels of the photo by which a corner may differ."""

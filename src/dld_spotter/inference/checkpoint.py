@@ -2,11 +2,12 @@
 
 A file holds ``state_dict``, whose names begin with ``teacher.``, ``student.`` or ``selector.``, and ``dld_spotter``, plain
 values: ``format``, ``model`` (configuration of these parts), ``scales``, ``thumbnail``, and what budgets need: of a calibrated
-selector ``calibration`` (:class:`dld_spotter.tradeoff.Calibration`), or in its place ``ladder``
-(:class:`dld_spotter.tradeoff.Ladder`) with ``escalation`` (:class:`dld_spotter.escalation.Escalation`). Lightning's own
-checkpoints carry the same two entries beside their training state.
+selector ``calibration`` (:class:`dld_spotter.budget.controller.Calibration`), or in its place ``ladder``
+(:class:`dld_spotter.budget.operating_points.Ladder`) with ``escalation``
+(:class:`dld_spotter.selection.second_pass.rule.Escalation`). Lightning's own checkpoints carry the same two
+entries beside their training state.
 
-Whatever a file says is checked before it is used, see :mod:`dld_spotter.provenance`.
+Whatever a file says is checked before it is used, see :mod:`dld_spotter.inference.provenance`.
 """
 
 from collections.abc import Mapping
@@ -20,14 +21,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.escalation import Escalation
-from dld_spotter.models.ladder import LadderSelector
-from dld_spotter.models.selector import Selector
+from dld_spotter.budget.operating_points import Ladder
+from dld_spotter.core.aliases import renamed
+from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.inference.provenance import check_part, check_plain, check_provenance, check_vocabulary, shown
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.provenance import check_part, check_plain, check_provenance, check_vocabulary, shown
-from dld_spotter.tradeoff import Ladder
-from dld_spotter.vocabulary import Vocabulary
+from dld_spotter.models.vocabulary import Vocabulary
+from dld_spotter.selection.operating_points import LadderSelector
+from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.selection.selectors import Selector
 
 BUNDLED = "bundled"
 FORMAT = 1
@@ -70,7 +72,7 @@ class Checkpoint:
         return {name: value.float() if value.is_floating_point() else value for name, value in found.items()}
 
     def config(self, part: str) -> dict[str, Any]:
-        """Configuration of one part, checked: it builds the classes of :data:`dld_spotter.provenance.ARGUMENTS` alone."""
+        """Configuration of one part, checked: it builds what :mod:`~dld_spotter.inference.provenance` lists alone."""
         config = self.provenance["model"].get(part)
         if config is None:
             raise CheckpointError(f"{self.path} has no configuration of a {part}; give another file")
@@ -120,7 +122,7 @@ class Checkpoint:
 
 def locate(name: str | Path) -> Path:
     """Path of a checkpoint; ``bundled`` means the weights that travel with the package."""
-    return Path(str(files("dld_spotter") / "weights" / "tiny.ckpt")) if str(name) == BUNDLED else Path(name)
+    return Path(str(files("dld_spotter") / "assets" / "weights" / "tiny.ckpt")) if str(name) == BUNDLED else Path(name)
 
 
 def load_checkpoint(name: str | Path, vocabulary: str | Path | None = None) -> Checkpoint:
@@ -147,6 +149,7 @@ def load_checkpoint(name: str | Path, vocabulary: str | Path | None = None) -> C
         raise CheckpointError(f"checkpoint {path} was not written by dld_spotter; train one with `python -m dld_spotter.train`")
     provenance, state = content["dld_spotter"], content["state_dict"]
     check_plain(provenance, f"checkpoint {path}", tuple(f"model.{part}" for part in PARTS))
+    provenance = renamed(provenance)
     if provenance.get("format") != FORMAT:
         raise CheckpointError(
             f"checkpoint {path} has format {shown(provenance.get('format'))}, expected {FORMAT}; use the version that wrote it"

@@ -11,9 +11,9 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dld_spotter.data.geometry import polygons_to_sides, word_heights
-from dld_spotter.reading import Reading
-from dld_spotter.structures import Sample, Word
+from dld_spotter.core.batches import Sample, Word
+from dld_spotter.core.geometry import polygons_to_sides, word_heights
+from dld_spotter.inference.loading import Reading
 
 LEAST_SIDE = 900
 """Smaller photos are enlarged until their long side has about as many pixels, so that labels can be read."""

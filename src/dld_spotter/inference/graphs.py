@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_spotter.charset import END, PADDING, START
-from dld_spotter.decoding import ctc_greedy, path_log_probability
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.batches import Strips
+from dld_spotter.core.charset import END, PADDING, START
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.inference.onnx import DETECTOR, RECOGNIZER, SELECTOR, SPELLER
 from dld_spotter.models.backbone import STRIDES
+from dld_spotter.models.decoding import ctc_greedy, path_log_probability
 from dld_spotter.models.recognizer import AttentionDecoder, Memory
-from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter, TextMapSpotter
-from dld_spotter.onnx import DETECTOR, RECOGNIZER, SELECTOR, SPELLER
-from dld_spotter.structures import Strips
+from dld_spotter.selection.selectors import Selector
 
 _SIDE = 2**14
 """Most rows and columns of an image."""
@@ -89,7 +89,7 @@ class SpellerGraph(nn.Module):
 class GreedyDecoder(nn.Module):
     """Greedy search as a loop in the graph, which ends with the longest word.
 
-    Like :func:`dld_spotter.decoding.greedy_search`, which a test compares it with.
+    Like :func:`dld_spotter.models.decoding.greedy_search`, which a test compares it with.
     """
 
     def __init__(self, attention: AttentionDecoder, length: int) -> None:
@@ -155,7 +155,7 @@ class SelectorGraph(nn.Module):
             raise ConfigError(f"export knows no graph of {kind}; give a checkpoint with a learnt selector, or without any")
 
     def forward(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
-        """See :meth:`dld_spotter.models.selector.Selector.forward`."""
+        """See :meth:`dld_spotter.selection.selectors.Selector.forward`."""
         if self.rule == "losses":
             return self.selector.losses(thumbnails, sizes)[:, None]
         return -self.selector.logits(thumbnails, sizes)

@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dld_spotter.checkpoint import Checkpoint, load_checkpoint
-from dld_spotter.cost import FlopCost, identify, selector_gflops
+from dld_spotter.budget.cap import Limit
+from dld_spotter.budget.controller import Calibration
+from dld_spotter.budget.cost import FlopCost, identify, selector_gflops
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.words import Look
 from dld_spotter.data.photos import ReferenceSize, to_array
 from dld_spotter.data.views import make_thumbnails, make_view, resize
-from dld_spotter.errors import ConfigError
-from dld_spotter.escalation import Escalation
-from dld_spotter.escalation.second_look import SecondLook, look
-from dld_spotter.limit import Limit
-from dld_spotter.models.ladder import LadderSelector, rule_of
-from dld_spotter.models.selector import Selector, folded
+from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
+from dld_spotter.inference.predictor import PhotoReader, Reading
+from dld_spotter.inference.second_pass.reader import SecondLook, look
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.photo_reader import PhotoReader, Reading
-from dld_spotter.tradeoff import Calibration
-from dld_spotter.word import Look
+from dld_spotter.selection.operating_points import LadderSelector, rule_of
+from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.selection.selectors import Selector, folded
 
 __all__ = ["DynamicSpotter", "Reading", "load", "to_array", "usable_device"]
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from dld_spotter.charset import Charset
-from dld_spotter.data.geometry import sides_to_polygon
+from dld_spotter.budget.cap import Limit
+from dld_spotter.budget.controller import Calibration
+from dld_spotter.budget.operating_points import Ladder
+from dld_spotter.core.charset import Charset
+from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.core.geometry import sides_to_polygon
+from dld_spotter.core.words import Look, Word
 from dld_spotter.data.photos import ReferenceSize, scaled_size
 from dld_spotter.data.resizing import resize
-from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.escalation import Escalation, look_twice
-from dld_spotter.glance import Glance
-from dld_spotter.limit import Limit
-from dld_spotter.models.contours import TextMapDecoder
-from dld_spotter.photo_reader import PhotoReader
-from dld_spotter.provenance import (
+from dld_spotter.inference.predictor import PhotoReader
+from dld_spotter.inference.provenance import (
     ARGUMENTS,
     CHARSET,
     NOTHING,
@@ -39,10 +39,12 @@ from dld_spotter.provenance import (
     text,
     whole,
 )
-from dld_spotter.provenance import DECODER as TEXT_MAP_DECODER
-from dld_spotter.tradeoff import Calibration, Ladder
-from dld_spotter.vocabulary import Vocabulary, believe, least_score, proofread
-from dld_spotter.word import Look, Word
+from dld_spotter.inference.provenance import DECODER as TEXT_MAP_DECODER
+from dld_spotter.inference.second_pass.two_pass import look_twice
+from dld_spotter.models.contours import TextMapDecoder
+from dld_spotter.models.detections import Glance
+from dld_spotter.models.vocabulary import Vocabulary, believe, least_score, proofread
+from dld_spotter.selection.second_pass.rule import Escalation
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dld_spotter.budget.cap import Limit
+from dld_spotter.budget.controller import Calibration
+from dld_spotter.budget.latency import Line, known_line, measure_line
+from dld_spotter.budget.operating_points import Ladder, Step
+from dld_spotter.budget.requests import Request, Spending
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.memory import PIXELS, give_back
+from dld_spotter.core.words import Look, Word
 from dld_spotter.data.photos import ReferenceSize, scaled_size, to_array
-from dld_spotter.errors import ConfigError
-from dld_spotter.heap import PIXELS, give_back
-from dld_spotter.latency import Line, known_line, measure_line
-from dld_spotter.limit import Limit
-from dld_spotter.spending import Request, Spending
-from dld_spotter.tradeoff import Calibration, Ladder, Step
-from dld_spotter.word import Look, Word
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class PhotoReader(ABC):
         has_selector: whether it can choose; else it reads at 1.0 unless a scale is given.
         selector_gflops: GFLOP of one choice.
         calibration: what the selector's cost weights spend; None where nobody has looked, and budgets cannot be asked for.
-        price: of a second look at every image, see :class:`dld_spotter.escalation.Escalation`; infinite for one look.
+        price: of a second look at every image; infinite for one look.
     """
 
     reference: ReferenceSize

@@ -11,8 +11,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dld_spotter.errors import CheckpointError
-from dld_spotter.vocabulary import ENGLISH, NONE
+from dld_spotter.core.errors import CheckpointError
+from dld_spotter.models.vocabulary import ENGLISH, NONE
 
 DEPTH = 16
 """Most levels of lists and dictionaries within each other."""
@@ -140,7 +140,7 @@ _DECODER = {
     "turned_above": number(0, 1e4),
     "levels": either(several(number(0, 1), 0, 16), number(0, 1)),
 }
-CHARSET, BACKBONE = "dld_spotter.charset.Charset", "dld_spotter.models.backbone.Backbone"
+CHARSET, BACKBONE = "dld_spotter.core.charset.Charset", "dld_spotter.models.backbone.Backbone"
 DECODER, SPOTTER = "dld_spotter.models.detector.TextMapDecoder", "dld_spotter.models.spotter.TextMapSpotter"
 ARGUMENTS: dict[str, dict[str, Rule | str]] = {
     CHARSET: {"characters": text(CHARACTERS), "fold_case": FLAG},
@@ -163,10 +163,10 @@ ARGUMENTS: dict[str, dict[str, Rule | str]] = {
         "close_up": FLAG,
         "vocabulary": either(NOTHING, text(4096)),  # which one may be opened is told by check_vocabulary
     },
-    "dld_spotter.models.selector.FixedScale": _SELECTOR | {"scale": number(0, SCALE)},
-    "dld_spotter.models.selector.RandomScale": _SELECTOR | {"seed": whole(0, 2**32 - 1)},
-    "dld_spotter.models.selector.GumbelSelector": _NETWORK | {"gumbel_temperature": number(0, 1e6)},
-    "dld_spotter.models.selector.QualitySelector": _NETWORK
+    "dld_spotter.selection.selectors.FixedScale": _SELECTOR | {"scale": number(0, SCALE)},
+    "dld_spotter.selection.selectors.RandomScale": _SELECTOR | {"seed": whole(0, 2**32 - 1)},
+    "dld_spotter.selection.selectors.GumbelSelector": _NETWORK | {"gumbel_temperature": number(0, 1e6)},
+    "dld_spotter.selection.selectors.QualitySelector": _NETWORK
     | {
         "heights": several(number(0, 1e5), 2, 2),
         "bins": whole(3, 1024),
@@ -179,7 +179,7 @@ class here opens a file, makes a folder or asks the network."""
 PARTS = {
     "teacher": (SPOTTER,),
     "student": (SPOTTER,),
-    "selector": tuple(name for name in ARGUMENTS if name.startswith("dld_spotter.models.selector.")),
+    "selector": tuple(name for name in ARGUMENTS if name.startswith("dld_spotter.selection.selectors.")),
 }
 """Part of a checkpoint -> classes that it may be."""
 

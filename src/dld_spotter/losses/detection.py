@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_spotter.structures import DetectionMaps, DetectionTargets
+from dld_spotter.core.batches import DetectionMaps, DetectionTargets
 
 LEAST_CELLS = 1000
 """Of an image with little text, so many of the hardest cells without text count nevertheless."""

@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_spotter.charset import PADDING
+from dld_spotter.core.batches import DetectionMaps, Recognition, View
+from dld_spotter.core.charset import PADDING
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.targets import MAP_STRIDE
 from dld_spotter.data.views import alike
-from dld_spotter.decoding import path_log_probability
-from dld_spotter.errors import ConfigError
 from dld_spotter.losses.detection import LEAST_CELLS
+from dld_spotter.models.decoding import path_log_probability
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.structures import DetectionMaps, Recognition, View
 
 
 def single(values: Tensor) -> Tensor:

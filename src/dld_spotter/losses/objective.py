@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.errors import ConfigError
 
 
 class Objective(nn.Module):

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_spotter.charset import BLANK, PADDING
-from dld_spotter.structures import Recognition
+from dld_spotter.core.batches import Recognition
+from dld_spotter.core.charset import BLANK, PADDING
 
 
 def sequence_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dld_spotter.instances import TextInstances
+from dld_spotter.core.instances import TextInstances
+from dld_spotter.core.words import Word
 from dld_spotter.metrics.lexicons import WordList
 from dld_spotter.metrics.matching import ImageMatch, match_image
 from dld_spotter.metrics.protocols import Protocol, Task, find_protocol
-from dld_spotter.word import Word
 
 Outcome = Literal["matched", "misread", "missed", "extra", "ignored", "dropped"]
 

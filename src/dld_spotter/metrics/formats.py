@@ -23,10 +23,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.instances import TextInstances
+from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.instances import TextInstances
+from dld_spotter.core.words import Word
 from dld_spotter.metrics.lexicons import image_key
-from dld_spotter.word import Word
 
 IGNORED = "###"
 CONFIDENCES = ("auto", "yes", "no")

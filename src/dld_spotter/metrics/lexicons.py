@@ -12,8 +12,8 @@ import numpy as np
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
-from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.word import Word
+from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.words import Word
 
 Policy = Literal["davar", "adelaidet", "score_weighted"]
 POLICIES: tuple[str, ...] = get_args(Policy)

@@ -8,11 +8,11 @@ from typing import NamedTuple, Self
 import numpy as np
 import shapely
 
-from dld_spotter.errors import ConfigError
-from dld_spotter.instances import TextInstances
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.instances import TextInstances
+from dld_spotter.core.words import Word
 from dld_spotter.metrics.lexicons import WordList
 from dld_spotter.metrics.protocols import Protocol, Task, check_task, dictionary_form, find_protocol
-from dld_spotter.word import Word
 
 
 class ImageCounts(NamedTuple):

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.errors import ConfigError
 
 Task = Literal["detection", "end_to_end", "word_spotting"]
 TASKS: tuple[str, ...] = get_args(Task)

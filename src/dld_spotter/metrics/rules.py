@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dld_spotter.errors import ConfigError
-from dld_spotter.instances import TextInstances
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.instances import TextInstances
+from dld_spotter.core.words import Word
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import ImageCounts, score_image
 from dld_spotter.metrics.protocols import check_task, find_protocol
-from dld_spotter.word import Word
 
 
 @dataclass(frozen=True)

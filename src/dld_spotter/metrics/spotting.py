@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from dld_spotter.errors import ConfigError
-from dld_spotter.instances import TextInstances
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.instances import TextInstances
+from dld_spotter.core.words import Word
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import match_images
 from dld_spotter.metrics.protocols import Task, find_protocol
-from dld_spotter.word import Word
 
 
 class SpottingHmean(Metric):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoBackbone, AutoConfig, PreTrainedConfig
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.errors import ConfigError
 
 STRIDES = (4, 8, 16, 32)
 STAGES = ["stage1", "stage2", "stage3", "stage4"]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import shapely
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.errors import ConfigError
 
 MAP_STRIDE = 2
 """Pixels of the view per cell of the text map."""

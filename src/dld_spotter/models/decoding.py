@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dld_spotter.charset import BLANK, END, PADDING, START
+from dld_spotter.core.charset import BLANK, END, PADDING, START
 
 State = tuple[Tensor, ...]
 """What a decoder carries from step to step; every tensor's second dimension runs over the words."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from dld_spotter.data.geometry import sides_to_polygon, word_heights
+from dld_spotter.core.geometry import sides_to_polygon, word_heights
+from dld_spotter.core.words import Word
 from dld_spotter.models.contours import Regions
-from dld_spotter.word import Word
 
 
 @dataclass(frozen=True, eq=False)

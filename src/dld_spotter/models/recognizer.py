@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_spotter.charset import PADDING, START
-from dld_spotter.decoding import State, beam_search, ctc_greedy, greedy_search
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.batches import Recognition, Strips
+from dld_spotter.core.charset import PADDING, START
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.models.decoding import State, beam_search, ctc_greedy, greedy_search
 from dld_spotter.models.neck import conv_block
 from dld_spotter.models.roi import sample_strips, word_heights
-from dld_spotter.structures import Recognition, Strips
 
 Memory = tuple[Tensor, Tensor]
 """Keys and values ``(N, T, hidden)`` that a decoder attends to."""
@@ -227,7 +227,7 @@ class Recognizer(nn.Module):
         return labels, log_probability.exp()
 
     def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Likeliest ``count`` sequences of every word, see :func:`dld_spotter.decoding.beam_search`."""
+        """Likeliest ``count`` sequences of every word, see :func:`dld_spotter.models.decoding.beam_search`."""
         keys, values = (part.repeat_interleave(count, dim=0) for part in self.attention.memorize(context))
         return beam_search(
             lambda tokens, state, _: self.attention.step((keys, values), tokens, state),

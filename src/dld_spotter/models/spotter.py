@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dld_spotter.charset import PADDING, Charset
-from dld_spotter.data.geometry import sides_to_polygon
-from dld_spotter.decoding import path_log_probability
-from dld_spotter.glance import Glance
+from dld_spotter.core.batches import DetectionMaps, Look, Recognition, SpotterOutput, Strips, View, Word
+from dld_spotter.core.charset import PADDING, Charset
+from dld_spotter.core.geometry import sides_to_polygon
 from dld_spotter.models.backbone import STRIDES, Backbone
 from dld_spotter.models.contours import Regions
+from dld_spotter.models.decoding import path_log_probability
+from dld_spotter.models.detections import Glance
 from dld_spotter.models.detector import TextMapDecoder, TextMapHead
 from dld_spotter.models.neck import FeaturePyramid
 from dld_spotter.models.recognizer import Recognizer, StripEncoder
-from dld_spotter.structures import DetectionMaps, Look, Recognition, SpotterOutput, Strips, View, Word
-from dld_spotter.vocabulary import Vocabulary, believe, least_score, proofread
+from dld_spotter.models.vocabulary import Vocabulary, believe, least_score, proofread
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
@@ -166,8 +166,8 @@ class TextMapSpotter(Spotter):
         blocks: residual blocks behind the recogniser's first and second folding convolution.
         close_up: take the pixels of words from the reference images where a view offers them: words are found at the
             view's resolution and read at the full one, which costs per word what it cost before.
-        vocabulary: ``english`` or a file of words, see :class:`dld_spotter.vocabulary.Vocabulary`; what was read and is no
-            word is weighed against the nearest of them. None for none.
+        vocabulary: ``english`` or a file of words, see :class:`~dld_spotter.models.vocabulary.Vocabulary`; what was read and is
+            no word is weighed against the nearest of them. None for none.
     """
 
     def __init__(

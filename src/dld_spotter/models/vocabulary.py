@@ -13,8 +13,8 @@ from typing import Self
 
 import numpy as np
 
-from dld_spotter.charset import Charset
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.charset import Charset
+from dld_spotter.core.errors import ConfigError
 
 ENGLISH, NONE = "english", "none"
 LARGEST = 64 * 2**20
@@ -209,7 +209,7 @@ def _count(where: np.ndarray) -> np.ndarray:
 
 def word_file(source: str) -> Path:
     """Where the words of a vocabulary are."""
-    return Path(str(files("dld_spotter") / "vocabularies" / f"{source}.txt")) if source == ENGLISH else Path(source)
+    return Path(str(files("dld_spotter") / "assets" / "vocabularies" / f"{source}.txt")) if source == ENGLISH else Path(source)
 
 
 def read_words(source: str) -> Words:

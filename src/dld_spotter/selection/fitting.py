@@ -11,13 +11,13 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dld_spotter import assembly
-from dld_spotter.checkpoint import Checkpoint, load_checkpoint
-from dld_spotter.errors import CheckpointError, ConfigError, DataError
-from dld_spotter.losses.selection import fit_table, heights, heights_loss, shown_heights
-from dld_spotter.models.selector import QualitySelector
+from dld_spotter.config import assembly
+from dld_spotter.core.errors import CheckpointError, ConfigError, DataError
+from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
+from dld_spotter.inference.loading import usable_device
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.reading import usable_device
+from dld_spotter.selection.objectives import fit_table, heights, heights_loss, shown_heights
+from dld_spotter.selection.selectors import QualitySelector
 from dld_spotter.tradeoff import Outcomes, hmean
 
 ITERATIONS = 300

@@ -12,15 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_spotter.charset import PADDING
-from dld_spotter.data.geometry import polygons_to_sides, word_heights
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.batches import Recognition, SpottingBatch, TextInstances, Word
+from dld_spotter.core.charset import PADDING
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.geometry import polygons_to_sides, word_heights
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.recognition import sequence_cross_entropy
 from dld_spotter.models.modes import evaluating
-from dld_spotter.models.selector import NOMINAL_SIDE, GumbelSelector, QualitySelector, Selector
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.structures import Recognition, SpottingBatch, TextInstances, Word
+from dld_spotter.selection.selectors import NOMINAL_SIDE, GumbelSelector, QualitySelector, Selector
 
 OBJECTIVES = ("kl", "cross_entropy")
 ENOUGH = 200
@@ -28,7 +28,7 @@ ENOUGH = 200
 
 
 class Counter(Protocol):
-    """Counts an image's matched, predicted and true words, such as :class:`dld_spotter.evaluation.Rules`."""
+    """Counts an image's matched, predicted and true words, such as :class:`dld_spotter.evaluation.measuring.Rules`."""
 
     def count(self, name: str, truth: TextInstances, words: Sequence[Word]) -> Sequence[int]:
         """Count one image."""

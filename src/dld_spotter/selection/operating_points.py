@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dld_spotter.errors import ConfigError
-from dld_spotter.escalation import Escalation
-from dld_spotter.models.selector import Selector
-from dld_spotter.structures import ScaleChoice
-from dld_spotter.tradeoff import Ladder, Step
+from dld_spotter.budget.operating_points import Ladder, Step
+from dld_spotter.core.batches import ScaleChoice
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.selection.selectors import Selector
 
 GAMMA = 0.2
 """Cost weight where none is asked for, as in training (``objective.weights.cost``)."""

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.batches import ScaleChoice
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.models.modes import evaluating
 from dld_spotter.models.neck import conv_block
-from dld_spotter.structures import ScaleChoice
 
 NOMINAL_SIDE = 512
 """Side in pixels of an image whose size says nothing; others are taken relative to it."""
@@ -244,8 +244,8 @@ class QualitySelector(Selector):
     In two steps, each of which learns from what tells it most. A network counts the words of each height that a thumbnail
     shows; its targets, the true heights, are free of noise and cost no reading. A table says how many words of a height are
     read rightly, and how many false ones appear beside them, at each scale; its few numbers follow the student from the
-    outcomes of the images it trains on (:class:`~dld_spotter.losses.selection.OutcomeRegression`), and can be fitted to another
-    reader alone. The choice is ``argmin_k loss_k + gamma * cost_k`` with
+    outcomes of the images it trains on (:class:`~dld_spotter.selection.objectives.OutcomeRegression`), and can be
+    fitted to another reader alone. The choice is ``argmin_k loss_k + gamma * cost_k`` with
 
         loss_k = (false_price * false_k - right_k) / words,
 

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dld_spotter.cost import CostModel, selector_gflops
-from dld_spotter.errors import ConfigError
-from dld_spotter.latency import Line
-from dld_spotter.models.selector import Selector
-from dld_spotter.spending import Request
-from dld_spotter.structures import SpottingBatch
-from dld_spotter.tradeoff import Calibration, allocate
+from dld_spotter.budget.controller import Calibration
+from dld_spotter.budget.cost import CostModel, selector_gflops
+from dld_spotter.budget.latency import Line
+from dld_spotter.budget.requests import Request
+from dld_spotter.core.batches import SpottingBatch
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.selection.selectors import Selector
+from dld_spotter.tradeoff import allocate
 
 
 @dataclass(frozen=True)

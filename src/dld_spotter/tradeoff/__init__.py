@@ -1,11 +1,8 @@
 """What resolution buys: every point of the cost-accuracy trade-off from one table of outcomes."""
 
-from dld_spotter.bootstrap import Estimate, bootstrap, resample
 from dld_spotter.tradeoff.allocation import allocate, best_mix, chosen, decide, oracle, random_mix, static
-from dld_spotter.tradeoff.budget import BudgetController, Calibration
 from dld_spotter.tradeoff.comparison import Choices, Comparison, compare, comparison_table
-from dld_spotter.tradeoff.ladder import Ladder, Step
-from dld_spotter.tradeoff.luck import OracleLuck, luck_over, luck_table, oracle_luck
+from dld_spotter.tradeoff.oracle_bias import OracleLuck, luck_over, luck_table, oracle_luck
 from dld_spotter.tradeoff.outcomes import Outcomes, Overhead, hmean, precision, recall, spend
 from dld_spotter.tradeoff.points import Point, TradeOff, cost_grid, mix_points, oracle_points, static_points
 from dld_spotter.tradeoff.report import plot, table
@@ -22,22 +19,16 @@ from dld_spotter.tradeoff.statistics import (
 )
 
 __all__ = [
-    "BudgetController",
-    "Calibration",
     "Choices",
     "Comparison",
-    "Estimate",
-    "Ladder",
     "OracleLuck",
     "Outcomes",
     "Overhead",
     "Point",
-    "Step",
     "TradeOff",
     "allocate",
     "area_over_log_cost",
     "best_mix",
-    "bootstrap",
     "chosen",
     "compare",
     "comparison_table",
@@ -60,7 +51,6 @@ __all__ = [
     "precision",
     "random_mix",
     "recall",
-    "resample",
     "spend",
     "static",
     "static_points",

@@ -6,7 +6,7 @@ expected counts.
 
 import numpy as np
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.tradeoff.outcomes import COST, Outcomes, hmean
 
 # Costs that were summed in another order may differ in the last digits.

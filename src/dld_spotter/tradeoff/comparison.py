@@ -7,7 +7,7 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from dld_spotter.bootstrap import Estimate, bootstrap, resample
+from dld_spotter.core.bootstrap import Estimate, bootstrap, resample
 from dld_spotter.tradeoff.allocation import chosen
 from dld_spotter.tradeoff.outcomes import COST, Outcomes, Overhead, hmean, spend
 from dld_spotter.tradeoff.statistics import gap_closed, versus_mix, versus_static

@@ -7,8 +7,8 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from dld_spotter.bootstrap import Estimate, bootstrap
-from dld_spotter.errors import DataError
+from dld_spotter.core.bootstrap import Estimate, bootstrap
+from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff.allocation import oracle, random_mix
 from dld_spotter.tradeoff.outcomes import Outcomes, hmean, spend
 
@@ -39,7 +39,7 @@ def oracle_luck(first: Outcomes, second: Outcomes, budget: float, resamples: np.
         first: outcomes of the images.
         second: outcomes of the same images, read again with input moved by less than matters.
         budget: mean relative cost that is allowed.
-        resamples: ``(R, N)`` of :func:`dld_spotter.bootstrap.resample`.
+        resamples: ``(R, N)`` of :func:`dld_spotter.core.bootstrap.resample`.
 
     Raises:
         DataError: the tables are not of the same images and scales.

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from dld_spotter.errors import DataError
+from dld_spotter.core.errors import DataError
 
 MEASURES = ("matched", "predicted", "true", "relative_cost", "gflops", "seconds")
 MATCHED, PREDICTED, TRUE, COST, GFLOPS, SECONDS = range(len(MEASURES))

@@ -9,8 +9,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from dld_spotter.bootstrap import bootstrap
-from dld_spotter.errors import DataError
+from dld_spotter.core.bootstrap import bootstrap
+from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff.allocation import oracle, random_mix, static
 from dld_spotter.tradeoff.outcomes import COST, GFLOPS, SECONDS, Outcomes, hmean, precision, recall, spend
 

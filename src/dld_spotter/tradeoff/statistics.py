@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dld_spotter.bootstrap import Estimate, bootstrap
+from dld_spotter.core.bootstrap import Estimate, bootstrap
 from dld_spotter.tradeoff.allocation import SLACK, best_mix, oracle
 from dld_spotter.tradeoff.outcomes import COST, Outcomes, hmean, spend
 
@@ -108,7 +108,7 @@ def on_curves(
         statistic: of costs and Hmeans ``(R, K)``, such as ``partial(area_over_log_cost, low=0.15, high=0.6)``.
         curve: ``(N, K, 6)`` measures per image at K settings, such as the ``totals`` of a table.
         other: ``(N, L, 6)`` measures of the other one.
-        resamples: ``(R, N)`` of :func:`dld_spotter.bootstrap.resample`.
+        resamples: ``(R, N)`` of :func:`dld_spotter.core.bootstrap.resample`.
     """
 
     def value(means: np.ndarray) -> np.ndarray:

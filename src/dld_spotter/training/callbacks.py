@@ -6,9 +6,9 @@ import torch
 from lightning import Callback, Trainer
 from torch import Tensor
 
-from dld_spotter.errors import ConfigError
-from dld_spotter.module import DLDModule, TeacherModule
-from dld_spotter.structures import SpottingBatch
+from dld_spotter.core.batches import SpottingBatch
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.training.modules import DLDModule, TeacherModule
 
 
 class TemperatureSchedule(Callback):

@@ -11,18 +11,18 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 
-from dld_spotter.cost import CostModel
-from dld_spotter.errors import ConfigError, TrainingError
+from dld_spotter.budget.cost import CostModel
+from dld_spotter.core.batches import Recognition, SpotterOutput, SpottingBatch, Strips, Word
+from dld_spotter.core.errors import ConfigError, TrainingError
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.losses.objective import Objective
 from dld_spotter.losses.recognition import RecognitionLoss
-from dld_spotter.losses.selection import Evidence, SelectionObjective
 from dld_spotter.metrics.spotting import EndToEndHmean
-from dld_spotter.models.selector import Selector
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.routing import read_at, same_scale, sorted_by
-from dld_spotter.structures import Recognition, SpotterOutput, SpottingBatch, Strips, Word
+from dld_spotter.selection.objectives import Evidence, SelectionObjective
+from dld_spotter.selection.selectors import Selector
+from dld_spotter.training.routing import read_at, same_scale, sorted_by
 
 OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]
@@ -41,7 +41,7 @@ class StageModule(LightningModule):
         objective: weights of the named terms.
         optimizer: builds the optimiser from parameters.
         scheduler: builds the schedule from ``(optimizer, max_lr=, total_steps=)``, stepped every batch.
-        provenance: plain values that every checkpoint carries (see :mod:`dld_spotter.checkpoint`).
+        provenance: plain values that every checkpoint carries (see :mod:`dld_spotter.inference.checkpoint`).
     """
 
     def __init__(
@@ -241,9 +241,9 @@ class DLDModule(StageModule):
         self.selector_lr = selector_lr
         self.freeze_normalization = freeze_normalization
         self.temperature = 1.0
-        """Gumbel temperature, set by :class:`dld_spotter.callbacks.TemperatureSchedule`."""
+        """Gumbel temperature, set by :class:`dld_spotter.training.callbacks.TemperatureSchedule`."""
         self.chosen = torch.zeros(0, dtype=torch.int64)
-        """``(B,)`` scales of the last step, for :class:`dld_spotter.callbacks.ScaleHistogram`."""
+        """``(B,)`` scales of the last step, for :class:`dld_spotter.training.callbacks.ScaleHistogram`."""
         self.train()  # the trainer keeps the modes that it finds, it does not call this itself
 
     def train(self, mode: bool = True) -> Self:

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from dld_spotter.errors import SpotterError
+from dld_spotter.core.errors import SpotterError
 
 LAUNCHED = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """Variables that Lightning leaves behind for its own processes."""

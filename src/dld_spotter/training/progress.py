@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from dld_spotter.module import DLDModule
+from dld_spotter.training.modules import DLDModule
 
 
 class StageProgress(ProgressBar):

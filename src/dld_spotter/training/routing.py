@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from dld_spotter.escalation.second_look import Reads, look
-from dld_spotter.limit import Limit
-from dld_spotter.structures import Look, SpottingBatch
+from dld_spotter.budget.cap import Limit
+from dld_spotter.core.batches import Look, SpottingBatch
+from dld_spotter.inference.second_pass.reader import Reads, look
 
 
 def same_scale(index: Tensor, powers: bool | None = None) -> Iterator[tuple[int, Tensor]]:

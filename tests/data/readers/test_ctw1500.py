@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.readers.ctw1500 import CTW1500
-from dld_spotter.errors import DataError
 from tests.data.readers.trees import write_photos, write_texts
 
 UPPER = [[2 + 5 * i, 5] for i in range(7)]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.readers.icdar2015 import ICDAR2015
 from dld_spotter.data.splits import NamedPart
-from dld_spotter.errors import DataError
 from tests.data.readers.trees import write_photos, write_texts
 
 QUAD = [[1, 2], [30, 2], [30, 12], [1, 12]]

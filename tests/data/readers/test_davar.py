@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.readers.davar import DavarDatalist
-from dld_spotter.errors import ConfigError, DataError
 from tests.data.readers.trees import write_photos
 
 LIST = {

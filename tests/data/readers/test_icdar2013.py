@@ -1,7 +1,7 @@
 import pytest
 
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.readers.icdar2013 import ICDAR2013
-from dld_spotter.errors import DataError
 from tests.data.readers.trees import write_photos, write_texts
 
 TRAIN = '1 2 30 12 "Footpath"\r\n5 15 20 25 "a \\"b\\", c"\r\n'

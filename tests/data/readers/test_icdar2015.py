@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.readers.icdar2015 import ICDAR2015
-from dld_spotter.errors import ConfigError, DataError
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.readers import json_stream
 from dld_spotter.data.readers.json_stream import JsonCursor
-from dld_spotter.errors import DataError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(

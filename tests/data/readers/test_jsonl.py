@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dld_spotter.core.batches import TextInstances
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.readers.jsonl import JsonLines, to_line
 from dld_spotter.data.splits import NamedPart
-from dld_spotter.errors import DataError
-from dld_spotter.structures import TextInstances
 
 WORDS = TextInstances.of(
     [

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.readers.cocotext import COCOText
 from dld_spotter.data.readers.textocr import TextOCR
-from dld_spotter.errors import ConfigError, DataError
 from tests.data.readers.trees import write_photos
 
 COCO = {

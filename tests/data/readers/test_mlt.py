@@ -1,7 +1,7 @@
 import pytest
 
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.readers.mlt import MLT
-from dld_spotter.errors import DataError
 from tests.data.readers.trees import write_photos, write_texts
 
 TRUTH = "\ufeff1,2,30,2,30,12,1,12,Latin,a,b\r\n1,15,30,15,30,25,1,25,Arabic,سوق\r\n5,2,9,2,9,4,5,4,None,###\r\n"

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dld_spotter.entry import ROOT
+from dld_spotter.config.entry import ROOT
 from tests.data.readers.trees import write_photos
 
 IMAGES, FACTOR = 8_000, 100

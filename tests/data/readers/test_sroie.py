@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dld_spotter.data.geometry import split_line
+from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.geometry import split_line
 from dld_spotter.data.readers.sroie import SROIE
-from dld_spotter.errors import ConfigError, DataError
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "sroie"
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.readers.synthtext import SynthText
-from dld_spotter.errors import DataError
 from tests.data.readers.trees import write_photos
 
 QUADS = np.array([[[1, 2], [9, 2], [9, 8], [1, 8]], [[11, 2], [19, 3], [19, 9], [11, 8]], [[1, 12], [9, 12], [9, 18], [1, 18]]])

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.readers.totaltext import TotalText
-from dld_spotter.errors import ConfigError, DataError
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "parity"
 OFFICIAL = """x: [[10 40 40 10]], y: [[5 5 15 15]], ornt: [u'h'], transcriptions: [u"it's"]

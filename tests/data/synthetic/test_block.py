@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.synthetic.block import Typesetter
 from dld_spotter.data.synthetic.fonts import FontBook
 from dld_spotter.data.synthetic.words import WordSource
-from dld_spotter.errors import ConfigError
 
 EM = 40.0
 

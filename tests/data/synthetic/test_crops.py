@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.synthetic import CropSource
-from dld_spotter.errors import ConfigError, DataError
 from tests.data.samples import write_crops
 
 GREY = np.full((20, 60, 3), 90, np.uint8)

@@ -7,11 +7,11 @@ import matplotlib
 import numpy as np
 import pytest
 
-from dld_spotter.charset import PRINTABLE_ASCII
+from dld_spotter.core.charset import PRINTABLE_ASCII
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.synthetic import FontBook
 from dld_spotter.data.synthetic.fonts import FontFace
 from dld_spotter.data.synthetic.glyphs import PADDING, load_glyph, set_word
-from dld_spotter.errors import DataError
 
 MATPLOTLIB_FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 SANS = str(MATPLOTLIB_FONTS / "DejaVuSans.ttf")

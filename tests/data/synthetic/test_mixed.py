@@ -2,8 +2,8 @@
 
 import pytest
 
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.synthetic import DenseLayout, MixedLayout, SceneLayout, SceneRenderer
-from dld_spotter.errors import ConfigError
 
 
 def test_a_mixture_draws_its_layouts_by_their_frequency():

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.synthetic import Degradation, Occlusion, SceneLayout, SceneRenderer
 from dld_spotter.data.synthetic.occlude import hidden_share, hidden_share_of_letters
-from dld_spotter.errors import ConfigError
 from tests.data.samples import box, turned_box
 
 CLEAN = Degradation(blur_probability=0, noise_probability=0, shading_probability=0, exposure_probability=0, jpeg_probability=0)

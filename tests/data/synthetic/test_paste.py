@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from shapely import Polygon
 
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.synthetic import CropPaste, CropSource, DenseLayout, SceneLayout, SceneRenderer, paste
 from dld_spotter.data.synthetic.layout import Layout
 from dld_spotter.data.synthetic.paste import paste_crop
-from dld_spotter.errors import ConfigError
 from tests.data.samples import write_crops
 
 MARGIN = 5

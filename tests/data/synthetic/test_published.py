@@ -8,9 +8,9 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from dld_spotter.config.entry import ROOT
+from dld_spotter.core.batches import Sample
 from dld_spotter.data.synthetic import SyntheticScenes
-from dld_spotter.entry import ROOT
-from dld_spotter.structures import Sample
 
 SCENES = {
     ("validation", 0): (329786846, 3427630335, 1133923066),

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from shapely import Polygon, unary_union
 
-from dld_spotter.charset import PRINTABLE_ASCII
+from dld_spotter.core.charset import PRINTABLE_ASCII
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.synthetic import (
     REGIMES,
     Backgrounds,
@@ -22,7 +23,6 @@ from dld_spotter.data.synthetic import (
     SyntheticScenes,
     WordSource,
 )
-from dld_spotter.errors import ConfigError, DataError
 
 CLEAN = Degradation(blur_probability=0, noise_probability=0, shading_probability=0, exposure_probability=0, jpeg_probability=0)
 

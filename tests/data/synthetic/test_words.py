@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from dld_spotter.charset import PRINTABLE_ASCII
+from dld_spotter.core.charset import PRINTABLE_ASCII
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.synthetic import WordSource
 from dld_spotter.data.synthetic.words import DEFAULT_MIX
-from dld_spotter.errors import ConfigError, DataError
 
 
 def draw(source, count, seed=0):

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from dld_spotter.engines.engine import Engine, Line
+from dld_spotter.inference.engines.engine import Engine, Line
 
 
 class DrawnEngine(Engine):

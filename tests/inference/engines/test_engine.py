@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.errors import ConfigError
 from tests.data.samples import box, sample
-from tests.engines.drawn import DrawnEngine
+from tests.inference.engines.drawn import DrawnEngine
 from tests.small import make_batch
 
 LINE = box(10, 20, 70, 16)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.views import make_view
-from dld_spotter.engines import rapidocr
-from dld_spotter.engines.rapidocr import RapidOCR
-from dld_spotter.errors import ConfigError
-from tests.engines.drawn import written, written_spans
+from dld_spotter.inference.engines import rapidocr
+from dld_spotter.inference.engines.rapidocr import RapidOCR
+from tests.inference.engines.drawn import written, written_spans
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from dld_spotter.core.errors import ConfigError, SpotterError
 from dld_spotter.data.views import make_view
-from dld_spotter.engines import tesseract
-from dld_spotter.engines.tesseract import Tesseract
-from dld_spotter.errors import ConfigError, SpotterError
-from tests.engines.drawn import written, written_spans
+from dld_spotter.inference.engines import tesseract
+from dld_spotter.inference.engines.tesseract import Tesseract
+from tests.inference.engines.drawn import written, written_spans
 
 TABLE = "level\tpage_num\tblock_num\tpar_num\tline_num\tword_num\tleft\ttop\twidth\theight\tconf\ttext\n" + "\n".join(
     [

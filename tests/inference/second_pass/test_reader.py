@@ -13,18 +13,20 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from dld_spotter.data.geometry import sides_to_polygon
+from dld_spotter.budget.cap import Limit
+from dld_spotter.config.entry import ROOT
+from dld_spotter.core.batches import Look, View, Word
+from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.core.geometry import sides_to_polygon
 from dld_spotter.data.views import make_view
-from dld_spotter.entry import ROOT
-from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.escalation import Again, Escalation, Place, choose, likeliest, places
-from dld_spotter.escalation.gains import FOUND, READ, SHAPE, UNREAD, Gains, closer
-from dld_spotter.escalation.second_look import SecondLook
-from dld_spotter.glance import Glance
-from dld_spotter.limit import Limit
+from dld_spotter.inference.second_pass.reader import SecondLook
+from dld_spotter.inference.second_pass.two_pass import likeliest
 from dld_spotter.models.contours import Regions
+from dld_spotter.models.detections import Glance
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.structures import Look, View, Word
+from dld_spotter.selection.second_pass.gains import FOUND, READ, SHAPE, UNREAD, Gains, closer
+from dld_spotter.selection.second_pass.regions import Place, places
+from dld_spotter.selection.second_pass.rule import Again, Escalation, choose
 
 
 def area(height: int, width: int, words: float) -> float:

@@ -6,13 +6,13 @@ from math import inf
 import numpy as np
 import pytest
 
+from dld_spotter.budget.cap import Limit
 from dld_spotter.data.views import make_view
-from dld_spotter.escalation import Escalation
-from dld_spotter.escalation.gains import Gains
-from dld_spotter.escalation.second_look import SecondLook
-from dld_spotter.limit import Limit
+from dld_spotter.inference.second_pass.reader import SecondLook
+from dld_spotter.selection.second_pass.gains import Gains
+from dld_spotter.selection.second_pass.rule import Escalation
 from tests.data.samples import box, sample
-from tests.escalation.test_second_look import BoxReader, photo
+from tests.inference.second_pass.test_reader import BoxReader, photo
 from tests.small import make_batch, make_spotter
 
 ELSEWHERE = Escalation(price=0.0, gains=Gains({0.4: {1.0: ((0.0,) * 5, (0.0,) * 5, (0.0,) * 5, (1.0,) * 5)}}))

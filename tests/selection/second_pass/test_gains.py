@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dld_spotter.errors import ConfigError
-from dld_spotter.escalation import Gains, Place
-from dld_spotter.escalation.gains import SHAPE, height_bin
-from dld_spotter.escalation.probing import Closer, Probe, learn_gains, worth
-from dld_spotter.word import Look
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.words import Look
+from dld_spotter.inference.second_pass.probing import Closer, Probe, learn_gains, worth
+from dld_spotter.selection.second_pass.gains import SHAPE, Gains, height_bin
+from dld_spotter.selection.second_pass.regions import Place
 
 TABLE = np.array([[0.5, 0.2, 0, 0, 0], [2.0, 1.0, 0.5, 0.2, 0.1], [0, 1.0, 0.8, 0.6, 0.4], [0.3, 0.2, 0.1, 0, 0]])
 

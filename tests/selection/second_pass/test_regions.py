@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dld_spotter.escalation import Place, back, lay_out, pack, places
-from dld_spotter.escalation.gains import FOUND, LACKING, READ, SHAPE, UNREAD
-from dld_spotter.escalation.places import depths
-from dld_spotter.word import Word
+from dld_spotter.core.words import Word
+from dld_spotter.selection.second_pass.gains import FOUND, LACKING, READ, SHAPE, UNREAD
+from dld_spotter.selection.second_pass.mosaic import back, lay_out, pack
+from dld_spotter.selection.second_pass.regions import Place, depths, places
 
 
 def test_places_near_each_other_are_one():

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import ClassVar
 
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.dataset import existing_folder
 from dld_spotter.data.readers.indexed import ImagePaths, IndexedDataset
 from dld_spotter.data.readers.linked import coco_text_word, existing_file, read_linked
-from dld_spotter.errors import ConfigError
 
 FILES = ("cocotext.v2.json", "COCO_Text.json", "*coco*text*.json")
 SETS = {"train": frozenset({"train"}), "test": frozenset({"val"})}

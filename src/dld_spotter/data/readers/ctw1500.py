@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from dld_spotter.core.batches import TextInstances
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.readers.fields import IGNORED, clean, clockwise, to_polygon
 from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_lines
-from dld_spotter.errors import DataError
-from dld_spotter.structures import TextInstances
 
 PLAIN = ("images", "gts")
 OFFICIAL = {

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.dataset import existing_folder
 from dld_spotter.data.readers.fields import IGNORED, box_to_polygon, to_polygons
 from dld_spotter.data.readers.indexed import ImagePaths, IndexedDataset, WordTable
 from dld_spotter.data.readers.json_stream import JsonCursor
 from dld_spotter.data.readers.linked import existing_file
-from dld_spotter.errors import ConfigError, DataError
 
 FILES = {
     "train": ("*train*datalist*.json", "*train*.json"),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dld_spotter.errors import DataError
+from dld_spotter.core.errors import DataError
 
 IGNORED = "###"
 """The text of don't-care words in nearly every data set."""

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from dld_spotter.core.batches import TextInstances
 from dld_spotter.data.readers.fields import IGNORED
 from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_quads
-from dld_spotter.structures import TextInstances
 
 PLAIN = ("images", "gts")
 OFFICIAL = {

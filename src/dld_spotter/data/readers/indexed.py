@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from dld_spotter.core.batches import Sample, TextInstances
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.dataset import FileDataset, read_image
-from dld_spotter.errors import DataError
-from dld_spotter.structures import Sample, TextInstances
 
 PROBED = 50
 """So many images of a set are looked for to find out in which folder they lie."""
@@ -62,7 +62,7 @@ class WordTable:
         return len(self.images)
 
     def add(self, image: str, polygons: Sequence[np.ndarray], texts: Sequence[str], ignore: Sequence[bool]) -> None:
-        """Append an image, given by its path, and its words, as in :class:`~dld_spotter.structures.TextInstances`."""
+        """Append an image, given by its path, and its words, as in :class:`~dld_spotter.core.batches.TextInstances`."""
         self.images.extend([image])
         if len(polygons):
             self._coordinates.frombytes(np.concatenate(polygons).astype(np.float32).tobytes())
@@ -77,7 +77,7 @@ class WordTable:
         self.add(image, [], [], [])
 
     def words(self, index: int) -> TextInstances:
-        """Return the words of an image; raises :class:`~dld_spotter.errors.DataError` where they are damaged."""
+        """Return the words of an image; raises :class:`~dld_spotter.core.errors.DataError` where they are damaged."""
         if index in self._faults:
             raise DataError(self._faults[index])
         start, stop = self._words[index], self._words[index + 1]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from dld_spotter.errors import DataError
+from dld_spotter.core.errors import DataError
 
 CHUNK = 1 << 20
 """Characters that are read at a time."""

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dld_spotter.core.batches import Sample, TextInstances
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.dataset import FileDataset
 from dld_spotter.data.readers.fields import IGNORED, to_polygons
 from dld_spotter.data.readers.indexed import ImagePaths, Strings, common_folder, image_name, read_named_image
-from dld_spotter.errors import DataError
-from dld_spotter.structures import Sample, TextInstances
 
 SPLITS = ("train", "validation", "test")
 _EXPECTED = '{"image": PATH, "words": [{"polygon": [[x, y], ...], "text": TEXT}, ...]}'

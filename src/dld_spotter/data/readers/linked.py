@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.readers.fields import box_to_polygon, clean, clockwise, from_top_left, to_polygon
 from dld_spotter.data.readers.indexed import WordTable
 from dld_spotter.data.readers.json_stream import JsonCursor
-from dld_spotter.errors import DataError
 
 Word = tuple[np.ndarray, str, bool]
 ToWord = Callable[[dict[str, Any], str], Word]

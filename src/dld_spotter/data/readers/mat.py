@@ -7,7 +7,7 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from dld_spotter.errors import DataError
+from dld_spotter.core.errors import DataError
 
 
 def read_mat(path: Path, *names: str) -> np.ndarray:

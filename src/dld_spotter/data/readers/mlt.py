@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from dld_spotter.core.batches import TextInstances
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.readers.fields import IGNORED, clean, to_polygon, unquoted
 from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_fields
-from dld_spotter.errors import DataError
-from dld_spotter.structures import TextInstances
 
 PLAIN = ("images", "gts")
 OFFICIAL = {

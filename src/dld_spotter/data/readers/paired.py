@@ -10,10 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from dld_spotter.core.batches import Sample, TextInstances
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.dataset import FileDataset, existing_folder, read_image
 from dld_spotter.data.readers.fields import clean, unquoted, within_reach
-from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.structures import Sample, TextInstances
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif", ".jpe", ".ppm", ".pgm"}
 _LINE_END = r"\r*\n|\r"

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from dld_spotter.data.geometry import split_line
+from dld_spotter.core.batches import TextInstances
+from dld_spotter.core.geometry import split_line
 from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_quads
-from dld_spotter.structures import TextInstances
 
 FOLDERS = [("images", "gts"), ("img", "box"), (".", ".")]
 
@@ -15,7 +15,7 @@ class SROIE(PairedDataset):
     Args:
         root: holds ``images/`` and ``gts/``, or ``img/`` and ``box/``, or images and texts side by side.
         split: ``train`` or ``test``; None where ``root`` holds one split only.
-        split_words: cut every line into words, see :func:`~dld_spotter.data.geometry.split_line`.
+        split_words: cut every line into words, see :func:`~dld_spotter.core.geometry.split_line`.
         strict: raise at the first damaged entry instead of skipping it.
     """
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.dataset import existing_folder
 from dld_spotter.data.readers.fields import within_reach
 from dld_spotter.data.readers.indexed import ImagePaths, IndexedDataset, Strings, WordTable
 from dld_spotter.data.readers.mat import read_mat, text_of
-from dld_spotter.errors import DataError
 
 FILE = "gt.mat"
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import ClassVar
 
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.dataset import existing_folder
 from dld_spotter.data.readers.indexed import ImagePaths, IndexedDataset
 from dld_spotter.data.readers.linked import existing_file, read_linked, text_ocr_word
-from dld_spotter.errors import ConfigError
 
 FILES = {"train": ("TextOCR*train.json", "train.json"), "test": ("TextOCR*val.json", "val.json")}
 FOLDERS = ("train_images", "train_val_images/train_images", "train_val_images", "images", ".")

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from dld_spotter.core.batches import TextInstances
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.readers.fields import with_even_sides, within_reach
 from dld_spotter.data.readers.mat import read_mat, text_of
 from dld_spotter.data.readers.paired import PairedDataset, read_lines, split_folders
-from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.structures import TextInstances
 
 SPLITS = ("Train", "Test")
 TRUTHS = ("txt_format", "groundtruth_text/Polygon", "Groundtruth/Polygon", "gts")

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.core.errors import ConfigError, DataError
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 LONGEST_SIDE = 1280  # pixels that a background picture is kept at

@@ -6,11 +6,11 @@ from functools import cached_property
 
 import numpy as np
 
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.synthetic.fonts import FontBook, FontFace
 from dld_spotter.data.synthetic.glyphs import Ink, set_word
 from dld_spotter.data.synthetic.surface import Box
 from dld_spotter.data.synthetic.words import WordSource
-from dld_spotter.errors import ConfigError
 
 EM_PER_HEIGHT = 1.25  # em size of a word whose capitals, with the box's margin, are one unit high
 DRAWS = 4  # words tried for a place before it is given up

@@ -13,10 +13,10 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 from shapely import box, distance
 
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.dataset import existing_folder, read_image
 from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
 from dld_spotter.data.resizing import resize
-from dld_spotter.errors import ConfigError, DataError
 
 TABLE = "words_map.tsv"
 COLUMNS = ("word", "x0", "y0", "w", "h", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4", "text")

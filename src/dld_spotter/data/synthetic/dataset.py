@@ -2,9 +2,9 @@
 
 from torch.utils.data import Dataset
 
+from dld_spotter.core.batches import Sample
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.synthetic.scene import SceneRenderer
-from dld_spotter.errors import ConfigError
-from dld_spotter.structures import Sample
 
 
 class SyntheticScenes(Dataset[Sample]):

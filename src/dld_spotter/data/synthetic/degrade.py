@@ -6,7 +6,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.errors import ConfigError
 
 NOISE_SIDE = 1024
 MOST_DEFOCUS = 6.0  # pixels of radius

@@ -13,7 +13,7 @@ from fontTools import agl
 from fontTools.ttLib import TTFont, TTLibError
 from PIL import ImageFont
 
-from dld_spotter.errors import DataError
+from dld_spotter.core.errors import DataError
 
 # Sizes a font is loaded at, in pixels per em; a word is set at the next larger one and shrunk by at most a quarter.
 SIZES = tuple(round(6 * 1.25**step) for step in range(16))

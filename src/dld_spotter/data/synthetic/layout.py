@@ -8,10 +8,10 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.synthetic.block import EM_PER_HEIGHT, Block, Typesetter
 from dld_spotter.data.synthetic.paste import CropPaste, PlacedCrop
 from dld_spotter.data.synthetic.surface import Arc, Box, Plane, Surface
-from dld_spotter.errors import ConfigError
 
 CELL = 4  # pixels per cell of the occupancy grid
 ROW_PER_HEIGHT = 1.5  # room that a row of turned words takes, relative to its height

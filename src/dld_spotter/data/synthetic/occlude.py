@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from dld_spotter.data.geometry import polygon_to_sides
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.geometry import polygon_to_sides
 from dld_spotter.data.synthetic.background import random_colour
-from dld_spotter.errors import ConfigError
 
 WIRE, POLE, LEAF = (0.04, 0.12), (0.2, 0.6), (0.15, 0.5)
 """Thickness, and for a leaf its half axes, relative to the height of the word that it is laid over."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.synthetic.crops import Crop, CropSource
 from dld_spotter.data.synthetic.surface import Plane, enclose
-from dld_spotter.errors import ConfigError
 
 QUAD_MARGIN = 0.12  # of a word's height, kept around a word that is cut out along its quad
 SIGN_MARGIN = (0.1, 0.7)  # of a word's height, width of a strip around the crop

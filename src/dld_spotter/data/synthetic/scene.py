@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dld_spotter.core.batches import Sample, TextInstances
 from dld_spotter.data.synthetic.background import Backgrounds
 from dld_spotter.data.synthetic.block import Typesetter
 from dld_spotter.data.synthetic.degrade import Degradation
@@ -13,7 +14,6 @@ from dld_spotter.data.synthetic.occlude import Occlusion
 from dld_spotter.data.synthetic.paint import paint_block
 from dld_spotter.data.synthetic.paste import PlacedCrop, paste_crop
 from dld_spotter.data.synthetic.words import WordSource
-from dld_spotter.structures import Sample, TextInstances
 
 
 class SceneRenderer:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dld_spotter.charset import PRINTABLE_ASCII
-from dld_spotter.errors import ConfigError, DataError
+from dld_spotter.core.charset import PRINTABLE_ASCII
+from dld_spotter.core.errors import ConfigError, DataError
 
 BUILT_IN_WORDS = Path(__file__).with_name("words.txt")
 BUILT_IN_NAMES = Path(__file__).with_name("names.txt")

@@ -2,7 +2,7 @@
 
 We resize, never the engine, so that a scale means the same for an engine as for a spotter. Data sets count words and
 engines return lines, hence one rule for all of them: the polygon of a line is cut in proportion to its characters,
-spaces included (:func:`dld_spotter.data.geometry.split_line`). FLOPs of an engine are unknown: it costs its pixels, its
+spaces included (:func:`dld_spotter.core.geometry.split_line`). FLOPs of an engine are unknown: it costs its pixels, its
 sides rounded up to multiples of ``stride``.
 """
 
@@ -12,9 +12,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 
-from dld_spotter.data.geometry import split_line
-from dld_spotter.errors import ConfigError
-from dld_spotter.structures import View, Word
+from dld_spotter.core.batches import View, Word
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.geometry import split_line
 
 
 class Line(NamedTuple):

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 import cv2
 import numpy as np
 
-from dld_spotter.cost import pad_to
-from dld_spotter.engines.engine import Engine, Line
+from dld_spotter.budget.cost import pad_to
+from dld_spotter.inference.engines.engine import Engine, Line
 
 MODULES = ("rapidocr_onnxruntime", "onnxruntime", "pyclipper", "yaml")
 AS_IT_IS = {

@@ -8,8 +8,8 @@ import subprocess
 import cv2
 import numpy as np
 
-from dld_spotter.engines.engine import Engine, Line
-from dld_spotter.errors import ConfigError, SpotterError
+from dld_spotter.core.errors import ConfigError, SpotterError
+from dld_spotter.inference.engines.engine import Engine, Line
 
 COMMAND = "tesseract"
 WORD_LEVEL = "5"

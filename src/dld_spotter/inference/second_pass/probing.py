@@ -10,18 +10,19 @@ from rich.progress import track
 from scipy.optimize import nnls
 from torch.utils.data import DataLoader
 
-from dld_spotter.cost import FlopCost
+from dld_spotter.budget.cost import FlopCost
+from dld_spotter.core.batches import Look, SpottingBatch, TextInstances
+from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.words import Cost, Word
 from dld_spotter.data.photos import scaled_size
-from dld_spotter.errors import ConfigError, DataError
-from dld_spotter.escalation import Again, Escalation, Place, back, choose, likeliest, pack, places
-from dld_spotter.escalation.gains import SHAPE, Gains, Table, closer
-from dld_spotter.escalation.places import owner
-from dld_spotter.escalation.second_look import find_again
-from dld_spotter.escalation.sheet import sheet_size
+from dld_spotter.inference.second_pass.reader import find_again
+from dld_spotter.inference.second_pass.two_pass import likeliest
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.structures import Look, SpottingBatch, TextInstances
-from dld_spotter.word import Cost, Word
+from dld_spotter.selection.second_pass.gains import SHAPE, Gains, Table, closer
+from dld_spotter.selection.second_pass.mosaic import back, pack, sheet_size
+from dld_spotter.selection.second_pass.regions import Place, owner, places
+from dld_spotter.selection.second_pass.rule import Again, Escalation, choose
 
 PRIOR = np.repeat([0.1, 1.0, 0.5, 1.0], SHAPE[1])
 """Gains of a unit of evidence before anything was seen, up to a common factor; heights that are rarely seen stay near it."""

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from dld_spotter.cost import FlopCost
+from dld_spotter.budget.cap import Limit
+from dld_spotter.budget.cost import FlopCost
+from dld_spotter.core.batches import Look, View, Word
+from dld_spotter.core.words import Cost
 from dld_spotter.data.views import make_view
-from dld_spotter.escalation import Escalation, look_twice
-from dld_spotter.glance import Glance
-from dld_spotter.limit import Limit
+from dld_spotter.inference.second_pass.two_pass import look_twice
+from dld_spotter.models.detections import Glance
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.structures import Look, View, Word
-from dld_spotter.word import Cost
+from dld_spotter.selection.second_pass.rule import Escalation
 
 
 class Reads(Protocol):

@@ -7,12 +7,12 @@ from math import isinf, prod, sqrt
 import numpy as np
 import shapely
 
-from dld_spotter.escalation.places import Place, owner, places
-from dld_spotter.escalation.rule import Escalation, choose
-from dld_spotter.escalation.sheet import back, pack
-from dld_spotter.glance import Find, Glance, Read
-from dld_spotter.limit import Limit
-from dld_spotter.word import Cost, Look, Word
+from dld_spotter.budget.cap import Limit
+from dld_spotter.core.words import Cost, Look, Word
+from dld_spotter.models.detections import Find, Glance, Read
+from dld_spotter.selection.second_pass.mosaic import back, pack
+from dld_spotter.selection.second_pass.regions import Place, owner, places
+from dld_spotter.selection.second_pass.rule import Escalation, choose
 
 SHARED = 0.4
 """Share of its area from which on a word is taken for another reading of a larger one."""

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from dld_spotter.errors import ConfigError
+from dld_spotter.core.errors import ConfigError
 
 HEIGHTS = (8.0, 12.0, 18.0, 30.0)
 """Heights that part words into bins, pixels of the first look."""

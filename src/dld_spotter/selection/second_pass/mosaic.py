@@ -5,8 +5,8 @@ from math import prod
 
 import numpy as np
 
-from dld_spotter.escalation.places import Box, Place, depths
-from dld_spotter.word import Word
+from dld_spotter.core.words import Word
+from dld_spotter.selection.second_pass.regions import Box, Place, depths
 
 WIDTHS = np.geomspace(0.7, 2.0, 8)
 """Widths of a sheet that are tried, over the side of a square as large as what comes on it."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dld_spotter.data.geometry import polygons_to_sides, word_heights
-from dld_spotter.escalation.gains import FOUND, LACKING, READ, SHAPE, UNREAD, height_bin
+from dld_spotter.core.geometry import polygons_to_sides, word_heights
+from dld_spotter.core.words import Word
 from dld_spotter.models.contours import MAP_STRIDE
-from dld_spotter.word import Word
+from dld_spotter.selection.second_pass.gains import FOUND, LACKING, READ, SHAPE, UNREAD, height_bin
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels."""
@@ -25,7 +25,7 @@ class Place:
 
     Args:
         box: in pixels of the reference.
-        evidence: ``(4, 5)`` what the first look saw there, by kind and height, see :mod:`dld_spotter.escalation.gains`; where
+        evidence: ``(4, 5)`` what the first look saw there, by kind and height (see ``gains.py``); where
             places share pixels, each word is evidence of the one that shows most around it.
     """
 

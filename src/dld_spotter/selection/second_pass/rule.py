@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from dld_spotter.budget.cap import Limit
+from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.core.words import Cost
 from dld_spotter.data.photos import scaled_size
-from dld_spotter.errors import CheckpointError, ConfigError
-from dld_spotter.escalation.gains import Gains
-from dld_spotter.escalation.places import Place
-from dld_spotter.escalation.sheet import sheet_size
-from dld_spotter.limit import Limit
-from dld_spotter.word import Cost
+from dld_spotter.selection.second_pass.gains import Gains
+from dld_spotter.selection.second_pass.mosaic import sheet_size
+from dld_spotter.selection.second_pass.regions import Place
 
 LEGIBLE = 12.0
 """Pixels of the first view; how it was chosen: experiments/bundled_ladder."""

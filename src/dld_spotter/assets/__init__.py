@@ -1,0 +1,1 @@
+"""Weights, vocabularies and the page of the demo."""

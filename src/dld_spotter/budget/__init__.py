@@ -1,0 +1,1 @@
+"""What reading costs, and how a budget is held."""

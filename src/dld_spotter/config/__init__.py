@@ -1,0 +1,1 @@
+"""What the commands share: from configuration to objects."""

@@ -1,0 +1,1 @@
+"""Typed values that everything shares; no models, no configuration."""

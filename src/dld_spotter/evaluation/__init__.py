@@ -1,0 +1,1 @@
+"""From a predictor and a data set to outcomes and reports."""

@@ -1,0 +1,1 @@
+"""One way to read an image, over several backends."""

@@ -1,0 +1,1 @@
+"""Who decides the resolution, and how it learns."""
