@@ -1,6 +1,6 @@
 """What distillation is worth: the distilled student minus the control, image by image, at every scale that both were read at.
 
-    python experiments/control/difference.py [DISTILLED.npz CONTROL.npz]
+    python experiments/08_distillation_control/difference.py [DISTILLED.npz CONTROL.npz]
 
 Two tables of outcomes on the same images, by default those of the distilled student and of the control of one commit.
 """

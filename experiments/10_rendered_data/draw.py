@@ -1,6 +1,6 @@
 """Draws what becomes of data, to be looked at: modes of the renderer, effects of its camera, transforms, readers, batches.
 
-python experiments/renderer/draw.py --out experiments/renderer
+python experiments/10_rendered_data/draw.py --out experiments/10_rendered_data
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """The student of a training run alone, with the decoding that validation images ask for.
 
-    python experiments/bundled/pack.py CHECKPOINT OUT [KEY=VALUE...]
+    python experiments/11_fonts_and_backgrounds/pack.py CHECKPOINT OUT [KEY=VALUE...]
 
 keeps neither teacher nor selector nor the state of the training. KEY names a setting of the spotter, such as ``min_score=0.75``
-or ``postprocess.levels=[0.6,0.8]``; threshold.py and experiments/apart/levels.py say which to take.
+or ``postprocess.levels=[0.6,0.8]``; threshold.py and experiments/22_merged_words/levels.py say which to take.
 """
 
 import sys

@@ -1,10 +1,11 @@
 """Which confidence should a word have to be reported, and its cells to be text? Hmean on the validation images of a study.
 
-    python experiments/bundled/threshold.py CHECKPOINT PART SCALES OVERRIDES...
+    python experiments/11_fonts_and_backgrounds/threshold.py CHECKPOINT PART SCALES OVERRIDES...
 
-reads the validation images of the configuration that the overrides give, such as ``+experiments=bundled data.crops=FOLDER``,
-once per scale, text threshold and ``min_score``, and prints precision, recall and Hmean (%, end to end) by ``min_score``.
-No test image and no real validation photo takes part.
+reads the validation images of the configuration that the overrides give, such as
+``+experiments=11_fonts_and_backgrounds data.crops=FOLDER``, once per scale, text threshold and ``min_score``, and
+prints precision, recall and Hmean (%, end to end) by ``min_score``. No test image and no real validation photo
+takes part.
 """
 
 import sys

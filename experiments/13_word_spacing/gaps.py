@@ -1,6 +1,6 @@
 """How far apart do the words of a line stand, in photos and in our scenes?
 
-    python experiments/spacing/gaps.py ICDAR2015/train/gts [--images 200]
+    python experiments/13_word_spacing/gaps.py ICDAR2015/train/gts [--images 200]
 
 Prints quantiles of the gap between the boxes of neighbours in a line, relative to their height: of annotated photos, and of
 rendered scenes at several values of ``renderer.spacing``. Words that are don't-care have no part in it.

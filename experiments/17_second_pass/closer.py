@@ -1,8 +1,8 @@
 """How much more should a second look be believed than the first one? Hmean where every place is read again.
 
-    python experiments/bundled_ladder/closer.py CHECKPOINT IMAGES OVERRIDES...
+    python experiments/17_second_pass/closer.py CHECKPOINT IMAGES OVERRIDES...
 
-reads so many validation images of the configuration that the overrides give, such as ``+experiments=bundled_ladder
+reads so many validation images of the configuration that the overrides give, such as ``+experiments=17_second_pass
 data.crops=FOLDER``, at low scales and all their places once more at full resolution, and prints precision, recall and Hmean
 (%, end to end) of both together by ``looking.CLOSER``. No test image and no real validation photo takes part.
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures all that README.md and the root's README say of the bundled weights; tables.py prints it.
-#   experiments/bundled_ladder/run.sh ICDAR2015 SCENES_VAL SROIE OUT      with nothing beside; an hour on two cores
+#   experiments/17_second_pass/run.sh ICDAR2015 SCENES_VAL SROIE OUT      with nothing beside; an hour on two cores
 # The engines need RapidOCR and Tesseract (docs/engines.md). ICDAR2015 and SROIE hold images/ and gts/ of images that no training has seen. What lies in OUT is not measured again.
 set -eu
 icdar=$1 scenes=$2 sroie=$3 out=$4

@@ -1,6 +1,6 @@
 """Print what run.sh measured as the tables of README.md.
 
-    python experiments/bundled_ladder/tables.py OUT ICDAR2015_GTS LEXICONS
+    python experiments/17_second_pass/tables.py OUT ICDAR2015_GTS LEXICONS
 
 ICDAR2015_GTS holds the annotations of the photos, LEXICONS the lists of the competition: ``GenericVocabulary.txt``,
 ``ch4_test_vocabulary.txt`` and the folder ``strong``.

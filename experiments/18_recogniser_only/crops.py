@@ -1,6 +1,6 @@
 """How well does a spotter read real words whose place is given, those that training saw and those that it did not?
 
-    python experiments/reading/crops.py CHECKPOINT CROPS [COUNT [VOCABULARY]]
+    python experiments/18_recogniser_only/crops.py CHECKPOINT CROPS [COUNT [VOCABULARY]]
 
 reads word crops of the photos that training takes its crops from (shares 0 to 0.9) and of the others, COUNT words of each, and
 prints the share that is read rightly. The student of the checkpoint reads, or its teacher where it has no student; against a
@@ -20,7 +20,7 @@ from dld_spotter.data.synthetic.crops import Crop, CropSource
 from dld_spotter.models.spotter import Spotter
 
 TOGETHER = 0.8
-"""As experiments/margins pastes them: words with their neighbours."""
+"""As experiments/16_box_jitter pastes them: words with their neighbours."""
 LEAST_SIDE = 64
 
 

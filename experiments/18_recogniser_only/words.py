@@ -1,6 +1,6 @@
 """How many words does a training step of a study read?
 
-    python experiments/reading/words.py STUDY OVERRIDES...
+    python experiments/18_recogniser_only/words.py STUDY OVERRIDES...
 
 builds 40 batches of the study's training data, such as ``margins data.crops=FOLDER``, and prints the mean number of words that
 are read in one. Nothing is trained.

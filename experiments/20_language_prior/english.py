@@ -2,7 +2,7 @@
 
     apt-get download scowl && dpkg -x scowl_*.deb SCOWL
     pip install --no-deps --target=PROFANITY better-profanity==0.7.0
-    python experiments/vocabulary/english.py SCOWL/usr/share/dict/scowl ICDAR2015/train \
+    python experiments/20_language_prior/english.py SCOWL/usr/share/dict/scowl ICDAR2015/train \
         PROFANITY/better_profanity/profanity_wordlist.txt > src/dld_spotter/vocabularies/english.txt
 
 The lists of SCOWL group words by how common they are. All words of a list count alike: the list's share of the words of photos
@@ -26,7 +26,7 @@ LISTS = [*((WORDS, (level,)) for level in LEVELS), (NAMES, LEVELS[:5]), *(((name
 PER = 1e8
 NOTICE = """\
 # English words of SCOWL 2020.12.07 (http://wordlist.aspell.net), each with how often it is met in 100 million; made by
-# experiments/vocabulary/english.py. SCOWL's notice:
+# experiments/20_language_prior/english.py. SCOWL's notice:
 # Copyright 2000-2011 by Kevin Atkinson. Permission to use, copy, modify, distribute and sell these word lists, the
 # associated scripts, the output created from the scripts, and its documentation for any purpose is hereby granted
 # without fee, provided that the above copyright notice appears in all copies and that both that copyright notice and

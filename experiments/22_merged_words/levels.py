@@ -1,10 +1,10 @@
 """Where should a region fall apart, and how much surer must its parts be read than all of it? Hmean on validation images.
 
-    python experiments/apart/levels.py CHECKPOINT PART SCALES OVERRIDES...
+    python experiments/22_merged_words/levels.py CHECKPOINT PART SCALES OVERRIDES...
 
-reads the validation images of the configuration that the overrides give, such as ``+experiments=apart data.crops=FOLDER``,
-once per scale and choice, and prints precision, recall and Hmean (%, end to end) and how many regions were read. No test image
-and no real validation photo takes part.
+reads the validation images of the configuration that the overrides give, such as
+``+experiments=22_merged_words data.crops=FOLDER``, once per scale and choice, and prints precision,
+recall and Hmean (%, end to end) and how many regions were read. No test image and no real validation photo takes part.
 """
 
 import sys

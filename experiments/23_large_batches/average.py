@@ -1,6 +1,6 @@
 """One student of two trainings that began with the same weights: their average (model soups, arXiv 2203.05482).
 
-    python experiments/longer/average.py FIRST.ckpt SHARE SECOND.ckpt OUT
+    python experiments/23_large_batches/average.py FIRST.ckpt SHARE SECOND.ckpt OUT
 
 weighs the first with SHARE, from 0 to 1, and the second with the rest; decoding and configuration are the first's. Statistics
 of batch normalisation are frozen in distillation and the same in both, so that nothing needs to be estimated anew.

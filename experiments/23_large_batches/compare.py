@@ -1,11 +1,11 @@
 """Which of several students reads best? Hmean on the validation images of a ladder, by scale and ``min_score``.
 
-    python experiments/longer/compare.py CHECKPOINT... -- [OVERRIDES...]
+    python experiments/23_large_batches/compare.py CHECKPOINT... -- [OVERRIDES...]
 
-reads the validation images of ``fit_ladder`` with the overrides, such as ``+experiments=bundled_ladder data.crops=FOLDER``,
+reads the validation images of ``fit_ladder`` with the overrides, such as ``+experiments=17_second_pass data.crops=FOLDER``,
 with each student at each scale, and prints end-to-end Hmean (%). A higher ``min_score`` is counted by the words of the lowest
-one that it leaves, which is all but what reading with it reports (``threshold.py`` of experiments/bundled reads anew). No test
-image takes part, and of photos only crops that no training sees.
+one that it leaves, which is all but what reading with it reports (``experiments/11_fonts_and_backgrounds/threshold.py`` reads
+anew). No test image takes part, and of photos only crops that no training sees.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """A spotter of twice the widths that reads what the narrow one reads: every unit twice (Net2Net, arXiv 1511.05641).
 
-    python experiments/small/widen.py CHECKPOINT OUT
+    python experiments/24_double_width/widen.py CHECKPOINT OUT
 
 writes the student of CHECKPOINT with every width doubled. Each weight on what a unit gives is shared out at random between its
 two copies: the sum stays, but the copies learn different things from the first step on. Vocabulary and decoding stay, the steps

@@ -1,6 +1,7 @@
 """Which network should look at the thumbnail? What each knows of unseen images, and what a decision takes.
 
-    python experiments/selector/network.py [--train 3000] [--validation 400] [--steps 1500] [--seeds 2] [--thumbnail 128]
+    python experiments/26_selector_network/network.py [--train 3000] [--validation 400] [--steps 1500] [--seeds 2] \
+        [--thumbnail 128]
 
 Each learns from the same thumbnails of rendered scenes how many words of each height they show (``fit_selector``); the Poisson
 deviance per unseen image tells how well, beside that of the mean. Milliseconds are of the network alone, batch normalisation

@@ -1,9 +1,9 @@
 """What should a selector predict? Every candidate as the truth, and as a network learns it from the same thumbnails.
 
-    python experiments/selector/study.py CHECKPOINT results.csv [--train 640] [--validation 320]
+    python experiments/26_selector_network/study.py CHECKPOINT results.csv [--train 640] [--validation 320]
 
-The student of a checkpoint with teacher and student (``best.ckpt`` of ``+experiments=first_light``) reads rendered scenes
-at every scale; what it loses and what it reads is written down per image and scale. Each kind of prediction then chooses
+The student of a checkpoint with teacher and student (``best.ckpt`` of ``+experiments=07_resolution_tradeoff``) reads rendered
+scenes at every scale; what it loses and what it reads is written down per image and scale. Each kind of prediction then chooses
 scales at mean relative costs of 0.3, 0.4 and 0.5, and is held against random mix and oracle. No test scene takes part.
 """
 
