@@ -44,7 +44,7 @@ format: install  ## ruff, mending what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-wheel: install  ## dist/*.whl, with conf/, experiments/ and the bundled weights inside
+wheel: install  ## dist/*.whl, with conf/ and the bundled weights inside; studies stay in the repository
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## remove what was built, and .venv; outputs/ stays
