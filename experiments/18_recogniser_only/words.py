@@ -2,8 +2,8 @@
 
     python experiments/18_recogniser_only/words.py STUDY OVERRIDES...
 
-builds 40 batches of the study's training data, such as ``margins data.crops=FOLDER``, and prints the mean number of words that
-are read in one. Nothing is trained.
+builds 40 batches of the study's training data, such as ``16_box_jitter data.crops=FOLDER``, and prints the mean number of
+words that are read in one. Nothing is trained.
 """
 
 import sys
