@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow lint format wheel clean
+.PHONY: help install train test test-slow lint format index wheel clean
 
 help:  ## what there is
 	@echo "make TARGET [PYTHON=/path/to/python3.11] [ARGS=\"...\"]"
@@ -44,7 +44,10 @@ format: install  ## ruff, mending what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-wheel: install  ## dist/*.whl, with conf/, experiments/ and the bundled weights inside
+index: install  ## the table of studies in experiments/README.md, from their READMEs
+	$(BIN)/python experiments/index.py
+
+wheel: install  ## dist/*.whl, with conf/ and the bundled weights inside; studies stay in the repository
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## remove what was built, and .venv; outputs/ stays

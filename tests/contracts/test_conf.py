@@ -19,7 +19,7 @@ from scipy.io import savemat
 
 from dld_spotter.config.assembly import build_data, create
 from dld_spotter.config.entry import ROOT
-from dld_spotter.config.studies import find_experiments
+from dld_spotter.config.studies import RENAMED, find_experiments
 from dld_spotter.core.charset import Charset
 from dld_spotter.inference.engines.engine import Engine
 from dld_spotter.losses.distillation import Distillation
@@ -188,3 +188,33 @@ def test_a_study_that_goes_on_from_weights_does_not_fall_back_to_others(name: st
     teacher = named.get("stages", {}).get("teacher", {})
     if "checkpoint" in teacher:
         assert composed(tmp_path, f"+experiments={name}").stages.teacher.checkpoint == teacher["checkpoint"]
+
+
+def inherited(name: str) -> list[str]:
+    """Names of the studies that a study takes its configuration from, the nearest first."""
+    config = OmegaConf.to_container(OmegaConf.load(find_experiments(ROOT / "experiments")[name]))
+    named = [entry for entry in config.get("defaults", []) if isinstance(entry, str)]
+    parents = [entry.removeprefix("/experiments/") for entry in named if entry.startswith("/experiments/")]
+    return [each for parent in parents for each in (parent, *inherited(parent))]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_study_inherits_from_at_most_one_other(name: str):
+    assert len(inherited(name)) <= 1
+
+
+def test_some_study_inherits():
+    assert any(inherited(name) for name in EXPERIMENTS)
+
+
+def test_every_earlier_name_of_a_study_leads_to_a_folder():
+    renamed = json.loads((ROOT / "experiments" / RENAMED).read_text("utf-8"))
+    assert renamed
+    assert not [present for present in renamed.values() if not (ROOT / "experiments" / present).is_dir()]
+    assert not renamed.keys() & set(EXPERIMENTS)
+
+
+def test_a_study_composes_by_its_earlier_name(tmp_path: Path):
+    earlier, present = (composed(tmp_path, f"+experiments={name}") for name in ("margins", "16_box_jitter"))
+    del earlier.hydra, present.hydra
+    assert earlier == present

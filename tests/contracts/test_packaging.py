@@ -22,6 +22,7 @@ from PIL import Image
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 
 ROOT = Path(__file__).parents[2]
+STUDIES = sorted(path.parent.name for path in ROOT.glob("experiments/*/config.yaml"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -113,12 +114,12 @@ def test_make_finds_a_recent_python_by_itself(tmp_path: Path):
 
 def test_the_wheel_carries_what_the_commands_read(wheel: Path):
     packaged = {path.relative_to(wheel / "dld_spotter") for path in wheel.glob("dld_spotter/**/*") if path.is_file()}
-    carried = {"conf": ("*.yaml",), "experiments": ("*.yaml",), "src/dld_spotter": ("*.ckpt", "*.html")}
+    carried = {"conf": ("*.yaml",), "src/dld_spotter": ("*.ckpt", "*.html")}
     for folder, pattern in ((folder, f"**/{name}") for folder, names in carried.items() for name in names):
         base = ROOT / "src/dld_spotter" if folder.startswith("src") else ROOT
         assert {path.relative_to(base) for path in (ROOT / folder).glob(pattern)} <= packaged
     assert Path("data/synthetic/words.txt") in packaged
-    assert not [path for path in packaged if path.suffix in (".png", ".jpg")]
+    assert not [path for path in packaged if path.parts[0] == "experiments" or path.suffix in (".png", ".jpg", ".npz", ".csv")]
 
 
 def test_the_wheel_works_in_an_empty_folder(wheel: Path, tmp_path: Path):
@@ -126,7 +127,18 @@ def test_the_wheel_works_in_an_empty_folder(wheel: Path, tmp_path: Path):
     shown = run(sys.executable, "-m", "dld_spotter.train", "--help", cwd=tmp_path, PYTHONPATH=str(wheel))
     assert shown.returncode == 0, shown.stderr
     assert "only_in_the_wheel" in shown.stdout
+    assert STUDIES
+    assert not [study for study in STUDIES if study in shown.stdout]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["16_box_jitter", "margins", "no_such_study"])
+def test_a_study_of_the_wheel_is_refused_in_one_sentence(wheel: Path, tmp_path: Path, name: str):
+    refused = run(sys.executable, "-m", "dld_spotter.train", f"+experiments={name}", cwd=tmp_path, PYTHONPATH=str(wheel))
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"error: +experiments={name}: studies are not part of an installed package")
+    assert refused.stderr.endswith("run the command in a checkout of the repository\n")
+    assert refused.stderr.count("\n") == 1
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A spotter grown to twice its widths, see experiments/small/widen.py."""
+"""A spotter grown to twice its widths, see experiments/24_double_width/widen.py."""
 
 import runpy
 from pathlib import Path
@@ -13,7 +13,7 @@ from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint, save_c
 from tests.data.samples import box, sample
 from tests.small import SCALES, SPOTTER, THUMBNAIL, make_batch, make_spotter
 
-WIDEN = runpy.run_path(str(Path(__file__).parents[2] / "experiments" / "small" / "widen.py"))
+WIDEN = runpy.run_path(str(Path(__file__).parents[2] / "experiments" / "24_double_width" / "widen.py"))
 
 
 @pytest.fixture

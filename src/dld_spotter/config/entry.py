@@ -25,7 +25,7 @@ from dld_spotter.core.errors import ConfigError, SpotterError, StorageError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1]
-"""Folder of ``conf/`` and ``experiments/``: the package in a wheel, the repository in a checkout."""
+"""Folder of ``conf/``: the package in a wheel, the repository, which has ``experiments/`` too, in a checkout."""
 
 USER_ERRORS = (SpotterError, HydraException, OmegaConfBaseException)
 """What a user can cause and mend; everything else is a defect and keeps its traceback."""

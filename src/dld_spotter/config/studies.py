@@ -1,9 +1,11 @@
 """Named studies for Hydra: ``experiments/NAME.yaml`` or ``experiments/NAME/config.yaml`` as ``+experiments=NAME``.
 
 A study is the difference from the defaults. It lies outside ``conf/`` beside its results, so Hydra needs a source of its
-own; a plain folder on the search path would make Hydra walk through everything beside it.
+own; a plain folder on the search path would make Hydra walk through everything beside it. ``experiments/renamed.json`` maps
+earlier names to present ones, so that old commands go on working. An installed wheel has no studies.
 """
 
+import json
 from pathlib import Path
 
 from hydra.core.config_search_path import ConfigSearchPath
@@ -13,13 +15,34 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
+from dld_spotter.core.errors import ConfigError
+
 GROUP = "experiments"
+RENAMED = "renamed.json"
+"""File beside the studies: earlier name -> present name."""
 
 
 def find_experiments(folder: Path) -> dict[str, Path]:
     """Find the studies in ``folder``: name -> file."""
     files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     return {path.parent.name: path for path in sorted(folder.glob("*/config.yaml"))} | files
+
+
+def find_experiment(folder: Path, name: str) -> Path | None:
+    """Find the study ``name`` in ``folder``, by its present name or an earlier one; None where there is no such study.
+
+    Raises:
+        ConfigError: ``folder`` does not exist, as in an installed wheel.
+    """
+    if not folder.is_dir():
+        raise ConfigError(
+            f"+experiments={name}: studies are not part of an installed package, and there is no folder {folder}; "
+            "run the command in a checkout of the repository"
+        )
+    studies, renamed = find_experiments(folder), folder / RENAMED
+    if name not in studies and renamed.is_file():
+        name = json.loads(renamed.read_text("utf-8")).get(name, name)
+    return studies.get(name)
 
 
 class ExperimentSource(ConfigSource):
@@ -60,7 +83,7 @@ class ExperimentSource(ConfigSource):
 
     def _file(self, config_path: str) -> Path | None:
         group, _, name = config_path.removesuffix(".yaml").partition("/")
-        return find_experiments(Path(self.path)).get(name) if group == GROUP else None
+        return find_experiment(Path(self.path), name) if group == GROUP and name else None
 
 
 def register(folder: Path) -> None:

@@ -14,7 +14,7 @@ from dld_spotter.core.errors import ConfigError
 MAP_STRIDE = 2
 """Pixels of the view per cell of the text map."""
 SURER = 0.02
-"""How much surer the parts of a region must be read than all of it to be taken in its place (experiments/apart)."""
+"""How much surer the parts of a region must be read than all of it to be taken in its place (experiments/22_merged_words)."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ SPELLINGS = 4
 """Most words that are tried in place of a text that is none."""
 BELIEF = 0.75
 """Power to which the score of a word is raised: of texts that are read as surely, words are right far more often than what is
-none (experiments/vocabulary)."""
+none (experiments/20_language_prior)."""
 
 _WRITTEN = re.compile(r"(?P<before>[\W_]*)(?P<core>.*?)(?P<after>(?:['\u2019][sS])?[\W_]*)", re.DOTALL)
 

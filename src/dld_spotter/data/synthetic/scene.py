@@ -29,7 +29,7 @@ class SceneRenderer:
         min_legible_height: words whose box is lower than this many pixels are marked ``ignore``.
         occlusion: what stands before the words; nothing where None.
         spacing: least and largest space between the words of a line in em. Photos have narrower ones than the default,
-            see experiments/spacing.
+            see experiments/13_word_spacing.
     """
 
     def __init__(

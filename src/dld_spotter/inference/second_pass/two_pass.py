@@ -18,7 +18,7 @@ SHARED = 0.4
 """Share of its area from which on a word is taken for another reading of a larger one."""
 CLOSER = 0.05
 """How much surer a first look must be than a second one of what it reads in the same place; measured with second looks at full
-resolution (experiments/bundled_ladder)."""
+resolution (experiments/17_second_pass)."""
 
 
 def look_twice(

@@ -19,7 +19,7 @@ UNTAUGHT = tuple((gain,) * SHAPE[1] for gain in (0.0, 1.0, 0.5, 1.0))
 be read rightly anyway."""
 APART, FAR = 1.1, 2.4
 """A second look is at full resolution, if the first was not within the first factor of that, or at a scale that is at least the
-second factor closer: steps between bring nothing that their cost would not buy elsewhere (experiments/bundled_ladder)."""
+second factor closer: steps between bring nothing that their cost would not buy elsewhere (experiments/17_second_pass)."""
 
 Table = tuple[tuple[float, ...], ...]
 Tables = Mapping[float, Mapping[float, Table]]

@@ -17,7 +17,7 @@ from dld_spotter.selection.second_pass.mosaic import sheet_size
 from dld_spotter.selection.second_pass.regions import Place
 
 LEGIBLE = 12.0
-"""Pixels of the first view; how it was chosen: experiments/bundled_ladder."""
+"""Pixels of the first view; how it was chosen: experiments/17_second_pass."""
 AT_ONCE = 0.45
 """Scale of a first look from which on nothing waits: what is found there can mostly be read, and how surely it is read tells
 better where a closer look helps."""
