@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from dld_spotter.budget.operating_points import Ladder
+from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.inference.checkpoint import FORMAT, save_checkpoint
 from dld_spotter.selection.second_pass.gains import Gains
-from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.selection.selectors import GumbelSelector
 from tests.small import FINDS, SCALES, SPOTTER, THUMBNAIL, make_spotter
 
@@ -28,21 +28,21 @@ _MODEL = {
 }
 
 
-LADDER = Ladder((0.3, 0.5, 1.0), (0.0, 4.0, inf), (0.0, -0.2, -0.3), (0.2, 0.4, 1.0), 9)
+LADDER = OperatingPoints((0.3, 0.5, 1.0), (0.0, 4.0, inf), (0.0, -0.2, -0.3), (0.2, 0.4, 1.0), 9)
 
 
 _LITTLE, _MUCH = ((1.0,) * 5,) * 4, ((9.0,) * 5,) * 4
-RULE = Escalation(threshold=0.05, gains=Gains({0.3: {1.0: _LITTLE}, 0.5: {1.0: _MUCH}}))
+RULE = SecondPassRule(threshold=0.05, gains=Gains({0.3: {1.0: _LITTLE}, 0.5: {1.0: _MUCH}}))
 """Looks again at full resolution, more of it after 0.5."""
 
 
 def make_checkpoint(
-    path: Path, selector: bool = True, close_up: bool = False, ladder: bool = False, levels: Sequence[float] = ()
+    path: Path, selector: bool = True, full_resolution_crops: bool = False, ladder: bool = False, levels: Sequence[float] = ()
 ) -> Path:
     """Write the checkpoint; without ``selector`` it holds the student alone, with ``ladder`` the steps of that."""
-    parts = {"student": make_spotter(1, close_up=close_up)}
+    parts = {"student": make_spotter(1, full_resolution_crops=full_resolution_crops)}
     decoder = _MODEL["student"]["postprocess"] | {"levels": list(levels)}
-    model = _MODEL | {"student": _MODEL["student"] | {"close_up": close_up, "postprocess": decoder}}
+    model = _MODEL | {"student": _MODEL["student"] | {"full_resolution_crops": full_resolution_crops, "postprocess": decoder}}
     if selector:
         with torch.random.fork_rng():
             torch.manual_seed(3)  # one that takes full resolution at the lowest gamma

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from dld_spotter.core.batches import Sample
-from dld_spotter.core.geometry import polygon_to_sides, sides_to_polygon
+from dld_spotter.core.geometry import boundaries_to_polygon, polygon_to_boundaries
 from dld_spotter.data.dataset import FileDataset
 from dld_spotter.data.readers.cocotext import COCOText
 from dld_spotter.data.readers.ctw1500 import CTW1500
@@ -109,7 +109,7 @@ def totaltext_mat(root: Path, sample: Sample) -> FileDataset:
 def ctw1500(root: Path, sample: Sample) -> FileDataset:
     """XML with 14 points a line of text."""
     boxes = (
-        f"<box><label>{escape(text)}</label><segs>{commas(sides_to_polygon(polygon_to_sides(p, 7)).round(1))}</segs></box>"
+        f"<box><label>{escape(text)}</label><segs>{commas(boundaries_to_polygon(polygon_to_boundaries(p, 7)).round(1))}</segs></box>"
         for p, text in words_of(sample)
     )
     truth = f'<Annotations><image file="{IMAGE}">\n{lines(boxes)}</image></Annotations>'

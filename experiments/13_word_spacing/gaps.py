@@ -14,7 +14,7 @@ import numpy as np
 from rich import print
 from rich.table import Table
 
-from dld_spotter.core.geometry import polygon_to_sides
+from dld_spotter.core.geometry import polygon_to_boundaries
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.metrics.formats import read_annotations
 
@@ -26,20 +26,20 @@ ASIDE, ALIKE, FARTHEST = 0.35, 1.7, 1.5
 
 def gaps(polygons: Iterable[np.ndarray]) -> list[float]:
     """Gap between each word and the next one of its line, relative to the word's height; negative where boxes overlap."""
-    words = [polygon_to_sides(np.asarray(polygon, np.float32), 2) for polygon in polygons]
+    words = [polygon_to_boundaries(np.asarray(polygon, np.float32), 2) for polygon in polygons]
     found = []
-    for sides in words:
-        along = (sides[:, 1] - sides[:, 0]).mean(0)
+    for boundaries in words:
+        along = (boundaries[:, 1] - boundaries[:, 0]).mean(0)
         width = np.linalg.norm(along)
         along = along / max(width, 1e-6)
         across = np.array([-along[1], along[0]])
-        height = max(abs((sides[1] - sides[0]).mean(0) @ across), 1e-6)
+        height = max(abs((boundaries[1] - boundaries[0]).mean(0) @ across), 1e-6)
         nearest = FARTHEST
         for other in words:
-            offset = other.reshape(-1, 2) - sides.reshape(-1, 2).mean(0)
+            offset = other.reshape(-1, 2) - boundaries.reshape(-1, 2).mean(0)
             forth, aside = offset @ along, offset @ across
             alike = 1 / ALIKE < np.ptp(aside) / height < ALIKE
-            if other is not sides and alike and abs(aside.mean()) < ASIDE * height and forth.mean() > 0:
+            if other is not boundaries and alike and abs(aside.mean()) < ASIDE * height and forth.mean() > 0:
                 nearest = min(nearest, (forth.min() - width / 2) / height)
         if nearest < FARTHEST:
             found.append(nearest)

@@ -21,11 +21,11 @@ from dld_spotter.config import assembly
 from dld_spotter.config.entry import ROOT
 from dld_spotter.data.views import make_view
 from dld_spotter.escalation import looking
-from dld_spotter.inference.second_pass.two_pass import likeliest
+from dld_spotter.inference.second_pass.two_pass import merge_passes
 from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.selection.fitting import given_student
-from dld_spotter.selection.second_pass.mosaic import back, pack
-from dld_spotter.selection.second_pass.regions import places
+from dld_spotter.selection.second_pass.mosaic import from_mosaic, make_mosaic
+from dld_spotter.selection.second_pass.regions import find_regions
 
 SCALES = (0.3, 0.4, 0.5)
 CLOSER = (-0.05, 0.0, 0.02, 0.05, 0.1, 0.2, 1.0)
@@ -44,16 +44,16 @@ def main(path: str, images: int, overrides: list[str]) -> None:
         size = tuple(batch.views[1.0].sizes[0].tolist())
         reference = batch.views[1.0].images[0, :, : size[0], : size[1]].permute(1, 2, 0).contiguous().numpy()
         for scale in SCALES:
-            (glance,) = student.find(batch.view(scale).to(device))
-            legible, outlines = glance.heights() >= asked.read_from(scale), glance.outlines()
-            (first,) = student.read([glance], [np.flatnonzero(legible)])
-            waiting = [outlines[k] for k in np.flatnonzero(~legible)]
-            found = places(glance.probability, glance.size, size, first, asked.threshold, asked.context, waiting)
-            sheet, corners = pack(reference, [place.box for place in found]) if found else (None, None)
-            seen = student.spot(make_view([sheet], 1.0, student.stride).to(device))[0] if found else []
-            second = [word for _, word in back(seen, found, corners, found)] if found else []
+            (detections,) = student.find(batch.view(scale).to(device))
+            readable, outlines = detections.heights() >= asked.read_from(scale), detections.outlines()
+            (first,) = student.read([detections], [np.flatnonzero(readable)])
+            waiting = [outlines[k] for k in np.flatnonzero(~readable)]
+            found = find_regions(detections.probability, detections.size, size, first, asked.threshold, asked.context, waiting)
+            mosaic, corners = make_mosaic(reference, [region.box for region in found]) if found else (None, None)
+            seen = student.spot(make_view([mosaic], 1.0, student.stride).to(device))[0] if found else []
+            second = [word for _, word in from_mosaic(seen, found, corners, found)] if found else []
             for looking.CLOSER in CLOSER:
-                counted[scale, looking.CLOSER].update([likeliest(first, second)], batch.instances)
+                counted[scale, looking.CLOSER].update([merge_passes(first, second)], batch.instances)
     table = Table("believed more by", *(f"first look at {scale:g}" for scale in SCALES))
     for closer in CLOSER:
         found = [counted[scale, closer].compute() for scale in SCALES]

@@ -33,12 +33,12 @@ def read(spotter: Spotter, crop: Crop) -> list[str]:
     image = np.full((*padded, 3), 114, np.uint8)
     image[:height, :width] = crop.image
     corners: Tensor = torch.from_numpy(crop.quads).float()
-    sides = torch.stack([corners[:, :2], corners[:, [3, 2]]], dim=1)
+    boundaries = torch.stack([corners[:, :2], corners[:, [3, 2]]], dim=1)
     features, _ = spotter.detect(torch.from_numpy(image).permute(2, 0, 1)[None])
-    strips = spotter.cut(features, sides, torch.zeros(len(sides), dtype=torch.int64))
+    strips = spotter.cut(features, boundaries, torch.zeros(len(boundaries), dtype=torch.int64))
     _, context = spotter.recognizer.encoder(strips)
     labels, _ = spotter.recognizer.read(context)
-    return spotter.proofread(context, [spotter.charset.decode(row) for row in labels.tolist()])
+    return spotter.rescore(context, [spotter.charset.decode(row) for row in labels.tolist()])
 
 
 def accuracy(spotter: Spotter, crops: CropSource, count: int, label: str) -> tuple[int, float]:

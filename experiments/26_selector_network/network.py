@@ -19,7 +19,7 @@ from torch import nn
 
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import ROOT
-from dld_spotter.selection.fitting import Glances, judge_heights, learn_heights
+from dld_spotter.selection.fitting import ThumbnailSet, judge_heights, learn_heights
 from dld_spotter.selection.selectors import QualitySelector, folded
 
 NETWORKS = {
@@ -52,8 +52,8 @@ def main() -> None:
         lengths = [f"data.{part}.length={getattr(options, part)}" for part in ("train", "validation")]
         config = compose("train", [*lengths, f"thumbnail={options.thumbnail}"])
     edges = QualitySelector(SCALES, 0.2, [1.0]).edges
-    training = Glances.of(assembly.build_whole_loader(config, options.train, [1.0]), edges, "looking at scenes")
-    unseen = Glances.of(assembly.build_validation_loader(config), edges, "looking at validation scenes")
+    training = ThumbnailSet.of(assembly.build_whole_loader(config, options.train, [1.0]), edges, "looking at scenes")
+    unseen = ThumbnailSet.of(assembly.build_validation_loader(config), edges, "looking at validation scenes")
     table = Table("network", "deviance per unseen image", "of the mean", "ms")
     for name, layers in NETWORKS.items():
         found = []

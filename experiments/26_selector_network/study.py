@@ -47,7 +47,7 @@ def measure(checkpoint: Path, seed: int, images: int) -> tuple[Table, tuple[floa
     edges, rows = QualitySelector(scales, 0.1, [1.0]).edges, []
     for batch in track(assembly.build_data(config).train_dataloader(), f"reading scenes of seed {seed}"):
         with torch.no_grad():
-            given = teacher(batch.views[1.0], batch.sides, batch.image_index, batch.labels).recognition
+            given = teacher(batch.views[1.0], batch.boundaries, batch.image_index, batch.labels).recognition
             evidence = Evidence(student, batch, given, torch.empty(0), 1.0)
             logits, detection = divergence.read_everywhere(scales, evidence)
             counts = outcomes.read_everywhere(scales, evidence)

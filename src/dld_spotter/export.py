@@ -29,7 +29,7 @@ from dld_spotter.inference.onnx import DETECTOR, FORMAT, META, RECOGNIZER, SELEC
 from dld_spotter.inference.predictor import PhotoReader, Reading
 from dld_spotter.metrics.matching import Hmean, score_image
 from dld_spotter.models.vocabulary import word_file
-from dld_spotter.selection.operating_points import LadderSelector
+from dld_spotter.selection.operating_points import OperatingPointPolicy
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
@@ -86,7 +86,7 @@ def export(config: DictConfig) -> None:
     renderer = SceneRenderer(config.seed, SceneLayout(480, 640))
     samples = [renderer.render(index) for index in range(config.images)]
     ways: list[dict[str, float]] = [{"scale": scale} for scale in checkpoint.provenance["scales"]]
-    if isinstance(reader.selector, LadderSelector):  # each of its steps looks again at other places
+    if isinstance(reader.selector, OperatingPointPolicy):  # each of its steps looks again at other places
         ways += [{"gamma": gamma} for gamma in reader.selector.gammas]
     threads = torch.get_num_threads()
     trials = {"torch": attempt(reader, samples, ways, console)}
@@ -107,7 +107,7 @@ def write(checkpoint: Checkpoint, reader: DynamicSpotter, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     export_spotter(reader.spotter, folder)
     selector = reader.selector
-    if isinstance(selector, LadderSelector):  # its steps lie in the provenance, without a graph
+    if isinstance(selector, OperatingPointPolicy):  # its steps lie in the provenance, without a graph
         rule = {"rule": "steps", "scales": list(selector.scales), "gammas": list(selector.gammas)}
     else:
         rule = None if selector is None else export_selector(selector, reader.thumbnail, folder)
@@ -132,7 +132,7 @@ def describe(checkpoint: Checkpoint, reader: DynamicSpotter) -> dict[str, Any]:
         "stride": spotter.stride,
         "scales": list(checkpoint.provenance["scales"]),
         "postprocess": asdict(spotter.postprocess),
-        "close_up": spotter.close_up,
+        "full_resolution_crops": spotter.full_resolution_crops,
         "min_score": spotter.min_score,
         "max_length": spotter.recognizer.max_length,
         "vocabulary": spotter.vocabulary and spotter.vocabulary.name,

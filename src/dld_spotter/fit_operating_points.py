@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from dld_spotter.budget.operating_points import Ladder, Step
+from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
 from dld_spotter.core.errors import ConfigError
@@ -26,7 +26,7 @@ from dld_spotter.inference.second_pass.probing import Probe, Prober, learn_gains
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.selection.fitting import given_student, price_at
 from dld_spotter.selection.second_pass.gains import Gains
-from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.tradeoff import hmean
 
 PRICES = tuple(np.geomspace(0.25, 1024, 25).round(3).tolist())
@@ -34,8 +34,8 @@ PRICES = tuple(np.geomspace(0.25, 1024, 25).round(3).tolist())
 
 
 def best_steps(
-    probes: list[list[Probe]], scales: Sequence[float], rule: Escalation, cost: Cost
-) -> tuple[Ladder, Gains, np.ndarray]:
+    probes: list[list[Probe]], scales: Sequence[float], rule: SecondPassRule, cost: Cost
+) -> tuple[OperatingPoints, Gains, np.ndarray]:
     """The best steps that the probes allow, what second looks bring, and the Hmean of each step.
 
     Gains are learned from each half of the images for the steps of the other, and from all for use. ``cost`` is that of a view,
@@ -44,21 +44,21 @@ def best_steps(
     fixed = hmean(np.array([[probe.counts for probe in row] for row in probes]).sum(0))
     false_price = price_at(float(fixed.max()))
     halves = [learn_gains(probes[1 - half :: 2] or probes, false_price) for half in (0, 1)]
-    steps = [Step(scale, price) for scale, price in product(scales, (*PRICES, inf)) if scale < 1 or price == inf]
+    steps = [OperatingPoint(scale, price) for scale, price in product(scales, (*PRICES, inf)) if scale < 1 or price == inf]
     place = {scale: k for k, scale in enumerate(scales)}
     rules = [replace(rule, gains=gains) for gains in halves]
     found = [[row[place[step.scale]].at(step.price, rules[k % 2], cost) for k, row in enumerate(probes)] for step in steps]
     totals = np.array([np.sum([counts for counts, _ in row], axis=0) for row in found])
     costs = np.array([np.mean([cost for _, cost in row]) for row in found])
     losses = -worth(totals, false_price) / np.maximum(totals[:, 2], 1)
-    ladder = Ladder.climb(steps, losses, costs, len(probes))
-    kept = [steps.index(Step(scale, price)) for scale, price in zip(ladder.scales, ladder.prices, strict=True)]
+    ladder = OperatingPoints.on_hull(steps, losses, costs, len(probes))
+    kept = [steps.index(OperatingPoint(scale, price)) for scale, price in zip(ladder.scales, ladder.prices, strict=True)]
     return ladder, learn_gains(probes, false_price), hmean(totals[kept])
 
 
 def run(config: DictConfig, folder: Path) -> Path:
     """Fit a ladder to the student of a checkpoint; both go to ``folder/student.ckpt``."""
-    if config.escalation.price != Escalation.price:
+    if config.escalation.price != SecondPassRule.price:
         raise ConfigError(f"escalation.price={config.escalation.price} is what fit_ladder looks for; leave it out")
     checkpoint, student = given_student(config, ("images",))
     rule, scales = assembly.create(config.escalation), [scale for scale in assembly.candidate_scales(config) if scale <= 1]
@@ -77,7 +77,7 @@ def run(config: DictConfig, folder: Path) -> Path:
     return path
 
 
-def show(ladder: Ladder, hmeans: np.ndarray) -> Table:
+def show(ladder: OperatingPoints, hmeans: np.ndarray) -> Table:
     """One row a step."""
     table = Table("first look", "price of a second", title="Steps", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("relative cost", "Hmean"):

@@ -20,7 +20,7 @@ from dld_spotter.inference.loading import usable_device
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.fitting import (
-    Glances,
+    ThumbnailSet,
     count_heights,
     false_price,
     fit_outcomes,
@@ -37,7 +37,7 @@ TABLE = "outcomes_student.npz"
 
 def run(config: DictConfig, folder: Path) -> Path:
     """Fit a selector to the student of a checkpoint; both, with their calibration, go to ``folder/student.ckpt``."""
-    checkpoint, student = given_student(config, ("images", "glances", "steps", "batch"))
+    checkpoint, student = given_student(config, ("images", "thumbnails", "steps", "batch"))
     device = usable_device(config.device)
     outcomes = read(config, student, folder)
     price = false_price(outcomes) if config.selector.false_price is None else config.selector.false_price
@@ -86,12 +86,12 @@ def take_network(config: DictConfig, selector: QualitySelector) -> None:
 
 def learn(config: DictConfig, selector: QualitySelector) -> None:
     """Train the network on thumbnails and say what it knows of unseen ones."""
-    loader = assembly.build_whole_loader(config, config.glances, [1.0])
-    glances = Glances.of(loader, selector.edges, "looking at images")
-    learn_heights(selector, glances, config.steps, config.batch, config.lr, config.seed)
+    loader = assembly.build_whole_loader(config, config.thumbnails, [1.0])
+    thumbnails = ThumbnailSet.of(loader, selector.edges, "looking at images")
+    learn_heights(selector, thumbnails, config.steps, config.batch, config.lr, config.seed)
     loader = assembly.build_validation_loader(config)
     if loader is not None:
-        unseen = Glances.of(loader, selector.edges, "looking at validation images")
+        unseen = ThumbnailSet.of(loader, selector.edges, "looking at validation images")
         found, nothing = judge_heights(selector, unseen)
         rich.print(
             f"heights of the words in {len(unseen)} unseen images: deviance {found:.1f}; {nothing:.1f} where nothing is seen"

@@ -22,7 +22,7 @@ from dld_spotter.inference.engines.engine import Engine
 from dld_spotter.inference.loading import usable_device
 from dld_spotter.inference.second_pass.reader import SecondLook
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.selection.operating_points import LadderSelector, rule_of
+from dld_spotter.selection.operating_points import OperatingPointPolicy, rule_of
 from dld_spotter.selection.selectors import Selector
 from dld_spotter.tradeoff import Outcomes
 
@@ -144,7 +144,9 @@ def models_of(config: DictConfig) -> tuple[dict[str, Reader], Selector | None]:
 def _fits(selector: Selector, scales: Sequence[float]) -> bool:
     """Whether what a selector chooses can be told from images read at ``scales``; the steps of a ladder are read anew."""
     return (
-        set(selector.scales) <= set(scales) if isinstance(selector, LadderSelector) else list(selector.scales) == list(scales)
+        set(selector.scales) <= set(scales)
+        if isinstance(selector, OperatingPointPolicy)
+        else list(selector.scales) == list(scales)
     )
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import dld_spotter
-from dld_spotter.budget.cap import Limit
-from dld_spotter.budget.operating_points import Ladder, Step
+from dld_spotter.budget.cap import CostCap
+from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.words import Look
+from dld_spotter.core.words import SpottingResult
 from dld_spotter.evaluation.measuring import score_at
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.selection.selectors import FixedScale
@@ -26,49 +26,51 @@ def cost(height: int, width: int, words: int) -> float:
 
 
 def test_what_is_left_by_hand():
-    limit = Limit(0.5, (100, 100), cost, choosing=1.0)
+    limit = CostCap(0.5, (100, 100), cost, choosing=1.0)
     # 49 of 100 are left, 20 of them for the pixels; a word costs 5, but 2.5 of that are compared with.
     assert limit.words((20, 100)) == 11
-    look = Look([], ((20, 100),), (11,))
+    look = SpottingResult([], ((20, 100),), (11,))
     assert 1 + look.spent(cost) <= 0.5 * look.full((100, 100), cost)
-    more = Look([], ((20, 100),), (12,))
+    more = SpottingResult([], ((20, 100),), (12,))
     assert 1 + more.spent(cost) > 0.5 * more.full((100, 100), cost)
     assert limit.words((50, 100)) == -1
     assert not limit.affords((50, 100))
     assert limit.affords((49, 100))
-    assert Limit(1.0, (100, 100), cost).words((100, 100)) > 10**6  # each word is compared with itself
+    assert CostCap(1.0, (100, 100), cost).words((100, 100)) > 10**6  # each word is compared with itself
 
 
 def test_a_second_look_has_what_the_first_has_left():
-    first = Look([], ((20, 100),), (3,))
-    limit = Limit(0.5, (100, 100), cost).after(first)
+    first = SpottingResult([], ((20, 100),), (3,))
+    limit = CostCap(0.5, (100, 100), cost).after(first)
     # Half of 115 is 57.5; 35 are spent; a view of 10 leaves 12.5 for words of 5.
     assert limit.words((10, 100)) == 2
     assert limit.affords((10, 100), 2)
     assert not limit.affords((10, 100), 3)
-    both = Look([], ((20, 100), (10, 100)), (3, 2))
+    both = SpottingResult([], ((20, 100), (10, 100)), (3, 2))
     assert both.spent(cost) <= 0.5 * both.full((100, 100), cost)
 
 
 def test_less_is_taken_where_it_must_be():
-    limit = Limit(0.5, (100, 100), cost)
+    limit = CostCap(0.5, (100, 100), cost)
     scales = (0.3, 0.6, 1.0)
-    assert limit.lower(Step(1.0), scales) == Step(0.3)  # 0.6 takes 36 of 50 and leaves five words, not ten
-    assert limit.lower(Step(0.3, 4.0), scales) == Step(0.3, 4.0)
-    assert Limit(0.36, (100, 100), cost).lower(Step(1.0, 7.0), (0.6, 1.0)) == Step(0.6, 7.0)  # no word, but nothing else fits
-    ladder = Ladder((0.3, 0.3, 0.6, 1.0), (9.0, 2.0, 1.0, inf), (0.0, -0.1, -0.2, -0.3), (0.1, 0.2, 0.3, 1.0))
-    assert limit.lower(Step(1.0), scales, ladder) == Step(0.3, 2.0)  # the price belongs to the scale
+    assert limit.lower(OperatingPoint(1.0), scales) == OperatingPoint(0.3)  # 0.6 takes 36 of 50 and leaves five words, not ten
+    assert limit.lower(OperatingPoint(0.3, 4.0), scales) == OperatingPoint(0.3, 4.0)
+    assert CostCap(0.36, (100, 100), cost).lower(OperatingPoint(1.0, 7.0), (0.6, 1.0)) == OperatingPoint(
+        0.6, 7.0
+    )  # no word, but nothing else fits
+    ladder = OperatingPoints((0.3, 0.3, 0.6, 1.0), (9.0, 2.0, 1.0, inf), (0.0, -0.1, -0.2, -0.3), (0.1, 0.2, 0.3, 1.0))
+    assert limit.lower(OperatingPoint(1.0), scales, ladder) == OperatingPoint(0.3, 2.0)  # the price belongs to the scale
     for wanted, lower, words in (
         (1.0, (0.8,), r"takes 0\.64 at scale 0\.8; give more$"),
         (0.8, (), "at scale 0.8; give more, or a lower scale="),
     ):
         with pytest.raises(ConfigError, match=r"max_cost=0\.5 cannot be met: an image of 100 x 100 pixels .*" + words):
-            limit.lower(Step(wanted), lower)
-    assert Limit(1.0, (100, 100), cost).lower(Step(1.0), ()) == Step(1.0)
+            limit.lower(OperatingPoint(wanted), lower)
+    assert CostCap(1.0, (100, 100), cost).lower(OperatingPoint(1.0), ()) == OperatingPoint(1.0)
 
 
 def test_a_look_costs_what_it_saw_and_read():
-    twice = Look([], ((20, 100), (30, 50)), (3, 7), again=2)
+    twice = SpottingResult([], ((20, 100), (30, 50)), (3, 7), again=2)
     assert twice.spent(cost) == 20 + 15 + 15 + 35
     assert twice.full((100, 100), cost) == 100 + 40  # each word once
 

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dld_spotter.budget.controller import BudgetController
-from dld_spotter.budget.operating_points import Ladder, Step
+from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
 from dld_spotter.core.errors import CheckpointError, DataError
 
-STEPS = [Step(0.3), Step(0.3, 8.0), Step(0.5), Step(0.6, 4.0), Step(1.0)]
+STEPS = [OperatingPoint(0.3), OperatingPoint(0.3, 8.0), OperatingPoint(0.5), OperatingPoint(0.6, 4.0), OperatingPoint(1.0)]
 LOSSES = np.array([-0.3, -0.5, -0.45, -0.6, -0.61])
 COSTS = np.array([0.1, 0.2, 0.28, 0.45, 1.0])
 
 
-def ladder() -> Ladder:
-    return Ladder.climb(STEPS, LOSSES, COSTS, 7)
+def ladder() -> OperatingPoints:
+    return OperatingPoints.on_hull(STEPS, LOSSES, COSTS, 7)
 
 
 def test_a_step_that_a_mix_of_two_others_beats_is_left_out():
@@ -29,16 +29,16 @@ def test_a_step_that_a_mix_of_two_others_beats_is_left_out():
 
 
 def test_a_dearer_step_never_looks_first_at_a_lower_scale():
-    steps = [Step(0.4, 8.0), Step(0.5, 4.0), Step(0.4, 1.0), Step(1.0)]
-    found = Ladder.climb(steps, np.array([-0.5, -0.7, -0.71, -0.72]), np.array([0.3, 0.4, 0.5, 1.0]), 7)
+    steps = [OperatingPoint(0.4, 8.0), OperatingPoint(0.5, 4.0), OperatingPoint(0.4, 1.0), OperatingPoint(1.0)]
+    found = OperatingPoints.on_hull(steps, np.array([-0.5, -0.7, -0.71, -0.72]), np.array([0.3, 0.4, 0.5, 1.0]), 7)
     assert (found.scales, found.prices) == ((0.4, 0.5, 1.0), (8.0, 4.0, inf))
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(0, 40)), min_size=1, max_size=12))
 def test_steps_are_those_of_a_plain_search(ways):
-    steps = [*(Step(0.1 * scale, float(k)) for k, (scale, _, _) in enumerate(ways)), Step(1.0)]
+    steps = [*(OperatingPoint(0.1 * scale, float(k)) for k, (scale, _, _) in enumerate(ways)), OperatingPoint(1.0)]
     losses, costs = np.array([*(-loss / 10 for _, _, loss in ways), -5.0]), np.array([*(cost / 10 for _, cost, _ in ways), 9.0])
-    found = Ladder.climb(steps, losses, costs, 7)
+    found = OperatingPoints.on_hull(steps, losses, costs, 7)
     assert list(found.scales) == sorted(found.scales)
     turns = -np.diff(found.losses) / np.diff(found.costs)
     assert (np.diff(turns) <= 1e-9).all()
@@ -55,18 +55,20 @@ def test_a_cost_weight_takes_the_step_of_least_loss_and_cost(gamma: float):
 
 
 def test_between_two_steps_of_one_scale_the_price_moves_smoothly():
-    steps = Ladder((0.3, 0.3, 0.3, 0.5), (64.0, 16.0, 4.0, 4.0), (0.0, -0.4, -0.6, -0.61), (0.1, 0.2, 0.3, 0.4), 9)
+    steps = OperatingPoints((0.3, 0.3, 0.3, 0.5), (64.0, 16.0, 4.0, 4.0), (0.0, -0.4, -0.6, -0.61), (0.1, 0.2, 0.3, 0.4), 9)
     # It turns from one step to the next at cost weights of 4, 2 and 0.1; the second one is in its middle at sqrt(8).
-    assert steps.at(np.sqrt(8)) == Step(0.3, pytest.approx(16.0))
+    assert steps.at(np.sqrt(8)) == OperatingPoint(0.3, pytest.approx(16.0))
     below, above = steps.at(4 * (1 - 1e-9)), steps.at(4 * (1 + 1e-9))
     assert below.price == pytest.approx(above.price, rel=1e-6)
     assert 16 < below.price < 64
     prices = [steps.at(gamma).price for gamma in np.geomspace(0.11, 20, 40)]
     assert prices == sorted(prices)
-    assert steps.at(100.0) == Step(0.3, 64.0)
-    assert steps.at(0.05) == Step(0.5, 4.0)
-    assert steps.at(0.0) == Step(0.5, 4.0)
-    even = Ladder((0.3,) * 4, (8.0, 4.0, 2.0, 1.0), (0.0, -1.0, -2.0, -3.0), (1.0, 2.0, 3.0, 4.0))  # no step has a range
+    assert steps.at(100.0) == OperatingPoint(0.3, 64.0)
+    assert steps.at(0.05) == OperatingPoint(0.5, 4.0)
+    assert steps.at(0.0) == OperatingPoint(0.5, 4.0)
+    even = OperatingPoints(
+        (0.3,) * 4, (8.0, 4.0, 2.0, 1.0), (0.0, -1.0, -2.0, -3.0), (1.0, 2.0, 3.0, 4.0)
+    )  # no step has a range
     assert {even.at(gamma).scale for gamma in (0.0, 0.5, 1.0, 2.0)} == {0.3}
 
 
@@ -84,23 +86,23 @@ def test_a_budget_between_two_steps_is_held_by_both():
 def test_full_resolution_is_the_last_step_even_where_it_brought_nothing():
     losses = LOSSES.copy()
     losses[-1] = -0.55
-    steps = Ladder.climb(STEPS, losses, COSTS, 7)
+    steps = OperatingPoints.on_hull(STEPS, losses, COSTS, 7)
     assert (steps.scales[-1], steps.prices[-1], steps.costs[-1]) == (1.0, inf, 1.0)
-    assert steps.at(0.01) == Step(0.6, 4.0)  # which is as good, for less
+    assert steps.at(0.01) == OperatingPoint(0.6, 4.0)  # which is as good, for less
     controller = BudgetController(steps.calibration, 1.0)
     spent = dict(zip(zip(steps.scales, steps.prices, strict=True), steps.costs, strict=True))
     for _ in range(100):
         step = steps.at(controller.gamma())
         controller.record(spent[step.scale, step.price])
     assert controller.mean == pytest.approx(1.0, rel=0.03)
-    assert Ladder.climb([Step(1.0)], np.array([-0.5]), np.ones(1), 1).scales == (1.0,)
+    assert OperatingPoints.on_hull([OperatingPoint(1.0)], np.array([-0.5]), np.ones(1), 1).scales == (1.0,)
 
 
 def test_plain_values_come_back_and_damage_is_named():
     values = ladder().plain()
-    assert Ladder.read(values, "here") == ladder()
+    assert OperatingPoints.read(values, "here") == ladder()
     for wrong in ({"costs": [0.2, 0.1, 0.3, 1.0]}, {"prices": ["dear", 1, 1, 1]}, {"scales": [0.3]}):
         with pytest.raises(CheckpointError, match="here holds a damaged ladder"):
-            Ladder.read(values | wrong, "here")
+            OperatingPoints.read(values | wrong, "here")
     with pytest.raises(DataError, match="ascending cost"):
-        Ladder((1.0, 0.5), (inf, inf), (0.0, -1.0), (1.0, 0.5))
+        OperatingPoints((1.0, 0.5), (inf, inf), (0.0, -1.0), (1.0, 0.5))

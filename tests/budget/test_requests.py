@@ -8,7 +8,7 @@ from dld_spotter.budget import latency
 from dld_spotter.budget.controller import Calibration
 from dld_spotter.budget.cost import FlopCost
 from dld_spotter.budget.latency import Line
-from dld_spotter.budget.requests import Request, Spending
+from dld_spotter.budget.requests import BudgetTracker, Request
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.inference.loading import DynamicSpotter
 from dld_spotter.models.detector import TextMapDecoder
@@ -53,9 +53,9 @@ def test_every_unit_asks_for_the_same_where_it_means_the_same():
     # Images of 10 GFLOP; 20 ms and 2 ms a GFLOP.
     line = Line(0.02, 0.002)
     same = [
-        Spending("budget", 0.5, CALIBRATION),
-        Spending("budget_gflops", 5.0, CALIBRATION),
-        Spending("budget_ms", 30.0, CALIBRATION, line),
+        BudgetTracker("budget", 0.5, CALIBRATION),
+        BudgetTracker("budget_gflops", 5.0, CALIBRATION),
+        BudgetTracker("budget_ms", 30.0, CALIBRATION, line),
     ]
     for gflops in (5.0, 9.0, 2.0, 4.0):
         assert len({round(spending.gamma(10.0), 9) for spending in same}) == 1
@@ -71,9 +71,9 @@ def test_every_unit_asks_for_the_same_where_it_means_the_same():
 
 def test_budgets_that_cannot_be_met():
     with pytest.raises(ConfigError, match=r"budget=0\.1 cannot be met.*from 0\.2 to 0\.9"):
-        Spending("budget", 0.1, CALIBRATION)
+        BudgetTracker("budget", 0.1, CALIBRATION)
     with pytest.raises(ConfigError, match=r"budget_ms=15 cannot be met: here any image takes 20 ms"):
-        Spending("budget_ms", 15, CALIBRATION, Line(0.02, 0.002))
+        BudgetTracker("budget_ms", 15, CALIBRATION, Line(0.02, 0.002))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 import dld_spotter
 from dld_spotter import fit_operating_points as fit_ladder
 from dld_spotter.budget.cost import FlopCost
-from dld_spotter.budget.operating_points import Ladder
+from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.config.entry import ROOT
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.fit_operating_points import best_steps
@@ -20,7 +20,7 @@ from dld_spotter.inference.second_pass.probing import Prober
 from dld_spotter.inference.second_pass.reader import SecondLook, look
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.selection.second_pass.gains import Gains
-from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.selection.second_pass.rule import SecondPassRule
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter
 from tests.trained import make_checkpoint
@@ -46,17 +46,17 @@ def test_a_student_gets_steps_for_any_budget(tmp_path: Path):
     path = fit_ladder.run(config(student), tmp_path / "fitted")
     fitted = load_checkpoint(path)
     assert fitted.parts() == ["student"]  # the ladder takes the place of the selector
-    steps = Ladder.read(fitted.provenance["ladder"], "test")
+    steps = OperatingPoints.read(fitted.provenance["ladder"], "test")
     assert steps.images == 4
     assert set(steps.scales) <= set(SCALES)
     assert fitted.provenance["escalation"]["threshold"] == 0.3
     reader = dld_spotter.load(path, device="cpu")
     assert reader.reader.rule.threshold == 0.3
-    ruled = dld_spotter.load(path, device="cpu", escalation=Escalation(price=7.0)).reader.rule
-    assert ruled == Escalation(
+    ruled = dld_spotter.load(path, device="cpu", escalation=SecondPassRule(price=7.0)).reader.rule
+    assert ruled == SecondPassRule(
         price=7.0, legible=12.0, gains=reader.reader.rule.gains
     )  # what was learned is kept beside another price
-    assert ruled.gains != Escalation().gains
+    assert ruled.gains != SecondPassRule().gains
     budget = (steps.calibration.low + steps.calibration.high) / 2
     reading = reader.read(sample(96, 128, [box(10, 10, 60, 20)], ["cat"]).image, budget=budget)
     assert reading.scale in steps.scales
@@ -78,7 +78,7 @@ def test_probes_foresee_what_a_second_look_gives(between: float, legible: float)
     tables = {second: ((gain,) * 5,) * 4 for second, gain in ((0.5, between), (1.0, 1.0))}
     spotter, rule = (
         make_spotter(1).eval(),
-        Escalation(threshold=0.3, context=2, legible=legible, gains=Gains({SCALES[0]: tables})),
+        SecondPassRule(threshold=0.3, context=2, legible=legible, gains=Gains({SCALES[0]: tables})),
     )
     rules, flops = Rules(task="detection"), FlopCost(spotter)
     samples = [sample(192, 256, [box(20 + 9 * k, 30, 80, 24), box(140, 120 - k, 60, 30)], ["cat", "dog"]) for k in range(3)]
@@ -100,7 +100,7 @@ def test_probes_foresee_what_a_second_look_gives(between: float, legible: float)
 
 
 def test_steps_rise_in_cost_and_hmean():
-    spotter, rule = make_spotter(1).eval(), Escalation(threshold=0.3)
+    spotter, rule = make_spotter(1).eval(), SecondPassRule(threshold=0.3)
     batches = [make_batch([sample(128, 128, [box(20, 30 + 9 * k, 80, 24)], ["cat"])]) for k in range(3)]
     prober = Prober(spotter, Rules(task="detection"), rule)
     steps, gains, hmeans = best_steps([prober.probe(batch, SCALES) for batch in batches], SCALES, rule, prober.flops.cost)
@@ -114,9 +114,9 @@ def test_a_blank_image_has_no_place(tmp_path: Path):
     spotter = make_spotter(1).eval()
     spotter.head.output.bias.data.fill_(-20)
     batch = make_batch([sample(64, 64, [], [])])
-    probes = Prober(spotter, Rules(), Escalation()).probe(batch, SCALES)
+    probes = Prober(spotter, Rules(), SecondPassRule()).probe(batch, SCALES)
     assert all(len(probe.found) == 0 for probe in probes)
-    spent = [probe.at(0.0, Escalation(), FlopCost(spotter).cost)[1] for probe in probes]
+    spent = [probe.at(0.0, SecondPassRule(), FlopCost(spotter).cost)[1] for probe in probes]
     assert spent == [probe.first.spent(FlopCost(spotter).cost) / FlopCost(spotter).cost(64, 64) for probe in probes]
 
 
@@ -134,7 +134,7 @@ def test_a_budget_is_held_whatever_rule_is_given_beside_it(tmp_path: Path):
     path = make_checkpoint(tmp_path / "student.ckpt", selector=False, ladder=True)
     image = sample(96, 128, [box(10, 10, 60, 20)], ["cat"]).image
     for gamma in (0.5, 0.01):
-        ruled = dld_spotter.load(path, device="cpu", escalation=Escalation(threshold=0.05, price=0.0))
+        ruled = dld_spotter.load(path, device="cpu", escalation=SecondPassRule(threshold=0.05, price=0.0))
         spent = [reader.read(image, gamma=gamma).gflops for reader in (dld_spotter.load(path, device="cpu"), ruled)]
         assert spent[0] == spent[1]  # the price is that of the step
 

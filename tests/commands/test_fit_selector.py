@@ -13,7 +13,7 @@ from dld_spotter.budget.controller import Calibration
 from dld_spotter.config.entry import ROOT
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.inference.checkpoint import load_checkpoint
-from dld_spotter.selection.fitting import Glances, false_price, fit_outcomes, judge_heights, learn_heights
+from dld_spotter.selection.fitting import ThumbnailSet, false_price, fit_outcomes, judge_heights, learn_heights
 from dld_spotter.selection.selectors import QualitySelector
 from dld_spotter.tradeoff import Outcomes
 from tests.small import SCALES
@@ -27,7 +27,7 @@ SMALL = (
     "data.validation.length=4",
     "data.workers=0",
     "images=3",
-    "glances=8",
+    "thumbnails=8",
     "steps=2",
     "batch=4",
     "thumbnail=32",
@@ -51,7 +51,7 @@ def table(matched: list[list[int]], predicted: list[list[int]], true: list[int],
 
 
 def test_a_student_gets_a_selector_for_any_budget(tmp_path: Path):
-    student = make_checkpoint(tmp_path / "student.ckpt", selector=False, close_up=True)
+    student = make_checkpoint(tmp_path / "student.ckpt", selector=False, full_resolution_crops=True)
     path = fit_selector.run(config(student), tmp_path)
     fitted = load_checkpoint(path)
     assert fitted.parts() == ["student", "selector"]
@@ -99,7 +99,7 @@ def test_what_thumbnails_show_is_not_learnt_again(tmp_path: Path, monkeypatch: p
 
 def test_what_cannot_be_fitted_is_refused(tmp_path: Path):
     student = make_checkpoint(tmp_path / "student.ckpt", selector=False)
-    for wrong in ("images=0", "glances=-1", "steps=1.5", "batch=0"):
+    for wrong in ("images=0", "thumbnails=-1", "steps=1.5", "batch=0"):
         with pytest.raises(ConfigError, match=f"{wrong} must be a whole number of at least 1"):
             fit_selector.run(config(student, wrong), tmp_path)
     content = torch.load(student, weights_only=True)
@@ -142,11 +142,11 @@ def test_thumbnails_tell_heights():
     kinds = torch.randint(2, (64,), generator=generator)
     thumbnails = torch.randint(0, 60, (64, 3, 32, 32), dtype=torch.uint8, generator=generator)
     thumbnails[kinds == 1, :, 8:24, 4:28] = 255
-    glances = Glances(thumbnails, torch.stack([1.0 - kinds, kinds.float() * 0, 3.0 * kinds], dim=1))
+    thumbnails = ThumbnailSet(thumbnails, torch.stack([1.0 - kinds, kinds.float() * 0, 3.0 * kinds], dim=1))
     torch.manual_seed(0)
-    learn_heights(selector, glances, 60, 16, 1e-2, 0)
-    found, nothing = judge_heights(selector, glances)
-    shown = glances.shown.numpy()
+    learn_heights(selector, thumbnails, 60, 16, 1e-2, 0)
+    found, nothing = judge_heights(selector, thumbnails)
+    shown = thumbnails.shown.numpy()
     mean = np.broadcast_to(shown.mean(0), shown.shape)
     logs = np.where(shown > 0, shown * np.log(np.where(shown > 0, shown, 1) / np.maximum(mean, 1e-6)), 0)
     assert nothing == pytest.approx(2 * float((logs - shown + mean).sum(1).mean()), rel=1e-3)

@@ -85,7 +85,7 @@ def test_photos_are_read_in_batches(predict, photos, tmp_path):
 
 
 def test_a_second_look_is_charged(predict, photos, tmp_path):
-    out = [tmp_path / f"{looks}.jsonl" for looks in (1, 2)]
+    out = [tmp_path / f"{results}.jsonl" for results in (1, 2)]
     settings = ["scale=0.5", "draw=false", "escalation.threshold=0.01", "escalation.price=0"]
     assert predict(f"input={photos}", f"out={out[0]}", *settings)[0] == 0
     assert predict(f"input={photos}", f"out={out[1]}", "second_look=true", *settings)[0] == 0

@@ -179,8 +179,8 @@ def test_compares_protocols_and_lists_the_words_that_differ(folders, capsys):
 
 def test_difference_to_a_baseline_is_paired_over_images(tmp_path, capsys):
     """Both sets miss every word of half of the images; one of them reads 2 words more in each of the others."""
-    sides = ",".join
-    quads = [sides(map(str, (0, y, 50, y, 50, y + 9, 0, y + 9))) for y in range(0, 100, 10)]
+    boundaries = ",".join
+    quads = [boundaries(map(str, (0, y, 50, y, 50, y + 9, 0, y + 9))) for y in range(0, 100, 10)]
     for name, read in (("gt", 10), ("first", 8), ("second", 6)):
         (tmp_path / name).mkdir()
         for image in range(20):

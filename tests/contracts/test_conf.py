@@ -25,7 +25,7 @@ from dld_spotter.inference.engines.engine import Engine
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.objectives import SelectionObjective
-from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.selection.selectors import Selector
 from tests.data.samples import write_crops
 
@@ -39,7 +39,7 @@ PROMISES = {
     "data": LightningDataModule,
     "distillation": Distillation,
     "engine": Engine | None,
-    "escalation": Escalation,
+    "escalation": SecondPassRule,
     "logger": Logger,
     "optimizer": partial,
     "scheduler": partial,

@@ -36,7 +36,7 @@ def narrow(tmp_path) -> Checkpoint:
 def words() -> tuple:
     """A view with two words, as a spotter's forward pass takes it."""
     batch = make_batch([sample(96, 128, [box(8, 8, 60, 20), box(30, 50, 70, 24)], ["cat", "dog"])])
-    return batch.views[1.0], batch.sides, batch.image_index, batch.labels
+    return batch.views[1.0], batch.boundaries, batch.image_index, batch.labels
 
 
 def assert_same(found, expected, tolerance: float) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.core.batches import Recognition, SpottingBatch, Strips, TextInstances
+from dld_spotter.core.batches import Recognition, SpottingBatch, TextInstances, WordCrops
 from tests.data.samples import box
 
 
@@ -36,7 +36,7 @@ def test_a_batch_moves_as_a_whole(batch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_batch_is_pinned_as_a_whole(batch):
     pinned = batch.pin_memory()
-    assert pinned.sides.is_pinned()
+    assert pinned.boundaries.is_pinned()
     assert all(view.images.is_pinned() and view.targets.text.is_pinned() for view in pinned.views.values())
 
 
@@ -52,8 +52,8 @@ def test_selecting_images_takes_their_targets(batch):
 
 def test_words_are_selected_and_joined():
     assert recognition(5).select(torch.tensor([4, 1])).logits.flatten().tolist() == [4, 1]
-    parts = [Strips(torch.full((n, 3, 4, 4), float(n)), torch.full((n, 2, 1, 1), float(n))) for n in (2, 0, 1)]
-    joined = Strips.concat(parts)
+    parts = [WordCrops(torch.full((n, 3, 4, 4), float(n)), torch.full((n, 2, 1, 1), float(n))) for n in (2, 0, 1)]
+    joined = WordCrops.concat(parts)
     assert joined.pixels[:, 0, 0, 0].tolist() == joined.features[:, 0, 0, 0].tolist() == [2, 2, 1]
 
 

@@ -46,12 +46,12 @@ def test_elsewhere_nothing_happens(monkeypatch):
 
 
 def test_a_reader_gives_back_now_and_then(tmp_path, monkeypatch):
-    calls, sides = [], []
-    monkeypatch.setattr(photo_reader, "give_back", lambda: calls.append(len(sides)))
+    calls, boundaries = [], []
+    monkeypatch.setattr(photo_reader, "give_back", lambda: calls.append(len(boundaries)))
     monkeypatch.setattr(photo_reader, "PIXELS", 300)
     reader = load(make_checkpoint(tmp_path / "student.ckpt"), device="cpu")
     for side in (20, 10, 10, 40, 10, 10, 20):  # read at half of it: 100, 25, 25, 400, ... pixels
-        sides.append(side)
+        boundaries.append(side)
         reader.read(np.zeros((side, side, 3), np.uint8), scale=0.5)
     assert calls == [4]
     assert PIXELS < 1280**2, "the largest photos give back at once"

@@ -12,7 +12,7 @@ from shapely import box as rectangle
 
 from dld_spotter.core.batches import Sample, TextInstances
 from dld_spotter.core.charset import Charset
-from dld_spotter.core.geometry import polygon_to_sides
+from dld_spotter.core.geometry import polygon_to_boundaries
 from dld_spotter.data.collate import Collate
 from dld_spotter.data.jitter import JitteredDataset
 from dld_spotter.data.transforms import RandomTextCrop, TextTransforms, crop_transforms, default_transforms
@@ -131,4 +131,4 @@ def test_every_view_of_a_batch_agrees_with_its_polygons(
             inside = view.targets.text[index].nonzero().flip(1).numpy() * 2 + 1.0
             assert all(Polygon(polygon).buffer(1.5).covers(rectangle(x, y, x, y)) for x, y in inside.tolist())
     for index, words_of in enumerate(batch.instances):
-        np.testing.assert_allclose(batch.sides[index].numpy(), polygon_to_sides(words_of.polygons[0]), atol=1e-4)
+        np.testing.assert_allclose(batch.boundaries[index].numpy(), polygon_to_boundaries(words_of.polygons[0]), atol=1e-4)

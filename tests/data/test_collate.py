@@ -6,7 +6,7 @@ import torch
 
 from dld_spotter.core.charset import END, PADDING, PRINTABLE_ASCII, Charset
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.geometry import polygons_to_sides, word_heights
+from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
 from dld_spotter.data.collate import Collate, jittered
 from dld_spotter.data.views import ReferenceSize
 from tests.data.samples import box, sample, turned_box
@@ -28,7 +28,7 @@ def assert_same(first, second):
     assert list(first.views) == list(second.views)
     for scale in first.views:
         torch.testing.assert_close(first.views[scale].images, second.views[scale].images)
-    torch.testing.assert_close(first.sides, second.sides)
+    torch.testing.assert_close(first.boundaries, second.boundaries)
     assert torch.equal(first.labels, second.labels)
     assert torch.equal(first.image_index, second.image_index)
 
@@ -42,7 +42,7 @@ def test_batch_of_three():
     assert batch.views[0.3].targets.text.shape == (3, 32, 32)
     assert batch.thumbnails.shape == (3, 3, 32, 32)
     assert batch.original_sizes.tolist() == [[80, 120], [96, 128], [112, 136]]
-    assert batch.sides.shape == (15, 2, 8, 2)
+    assert batch.boundaries.shape == (15, 2, 8, 2)
     assert batch.image_index.tolist() == [0] * 5 + [1] * 5 + [2] * 5
     assert batch.labels.shape == (15, 7)
     assert [CHARSET.decode(row.tolist()) for row in batch.labels[:2]] == ["w00", "w01"]
@@ -72,7 +72,7 @@ def test_reference_size_holds_for_polygons_and_sides():
     assert batch.views[1.0].sizes.tolist() == [[48, 64]]
     assert batch.original_sizes.tolist() == [[96, 128]]
     np.testing.assert_allclose(batch.instances[0].polygons[0], box(10, 5, 20, 15))
-    np.testing.assert_allclose(batch.sides[0, 0, [0, -1]], [[10, 5], [30, 5]])
+    np.testing.assert_allclose(batch.boundaries[0, 0, [0, -1]], [[10, 5], [30, 5]])
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_reference_size_holds_for_polygons_and_sides():
 )
 def test_nothing_to_read(page):
     batch = Collate(CHARSET, SCALES, jitter=0.2, max_words=3)([page])
-    assert batch.sides.shape == (0, 2, 8, 2)
-    assert batch.sides.dtype == torch.float32
+    assert batch.boundaries.shape == (0, 2, 8, 2)
+    assert batch.boundaries.dtype == torch.float32
     assert batch.labels.shape == (0, 33)
     assert batch.image_index.dtype == torch.int64
     for view in batch.views.values():
@@ -112,15 +112,15 @@ def test_seeds_repeat_and_differ():
     collate = Collate(CHARSET, SCALES, draw_one=True, jitter=0.2, max_words=3, seed=1)
     assert_same(collate(pages()), pickle.loads(pickle.dumps(collate))(pages()))
     other = Collate(CHARSET, SCALES, jitter=0.2, seed=2)(pages())
-    assert not torch.equal(other.sides, Collate(CHARSET, SCALES, jitter=0.2, seed=1)(pages()).sides)
+    assert not torch.equal(other.boundaries, Collate(CHARSET, SCALES, jitter=0.2, seed=1)(pages()).boundaries)
 
 
 def test_jitter_moves_the_sides_by_at_most_what_it_says_and_not_the_instances():
     polygons = [turned_box(64, 48, 60, height, angle) for height in (5, 20) for angle in (0, 70)]
-    sides = polygons_to_sides(polygons)
-    shift = np.linalg.norm(jittered(sides, 0.1, np.random.default_rng(0)) - sides, axis=-1).max((1, 2))
+    boundaries = polygons_to_boundaries(polygons)
+    shift = np.linalg.norm(jittered(boundaries, 0.1, np.random.default_rng(0)) - boundaries, axis=-1).max((1, 2))
     assert (shift > 0).all()
-    assert (shift <= 0.1 * (np.sqrt(2) + 1) * word_heights(sides) + 1e-4).all()
+    assert (shift <= 0.1 * (np.sqrt(2) + 1) * word_heights(boundaries) + 1e-4).all()
     page = sample(polygons=polygons)
     np.testing.assert_array_equal(Collate(CHARSET, jitter=0.3)([page]).instances[0].polygons[0], polygons[0])
 

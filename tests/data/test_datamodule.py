@@ -66,7 +66,7 @@ def test_batches_depend_on_seed_and_pass_only():
 
 def test_jitter_differs_by_pass():
     first, second = (passes(module(scenes(2)).train_dataloader(), [epoch])[0] for epoch in (0, 1))
-    assert not torch.equal(first.sides.sum((1, 2)).sort(0)[0], second.sides.sum((1, 2)).sort(0)[0])
+    assert not torch.equal(first.boundaries.sum((1, 2)).sort(0)[0], second.boundaries.sum((1, 2)).sort(0)[0])
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -66,8 +66,8 @@ def test_round_trip_in_half_precision(saved, batch):
         assert value.dtype == expected.dtype
         torch.testing.assert_close(value, expected.half().to(expected.dtype) if value.is_floating_point() else expected)
     view = batch.views[1.0]
-    first = original(view, batch.sides, batch.image_index, batch.labels).recognition.logits
-    second = spotter(view, batch.sides, batch.image_index, batch.labels).recognition.logits
+    first = original(view, batch.boundaries, batch.image_index, batch.labels).recognition.logits
+    second = spotter(view, batch.boundaries, batch.image_index, batch.labels).recognition.logits
     torch.testing.assert_close(first, second, atol=0.02, rtol=0.02)
     assert checkpoint.selector().scales == SCALES
 

@@ -98,7 +98,7 @@ META_FACTS = {
     "stride": 32,
     "scales": [0.5, 1.0],
     "postprocess": {"threshold": 0.5, "levels": [0.6, 0.8]},
-    "close_up": True,
+    "full_resolution_crops": True,
     "min_score": 0.75,
     "max_length": 25,
     "vocabulary": None,

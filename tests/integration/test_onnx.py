@@ -18,7 +18,7 @@ from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.graphs import DetectorGraph, quantize
 from dld_spotter.inference.loading import load
 from dld_spotter.inference.onnx import FORMAT, META, OnnxSpotter
-from dld_spotter.models.vocabulary import BELIEF
+from dld_spotter.models.vocabulary import KNOWN_WORD_POWER
 from tests.data.samples import box, sample, turned_box
 from tests.small import LEVELS, SCALES
 from tests.trained import GAMMAS, LADDER, make_checkpoint
@@ -26,9 +26,9 @@ from tests.trained import GAMMAS, LADDER, make_checkpoint
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["view", "close_up"])
+@pytest.fixture(scope="module", params=[False, True], ids=["view", "full_resolution_crops"])
 def checkpoint(request, tmp_path_factory):
-    return make_checkpoint(tmp_path_factory.mktemp("onnx") / "student.ckpt", close_up=request.param, levels=LEVELS)
+    return make_checkpoint(tmp_path_factory.mktemp("onnx") / "student.ckpt", full_resolution_crops=request.param, levels=LEVELS)
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +69,13 @@ def test_reads_as_torch_does(reader, exported, scale):
 
 
 def test_words_that_fall_apart_are_among_the_photos(reader):
-    looks = [reader.spotter.inspect(make_view([image], 1.0))[0] for image in PHOTOS]
-    assert sum(look.reads[0] for look in looks) > sum(len(look.words) for look in looks)
+    results = [reader.spotter.inspect(make_view([image], 1.0))[0] for image in PHOTOS]
+    assert sum(look.reads[0] for look in results) > sum(len(look.words) for look in results)
 
 
-@pytest.mark.parametrize("close_up", [False, True])
-def test_a_ladder_is_climbed_as_torch_does(close_up, tmp_path):
-    path = make_checkpoint(tmp_path / "steps.ckpt", selector=False, close_up=close_up, ladder=True)
+@pytest.mark.parametrize("full_resolution_crops", [False, True])
+def test_a_ladder_is_climbed_as_torch_does(full_resolution_crops, tmp_path):
+    path = make_checkpoint(tmp_path / "steps.ckpt", selector=False, full_resolution_crops=full_resolution_crops, ladder=True)
     reader = load(path, device="cpu")
     write(load_checkpoint(path), reader, tmp_path / "exported")
     exported = OnnxSpotter(tmp_path / "exported")
@@ -118,7 +118,7 @@ def test_a_vocabulary_travels_with_the_graphs(tmp_path, monkeypatch):
         next(word.score for word in one.read(scene, scale=1.0).words if word.text.lower() == known)
         for one in (exported, without)
     )
-    assert believed == pytest.approx(plain**BELIEF)
+    assert believed == pytest.approx(plain**KNOWN_WORD_POWER)
     assert [word.text for word in without.read(scene, scale=1.0).words] == read
 
 
@@ -141,13 +141,18 @@ def test_batches_of_any_size(reader, exported):
     np.testing.assert_allclose(text, maps.text.sigmoid(), atol=1e-5)
     for level, expected in zip(pyramid, features[1:], strict=True):
         np.testing.assert_allclose(level, expected, atol=1e-4)
-    sides = torch.rand(5, 2, 8, 2) * torch.tensor([200.0, 120.0]) - 20  # some of them beyond the border
+    boundaries = torch.rand(5, 2, 8, 2) * torch.tensor([200.0, 120.0]) - 20  # some of them beyond the border
     index = torch.tensor([2, 0, 1, 2, 0])
     inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
-    inputs |= {"images": images.numpy(), "image_index": index.numpy(), "sides": sides.numpy(), "image_sides": sides.numpy()}
+    inputs |= {
+        "images": images.numpy(),
+        "image_index": index.numpy(),
+        "boundaries": boundaries.numpy(),
+        "image_boundaries": boundaries.numpy(),
+    }
     labels, scores, encoded = exported._recognizer.run(None, inputs)
     with torch.no_grad():
-        _, context = spotter.recognizer.encoder(spotter.cut(features, sides, index))
+        _, context = spotter.recognizer.encoder(spotter.cut(features, boundaries, index))
         expected, log_probability = spotter.recognizer.read(context)
     np.testing.assert_array_equal(labels[:, : expected.shape[1]], expected)
     assert not labels[:, expected.shape[1] :].any()
@@ -235,16 +240,18 @@ def test_torch_exports_it(reader):
 
 
 def test_torch_compiles_it(reader):
-    def look(images, sides, index):
+    def look(images, boundaries, index):
         features, maps = reader.spotter.detect(images)
-        return maps.text, reader.spotter.cut(features, sides, index).pixels
+        return maps.text, reader.spotter.cut(features, boundaries, index).pixels
 
     compiled = torch.compile(look, dynamic=True)
     for size, words in (((64, 96), 3), ((96, 160), 5)):
         images = torch.randint(0, 255, (2, 3, *size), dtype=torch.uint8)
-        sides, index = torch.rand(words, 2, 8, 2) * 60, torch.arange(words) % 2
+        boundaries, index = torch.rand(words, 2, 8, 2) * 60, torch.arange(words) % 2
         with torch.no_grad():
-            torch.testing.assert_close(compiled(images, sides, index), look(images, sides, index), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(
+                compiled(images, boundaries, index), look(images, boundaries, index), atol=1e-4, rtol=1e-4
+            )
 
 
 def test_the_command_exports_quantizes_and_compares(checkpoint, tmp_path):

@@ -28,7 +28,8 @@ def pair(batch):
     """Recognition of the same words by two spotters, and the spotters."""
     student, teacher = make_spotter(1).eval(), make_spotter(2).eval()
     read = [
-        spotter(batch.views[1.0], batch.sides, batch.image_index, batch.labels).recognition for spotter in (student, teacher)
+        spotter(batch.views[1.0], batch.boundaries, batch.image_index, batch.labels).recognition
+        for spotter in (student, teacher)
     ]
     return *read, batch.labels, (student, teacher)
 

@@ -3,8 +3,8 @@ import pytest
 import shapely
 
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.geometry import sides_to_polygon
-from dld_spotter.models.contours import Regions, TextMapDecoder
+from dld_spotter.core.geometry import boundaries_to_polygon
+from dld_spotter.models.contours import Proposals, TextMapDecoder
 
 
 def text_map(*cells: tuple[int, int, int, int, float]) -> np.ndarray:
@@ -15,16 +15,18 @@ def text_map(*cells: tuple[int, int, int, int, float]) -> np.ndarray:
     return text
 
 
-def decode(text: np.ndarray, **options) -> Regions:
+def decode(text: np.ndarray, **options) -> Proposals:
     return TextMapDecoder(threshold=0.5, **options)(text, 120, 240)
 
 
-def regions(scores, whole) -> Regions:
-    return Regions(np.arange(len(scores), dtype=np.float32).reshape(-1, 1, 1, 1), np.array(scores, np.float32), np.array(whole))
+def proposals(scores, whole) -> Proposals:
+    return Proposals(
+        np.arange(len(scores), dtype=np.float32).reshape(-1, 1, 1, 1), np.array(scores, np.float32), np.array(whole)
+    )
 
 
-def middles(found: Regions) -> list[float]:
-    return found.sides[..., 0].mean((1, 2)).tolist()
+def middles(found: Proposals) -> list[float]:
+    return found.boundaries[..., 0].mean((1, 2)).tolist()
 
 
 TWO = text_map((10, 20, 30, 10, 0.95), (40, 20, 4, 10, 0.55), (44, 20, 40, 10, 0.9))
@@ -36,8 +38,8 @@ def test_words_with_a_weak_bridge_are_offered_as_one_and_as_two():
     assert found.whole.tolist() == [-1, 0, 0]
     np.testing.assert_allclose(found.scores, [0.911, 0.9, 0.95], atol=0.01)
     for k, word in ((1, (44, 20, 40, 10, 1.0)), (2, (10, 20, 30, 10, 1.0))):
-        np.testing.assert_array_equal(found.sides[k], decode(text_map(word)).sides[0])
-    np.testing.assert_array_equal(found.sides[0], decode(TWO).sides[0])
+        np.testing.assert_array_equal(found.boundaries[k], decode(text_map(word)).boundaries[0])
+    np.testing.assert_array_equal(found.boundaries[0], decode(TWO).boundaries[0])
 
 
 def test_parts_fall_apart_once_more_at_a_higher_level():
@@ -63,16 +65,16 @@ def test_what_is_no_word_has_no_parts():
 
 def test_what_shrinks_without_falling_apart_stays_as_it_was():
     text = text_map((10, 20, 60, 12, 0.55), (12, 22, 56, 8, 0.95))
-    np.testing.assert_array_equal(decode(text, levels=[0.6]).sides, decode(text).sides)
+    np.testing.assert_array_equal(decode(text, levels=[0.6]).boundaries, decode(text).boundaries)
 
 
 def test_neighbours_do_not_become_parts_of_each_other():
     text = np.maximum(TWO, text_map((10, 40, 30, 10, 0.9), (60, 40, 30, 10, 0.9)))
     found = decode(text, levels=[0.6])
     assert sorted(found.whole.tolist()) == [-1, -1, -1, *2 * [found.whole.max()]]
-    whole = shapely.Polygon(sides_to_polygon(found.sides[found.whole.max()]))
+    whole = shapely.Polygon(boundaries_to_polygon(found.boundaries[found.whole.max()]))
     for k in np.flatnonzero(found.whole >= 0):
-        assert shapely.Polygon(sides_to_polygon(found.sides[k])).intersection(whole).area > 0
+        assert shapely.Polygon(boundaries_to_polygon(found.boundaries[k])).intersection(whole).area > 0
 
 
 @pytest.mark.parametrize("levels", [[0.5], [0.4], [0.8, 0.6], [0.7, 0.7], [1.0], 0.4, None, ["0.6"]])
@@ -85,15 +87,15 @@ def test_levels_that_do_not_rise(levels):
 
 
 def test_what_is_left_of_the_promising_ones():
-    found = regions([0.9, 0.5, 0.8, 0.95, 0.7, 0.6], [-1, -1, 0, 1, 1, 4])
+    found = proposals([0.9, 0.5, 0.8, 0.95, 0.7, 0.6], [-1, -1, 0, 1, 1, 4])
     kept = found.promising(0.6)
-    assert kept.sides.ravel().tolist() == [0, 2, 3, 4, 5]
+    assert kept.boundaries.ravel().tolist() == [0, 2, 3, 4, 5]
     assert kept.whole.tolist() == [-1, 0, -1, -1, 3], "a part of what goes stands for itself"
-    assert regions([0.9, 0.5, 0.8], [-1, 0, 1]).promising(0.6).whole.tolist() == [-1], "nothing less than all parts"
-    assert regions([0.85, 0.95, 0.72], [-1, 0, 0]).promising(0.75).whole.tolist() == [-1]
-    assert found.promising(0.0, 5).sides.ravel().tolist() == [0, 1, 2, 3, 4], "parts go first, then the least sure ones"
-    assert found.promising(0.0, 3).sides.ravel().tolist() == [0, 1], "one of two parts is not left over"
-    assert found.promising(0.0, 1).sides.ravel().tolist() == [0]
+    assert proposals([0.9, 0.5, 0.8], [-1, 0, 1]).promising(0.6).whole.tolist() == [-1], "nothing less than all parts"
+    assert proposals([0.85, 0.95, 0.72], [-1, 0, 0]).promising(0.75).whole.tolist() == [-1]
+    assert found.promising(0.0, 5).boundaries.ravel().tolist() == [0, 1, 2, 3, 4], "parts go first, then the least sure ones"
+    assert found.promising(0.0, 3).boundaries.ravel().tolist() == [0, 1], "one of two parts is not left over"
+    assert found.promising(0.0, 1).boundaries.ravel().tolist() == [0]
     assert len(found.promising(0.0, 0)) == 0
     assert len(found.promising(0.99)) == 0
 
@@ -115,13 +117,13 @@ def test_what_is_left_of_the_promising_ones():
     ],
 )
 def test_the_surer_reading_stays(whole, scores, lengths, words):
-    found = regions(np.ones(len(whole)), np.array(whole, int))
+    found = proposals(np.ones(len(whole)), np.array(whole, int))
     assert found.surest(np.array(scores), np.array(lengths, int)).tolist() == words
 
 
 def test_images_are_joined():
-    one, none, two = regions([0.9, 0.8, 0.7], [-1, 0, 0]), regions([], np.zeros(0, int)), regions([0.6, 0.5], [-1, 0])
-    joined = Regions.joined([one, none, two])
+    one, none, two = proposals([0.9, 0.8, 0.7], [-1, 0, 0]), proposals([], np.zeros(0, int)), proposals([0.6, 0.5], [-1, 0])
+    joined = Proposals.joined([one, none, two])
     assert joined.whole.tolist() == [-1, 0, 0, -1, 3]
     assert joined.scores.tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5])
-    assert joined.sides.ravel().tolist() == [0, 1, 2, 0, 1]
+    assert joined.boundaries.ravel().tolist() == [0, 1, 2, 0, 1]

@@ -5,7 +5,7 @@ import shapely
 import torch
 
 from dld_spotter.core.batches import TextInstances
-from dld_spotter.core.geometry import sides_to_polygon
+from dld_spotter.core.geometry import boundaries_to_polygon
 from dld_spotter.data.targets import TextRegions, detection_targets
 from dld_spotter.data.views import make_view
 from dld_spotter.models.detector import MAP_STRIDE, TextMapDecoder, TextMapHead
@@ -18,7 +18,7 @@ def find(*map_and_size, decoder=DECODE):
     """Sides and scores of what is found."""
     regions = decoder(*map_and_size)
     assert (regions.whole == -1).all()
-    return regions.sides, regions.scores
+    return regions.boundaries, regions.scores
 
 
 def target_map(polygons, height=256, width=320, shrink=DECODE.shrink):
@@ -43,11 +43,11 @@ def arc(radius=120.0, height=28.0, start=-2.4, stop=-0.74, center=(160, 190)):
 @pytest.mark.parametrize("size", [(60, 14), (120, 30), (200, 80), (40, 40)])
 def test_rectangles_are_recovered(size, angle):
     polygon = turned_box(160, 128, *size, angle)
-    sides, scores = find(target_map([polygon]), 256, 320)
-    assert sides.shape == (1, 2, 8, 2)
-    assert sides.dtype == scores.dtype == np.float32
+    boundaries, scores = find(target_map([polygon]), 256, 320)
+    assert boundaries.shape == (1, 2, 8, 2)
+    assert boundaries.dtype == scores.dtype == np.float32
     assert scores[0] == 1
-    assert iou(sides_to_polygon(sides[0]), polygon) > (0.85 if min(size) > 20 else 0.8), "a cell is two pixels"
+    assert iou(boundaries_to_polygon(boundaries[0]), polygon) > (0.85 if min(size) > 20 else 0.8), "a cell is two pixels"
 
 
 @pytest.mark.parametrize("shrink", [0.4, 0.7, 0.9])
@@ -63,50 +63,50 @@ def test_growing_undoes_shrinking_exactly(shrink):
 @pytest.mark.parametrize("angle", [0, 20, -40])
 def test_sides_run_in_reading_direction(angle):
     polygon = turned_box(160, 128, 120, 30, angle)
-    sides, _ = find(target_map([polygon]), 256, 320)
-    np.testing.assert_allclose(sides[0, :, [0, -1]].reshape(-1, 2), polygon[[0, 3, 1, 2]], atol=2.5)
-    steps = np.linalg.norm(np.diff(sides[0], axis=1), axis=-1)
+    boundaries, _ = find(target_map([polygon]), 256, 320)
+    np.testing.assert_allclose(boundaries[0, :, [0, -1]].reshape(-1, 2), polygon[[0, 3, 1, 2]], atol=2.5)
+    steps = np.linalg.norm(np.diff(boundaries[0], axis=1), axis=-1)
     np.testing.assert_allclose(steps, steps.mean(), rtol=1e-3)
 
 
 @pytest.mark.parametrize("angle", [60, 75, 88, -60, -88])
 def test_long_words_are_followed_up_and_down(angle):
     polygon = turned_box(160, 128, 120, 24, angle)
-    sides, _ = find(target_map([polygon]), 256, 320)
-    np.testing.assert_allclose(sides[0, :, [0, -1]].reshape(-1, 2), polygon[[0, 3, 1, 2]], atol=3)
+    boundaries, _ = find(target_map([polygon]), 256, 320)
+    np.testing.assert_allclose(boundaries[0, :, [0, -1]].reshape(-1, 2), polygon[[0, 3, 1, 2]], atol=3)
 
 
 @pytest.mark.parametrize(("angle", "size"), [(60, (70, 30)), (90, (70, 30)), (-60, (70, 30)), (180, (120, 30))])
 def test_the_reading_direction_is_guessed_within_45_degrees_of_level(angle, size):
     """A text map does not tell which way a word is read: of a short word the direction taken is that nearest to level."""
     polygon = turned_box(160, 128, *size, angle)
-    sides, _ = find(target_map([polygon]), 256, 320)
-    assert iou(sides_to_polygon(sides[0]), polygon) > 0.8
-    along = sides[0, :, -1] - sides[0, :, 0]
+    boundaries, _ = find(target_map([polygon]), 256, 320)
+    assert iou(boundaries_to_polygon(boundaries[0]), polygon) > 0.8
+    along = boundaries[0, :, -1] - boundaries[0, :, 0]
     assert (along[:, 0] >= np.abs(along[:, 1]) - 1e-3).all(), "from left to right"
-    assert (sides[0, 1, :, 1] > sides[0, 0, :, 1]).all(), "the lower side lies below"
+    assert (boundaries[0, 1, :, 1] > boundaries[0, 0, :, 1]).all(), "the lower side lies below"
 
 
 def test_curved_words_are_followed():
     polygon = arc()
-    sides, _ = find(target_map([polygon]), 256, 320)
-    assert len(sides) == 1
-    assert iou(sides_to_polygon(sides[0]), polygon) > 0.7
+    boundaries, _ = find(target_map([polygon]), 256, 320)
+    assert len(boundaries) == 1
+    assert iou(boundaries_to_polygon(boundaries[0]), polygon) > 0.7
     rectangle = find(target_map([polygon]), 256, 320, decoder=TextMapDecoder(curved_below=0.0))[0]
-    assert iou(sides_to_polygon(rectangle[0]), polygon) < 0.5
+    assert iou(boundaries_to_polygon(rectangle[0]), polygon) < 0.5
 
 
 def test_a_spur_does_not_fill_the_curve():
     text = target_map([arc()])
-    before = sides_to_polygon(find(text, 256, 320)[0][0])
+    before = boundaries_to_polygon(find(text, 256, 320)[0][0])
     text[34:44, 80] = 1  # one cell wide, hanging from the middle of the arc
-    assert iou(sides_to_polygon(find(text, 256, 320)[0][0]), before) > 0.6
+    assert iou(boundaries_to_polygon(find(text, 256, 320)[0][0]), before) > 0.6
 
 
 def test_words_that_touch_stay_apart():
     polygons = [box(20, 40, 80, 24), box(100, 40, 90, 24), box(20, 64, 120, 24)]
-    sides, _ = find(target_map(polygons), 256, 320)
-    found = [sides_to_polygon(side) for side in sides]
+    boundaries, _ = find(target_map(polygons), 256, 320)
+    found = [boundaries_to_polygon(side) for side in boundaries]
     assert len(found) == 3
     for polygon in polygons:
         assert max(iou(polygon, other) for other in found) > 0.85
@@ -114,10 +114,10 @@ def test_words_that_touch_stay_apart():
 
 def test_nothing_to_find():
     for size in ((0, 0), (1, 1), (32, 48)):
-        sides, scores = find(np.zeros(size, np.float32), size[0] * 2, size[1] * 2)
-        assert sides.shape == (0, 2, 8, 2)
+        boundaries, scores = find(np.zeros(size, np.float32), size[0] * 2, size[1] * 2)
+        assert boundaries.shape == (0, 2, 8, 2)
         assert scores.shape == (0,)
-        assert sides.dtype == np.float32
+        assert boundaries.dtype == np.float32
 
 
 def test_padding_is_not_read():
@@ -125,27 +125,30 @@ def test_padding_is_not_read():
     text[:40, :60] = 0
     assert not len(find(text, 80, 120)[0])
     text[10:20, 10:50] = 1
-    sides, _ = find(text, 80, 120)
-    assert len(sides) == 1
+    boundaries, _ = find(text, 80, 120)
+    assert len(boundaries) == 1
     assert (
-        iou(sides_to_polygon(sides[0]), shapely.Polygon(box(20, 20, 80, 20)).buffer(5, join_style="mitre").exterior.coords)
+        iou(
+            boundaries_to_polygon(boundaries[0]),
+            shapely.Polygon(box(20, 20, 80, 20)).buffer(5, join_style="mitre").exterior.coords,
+        )
         > 0.8
     )
 
 
 def test_odd_sizes_and_words_at_the_border_stay_inside():
     text = np.ones((16, 16), np.float32)
-    sides, _ = find(text, 31, 29)
-    assert sides[..., 0].min() == sides[..., 1].min() == 0
-    assert sides[..., 0].max() == 29
-    assert sides[..., 1].max() == 31
+    boundaries, _ = find(text, 31, 29)
+    assert boundaries[..., 0].min() == boundaries[..., 1].min() == 0
+    assert boundaries[..., 0].max() == 29
+    assert boundaries[..., 1].max() == 31
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 32), (3, 2)])
 def test_an_image_of_a_pixel(size):
-    sides, _ = find(np.ones((16, 16), np.float32), *size, decoder=TextMapDecoder(min_height=0.0))
-    assert np.isfinite(sides).all()
-    assert (sides <= np.array(size[::-1])).all()
+    boundaries, _ = find(np.ones((16, 16), np.float32), *size, decoder=TextMapDecoder(min_height=0.0))
+    assert np.isfinite(boundaries).all()
+    assert (boundaries <= np.array(size[::-1])).all()
     assert not len(find(np.ones((16, 16), np.float32), 1, 1)[0])
 
 
@@ -172,8 +175,8 @@ def test_the_largest_words_are_kept():
     text = np.zeros((128, 128), np.float32)
     text[10:40, 10:110] = 1
     cv2.circle(text, (60, 80), 12, 1.0, -1)  # smaller, with more points on its contour
-    sides, _ = find(text, 256, 256, decoder=TextMapDecoder(max_words=1))
-    assert sides[0, :, :, 1].max() < 100
+    boundaries, _ = find(text, 256, 256, decoder=TextMapDecoder(max_words=1))
+    assert boundaries[0, :, :, 1].max() < 100
 
 
 def test_noise_is_finite():
@@ -182,11 +185,11 @@ def test_noise_is_finite():
     for sigma in (0.5, 1, 2, 4):
         noise = cv2.GaussianBlur(rng.random((96, 96)).astype(np.float32), (0, 0), sigma)
         noise = (noise - noise.min()) / np.ptp(noise)
-        sides, scores = find(noise, 192, 192, decoder=decoder)
-        assert len(sides)
-        assert np.isfinite(sides).all()
-        assert (sides >= 0).all()
-        assert (sides <= 192).all()
+        boundaries, scores = find(noise, 192, 192, decoder=decoder)
+        assert len(boundaries)
+        assert np.isfinite(boundaries).all()
+        assert (boundaries >= 0).all()
+        assert (boundaries <= 192).all()
         assert (scores <= 1).all()
 
 

@@ -10,13 +10,13 @@ from torch import nn
 from dld_spotter.core.batches import DetectionMaps
 from dld_spotter.core.charset import END, START
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.geometry import polygons_to_sides
+from dld_spotter.core.geometry import polygons_to_boundaries
 from dld_spotter.data.collate import Collate
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TokenKL
 from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.models.backbone import Backbone
-from dld_spotter.models.contours import Regions
+from dld_spotter.models.contours import Proposals
 from dld_spotter.training.modules import mean_or_zero
 from tests.data.samples import box, sample, turned_box
 from tests.small import BACKBONE, CHARSET, MAX_LENGTH, SCALES, make_batch, make_spotter
@@ -47,7 +47,7 @@ def reader(view, **options):
 
 
 def forward(spotter, batch, scale=1.0):
-    return spotter(batch.views[scale], batch.sides, batch.image_index, batch.labels)
+    return spotter(batch.views[scale], batch.boundaries, batch.image_index, batch.labels)
 
 
 def objective(spotter, batch, scale, teacher):
@@ -96,7 +96,9 @@ def test_every_parameter_learns(autocast):
 def test_parameters_without_work_have_a_gradient_all_the_same(batch, scale, words):
     """Small words only, or none: what data-parallel training asks for."""
     spotter, teacher = make_spotter(1).train(), make_spotter(2).eval()
-    batch = replace(batch, sides=batch.sides[:words], image_index=batch.image_index[:words], labels=batch.labels[:words])
+    batch = replace(
+        batch, boundaries=batch.boundaries[:words], image_index=batch.image_index[:words], labels=batch.labels[:words]
+    )
     objective(spotter, batch, scale, teacher).backward()
     for name, parameter in spotter.named_parameters():
         assert parameter.grad is not None, name
@@ -109,11 +111,11 @@ def test_words_are_read_where_they_are(spotter, batch):
     view = batch.views[1.0]
     for word, image in enumerate(batch.image_index.tolist()):
         alone = spotter(
-            view.select(torch.tensor([image])), batch.sides[word, None], torch.tensor([0]), batch.labels[word, None]
+            view.select(torch.tensor([image])), batch.boundaries[word, None], torch.tensor([0]), batch.labels[word, None]
         ).recognition
         torch.testing.assert_close(alone.logits[0], together.logits[word], atol=1e-4, rtol=1e-4)
     order = torch.tensor([3, 0, 4, 1, 2])
-    other = spotter(view, batch.sides[order], batch.image_index[order], batch.labels[order]).recognition
+    other = spotter(view, batch.boundaries[order], batch.image_index[order], batch.labels[order]).recognition
     torch.testing.assert_close(other.roi, together.roi[order], atol=1e-4, rtol=1e-4)
 
 
@@ -122,33 +124,33 @@ def test_factors_bring_words_into_the_view(spotter):
     page = sample(128, 192, [box(20, 30, 80, 32), turned_box(110, 90, 90, 30, 15)], ["cat", "dog"])
     batch = make_batch([page])
     view = batch.views[0.5]
-    half = spotter(view, batch.sides, batch.image_index, batch.labels).recognition
+    half = spotter(view, batch.boundaries, batch.image_index, batch.labels).recognition
     plain = type(view)(view.images, view.sizes, torch.ones(1, 2), None)
-    other = spotter(plain, batch.sides / 2, batch.image_index, batch.labels).recognition
+    other = spotter(plain, batch.boundaries / 2, batch.image_index, batch.labels).recognition
     torch.testing.assert_close(half.logits, other.logits)
 
 
 def test_words_found_from_afar_are_read_close_up(batch):
-    spotter = make_spotter(close_up=True).eval()
-    far, close = (spotter.look(batch.view(scale), batch.sides, batch.image_index)[0] for scale in (0.5, 1.0))
-    assert torch.allclose(far.pixels, close.pixels, atol=1e-5)
-    assert not torch.allclose(far.features, close.features, atol=1e-2)
+    spotter = make_spotter(full_resolution_crops=True).eval()
+    far, full = (spotter.look(batch.view(scale), batch.boundaries, batch.image_index)[0] for scale in (0.5, 1.0))
+    assert torch.allclose(far.pixels, full.pixels, atol=1e-5)
+    assert not torch.allclose(far.features, full.features, atol=1e-2)
 
 
 def test_without_close_up_a_view_is_all_that_counts(batch):
     spotter = make_spotter().eval()
     offered, alone = (
-        spotter.look(view, batch.sides, batch.image_index)[0].pixels for view in (batch.view(0.5), batch.views[0.5])
+        spotter.look(view, batch.boundaries, batch.image_index)[0].pixels for view in (batch.view(0.5), batch.views[0.5])
     )
     assert torch.equal(offered, alone)
 
 
 def test_close_up_moves_no_word(batch):
     view = batch.view(0.5)
-    spotters = (reader(view, close_up=close_up) for close_up in (False, True))
-    far, close = (spotter.spot(view) for spotter in spotters)
-    assert [len(words) for words in far] == [len(words) for words in close]
-    for before, after in zip(chain(*far), chain(*close), strict=True):
+    spotters = (reader(view, full_resolution_crops=full_resolution_crops) for full_resolution_crops in (False, True))
+    far, full = (spotter.spot(view) for spotter in spotters)
+    assert [len(words) for words in far] == [len(words) for words in full]
+    for before, after in zip(chain(*far), chain(*full), strict=True):
         assert np.allclose(before.polygon, after.polygon)
 
 
@@ -188,9 +190,9 @@ def test_neighbours_that_run_together_are_read_both_ways(monkeypatch, scores, te
     view = make_batch([sample(96, 160)]).views[1.0]
     spotter = make_spotter(min_score=0.4)
     places = np.array(
-        [polygons_to_sides([box(*place)])[0] for place in ((10, 40, 120, 24), (10, 40, 55, 24), (75, 40, 55, 24))]
+        [polygons_to_boundaries([box(*place)])[0] for place in ((10, 40, 120, 24), (10, 40, 55, 24), (75, 40, 55, 24))]
     )
-    monkeypatch.setattr(spotter, "postprocess", lambda *_: Regions(places, np.full(3, 0.8, np.float32), np.array([-1, 0, 0])))
+    monkeypatch.setattr(spotter, "postprocess", lambda *_: Proposals(places, np.full(3, 0.8, np.float32), np.array([-1, 0, 0])))
 
     def read(context):
         assert len(context) == 3
@@ -232,8 +234,8 @@ def test_what_is_no_word_is_weighed_against_the_vocabulary(tmp_path, monkeypatch
 def test_regions_that_belief_may_lift_are_read(monkeypatch, vocabulary, score):
     view = make_batch([sample(96, 160)]).views[1.0]
     spotter = make_spotter(min_score=0.75, vocabulary=vocabulary)
-    sides = np.array([polygons_to_sides([box(10, 40, 120, 24)])[0]])
-    monkeypatch.setattr(spotter, "postprocess", lambda *_: Regions(sides, np.full(1, 0.7, np.float32), np.array([-1])))
+    boundaries = np.array([polygons_to_boundaries([box(10, 40, 120, 24)])[0]])
+    monkeypatch.setattr(spotter, "postprocess", lambda *_: Proposals(boundaries, np.full(1, 0.7, np.float32), np.array([-1])))
     monkeypatch.setattr(
         spotter.recognizer, "read", lambda context: (CHARSET.encode(["bag"], MAX_LENGTH + 1), torch.ones(len(context)))
     )
@@ -245,7 +247,7 @@ def test_regions_that_belief_may_lift_are_read(monkeypatch, vocabulary, score):
 @pytest.mark.parametrize("length", [1, 2, 40])
 def test_labels_of_any_length(spotter, batch, length):
     labels = CHARSET.encode(["abc" * 20] * 5, length)
-    read = spotter(batch.views[1.0], batch.sides, batch.image_index, labels).recognition
+    read = spotter(batch.views[1.0], batch.boundaries, batch.image_index, labels).recognition
     assert read.logits.shape[1] == length
     assert RecognitionLoss()(read, labels).isfinite().all(), "also where CTC has too few columns"
 

@@ -12,7 +12,7 @@ from rapidfuzz.distance import Hamming, Levenshtein
 
 from dld_spotter.core.charset import END, PADDING, Charset
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.models.vocabulary import SPELLINGS, Vocabulary, Words, believe, least_score, proofread
+from dld_spotter.models.vocabulary import SPELLINGS, Vocabulary, Words, boost_known_words, least_score, rescore
 
 PRINTABLE = Charset("".join(chr(code) for code in range(33, 127)))
 short = st.text("abcd", min_size=1, max_size=7)
@@ -102,7 +102,7 @@ def weigher(likelihoods, asked):
 def test_a_word_wins_where_it_is_likelier_with_its_prior(vocabulary, seen, chosen):
     assert 4.0 < vocabulary.spellings("cst")["cat"] < 6.0
     asked = []
-    texts = proofread(["dog", "cst", "x"], vocabulary, PRINTABLE, 26, weigher({"cst": 0.0, "cat": seen}, asked))
+    texts = rescore(["dog", "cst", "x"], vocabulary, PRINTABLE, 26, weigher({"cst": 0.0, "cat": seen}, asked))
     assert texts == ["dog", chosen, "x"]
     assert asked == [(1, "cst"), (1, "cat")]  # nothing is asked of what is a word, or has none near
 
@@ -111,19 +111,19 @@ def test_words_that_cannot_be_written_are_not_tried(vocabulary):
     def refuse(words, labels):
         raise AssertionError("nothing was to be asked")
 
-    assert proofread(["cst"], vocabulary, Charset("cs"), 26, refuse) == ["cst"]
-    assert proofread(["girafe"], vocabulary, PRINTABLE, 7, refuse) == ["girafe"]  # END would not fit
-    assert proofread(["girafff"], vocabulary, PRINTABLE, 7, refuse) == ["girafff"]  # never ended
-    assert proofread([], vocabulary, PRINTABLE, 26, refuse) == []
+    assert rescore(["cst"], vocabulary, Charset("cs"), 26, refuse) == ["cst"]
+    assert rescore(["girafe"], vocabulary, PRINTABLE, 7, refuse) == ["girafe"]  # END would not fit
+    assert rescore(["girafff"], vocabulary, PRINTABLE, 7, refuse) == ["girafff"]  # never ended
+    assert rescore([], vocabulary, PRINTABLE, 26, refuse) == []
 
 
 def test_words_are_believed_more_than_what_is_none(vocabulary):
     scores = np.array([0.0, 0.6, 0.95, 1.0, 0.5, 0.7])
     texts = ["cat", "cat", "(Cat's)", "dog", "cst", ""]
     expected = [0.0, 0.6**0.75, 0.95**0.75, 1.0, 0.5, 0.7]
-    np.testing.assert_allclose(believe(scores, texts, vocabulary), expected)
-    np.testing.assert_array_equal(believe(scores, texts, None), scores)
-    assert believe(np.array([least_score(0.75, vocabulary)]), ["cat"], vocabulary) == pytest.approx([0.75])
+    np.testing.assert_allclose(boost_known_words(scores, texts, vocabulary), expected)
+    np.testing.assert_array_equal(boost_known_words(scores, texts, None), scores)
+    assert boost_known_words(np.array([least_score(0.75, vocabulary)]), ["cat"], vocabulary) == pytest.approx([0.75])
     assert least_score(0.75, None) == 0.75
 
 

@@ -7,7 +7,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from dld_spotter.budget.cost import AreaCost
-from dld_spotter.core.batches import Look, ScaleChoice, Word
+from dld_spotter.core.batches import ScaleChoice, SpottingResult, Word
 from dld_spotter.core.errors import ConfigError, TrainingError
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TextMap, TokenKL
@@ -291,7 +291,7 @@ def test_words_are_read_in_their_places(batch, index):
     for image, k in enumerate(index.tolist()):
         view = batch.views[SCALES[k]].select(torch.tensor([image]))
         words = (batch.image_index == image).nonzero()[:, 0]
-        output = module.student(view, batch.sides[words], torch.zeros_like(words), batch.labels[words])
+        output = module.student(view, batch.boundaries[words], torch.zeros_like(words), batch.labels[words])
         alone.append(module.detection_loss(output.detection, view.targets))
         for place, word in enumerate(words.tolist()):
             at = order.tolist().index(word)
@@ -310,7 +310,7 @@ def test_distillation_compares_the_same_words(batch):
     assert module.logged["train/roi"] == pytest.approx(0, abs=1e-6)
     assert module.logged["train/token"] == pytest.approx(0, abs=1e-6)
     assert module.logged["train/text_map"] == pytest.approx(0, abs=1e-6), "each image beside its own map"
-    read = module.student(batch.views[1.0], batch.sides, batch.image_index, batch.labels).recognition
+    read = module.student(batch.views[1.0], batch.boundaries, batch.image_index, batch.labels).recognition
     expected = module.recognition_loss(read, batch.labels).mean().item()
     assert module.logged["train/recognition"] == pytest.approx(expected, rel=1e-4)
     module.training_step(batch, 0)
@@ -369,7 +369,7 @@ def test_an_epoch_is_worth_what_it_reads_less_what_it_spends(batch):
 
     def inspect(view, most=None):
         found = [words[int((batch.views[0.5].images == image).flatten(1).all(1).nonzero()[0])] for image in view.images]
-        return [Look(those, ((1, 1),), (len(those),)) for those in found]
+        return [SpottingResult(those, ((1, 1),), (len(those),)) for those in found]
 
     module.student.inspect = inspect
     module.validation_step(batch, 0)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from dld_spotter.budget.operating_points import Ladder, Step
+from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.words import Cost, Look
+from dld_spotter.core.words import Cost, SpottingResult
 from dld_spotter.data.photos import scaled_size
 
 RESERVED = 10
@@ -15,7 +15,7 @@ UNBOUNDED = 10**9
 
 
 @dataclass(frozen=True)
-class Limit:
+class CostCap:
     """A relative cost that an image may not exceed.
 
     Args:
@@ -30,7 +30,7 @@ class Limit:
     whole: tuple[int, int]
     cost: Cost
     choosing: float = 0.0
-    first: Look | None = None
+    first: SpottingResult | None = None
 
     def words(self, size: Sequence[int]) -> int:
         """How many words can be read in a view of this height and width; -1 where its pixels are too dear."""
@@ -56,11 +56,11 @@ class Limit:
         """Whether a view can be looked at and so many words of it be read."""
         return self.words(size) >= words
 
-    def after(self, look: Look) -> Self:
+    def after(self, look: SpottingResult) -> Self:
         """The same limit, part of which is spent."""
         return replace(self, first=look)
 
-    def lower(self, wanted: Step, scales: Sequence[float], ladder: Ladder | None = None) -> Step:
+    def lower(self, wanted: OperatingPoint, scales: Sequence[float], ladder: OperatingPoints | None = None) -> OperatingPoint:
         """The wanted step, or what comes nearest to it of what can be afforded.
 
         Args:

@@ -119,13 +119,13 @@ class FlopCost(CostModel):
         With a vocabulary the decoder also weighs as many spellings as it may have to, whether this word is one or not.
         """
         images = torch.zeros(1, 3, 64, 64, dtype=torch.uint8, device="meta")
-        sides = torch.zeros(1, 2, 8, 2, device="meta")
+        boundaries = torch.zeros(1, 2, 8, 2, device="meta")
         index = torch.zeros(1, dtype=torch.int64, device="meta")
         labels = torch.zeros(1, 7, dtype=torch.int64, device="meta")
         with torch.no_grad():
             features, _ = self.spotter.detect(images)
             with FlopCounterMode(display=False) as counter:
-                recognition = self.spotter.recognize(self.spotter.cut(features, sides, index), labels)
+                recognition = self.spotter.recognize(self.spotter.cut(features, boundaries, index), labels)
                 if self.spotter.vocabulary is not None:
                     tried = torch.zeros(1 + SPELLINGS, dtype=torch.int64, device="meta")
                     self.spotter.weigh(recognition.context, tried, labels.expand(len(tried), -1))

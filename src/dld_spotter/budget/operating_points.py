@@ -21,12 +21,12 @@ END = 4.0
 
 
 @dataclass(frozen=True)
-class Step:
+class OperatingPoint:
     """How one image is read.
 
     Args:
         scale: of the first look.
-        price: of the second, see :class:`dld_spotter.selection.second_pass.rule.Escalation`; infinite for one look.
+        price: of the second, see :class:`dld_spotter.selection.second_pass.rule.SecondPassRule`; infinite for one look.
     """
 
     scale: float
@@ -34,7 +34,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Ladder:
+class OperatingPoints:
     """R steps, the same for every image; what differs is how much of an image its first look leaves open.
 
     Args:
@@ -65,7 +65,7 @@ class Ladder:
             )
 
     @classmethod
-    def climb(cls, steps: list[Step], losses: np.ndarray, costs: np.ndarray, images: int) -> Self:
+    def on_hull(cls, steps: list[OperatingPoint], losses: np.ndarray, costs: np.ndarray, images: int) -> Self:
         """Keep of M ways to read, ``losses`` and ``costs`` ``(M,)``, those that are best at some cost weight.
 
         A dearer step never looks first at a lower scale: what such a step gains on the images that it was seen on is mostly
@@ -99,7 +99,7 @@ class Ladder:
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
         return values | {"prices": ["inf" if price == inf else price for price in self.prices]}
 
-    def at(self, gamma: float) -> Step:
+    def at(self, gamma: float) -> OperatingPoint:
         """The step of least ``loss + gamma * cost``; between two of one scale, the price follows the cost weight smoothly.
 
         Images unlike those that the steps were seen on, such as pages of text alone, would else get all or nothing.
@@ -107,19 +107,19 @@ class Ladder:
         k = int(decide(np.array([self.losses]), np.array([self.costs]), gamma)[0])
         middles = self._middles()
         other = k - 1 if gamma > middles[k] else k + 1
-        plain = Step(self.scales[k], self.prices[k])
+        plain = OperatingPoint(self.scales[k], self.prices[k])
         if not (0 <= other < len(self.costs) and self.scales[k] == self.scales[other]) or middles[k] == middles[other]:
             return plain
         price = self.prices[other]
         if min(plain.price, price) == 0 or max(plain.price, price) == inf:
             return plain
         share = log(gamma / middles[k]) / log(middles[other] / middles[k])
-        return Step(plain.scale, plain.price * (price / plain.price) ** share)
+        return OperatingPoint(plain.scale, plain.price * (price / plain.price) ** share)
 
-    def below(self, scale: float) -> Step:
+    def below(self, scale: float) -> OperatingPoint:
         """The dearest step whose first look is at most at ``scale``, or else the cheapest."""
         k = max((k for k, known in enumerate(self.scales) if known <= scale), default=0)
-        return Step(self.scales[k], self.prices[k])
+        return OperatingPoint(self.scales[k], self.prices[k])
 
     def _middles(self) -> list[float]:
         """Cost weight in the middle of the range of each step, which are those where its neighbours are as good."""

@@ -60,7 +60,7 @@ class Request:
         return next(((name, value) for name, value in self.given.items() if name in BUDGETS), None)
 
 
-class Spending:
+class BudgetTracker:
     """Holds a budget over the images that are read one after the other, and keeps account of it.
 
     Seconds are translated into GFLOP by the line of the device, so that one controller serves every unit.

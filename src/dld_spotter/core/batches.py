@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dld_spotter.core.instances import TextInstances as TextInstances
-from dld_spotter.core.words import Look as Look
+from dld_spotter.core.words import SpottingResult as SpottingResult
 from dld_spotter.core.words import Word as Word
 
 
@@ -76,22 +76,22 @@ class View(Movable):
         sizes: ``(B, 2)`` int64, height and width of each image without its padding.
         factors: ``(B, 2)`` float32, (x, y) factors from reference pixels to this view's pixels.
         targets: detection targets of this view, where the loader makes them.
-        close: the same images at the reference resolution, for spotters that find words in this view and read them there.
+        full: the same images at the reference resolution, for spotters that find words in this view and read them there.
     """
 
     images: Tensor
     sizes: Tensor
     factors: Tensor
     targets: DetectionTargets | None = None
-    close: "View | None" = None
+    full: "View | None" = None
 
     def select(self, index: Tensor) -> "View":
         """Keep the images at ``index`` ``(M,)`` int64."""
         targets = self.targets and DetectionTargets(
             **{f.name: getattr(self.targets, f.name)[index] for f in fields(self.targets)}
         )
-        close = self.close and self.close.select(index)
-        return View(self.images[index], self.sizes[index], self.factors[index], targets, close)
+        full = self.full and self.full.select(index)
+        return View(self.images[index], self.sizes[index], self.factors[index], targets, full)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class SpottingBatch(Movable):
         views: scale -> view; 1.0 is the reference.
         thumbnails: ``(B, 3, S, S)`` uint8 RGB, the whole image squeezed to one small size, for the selector.
         instances: per image its words in reference pixels, for scoring.
-        sides: ``(N, 2, K, 2)`` float32 reference pixels, upper and lower side of every word that is read in training,
+        boundaries: ``(N, 2, K, 2)`` float32 reference pixels, upper and lower side of every word that is read in training,
             both in reading direction.
         image_index: ``(N,)`` int64, the image each of these words lies in.
         labels: ``(N, L)`` int64, see :meth:`dld_spotter.core.charset.Charset.encode`.
@@ -114,7 +114,7 @@ class SpottingBatch(Movable):
     views: dict[float, View]
     thumbnails: Tensor
     instances: tuple[TextInstances, ...]
-    sides: Tensor
+    boundaries: Tensor
     image_index: Tensor
     labels: Tensor
     original_sizes: Tensor
@@ -124,11 +124,11 @@ class SpottingBatch(Movable):
 
     def view(self, scale: float) -> View:
         """The images at a scale, with the reference close by where there is one."""
-        return replace(self.views[scale], close=self.views.get(1.0))
+        return replace(self.views[scale], full=self.views.get(1.0))
 
 
 @dataclass(frozen=True)
-class Strips(Movable):
+class WordCrops(Movable):
     """What is cut out of a view for each of N words; all that recognition needs.
 
     Args:
@@ -140,7 +140,7 @@ class Strips(Movable):
     features: Tensor
 
     @classmethod
-    def concat(cls, parts: Sequence["Strips"]) -> "Strips":
+    def concat(cls, parts: Sequence["WordCrops"]) -> "WordCrops":
         """Put the words of several views behind each other."""
         return cls(torch.cat([part.pixels for part in parts]), torch.cat([part.features for part in parts]))
 

@@ -1,4 +1,4 @@
-"""Polygons, their two sides, and lines cut into words."""
+"""Polygons, their two boundaries, and lines cut into words."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def polygons_to_sides(polygons: Sequence[np.ndarray], points: int = 8) -> np.ndarray:
+def polygons_to_boundaries(polygons: Sequence[np.ndarray], points: int = 8) -> np.ndarray:
     """Describe words by their upper and lower side, both in reading direction.
 
     Args:
@@ -16,30 +16,30 @@ def polygons_to_sides(polygons: Sequence[np.ndarray], points: int = 8) -> np.nda
     Returns:
         ``(N, 2, K, 2)`` float32.
     """
-    sides = np.zeros((len(polygons), 2, points, 2), np.float32)
+    boundaries = np.zeros((len(polygons), 2, points, 2), np.float32)
     lengths = np.array([len(polygon) for polygon in polygons], int)
     for length in np.unique(lengths):
         words = np.flatnonzero(lengths == length)
         stacked = np.stack([polygons[word] for word in words])
         upper, lower = stacked[:, : length // 2], stacked[:, : length // 2 - 1 : -1]
-        sides[words, 0] = _resample(upper, points)
-        sides[words, 1] = _resample(lower, points)
-    return sides
+        boundaries[words, 0] = _resample(upper, points)
+        boundaries[words, 1] = _resample(lower, points)
+    return boundaries
 
 
-def polygon_to_sides(polygon: np.ndarray, points: int = 8) -> np.ndarray:
-    """Describe one word ``(P, 2)`` by its sides ``(2, K, 2)``, see :func:`polygons_to_sides`."""
-    return polygons_to_sides([polygon], points)[0]
+def polygon_to_boundaries(polygon: np.ndarray, points: int = 8) -> np.ndarray:
+    """Describe one word ``(P, 2)`` by its boundaries ``(2, K, 2)``, see :func:`polygons_to_boundaries`."""
+    return polygons_to_boundaries([polygon], points)[0]
 
 
-def sides_to_polygon(sides: np.ndarray) -> np.ndarray:
+def boundaries_to_polygon(boundaries: np.ndarray) -> np.ndarray:
     """Join sides ``(2, K, 2)`` to a polygon ``(2K, 2)``, clockwise from the text's top left."""
-    return np.concatenate([sides[0], sides[1, ::-1]])
+    return np.concatenate([boundaries[0], boundaries[1, ::-1]])
 
 
-def word_heights(sides: np.ndarray) -> np.ndarray:
-    """Measure words ``(N, 2, K, 2)``: the mean distance between their sides, ``(N,)`` in pixels."""
-    return np.linalg.norm(sides[:, 0] - sides[:, 1], axis=-1).mean(-1)
+def word_heights(boundaries: np.ndarray) -> np.ndarray:
+    """Measure words ``(N, 2, K, 2)``: the mean distance between their boundaries, ``(N,)`` in pixels."""
+    return np.linalg.norm(boundaries[:, 0] - boundaries[:, 1], axis=-1).mean(-1)
 
 
 def split_line(quad: np.ndarray, text: str) -> list[tuple[np.ndarray, str]]:

@@ -19,7 +19,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Look:
+class SpottingResult:
     """What was read in an image, and what it took.
 
     Args:

@@ -10,7 +10,7 @@ import torch
 from dld_spotter.core.batches import Sample, SpottingBatch, TextInstances, View
 from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.geometry import polygons_to_sides, word_heights
+from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
 from dld_spotter.data.targets import SHRINK_RATIO, TextRegions, detection_targets
 from dld_spotter.data.views import REFERENCE, ReferenceSize, make_frame, make_thumbnails, make_view, to_reference
 
@@ -91,7 +91,7 @@ class Collate:
                 for scale, view in views.items()
             }
         instances = tuple(sample.instances for sample in samples)
-        sides, image_index, texts = self._words_to_read(instances, views[max(scales)], rng)
+        boundaries, image_index, texts = self._words_to_read(instances, views[max(scales)], rng)
         if self.on_device and REFERENCE not in views:
             views[REFERENCE] = make_view(images, REFERENCE, self.stride)
         return SpottingBatch(
@@ -99,7 +99,7 @@ class Collate:
             views=views,
             thumbnails=make_thumbnails(images, self.thumbnail),
             instances=instances,
-            sides=torch.from_numpy(sides),
+            boundaries=torch.from_numpy(boundaries),
             image_index=torch.from_numpy(image_index),
             labels=self.charset.encode(texts, self.max_length + 1),
             original_sizes=original_sizes,
@@ -111,11 +111,11 @@ class Collate:
     def _words_to_read(
         self, instances: Sequence[TextInstances], largest: View, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """Choose the words that are read: their sides, their images and their texts."""
-        sides = polygons_to_sides([polygon for words in instances for polygon in words.polygons], self.points)
+        """Choose the words that are read: their boundaries, their images and their texts."""
+        boundaries = polygons_to_boundaries([polygon for words in instances for polygon in words.polygons], self.points)
         image_index = np.repeat(np.arange(len(instances)), [len(words) for words in instances])
         texts = [text for words in instances for text in words.transcriptions]
-        heights = word_heights(sides)
+        heights = word_heights(boundaries)
         visible = heights * largest.factors.prod(1).sqrt().numpy()[image_index] >= self.min_height
         wanted = [not ignored for words in instances for ignored in words.ignore]
         readable = [self._can_write(text) for text in texts]
@@ -125,26 +125,26 @@ class Collate:
         surplus = len(chosen) % self.multiple if len(chosen) > self.multiple else 0
         if surplus:
             chosen = np.sort(rng.permutation(chosen)[surplus:])
-        sides = sides[chosen]
+        boundaries = boundaries[chosen]
         if self.jitter:
-            sides = jittered(sides, self.jitter, rng)
-        return sides, image_index[chosen], [texts[word] for word in chosen]
+            boundaries = jittered(boundaries, self.jitter, rng)
+        return boundaries, image_index[chosen], [texts[word] for word in chosen]
 
     def _can_write(self, text: str) -> bool:
         return 0 < len(self.charset.normalize(text)) <= self.max_length and not (text.isspace() or self.charset.unknown(text))
 
 
-def jittered(sides: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
+def jittered(boundaries: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
     """Move words ``(N, 2, K, 2)`` as errors of a detector do.
 
     Every corner moves on its own, and the margin above and below grows or shrinks, each by up to ``amount`` heights.
     """
-    words, _, points, _ = sides.shape
-    height = word_heights(sides)[:, None, None, None]
+    words, _, points, _ = boundaries.shape
+    height = word_heights(boundaries)[:, None, None, None]
     start, end = rng.uniform(-amount, amount, (2, words, 2, 1, 2)) * height
     along = np.linspace(0, 1, points)[:, None]
-    margin = rng.uniform(-amount, amount, (words, 1, 1)) * (sides[:, 0] - sides[:, 1])
-    moved = sides + start + along * (end - start) + np.stack([margin, -margin], axis=1)
+    margin = rng.uniform(-amount, amount, (words, 1, 1)) * (boundaries[:, 0] - boundaries[:, 1])
+    moved = boundaries + start + along * (end - start) + np.stack([margin, -margin], axis=1)
     return moved.astype(np.float32)
 
 

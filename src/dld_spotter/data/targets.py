@@ -12,7 +12,7 @@ import shapely
 import torch
 
 from dld_spotter.core.batches import DetectionTargets, TextInstances, View
-from dld_spotter.core.geometry import polygons_to_sides, word_heights
+from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
 
 SHRINK_RATIO = 0.7
 """The decoder, which grows the words back, has the same default."""
@@ -65,7 +65,7 @@ class TextRegions:
         shrunk: moved inwards by ``reach``; the centre line of a word that vanishes.
         dilated: moved outwards by ``reach``.
         reach: ``(N,)`` distance D = A (1 - r²) / L from area A, perimeter L and shrink ratio r.
-        heights: ``(N,)`` distance between the sides.
+        heights: ``(N,)`` distance between the boundaries.
         ignore: ``(N,)`` bool.
         convex: ``(N,)`` bool, True where OpenCV's faster and more exact way to fill can be used.
     """
@@ -81,7 +81,7 @@ class TextRegions:
     @classmethod
     def of(cls, instances: TextInstances, shrink_ratio: float = SHRINK_RATIO) -> "TextRegions":
         """Prepare the words of an image."""
-        sides = polygons_to_sides(instances.polygons)
+        boundaries = polygons_to_boundaries(instances.polygons)
         shapes = np.array([shapely.Polygon(polygon) for polygon in instances.polygons], object)
         shapes = np.where(shapely.is_valid(shapes), shapes, shapely.make_valid(shapes)) if len(shapes) else shapes
         area, perimeter = shapely.area(shapes), np.maximum(shapely.length(shapes), _MIN_REACH)
@@ -89,9 +89,9 @@ class TextRegions:
         reach = area * (1 - shrink_ratio**2) / perimeter
         shrunk = Rings.of_shapes(shapely.buffer(shapes, -reach, quad_segs=2))
         vanished = np.setdiff1d(np.arange(len(instances)), shrunk.owners)
-        centres = replace(Rings.of(list(sides[vanished].mean(1))), owners=vanished)
+        centres = replace(Rings.of(list(boundaries[vanished].mean(1))), owners=vanished)
         dilated = Rings.of_shapes(shapely.buffer(shapes, reach, quad_segs=2))
-        outlines, heights = Rings.of(instances.polygons), word_heights(sides)
+        outlines, heights = Rings.of(instances.polygons), word_heights(boundaries)
         return cls(outlines, shrunk.joined(centres), dilated, reach, heights, instances.ignore, convex)
 
 

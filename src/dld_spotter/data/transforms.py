@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from dld_spotter.core.batches import Sample, TextInstances
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.geometry import polygons_to_sides, word_heights
+from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
 from dld_spotter.data.dataset import TextDataset
 from dld_spotter.data.views import resize, scaled_size
 
@@ -131,7 +131,7 @@ def _camera() -> list[A.BasicTransform]:
 def mark_cut_words(words: TextInstances, height: int, width: int) -> TextInstances:
     """Drop words outside an image of this size, and set ``ignore`` for words that its border cuts."""
     keep, ignore = [], []
-    heights = word_heights(polygons_to_sides(words.polygons))
+    heights = word_heights(polygons_to_boundaries(words.polygons))
     for index, polygon in enumerate(words.polygons):
         low, high = polygon.min(0), polygon.max(0)
         if (high <= 0).any() or (low >= (width, height)).any():

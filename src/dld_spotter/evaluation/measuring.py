@@ -12,10 +12,10 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dld_spotter.budget.cap import Limit
+from dld_spotter.budget.cap import CostCap
 from dld_spotter.budget.cost import AreaCost, CostModel, FlopCost, selector_gflops
-from dld_spotter.budget.operating_points import Step
-from dld_spotter.budget.requests import Spending
+from dld_spotter.budget.operating_points import OperatingPoint
+from dld_spotter.budget.requests import BudgetTracker
 from dld_spotter.core.batches import SpottingBatch, View, Word
 from dld_spotter.core.bootstrap import resample
 from dld_spotter.core.errors import ConfigError, DataError
@@ -24,7 +24,7 @@ from dld_spotter.inference.second_pass.reader import SecondLook, look
 from dld_spotter.metrics.matching import ImageCounts
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.operating_points import LadderSelector
+from dld_spotter.selection.operating_points import OperatingPointPolicy
 from dld_spotter.selection.selectors import FixedScale, Selector
 from dld_spotter.tradeoff import (
     Choices,
@@ -85,11 +85,11 @@ def _read(
     if warm_up:
         reader.spot(view)
     start = time.perf_counter()
-    looks = look(reader, view)
+    results = look(reader, view)
     seconds = (time.perf_counter() - start) / len(batch)
     return [
         (rules.count(name, truth, found.words), found.spent(cost.cost), seconds)
-        for name, truth, found in zip(batch.names, batch.instances, looks, strict=True)
+        for name, truth, found in zip(batch.names, batch.instances, results, strict=True)
     ]
 
 
@@ -175,10 +175,10 @@ def _read_step(
     if warm_up:
         look(reader, view, prices)
     start = time.perf_counter()
-    looks = look(reader, view, prices)
+    results = look(reader, view, prices)
     seconds = (time.perf_counter() - start) / len(batch)
     rows = []
-    for name, truth, size, found in zip(batch.names, batch.instances, batch.views[1.0].sizes.tolist(), looks, strict=True):
+    for name, truth, size, found in zip(batch.names, batch.instances, batch.views[1.0].sizes.tolist(), results, strict=True):
         spent = found.spent(flops.cost)
         rows.append([*rules.count(name, truth, found.words), spent / found.full(size, flops.cost), spent, seconds])
     return rows
@@ -192,7 +192,7 @@ def score_at(
     loader: DataLoader,
     rules: Rules,
     resamples: int = 1000,
-    spending: Spending | None = None,
+    spending: BudgetTracker | None = None,
     plan: Mapping[str, int] | None = None,
     max_cost: float | None = None,
 ) -> tuple[Point, dict[str, list[Word]]]:
@@ -229,11 +229,11 @@ def score_at(
             index = selector.choose(batch.thumbnails, sizes, flops.relative(sizes, selector.scales), weight)
         limits, prices = None, [selector.price(weight)] * len(batch)
         if max_cost is not None:
-            limits = [Limit(max_cost, tuple(size), flops.cost, own) for size in sizes.tolist()]
+            limits = [CostCap(max_cost, tuple(size), flops.cost, own) for size in sizes.tolist()]
             index, prices = afford(selector, index, prices[0], limits, batch.names)
-        looks = read_at(reader, selector.scales, index, batch, prices, limits)
+        results = read_at(reader, selector.scales, index, batch, prices, limits)
         seconds = (time.perf_counter() - start) / len(batch)
-        for i, (name, found) in enumerate(zip(batch.names, looks, strict=True)):
+        for i, (name, found) in enumerate(zip(batch.names, results, strict=True)):
             if name in read:
                 continue
             spent = found.spent(flops.cost) + own
@@ -254,7 +254,7 @@ def score_at(
 
 
 def afford(
-    selector: Selector, index: Tensor, price: float, limits: Sequence[Limit], names: Sequence[str]
+    selector: Selector, index: Tensor, price: float, limits: Sequence[CostCap], names: Sequence[str]
 ) -> tuple[Tensor, list[float]]:
     """Lower what was chosen for B images to what each can afford: scales ``index`` ``(B,)`` and the price of a second look.
 
@@ -263,11 +263,11 @@ def afford(
     """
     scales = selector.scales
     lower = () if isinstance(selector, FixedScale) else scales
-    ladder = selector.ladder if isinstance(selector, LadderSelector) else None
+    ladder = selector.ladder if isinstance(selector, OperatingPointPolicy) else None
     steps = []
     for k, limit, name in zip(index.tolist(), limits, names, strict=True):
         try:
-            steps.append(limit.lower(Step(scales[k], price), lower, ladder))
+            steps.append(limit.lower(OperatingPoint(scales[k], price), lower, ladder))
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from error
     return torch.tensor([scales.index(step.scale) for step in steps], device=index.device), [step.price for step in steps]

@@ -21,11 +21,11 @@ from dld_spotter.inference.engines.engine import Engine
 from dld_spotter.inference.second_pass.reader import SecondLook
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.operating_points import LadderSelector
+from dld_spotter.selection.operating_points import OperatingPointPolicy
 from dld_spotter.selection.selectors import Selector
-from dld_spotter.tradeoff import Outcomes, compare, comparison_table, cost_grid, luck_over, luck_table, plot, table
+from dld_spotter.tradeoff import Outcomes, bias_over, bias_table, compare, comparison_table, cost_grid, plot, table
 
-LUCK_POINTS = 6
+BIAS_POINTS = 6
 """Budgets at which the luck of the oracle is told."""
 
 
@@ -53,7 +53,7 @@ def report(
         resamples: bootstrap resamples.
         folder: gets ``outcomes_NAME.npz``, ``tradeoff.json``, ``tradeoff.png`` and, with a selector, ``comparison.json``;
             with a selector also ``dynamic_student.npz``, the measures ``(G, N, 6)`` of each image at each cost weight;
-            with ``again`` also ``outcomes_NAME_again.npz`` and ``oracle_luck.json``.
+            with ``again`` also ``outcomes_NAME_again.npz`` and ``oracle_bias.json``.
         again: the same images moved by less than matters, to tell how much of the oracle is luck.
         known: tables that are there already, by the name of their reader, which does not read then.
     """
@@ -68,7 +68,7 @@ def report(
     if selector is not None:
         outcomes = tables["student"]
         full = outcomes.gflops[:, outcomes.scales.index(1.0)]
-        if isinstance(selector, LadderSelector):
+        if isinstance(selector, OperatingPointPolicy):
             dynamic["student"] = read_steps(
                 SecondLook(readers["student"], selector.escalation), selector, loader, rules, outcomes.names
             )
@@ -86,7 +86,7 @@ def report(
         write_json(folder / "comparison.json", [asdict(row) for row in rows])
         rich.print(comparison_table(rows))
     if again is not None:
-        report_luck(readers, tables, again, rules, resamples, folder)
+        report_bias(readers, tables, again, rules, resamples, folder)
     print(f"everything is in {folder}")
 
 
@@ -130,7 +130,7 @@ def stage_table(
     return result
 
 
-def report_luck(
+def report_bias(
     readers: Mapping[str, Reader],
     tables: Mapping[str, Outcomes],
     again: DataLoader,
@@ -146,15 +146,15 @@ def report_luck(
         again: the moved images, in the same order.
         rules: how words are counted.
         resamples: bootstrap resamples.
-        folder: gets ``outcomes_NAME_again.npz`` and ``oracle_luck.json``.
+        folder: gets ``outcomes_NAME_again.npz`` and ``oracle_bias.json``.
     """
     found = {}
     for name, reader in readers.items():
         first = tables[name]
         second = measure(reader, again, first.scales, cost_of(reader), rules, f"reading with the {name} again")
         second.save(folder / f"outcomes_{name}_again.npz")
-        found[name] = luck_over(first, second, cost_grid(first, LUCK_POINTS), resample(len(first.names), resamples))
-        rich.print(name, luck_table(found[name]))
+        found[name] = bias_over(first, second, cost_grid(first, BIAS_POINTS), resample(len(first.names), resamples))
+        rich.print(name, bias_table(found[name]))
     write_json(folder / "oracle_luck.json", {name: [asdict(row) for row in rows] for name, rows in found.items()})
 
 

@@ -3,8 +3,8 @@
 A file holds ``state_dict``, whose names begin with ``teacher.``, ``student.`` or ``selector.``, and ``dld_spotter``, plain
 values: ``format``, ``model`` (configuration of these parts), ``scales``, ``thumbnail``, and what budgets need: of a calibrated
 selector ``calibration`` (:class:`dld_spotter.budget.controller.Calibration`), or in its place ``ladder``
-(:class:`dld_spotter.budget.operating_points.Ladder`) with ``escalation``
-(:class:`dld_spotter.selection.second_pass.rule.Escalation`). Lightning's own checkpoints carry the same two
+(:class:`dld_spotter.budget.operating_points.OperatingPoints`) with ``escalation``
+(:class:`dld_spotter.selection.second_pass.rule.SecondPassRule`). Lightning's own checkpoints carry the same two
 entries beside their training state.
 
 Whatever a file says is checked before it is used, see :mod:`dld_spotter.inference.provenance`.
@@ -21,14 +21,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dld_spotter.budget.operating_points import Ladder
+from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.core.aliases import renamed
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.inference.provenance import check_part, check_plain, check_provenance, check_vocabulary, shown
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.vocabulary import Vocabulary
-from dld_spotter.selection.operating_points import LadderSelector
-from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.selection.operating_points import OperatingPointPolicy
+from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.selection.selectors import Selector
 
 BUNDLED = "bundled"
@@ -115,8 +115,8 @@ class Checkpoint:
     def selector(self) -> Selector | None:
         """The selector, or the ladder of steps in its place, if there is one."""
         if "ladder" in self.provenance:
-            steps = Ladder.read(self.provenance["ladder"], str(self.path))
-            return LadderSelector(steps, Escalation.read(self.provenance.get("escalation"), str(self.path)))
+            steps = OperatingPoints.read(self.provenance["ladder"], str(self.path))
+            return OperatingPointPolicy(steps, SecondPassRule.read(self.provenance.get("escalation"), str(self.path)))
         return self.build("selector") if "selector" in self.parts() else None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dld_spotter.core.batches import Sample, Word
-from dld_spotter.core.geometry import polygons_to_sides, word_heights
+from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
 from dld_spotter.inference.loading import Reading
 
 LEAST_SIDE = 900
@@ -233,12 +233,12 @@ def _visible(text: str) -> str:
 
 def _cut_out(image: np.ndarray, word: Word) -> Image.Image:
     """What lies between the two sides of a word, straightened as a spotter straightens it, ``STRIP`` pixels high."""
-    ends = polygons_to_sides([word.polygon], SIDE_POINTS)
+    ends = polygons_to_boundaries([word.polygon], SIDE_POINTS)
     length = np.linalg.norm(np.diff(ends[0], axis=1), axis=-1).sum(-1).mean()
     height = max(float(word_heights(ends)[0]), 1e-3)
     width = int(np.clip(round(STRIP * length / height), 8, CELL // 2))
     finer = int(np.clip(round(height / STRIP), 1, FINEST))  # large words are averaged, not picked from
-    edges = polygons_to_sides([word.polygon], finer * width + 1)[0]
+    edges = polygons_to_boundaries([word.polygon], finer * width + 1)[0]
     upper, lower = (edges[:, 1:] + edges[:, :-1]) / 2
     down = ((np.arange(finer * STRIP) + 0.5) / (finer * STRIP))[:, None, None]
     grid = (upper * (1 - down) + lower * down - 0.5).astype(np.float32)  # the first pixel's centre is 0 to OpenCV

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_spotter.core.batches import Strips
+from dld_spotter.core.batches import WordCrops
 from dld_spotter.core.charset import END, PADDING, START
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.inference.onnx import DETECTOR, RECOGNIZER, SELECTOR, SPELLER
@@ -56,17 +56,17 @@ class RecognizerGraph(nn.Module):
         fine: Tensor,
         middle: Tensor,
         coarse: Tensor,
-        sides: Tensor,
-        image_sides: Tensor,
+        boundaries: Tensor,
+        image_boundaries: Tensor,
         image_index: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """All that costs per word; see :meth:`dld_spotter.models.recognizer.StripEncoder.cut`."""
+        """All that costs per word; see :meth:`dld_spotter.models.recognizer.CropEncoder.cut`."""
         recognizer = self.spotter.recognizer
         pyramid = (fine, middle, coarse)
-        strips = recognizer.encoder.cut(images.float(), pyramid, STRIDES[:3], sides, image_index, image_sides)
+        crops = recognizer.encoder.cut(images.float(), pyramid, STRIDES[:3], boundaries, image_index, image_boundaries)
         # Normalising commutes with averages: rather a few strips than the whole image.
-        strips = Strips(self.spotter.normalize(strips.pixels), strips.features)
-        _, context = recognizer.encoder(strips)
+        crops = WordCrops(self.spotter.normalize(crops.pixels), crops.features)
+        _, context = recognizer.encoder(crops)
         if recognizer.decoder == "ctc":
             labels, log_probability = ctc_greedy(recognizer.ctc(context))
         else:
@@ -182,13 +182,13 @@ def export_spotter(spotter: Spotter, folder: Path) -> None:
 
     levels = [shape(stride) for stride in (4, 8, 16)]
     _write(folder / DETECTOR, detector, {"images": images}, [shape(1)], ["text", "fine", "middle", "coarse"])
-    sides = torch.rand(3, 2, spotter.postprocess.points, 2) * 60
+    boundaries = torch.rand(3, 2, spotter.postprocess.points, 2) * 60
     inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
-    inputs |= {"sides": sides, "image_sides": 2 * sides, "image_index": torch.tensor([0, 1, 1])}
+    inputs |= {"boundaries": boundaries, "image_boundaries": 2 * boundaries, "image_index": torch.tensor([0, 1, 1])}
     recognizer, encoder = RecognizerGraph(spotter).eval(), spotter.recognizer.encoder
     tall, wide = (torch.export.Dim(name, min=1, max=_SIDE // spotter.stride) for name in ("image_rows", "image_columns"))
-    close = {0: batch, 2: spotter.stride * tall, 3: spotter.stride * wide}
-    shapes = [close, *levels, {0: words}, {0: words}, {0: words}]
+    full = {0: batch, 2: spotter.stride * tall, 3: spotter.stride * wide}
+    shapes = [full, *levels, {0: words}, {0: words}, {0: words}]
     _write(
         folder / RECOGNIZER,
         recognizer,

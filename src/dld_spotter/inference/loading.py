@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dld_spotter.budget.cap import Limit
+from dld_spotter.budget.cap import CostCap
 from dld_spotter.budget.controller import Calibration
 from dld_spotter.budget.cost import FlopCost, identify, selector_gflops
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.words import Look
+from dld_spotter.core.words import SpottingResult
 from dld_spotter.data.photos import ReferenceSize, to_array
 from dld_spotter.data.views import make_thumbnails, make_view, resize
 from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
 from dld_spotter.inference.predictor import PhotoReader, Reading
 from dld_spotter.inference.second_pass.reader import SecondLook, look
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.operating_points import LadderSelector, rule_of
-from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.selection.operating_points import OperatingPointPolicy, rule_of
+from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.selection.selectors import Selector, folded
 
 __all__ = ["DynamicSpotter", "Reading", "load", "to_array", "usable_device"]
@@ -47,7 +47,7 @@ class DynamicSpotter(PhotoReader):
         reference: ReferenceSize | None = None,
         device: torch.device | str | None = None,
         calibration: Calibration | None = None,
-        escalation: Escalation | None = None,
+        escalation: SecondPassRule | None = None,
     ) -> None:
         self.device = usable_device(device)
         self.spotter = spotter.eval().to(self.device)
@@ -55,7 +55,7 @@ class DynamicSpotter(PhotoReader):
         self.price = escalation.price if escalation else inf
         self.selector = folded(selector).to(self.device) if selector else None
         self.scales = selector.scales if selector else ()
-        self.ladder = selector.ladder if isinstance(selector, LadderSelector) else None
+        self.ladder = selector.ladder if isinstance(selector, OperatingPointPolicy) else None
         self.thumbnail = thumbnail
         self.reference = reference or ReferenceSize(long=1280)
         self.calibration = calibration
@@ -78,15 +78,15 @@ class DynamicSpotter(PhotoReader):
 
     def price_for(self, gamma: float | None = None) -> float:
         """See :meth:`PhotoReader.price_for`."""
-        return self.selector.price(gamma) if isinstance(self.selector, LadderSelector) else self.price
+        return self.selector.price(gamma) if isinstance(self.selector, OperatingPointPolicy) else self.price
 
     def spot(
-        self, references: Sequence[np.ndarray], scale: float, prices: Sequence[float], limit: Limit | None = None
-    ) -> list[Look]:
+        self, references: Sequence[np.ndarray], scale: float, prices: Sequence[float], limit: CostCap | None = None
+    ) -> list[SpottingResult]:
         """See :meth:`PhotoReader.spot`."""
         view, close = (make_view(references, size, self.spotter.stride) for size in (scale, 1.0))
         limits = limit and [limit] * len(references)
-        return look(self.reader, replace(view, close=close).to(self.device), prices, limits)
+        return look(self.reader, replace(view, full=close).to(self.device), prices, limits)
 
     def gflops(self, height: int, width: int, words: int) -> float:
         """See :meth:`PhotoReader.gflops`."""
@@ -99,7 +99,7 @@ class DynamicSpotter(PhotoReader):
     @torch.inference_mode()
     def choose(self, reference: np.ndarray, gamma: float | None = None) -> float:
         """Scale that the selector chooses for a reference image ``(H, W, 3)``."""
-        if isinstance(self.selector, LadderSelector):
+        if isinstance(self.selector, OperatingPointPolicy):
             return self.selector.step(gamma).scale
         thumbnails = make_thumbnails([reference], self.thumbnail).to(self.device)
         sizes, costs = self._offers(*reference.shape[:2])
@@ -126,7 +126,7 @@ def load(
     checkpoint: str | Path = "bundled",
     reference: ReferenceSize | None = None,
     device: torch.device | str | None = None,
-    escalation: Escalation | None = None,
+    escalation: SecondPassRule | None = None,
     vocabulary: str | Path | None = None,
 ) -> DynamicSpotter:
     """Load a spotter that reads photos.
@@ -149,12 +149,12 @@ def reader_of(
     content: Checkpoint,
     reference: ReferenceSize | None = None,
     device: torch.device | str | None = None,
-    escalation: Escalation | None = None,
+    escalation: SecondPassRule | None = None,
 ) -> DynamicSpotter:
     """Build the reader that a checkpoint holds."""
     facts = content.provenance
     selector = content.selector()
-    if isinstance(selector, LadderSelector):
+    if isinstance(selector, OperatingPointPolicy):
         known = selector.ladder.calibration
     else:
         known = Calibration.read(facts["calibration"], str(content.path)) if "calibration" in facts else None

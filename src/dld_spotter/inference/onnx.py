@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from dld_spotter.budget.cap import Limit
+from dld_spotter.budget.cap import CostCap
 from dld_spotter.budget.controller import Calibration
-from dld_spotter.budget.operating_points import Ladder
+from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import CheckpointError, ConfigError
-from dld_spotter.core.geometry import sides_to_polygon
-from dld_spotter.core.words import Look, Word
+from dld_spotter.core.geometry import boundaries_to_polygon
+from dld_spotter.core.words import SpottingResult, Word
 from dld_spotter.data.photos import ReferenceSize, scaled_size
 from dld_spotter.data.resizing import resize
 from dld_spotter.inference.predictor import PhotoReader
@@ -40,11 +40,11 @@ from dld_spotter.inference.provenance import (
     whole,
 )
 from dld_spotter.inference.provenance import DECODER as TEXT_MAP_DECODER
-from dld_spotter.inference.second_pass.two_pass import look_twice
+from dld_spotter.inference.second_pass.two_pass import read_in_two_passes
 from dld_spotter.models.contours import TextMapDecoder
-from dld_spotter.models.detections import Glance
-from dld_spotter.models.vocabulary import Vocabulary, believe, least_score, proofread
-from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.models.detections import Detections
+from dld_spotter.models.vocabulary import Vocabulary, boost_known_words, least_score, rescore
+from dld_spotter.selection.second_pass.rule import SecondPassRule
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -60,7 +60,7 @@ RULES = {
     "stride": whole(1, 1024),
     "scales": SCALES,
     "postprocess": GROUP,
-    "close_up": one_of(True, False),
+    "full_resolution_crops": one_of(True, False),
     "min_score": number(0, 1),
     "max_length": whole(1, 4096),
     "vocabulary": either(NOTHING, text(4096)),
@@ -93,7 +93,7 @@ class OnnxSpotter(PhotoReader):
         ConfigError: ONNX Runtime is not installed, or the vocabulary cannot be read.
     """
 
-    ladder: Ladder | None = None
+    ladder: OperatingPoints | None = None
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class OnnxSpotter(PhotoReader):
         reference: ReferenceSize | None = None,
         threads: int | None = None,
         providers: tuple[str, ...] = ("CPUExecutionProvider",),
-        escalation: Escalation | None = None,
+        escalation: SecondPassRule | None = None,
         vocabulary: str | Path | None = None,
     ) -> None:
         self.folder = Path(folder)
@@ -117,11 +117,11 @@ class OnnxSpotter(PhotoReader):
         self.selector_gflops = self.meta["gflops"]["selector"]
         self.threads, self.providers = threads, providers
         training, origin = self.meta["provenance"]["training"], str(self.folder / META)
-        own = Escalation.read(training.get("escalation"), origin) if "ladder" in training else Escalation()
+        own = SecondPassRule.read(training.get("escalation"), origin) if "ladder" in training else SecondPassRule()
         self.rule = escalation.taught_by(own) if escalation else own
         self.price = escalation.price if escalation else inf
         if "ladder" in training:
-            self.ladder = Ladder.read(training["ladder"], origin)
+            self.ladder = OperatingPoints.read(training["ladder"], origin)
             self.calibration = self.ladder.calibration
         elif "calibration" in training:
             self.calibration = Calibration.read(training["calibration"], origin)
@@ -172,47 +172,51 @@ class OnnxSpotter(PhotoReader):
         return self.price if self.ladder is None else self.ladder.at(self._weight(gamma)).price
 
     def spot(
-        self, references: Sequence[np.ndarray], scale: float, prices: Sequence[float], limit: Limit | None = None
-    ) -> list[Look]:
+        self, references: Sequence[np.ndarray], scale: float, prices: Sequence[float], limit: CostCap | None = None
+    ) -> list[SpottingResult]:
         """See :meth:`PhotoReader.spot`."""
         whole = references[0].shape[:2]
         size = scaled_size(*whole, scale)
         prices = [inf] * len(references) if size == whole else prices
         asked = zip(self._glances(references, size), references, prices, strict=True)
         return [
-            look_twice(glance, reference, self.rule, price, self.gflops, self._find, self._read, limit)
-            for glance, reference, price in asked
+            read_in_two_passes(detections, reference, self.rule, price, self.gflops, self._find, self._read, limit)
+            for detections, reference, price in asked
         ]
 
-    def _find(self, image: np.ndarray, scale: float) -> Glance:
+    def _find(self, image: np.ndarray, scale: float) -> Detections:
         return self._glances([image], scaled_size(*image.shape[:2], scale))[0]
 
-    def _glances(self, references: Sequence[np.ndarray], size: tuple[int, int]) -> list[Glance]:
+    def _glances(self, references: Sequence[np.ndarray], size: tuple[int, int]) -> list[Detections]:
         """Look at images of one size."""
         height, width = references[0].shape[:2]
         images = self._batch_of([self.resize(reference, *size) for reference in references])
         text, *pyramid = self._detector.run(None, {"images": images})
         factors = np.array([size[1] / width, size[0] / height], np.float32)
         least = least_score(self.meta["min_score"], self.vocabulary)
-        glances = []
+        all_detections = []
         for row, probability in enumerate(text):
-            regions = self.postprocess(probability, *size).promising(least)
+            proposals = self.postprocess(probability, *size).promising(least)
             view, *maps = (level[row : row + 1] for level in (images, *pyramid))
-            close = self._batch_of(references[row : row + 1]) if self.meta["close_up"] and size != (height, width) else None
-            glances.append(Glance(size, probability, regions, factors, (view, close, *maps)))
-        return glances
+            full = (
+                self._batch_of(references[row : row + 1])
+                if self.meta["full_resolution_crops"] and size != (height, width)
+                else None
+            )
+            all_detections.append(Detections(size, probability, proposals, factors, (view, full, *maps)))
+        return all_detections
 
-    def _read(self, glance: Glance, which: np.ndarray) -> list[Word]:
+    def _read(self, detections: Detections, which: np.ndarray) -> list[Word]:
         if not len(which):
             return []
-        found = glance.regions.take(which)
-        view, close, *pyramid = glance.source
-        reference_sides = found.sides / glance.factors
+        found = detections.proposals.take(which)
+        view, full, *pyramid = detections.source
+        reference_boundaries = found.boundaries / detections.factors
         inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
-        inputs |= {"sides": found.sides, "image_index": np.zeros(len(found), np.int64)}
+        inputs |= {"boundaries": found.boundaries, "image_index": np.zeros(len(found), np.int64)}
         inputs |= {
-            "images": view if close is None else close,
-            "image_sides": found.sides if close is None else reference_sides,
+            "images": view if full is None else full,
+            "image_boundaries": found.boundaries if full is None else reference_boundaries,
         }
         labels, scores, context = self._recognizer.run(["labels", "scores", "context"], inputs)
         texts = [self.charset.decode(indices) for indices in labels.tolist()]
@@ -220,22 +224,22 @@ class OnnxSpotter(PhotoReader):
         scores = scores * found.scores
         sure = chosen[scores[chosen] >= least_score(self.meta["min_score"], self.vocabulary)]
         texts = self._proofread(context[sure], [texts[k] for k in sure])
-        scores = believe(scores[sure], texts, self.vocabulary)
+        scores = boost_known_words(scores[sure], texts, self.vocabulary)
         return [
-            Word(sides_to_polygon(reference_sides[k]), text, score)
+            Word(boundaries_to_polygon(reference_boundaries[k]), text, score)
             for k, text, score in zip(sure.tolist(), texts, scores.tolist(), strict=True)
             if text and score >= self.meta["min_score"]
         ]
 
     def _proofread(self, context: np.ndarray, texts: list[str]) -> list[str]:
-        """See :meth:`dld_spotter.models.spotter.TextMapSpotter.proofread`."""
+        """See :meth:`dld_spotter.models.spotter.TextMapSpotter.rescore`."""
         if self.vocabulary is None:
             return texts
 
         def weigh(words: np.ndarray, labels: np.ndarray) -> np.ndarray:
             return self._speller.run(None, {"context": context, "words": words, "labels": labels})[0]
 
-        return proofread(texts, self.vocabulary, self.charset, self.meta["max_length"] + 1, weigh)
+        return rescore(texts, self.vocabulary, self.charset, self.meta["max_length"] + 1, weigh)
 
     def gflops(self, height: int, width: int, words: int) -> float:
         """See :meth:`PhotoReader.gflops`; those of convolutions follow the number of pixels."""

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dld_spotter.budget.cap import Limit
+from dld_spotter.budget.cap import CostCap
 from dld_spotter.budget.controller import Calibration
 from dld_spotter.budget.latency import Line, known_line, measure_line
-from dld_spotter.budget.operating_points import Ladder, Step
-from dld_spotter.budget.requests import Request, Spending
+from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
+from dld_spotter.budget.requests import BudgetTracker, Request
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.memory import PIXELS, give_back
-from dld_spotter.core.words import Look, Word
+from dld_spotter.core.words import SpottingResult, Word
 from dld_spotter.data.photos import ReferenceSize, scaled_size, to_array
 
 
@@ -62,7 +62,7 @@ class PhotoReader(ABC):
 
     reference: ReferenceSize
     scales: Sequence[float] = ()
-    ladder: Ladder | None = None
+    ladder: OperatingPoints | None = None
     has_selector: bool
     selector_gflops: float
     calibration: Calibration | None = None
@@ -130,7 +130,7 @@ class PhotoReader(ABC):
         alike: dict[tuple[float, tuple[int, ...]], list[int]] = {}
         for place, (reference, step) in enumerate(zip(references, steps, strict=True)):
             alike.setdefault((step.scale, reference.shape), []).append(place)
-        found: dict[int, Look] = {}
+        found: dict[int, SpottingResult] = {}
         for (size, _), places in alike.items():
             together, prices = [references[place] for place in places], [steps[place].price for place in places]
             found |= zip(places, self.spot(together, size, prices, self._limit(together[0].shape[:2], request)), strict=True)
@@ -144,30 +144,30 @@ class PhotoReader(ABC):
         self._tidy(readings, references)
         return readings
 
-    def _step_for(self, reference: np.ndarray, request: Request, spending: Spending | None) -> Step:
+    def _step_for(self, reference: np.ndarray, request: Request, spending: BudgetTracker | None) -> OperatingPoint:
         """The scale that was asked for, or what the selector chooses; less where that is too dear."""
         limit = self._limit(reference.shape[:2], request)
         if not self._chooses(request):
             step = self._given(request)
             return limit.lower(step, ()) if limit else step
         weight = request.gamma if spending is None else spending.gamma(self.gflops(*reference.shape[:2], 0))
-        step = Step(self.choose(reference, weight), self.price_for(weight))
+        step = OperatingPoint(self.choose(reference, weight), self.price_for(weight))
         return limit.lower(step, self.scales, self.ladder) if limit else step
 
     def _chooses(self, request: Request) -> bool:
         return request.scale is None and self.has_selector
 
-    def _given(self, request: Request) -> Step:
-        return Step(1.0 if request.scale is None else float(request.scale), self.price)
+    def _given(self, request: Request) -> OperatingPoint:
+        return OperatingPoint(1.0 if request.scale is None else float(request.scale), self.price)
 
-    def _limit(self, size: tuple[int, int], request: Request) -> Limit | None:
+    def _limit(self, size: tuple[int, int], request: Request) -> CostCap | None:
         """What reading an image may cost at most."""
         if request.max_cost is None:
             return None
-        return Limit(request.max_cost, size, self.gflops, self.selector_gflops if self._chooses(request) else 0.0)
+        return CostCap(request.max_cost, size, self.gflops, self.selector_gflops if self._chooses(request) else 0.0)
 
     def _reading(
-        self, image: np.ndarray, reference: np.ndarray, scale: float, look: Look, choosing: float, seconds: float
+        self, image: np.ndarray, reference: np.ndarray, scale: float, look: SpottingResult, choosing: float, seconds: float
     ) -> Reading:
         """Bring words in pixels of the reference back to the image, and count what they cost beside ``choosing`` GFLOP."""
         (height, width), size = image.shape[:2], reference.shape[:2]
@@ -189,7 +189,7 @@ class PhotoReader(ABC):
         """Raise ConfigError if an image ``(H, W, 3)`` costs more than ``request`` allows even at the lowest scale."""
         if limit := self._limit(self.reference(*image.shape[:2]), request):
             free = self._chooses(request)
-            limit.lower(Step(max(self.scales)) if free else self._given(request), self.scales if free else ())
+            limit.lower(OperatingPoint(max(self.scales)) if free else self._given(request), self.scales if free else ())
 
     def check(self, request: Request) -> None:
         """Raise ConfigError if images cannot be read as requested."""
@@ -204,7 +204,7 @@ class PhotoReader(ABC):
             else:
                 self.spending(request)
 
-    def spending(self, request: Request) -> Spending | None:
+    def spending(self, request: Request) -> BudgetTracker | None:
         """The account of a budget, the same one whenever this reader is asked for it; None where no budget is requested.
 
         Raises:
@@ -219,11 +219,11 @@ class PhotoReader(ABC):
             )
         if (name, amount) not in self._accounts:
             line = self.line() if name == "budget_ms" else None
-            self._accounts[name, amount] = Spending(name, amount, self.calibration, line)
+            self._accounts[name, amount] = BudgetTracker(name, amount, self.calibration, line)
         return self._accounts[name, amount]
 
     @cached_property
-    def _accounts(self) -> dict[tuple[str, float], Spending]:
+    def _accounts(self) -> dict[tuple[str, float], BudgetTracker]:
         """Budget -> its account."""
         return {}
 
@@ -259,8 +259,8 @@ class PhotoReader(ABC):
 
     @abstractmethod
     def spot(
-        self, references: Sequence[np.ndarray], scale: float, prices: Sequence[float], limit: Limit | None = None
-    ) -> list[Look]:
+        self, references: Sequence[np.ndarray], scale: float, prices: Sequence[float], limit: CostCap | None = None
+    ) -> list[SpottingResult]:
         """Read reference images ``(H, W, 3)`` of one size at a scale, and again what is worth a price; within a limit."""
 
     @abstractmethod

@@ -160,7 +160,7 @@ ARGUMENTS: dict[str, dict[str, Rule | str]] = {
         "strip": several(whole(1, 1024), 2, 2),
         "min_score": number(0, 1),
         "blocks": several(whole(0, DEEPEST), 2, 2),
-        "close_up": FLAG,
+        "full_resolution_crops": FLAG,
         "vocabulary": either(NOTHING, text(4096)),  # which one may be opened is told by check_vocabulary
     },
     "dld_spotter.selection.selectors.FixedScale": _SELECTOR | {"scale": number(0, SCALE)},

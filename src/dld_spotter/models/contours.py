@@ -18,16 +18,16 @@ SURER = 0.02
 
 
 @dataclass(frozen=True)
-class Regions:
+class Proposals:
     """Where words may be; a region comes before its parts.
 
     Args:
-        sides: ``(N, 2, K, 2)`` float32 pixels of the view.
+        boundaries: ``(N, 2, K, 2)`` float32 pixels of the view.
         scores: ``(N,)`` float32, mean text probability.
         whole: ``(N,)`` int64, the region that each is a part of; -1 where it is none.
     """
 
-    sides: np.ndarray
+    boundaries: np.ndarray
     scores: np.ndarray
     whole: np.ndarray
 
@@ -37,10 +37,10 @@ class Regions:
     @classmethod
     def joined(cls, several: Sequence[Self]) -> Self:
         """Put the regions of at least one image behind each other."""
-        starts = np.cumsum([0, *(len(regions) for regions in several[:-1])])
+        starts = np.cumsum([0, *(len(proposals) for proposals in several[:-1])])
         whole = [np.where(one.whole < 0, -1, one.whole + start) for one, start in zip(several, starts, strict=True)]
-        sides, scores = ([getattr(one, name) for one in several] for name in ("sides", "scores"))
-        return cls(*map(np.concatenate, (sides, scores, whole)))
+        boundaries, scores = ([getattr(one, name) for one in several] for name in ("boundaries", "scores"))
+        return cls(*map(np.concatenate, (boundaries, scores, whole)))
 
     def promising(self, least: float, most: int | None = None) -> Self:
         """Those whose score may end at ``least`` or above: reading multiplies it by at most 1; see :meth:`pick`."""
@@ -67,7 +67,7 @@ class Regions:
         """Regions at ascending indices ``(M,)``; parts of one that is left out stand for themselves."""
         place = np.full(len(self) + 1, -1)
         place[kept] = np.arange(len(kept))
-        return type(self)(self.sides[kept], self.scores[kept], place[self.whole[kept]])
+        return type(self)(self.boundaries[kept], self.scores[kept], place[self.whole[kept]])
 
     def roots(self) -> np.ndarray:
         """Which region ``(N,)`` each is a part of, of a part, or is itself."""
@@ -99,12 +99,12 @@ class Regions:
         return np.array(sorted(k for root in roots for k in chosen[root]), int)
 
 
-class _Region(NamedTuple):
-    """A contour in cells, and what :class:`Regions` says of it."""
+class _Proposal(NamedTuple):
+    """A contour in cells, and what :class:`Proposals` says of it."""
 
     contour: np.ndarray
     score: float
-    sides: np.ndarray
+    boundaries: np.ndarray
     whole: int
 
 
@@ -127,7 +127,7 @@ class TextMapDecoder:
         turned_above: a region more than so many times as tall as it is wide is a word turned by more than 45 degrees; digits
             and capitals that stand alone are up to 3 times as tall.
         levels: higher probabilities, in order: what falls apart above one of them is returned as a whole and in parts, for
-            reading to tell which is right (:meth:`Regions.surest`).
+            reading to tell which is right (:meth:`Proposals.surest`).
     """
 
     threshold: float = 0.3
@@ -150,7 +150,7 @@ class TextMapDecoder:
             )
         object.__setattr__(self, "levels", levels)
 
-    def __call__(self, probability: np.ndarray, height: int, width: int) -> Regions:
+    def __call__(self, probability: np.ndarray, height: int, width: int) -> Proposals:
         """Find the words of one image.
 
         Args:
@@ -173,11 +173,13 @@ class TextMapDecoder:
                 if 1 < len(parts) <= self.max_words - len(found):
                     found += parts
         limit = np.array([width, height], np.float32)
-        sides = np.array([region.sides for region in found], np.float32).reshape(-1, 2, self.points, 2).clip(0, limit)
-        scores, whole = (np.array([getattr(region, name) for region in found]) for name in ("score", "whole"))
-        return Regions(sides, scores.astype(np.float32), whole.astype(np.int64))
+        boundaries = (
+            np.array([proposal.boundaries for proposal in found], np.float32).reshape(-1, 2, self.points, 2).clip(0, limit)
+        )
+        scores, whole = (np.array([getattr(proposal, name) for proposal in found]) for name in ("score", "whole"))
+        return Proposals(boundaries, scores.astype(np.float32), whole.astype(np.int64))
 
-    def _grown(self, probability: np.ndarray, contours: Sequence[np.ndarray], whole: int = -1) -> list[_Region]:
+    def _grown(self, probability: np.ndarray, contours: Sequence[np.ndarray], whole: int = -1) -> list[_Proposal]:
         """Those of the contours that hold a word, grown back to its size."""
         scored = [(contour, score) for contour in contours if (score := _mean_inside(probability, contour)) >= self.min_score]
         scored = scored[: self.max_words]
@@ -185,21 +187,23 @@ class TextMapDecoder:
         shapes = np.empty(len(scored), object)
         shapes[:] = [_solid(contour[:, 0].astype(np.float64) + 0.5) for contour, _ in scored]
         grown = shapely.buffer(shapes, self.offsets(shapes), quad_segs=4)
-        sides = [self._sides(shapely.get_coordinates(shapely.get_exterior_ring(shape)) * MAP_STRIDE) for shape in grown]
-        return [_Region(*one, side, whole) for one, side in zip(scored, sides, strict=True) if side is not None]
+        boundaries = [
+            self._boundaries(shapely.get_coordinates(shapely.get_exterior_ring(shape)) * MAP_STRIDE) for shape in grown
+        ]
+        return [_Proposal(*one, side, whole) for one, side in zip(scored, boundaries, strict=True) if side is not None]
 
-    def offsets(self, regions: np.ndarray) -> np.ndarray:
+    def offsets(self, proposals: np.ndarray) -> np.ndarray:
         """Distance by which each shrunk region is grown back, exact for rectangles.
 
         With c = 1 - r**2, the word grown by d has area A + L d + 4 d**2 and perimeter L + 8 d, and was shrunk by
         c * area / perimeter = d: a quadratic in d.
         """
         c = 1 - self.shrink**2
-        area, perimeter = shapely.area(regions), shapely.length(regions)
+        area, perimeter = shapely.area(proposals), shapely.length(proposals)
         a, b = 8 - 4 * c, perimeter * (1 - c)
         return (-b + np.sqrt(b**2 + 4 * a * c * area)) / (2 * a)
 
-    def _sides(self, outline: np.ndarray) -> np.ndarray | None:
+    def _boundaries(self, outline: np.ndarray) -> np.ndarray | None:
         """Upper and lower side ``(2, K, 2)`` of an outline ``(P, 2)``, or None where it is too flat or only a line."""
         if not len(outline):
             return None
@@ -220,8 +224,8 @@ class TextMapDecoder:
         local = (outline - center) @ axes.T
         if length > thickness and _area(local) < self.curved_below * length * thickness:
             upper, lower = _envelope(local, along)
-        sides = np.stack([np.stack([along, upper], 1), np.stack([along, lower], 1)])
-        return sides @ axes + np.array(center)
+        boundaries = np.stack([np.stack([along, upper], 1), np.stack([along, lower], 1)])
+        return boundaries @ axes + np.array(center)
 
 
 def _contours(probability: np.ndarray, threshold: float) -> list[np.ndarray]:

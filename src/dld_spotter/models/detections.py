@@ -6,53 +6,53 @@ from typing import Any
 
 import numpy as np
 
-from dld_spotter.core.geometry import sides_to_polygon, word_heights
+from dld_spotter.core.geometry import boundaries_to_polygon, word_heights
 from dld_spotter.core.words import Word
-from dld_spotter.models.contours import Regions
+from dld_spotter.models.contours import Proposals
 
 
 @dataclass(frozen=True, eq=False)
-class Glance:
+class Detections:
     """One view of an image, looked at by the detector alone.
 
     Args:
         size: height and width of the view.
         probability: ``(h, w)`` text map, padding included.
-        regions: N of the view that may be words.
+        proposals: N of the view that may be words.
         factors: ``(2,)`` (x, y) from pixels of the reference to those of the view.
         source: what the reader that found them needs to read them.
     """
 
     size: tuple[int, int]
     probability: np.ndarray
-    regions: Regions
+    proposals: Proposals
     factors: np.ndarray
     source: Any = None
 
     @property
     def all(self) -> np.ndarray:
         """Index of every region."""
-        return np.arange(len(self.regions))
+        return np.arange(len(self.proposals))
 
     def heights(self) -> np.ndarray:
         """Height ``(N,)`` in pixels of the view; that of the whole where a region is a part."""
-        return word_heights(self.regions.sides)[self.regions.roots()]
+        return word_heights(self.proposals.boundaries)[self.proposals.roots()]
 
     def polygons(self) -> list[np.ndarray]:
         """Polygon ``(P, 2)`` of each in pixels of the reference."""
-        return [sides_to_polygon(sides / self.factors) for sides in self.regions.sides]
+        return [boundaries_to_polygon(boundaries / self.factors) for boundaries in self.proposals.boundaries]
 
     def outlines(self) -> list[np.ndarray]:
         """The same; that of the whole where a region is a part."""
         polygons = self.polygons()
-        return [polygons[root] for root in self.regions.roots()]
+        return [polygons[root] for root in self.proposals.roots()]
 
     def within(self, which: np.ndarray, most: int | None) -> np.ndarray:
-        """So many of the regions at ``which`` at most, see :meth:`Regions.pick`; wholes come with all of their parts."""
-        return which[self.regions.take(which).pick(most=None if most is None else max(most, 0))]
+        """So many of the regions at ``which`` at most, see :meth:`Proposals.pick`; wholes come with all of their parts."""
+        return which[self.proposals.take(which).pick(most=None if most is None else max(most, 0))]
 
 
-Find = Callable[[np.ndarray, float], Glance]
+Find = Callable[[np.ndarray, float], Detections]
 """Looks at an image ``(H, W, 3)`` uint8 at a scale of it."""
-Read = Callable[[Glance, np.ndarray], list[Word]]
+Read = Callable[[Detections, np.ndarray], list[Word]]
 """Reads the regions of a glance at indices ``(M,)``: words that are sure enough, polygons in pixels of the reference."""

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_spotter.core.batches import Recognition, Strips
+from dld_spotter.core.batches import Recognition, WordCrops
 from dld_spotter.core.charset import PADDING, START
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.models.decoding import State, beam_search, ctc_greedy, greedy_search
 from dld_spotter.models.neck import conv_block
-from dld_spotter.models.roi import sample_strips, word_heights
+from dld_spotter.models.roi import sample_crops, word_heights
 
 Memory = tuple[Tensor, Tensor]
 """Keys and values ``(N, T, hidden)`` that a decoder attends to."""
@@ -39,7 +39,7 @@ class ResidualBlock(nn.Module):
         return F.relu(maps + self.second(self.first(maps)))
 
 
-class StripEncoder(nn.Module):
+class CropEncoder(nn.Module):
     """From a view and its words to RoI features ``(N, C, 8, 32)`` and their context ``(N, 32, 2 * hidden)``.
 
     Args:
@@ -89,33 +89,33 @@ class StripEncoder(nn.Module):
         images: Tensor,
         pyramid: Sequence[Tensor],
         strides: Sequence[int],
-        sides: Tensor,
+        boundaries: Tensor,
         image_index: Tensor,
-        image_sides: Tensor | None = None,
-    ) -> Strips:
+        image_boundaries: Tensor | None = None,
+    ) -> WordCrops:
         """Cut N words out of images, and out of the pyramid of a view of them.
 
         Args:
             images: ``(B, 3, H, W)`` float, what the words' pixels are taken from.
             pyramid: maps at ``strides``.
             strides: pixels of the view per cell of the maps.
-            sides: ``(N, 2, K, 2)`` pixels of the view.
+            boundaries: ``(N, 2, K, 2)`` pixels of the view.
             image_index: ``(N,)`` int64.
-            image_sides: the same sides in pixels of ``images``, where these have another resolution than the view.
+            image_boundaries: the same sides in pixels of ``images``, where these have another resolution than the view.
         """
         rows, columns = self.size
-        image_sides = sides if image_sides is None else image_sides
+        image_boundaries = boundaries if image_boundaries is None else image_boundaries
         mip = [images]
-        unknown = sides.is_meta or torch.compiler.is_compiling()
-        if unknown or (word_heights(image_sides) > 4 * rows).any():  # only tall words need coarser pixels
+        unknown = boundaries.is_meta or torch.compiler.is_compiling()
+        if unknown or (word_heights(image_boundaries) > 4 * rows).any():  # only tall words need coarser pixels
             half = F.avg_pool2d(images, 2)
             mip += [half, F.avg_pool2d(half, 2)]
-        pixels = sample_strips(mip, (1, 2, 4)[: len(mip)], image_sides, image_index, (4 * rows, 4 * columns))
-        return Strips(pixels, sample_strips(pyramid, strides, sides, image_index, self.size))
+        pixels = sample_crops(mip, (1, 2, 4)[: len(mip)], image_boundaries, image_index, (4 * rows, 4 * columns))
+        return WordCrops(pixels, sample_crops(pyramid, strides, boundaries, image_index, self.size))
 
-    def forward(self, strips: Strips) -> tuple[Tensor, Tensor]:
+    def forward(self, crops: WordCrops) -> tuple[Tensor, Tensor]:
         """Encode N words."""
-        roi = F.relu(self.pixels(strips.pixels) + self.features(strips.features))
+        roi = F.relu(self.pixels(crops.pixels) + self.features(crops.features))
         maps = roi
         for fold, refine in zip(self.fold, (*self.refine, nn.Identity()), strict=True):
             maps = refine(fold(maps))
@@ -195,7 +195,7 @@ class Recognizer(nn.Module):
     """
 
     def __init__(
-        self, encoder: StripEncoder, classes: int, hidden: int, max_length: int = 25, decoder: str = "attention"
+        self, encoder: CropEncoder, classes: int, hidden: int, max_length: int = 25, decoder: str = "attention"
     ) -> None:
         super().__init__()
         if decoder not in ("attention", "ctc"):
@@ -206,9 +206,9 @@ class Recognizer(nn.Module):
         self.max_length = max_length
         self.decoder = decoder
 
-    def forward(self, strips: Strips, labels: Tensor) -> Recognition:
+    def forward(self, crops: WordCrops, labels: Tensor) -> Recognition:
         """Recognise words whose text ``labels`` ``(N, L)`` is given (teacher forcing)."""
-        roi, context = self.encoder(strips)
+        roi, context = self.encoder(crops)
         return Recognition(roi, context, self.attention(context, labels), self.ctc(context))
 
     def read(self, context: Tensor) -> tuple[Tensor, Tensor]:

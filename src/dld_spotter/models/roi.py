@@ -1,4 +1,4 @@
-"""Straightened strips of words, sampled along a word's two long sides.
+"""Straightened strips of words, sampled along a word's two long boundaries.
 
 One bilinear lookup per cell (`grid_sample`) serves quadrilaterals and curved words alike, is differentiable, and exports.
 """
@@ -11,33 +11,33 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def strip_grid(sides: Tensor, height: int, width: int) -> Tensor:
-    """Lay ``height`` x ``width`` cell centres between the sides.
+def crop_grid(boundaries: Tensor, height: int, width: int) -> Tensor:
+    """Lay ``height`` x ``width`` cell centres between the boundaries.
 
     Args:
-        sides: ``(N, 2, K, 2)`` pixels, upper and lower side in reading direction.
+        boundaries: ``(N, 2, K, 2)`` pixels, upper and lower side in reading direction.
         height: rows.
         width: columns.
 
     Returns:
         ``(N, height, width, 2)`` pixels (x, y).
     """
-    words, _, points, _ = sides.shape
-    position = (torch.arange(width, device=sides.device, dtype=sides.dtype) + 0.5) / width * (points - 1)
+    words, _, points, _ = boundaries.shape
+    position = (torch.arange(width, device=boundaries.device, dtype=boundaries.dtype) + 0.5) / width * (points - 1)
     left = position.floor().long().clamp(max=points - 2)
     weight = (position - left).view(1, 1, width, 1)
-    along = sides[:, :, left] * (1 - weight) + sides[:, :, left + 1] * weight
-    down = ((torch.arange(height, device=sides.device, dtype=sides.dtype) + 0.5) / height).view(1, height, 1, 1)
+    along = boundaries[:, :, left] * (1 - weight) + boundaries[:, :, left + 1] * weight
+    down = ((torch.arange(height, device=boundaries.device, dtype=boundaries.dtype) + 0.5) / height).view(1, height, 1, 1)
     return along[:, 0].view(words, 1, width, 2) * (1 - down) + along[:, 1].view(words, 1, width, 2) * down
 
 
-def word_heights(sides: Tensor) -> Tensor:
-    """Mean distance ``(N,)`` in pixels between the two sides ``(N, 2, K, 2)``."""
-    return (sides[:, 0] - sides[:, 1]).norm(dim=-1).mean(dim=-1)
+def word_heights(boundaries: Tensor) -> Tensor:
+    """Mean distance ``(N,)`` in pixels between the two boundaries ``(N, 2, K, 2)``."""
+    return (boundaries[:, 0] - boundaries[:, 1]).norm(dim=-1).mean(dim=-1)
 
 
-def sample_strips(
-    maps: Sequence[Tensor], strides: Sequence[int], sides: Tensor, image_index: Tensor, size: tuple[int, int]
+def sample_crops(
+    maps: Sequence[Tensor], strides: Sequence[int], boundaries: Tensor, image_index: Tensor, size: tuple[int, int]
 ) -> Tensor:
     """Cut a strip of every word out of the pyramid level whose resolution suits it.
 
@@ -47,7 +47,7 @@ def sample_strips(
     Args:
         maps: ``(B, C, H / s, W / s)`` per level, finest first.
         strides: the levels' strides s.
-        sides: ``(N, 2, K, 2)`` pixels of the view.
+        boundaries: ``(N, 2, K, 2)`` pixels of the view.
         image_index: ``(N,)`` int64, the image of each word.
         size: rows and columns of a strip.
 
@@ -55,9 +55,9 @@ def sample_strips(
         ``(N, C, rows, columns)``.
     """
     rows, columns = size
-    level = torch.log2(word_heights(sides) / (rows * strides[0])).round().clamp(0, len(maps) - 1)
-    grid = strip_grid(sides, rows, columns)
-    if sides.is_meta or torch.compiler.is_compiling():  # shapes must not depend on values
+    level = torch.log2(word_heights(boundaries) / (rows * strides[0])).round().clamp(0, len(maps) - 1)
+    grid = crop_grid(boundaries, rows, columns)
+    if boundaries.is_meta or torch.compiler.is_compiling():  # shapes must not depend on values
         return _gather(maps, strides, grid, level.long(), image_index)
     parts, places = [], []
     for i, (level_map, stride) in enumerate(zip(maps, strides, strict=True)):
@@ -111,5 +111,5 @@ def _gather(maps: Sequence[Tensor], strides: Sequence[int], grid: Tensor, level:
 
     above = rows(upper + left) * (1 - across) + rows(upper + right) * across
     below = rows(lower + left) * (1 - across) + rows(lower + right) * across
-    strips = (above * (1 - down) + below * down).view(channels, -1, *grid.shape[1:3])
-    return strips.transpose(0, 1).to(maps[0].dtype)
+    crops = (above * (1 - down) + below * down).view(channels, -1, *grid.shape[1:3])
+    return crops.transpose(0, 1).to(maps[0].dtype)

@@ -8,44 +8,44 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dld_spotter.core.batches import DetectionMaps, Look, Recognition, SpotterOutput, Strips, View, Word
+from dld_spotter.core.batches import DetectionMaps, Recognition, SpotterOutput, SpottingResult, View, Word, WordCrops
 from dld_spotter.core.charset import PADDING, Charset
-from dld_spotter.core.geometry import sides_to_polygon
+from dld_spotter.core.geometry import boundaries_to_polygon
 from dld_spotter.models.backbone import STRIDES, Backbone
-from dld_spotter.models.contours import Regions
+from dld_spotter.models.contours import Proposals
 from dld_spotter.models.decoding import path_log_probability
-from dld_spotter.models.detections import Glance
+from dld_spotter.models.detections import Detections
 from dld_spotter.models.detector import TextMapDecoder, TextMapHead
 from dld_spotter.models.neck import FeaturePyramid
-from dld_spotter.models.recognizer import Recognizer, StripEncoder
-from dld_spotter.models.vocabulary import Vocabulary, believe, least_score, proofread
+from dld_spotter.models.recognizer import CropEncoder, Recognizer
+from dld_spotter.models.vocabulary import Vocabulary, boost_known_words, least_score, rescore
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
 
 Features = tuple[Tensor, ...]
 """What a family computes once per image and cuts words out of."""
-Close = tuple[Tensor, Tensor]
+FullResolution = tuple[Tensor, Tensor]
 """uint8 images ``(B, 3, H, W)`` and factors ``(B, 2)`` (x, y) that bring a view's pixels to theirs."""
 
 
-def close_up(view: View) -> Close | None:
+def full_resolution(view: View) -> FullResolution | None:
     """What a view offers to take words' pixels from, if it is not itself of that resolution."""
-    if view.close is None or torch.equal(view.close.factors, view.factors):
+    if view.full is None or torch.equal(view.full.factors, view.factors):
         return None
-    return view.close.images, view.close.factors / view.factors
+    return view.full.images, view.full.factors / view.factors
 
 
 class Seen(NamedTuple):
     """What stays of B images that were looked at, for words to be cut out."""
 
     features: Features
-    close: Close | None
+    full: FullResolution | None
 
     def between(self, first: int, end: int) -> "Seen":
         """The images from one row to before another: what cutting costs follows the number of images."""
-        close = self.close and (self.close[0][first:end], self.close[1][first:end])
-        return Seen(tuple(level[first:end] for level in self.features), close)
+        full = self.full and (self.full[0][first:end], self.full[1][first:end])
+        return Seen(tuple(level[first:end] for level in self.features), full)
 
 
 class Spotter(nn.Module, ABC):
@@ -66,44 +66,44 @@ class Spotter(nn.Module, ABC):
         """Everything that costs per pixel: features and maps of uint8 images ``(B, 3, H, W)``."""
 
     @abstractmethod
-    def cut(self, features: Features, sides: Tensor, image_index: Tensor, close: Close | None = None) -> Strips:
+    def cut(self, features: Features, boundaries: Tensor, image_index: Tensor, full: FullResolution | None = None) -> WordCrops:
         """Cut out N words.
 
         Args:
             features: what :meth:`detect` has found in a view.
-            sides: ``(N, 2, K, 2)`` pixels of the view.
+            boundaries: ``(N, 2, K, 2)`` pixels of the view.
             image_index: ``(N,)`` int64.
-            close: the same images at another resolution, for families that take the words' pixels from there.
+            full: the same images at another resolution, for families that take the words' pixels from there.
         """
 
     @abstractmethod
-    def recognize(self, strips: Strips, labels: Tensor) -> Recognition:
+    def recognize(self, crops: WordCrops, labels: Tensor) -> Recognition:
         """Everything that costs per word: recognise N words, ``labels`` ``(N, L)`` for teacher forcing."""
 
     @abstractmethod
-    def find(self, view: View) -> list[Glance]:
+    def find(self, view: View) -> list[Detections]:
         """Find where words of B images may be; nothing is read."""
 
     @abstractmethod
-    def read(self, glances: Sequence[Glance], which: Sequence[np.ndarray]) -> list[list[Word]]:
+    def read(self, all_detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
         """Read what was found.
 
         Args:
-            glances: of one view, not necessarily at all of its images.
+            all_detections: of one view, not necessarily at all of its images.
             which: regions ``(M,)`` of each that are read, ascending, wholes with all of their parts.
 
         Returns:
             the words of each that are sure enough, polygons in pixels of the reference.
         """
 
-    def read_all(self, glances: Sequence[Glance], most: Sequence[int] | None = None) -> list[Look]:
+    def read_all(self, all_detections: Sequence[Detections], most: Sequence[int] | None = None) -> list[SpottingResult]:
         """Read all that was found in images of one view, at most so many regions of each."""
-        limits = [None] * len(glances) if most is None else most
-        which = [glance.within(glance.all, limit) for glance, limit in zip(glances, limits, strict=True)]
-        read = zip(self.read(glances, which), glances, which, strict=True)
-        return [Look(words, (glance.size,), (len(regions),)) for words, glance, regions in read]
+        limits = [None] * len(all_detections) if most is None else most
+        which = [detections.within(detections.all, limit) for detections, limit in zip(all_detections, limits, strict=True)]
+        read = zip(self.read(all_detections, which), all_detections, which, strict=True)
+        return [SpottingResult(words, (detections.size,), (len(proposals),)) for words, detections, proposals in read]
 
-    def inspect(self, view: View, most: Sequence[int] | None = None) -> list[Look]:
+    def inspect(self, view: View, most: Sequence[int] | None = None) -> list[SpottingResult]:
         """Find and read the words of B images, at most so many regions of each."""
         return self.read_all(self.find(view), most)
 
@@ -111,21 +111,23 @@ class Spotter(nn.Module, ABC):
         """Find and read the words of B images; polygons in reference pixels."""
         return [look.words for look in self.inspect(view)]
 
-    def look(self, view: View, sides: Tensor, image_index: Tensor) -> tuple[Strips, DetectionMaps]:
+    def look(self, view: View, boundaries: Tensor, image_index: Tensor) -> tuple[WordCrops, DetectionMaps]:
         """Detect in a view and cut given words out of it.
 
         Args:
             view: B images.
-            sides: ``(N, 2, K, 2)`` reference pixels; the view's factors bring them into the view.
+            boundaries: ``(N, 2, K, 2)`` reference pixels; the view's factors bring them into the view.
             image_index: ``(N,)`` int64.
         """
         features, maps = self.detect(view.images)
-        return self.cut(features, sides * view.factors[image_index][:, None, None, :], image_index, close_up(view)), maps
+        return self.cut(
+            features, boundaries * view.factors[image_index][:, None, None, :], image_index, full_resolution(view)
+        ), maps
 
-    def forward(self, view: View, sides: Tensor, image_index: Tensor, labels: Tensor) -> SpotterOutput:
+    def forward(self, view: View, boundaries: Tensor, image_index: Tensor, labels: Tensor) -> SpotterOutput:
         """Detect in a view and recognise given words in it, see :meth:`look` and :meth:`recognize`."""
-        strips, maps = self.look(view, sides, image_index)
-        return SpotterOutput(maps, self.recognize(strips, labels))
+        crops, maps = self.look(view, boundaries, image_index)
+        return SpotterOutput(maps, self.recognize(crops, labels))
 
     @abstractmethod
     def force(self, context: Tensor, labels: Tensor) -> Tensor:
@@ -164,7 +166,7 @@ class TextMapSpotter(Spotter):
         min_score: words read with less confidence (detection score times reading score, more for words of a vocabulary) are
             dropped.
         blocks: residual blocks behind the recogniser's first and second folding convolution.
-        close_up: take the pixels of words from the reference images where a view offers them: words are found at the
+        full_resolution_crops: take the pixels of words from the reference images where a view offers them: words are found at the
             view's resolution and read at the full one, which costs per word what it cost before.
         vocabulary: ``english`` or a file of words, see :class:`~dld_spotter.models.vocabulary.Vocabulary`; what was read and is
             no word is weighed against the nearest of them. None for none.
@@ -185,7 +187,7 @@ class TextMapSpotter(Spotter):
         strip: Sequence[int] = (8, 32),
         min_score: float = 0.0,
         blocks: Sequence[int] = (0, 0),
-        close_up: bool = False,
+        full_resolution_crops: bool = False,
         vocabulary: str | None = None,
     ) -> None:
         super().__init__()
@@ -194,11 +196,11 @@ class TextMapSpotter(Spotter):
         self.backbone = backbone
         self.neck = FeaturePyramid(backbone.channels, channels)
         self.head = TextMapHead(channels, head_channels)
-        encoder = StripEncoder(channels, channels, widths, hidden, layers, (strip[0], strip[1]), blocks)
+        encoder = CropEncoder(channels, channels, widths, hidden, layers, (strip[0], strip[1]), blocks)
         self.recognizer = Recognizer(encoder, len(charset), hidden, max_length, decoder)
         self.postprocess = postprocess
         self.min_score = min_score
-        self.close_up = close_up
+        self.full_resolution_crops = full_resolution_crops
         self.vocabulary = Vocabulary.of(vocabulary)
         self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
@@ -214,19 +216,19 @@ class TextMapSpotter(Spotter):
         """Bring uint8 images to mean 0 and deviation 1 per channel."""
         return (images.float() - self.mean) / self.std
 
-    def cut(self, features: Features, sides: Tensor, image_index: Tensor, close: Close | None = None) -> Strips:
+    def cut(self, features: Features, boundaries: Tensor, image_index: Tensor, full: FullResolution | None = None) -> WordCrops:
         """See :meth:`Spotter.cut`."""
         images, *pyramid = features
         strides = STRIDES[: len(pyramid)]
-        if not self.close_up or close is None:
-            return self.recognizer.encoder.cut(images, pyramid, strides, sides, image_index)
-        image_sides = sides * close[1][image_index][:, None, None, :]
-        strips = self.recognizer.encoder.cut(close[0].float(), pyramid, strides, sides, image_index, image_sides)
-        return Strips(self.normalize(strips.pixels), strips.features)  # a few strips rather than the whole image
+        if not self.full_resolution_crops or full is None:
+            return self.recognizer.encoder.cut(images, pyramid, strides, boundaries, image_index)
+        image_boundaries = boundaries * full[1][image_index][:, None, None, :]
+        crops = self.recognizer.encoder.cut(full[0].float(), pyramid, strides, boundaries, image_index, image_boundaries)
+        return WordCrops(self.normalize(crops.pixels), crops.features)  # a few strips rather than the whole image
 
-    def recognize(self, strips: Strips, labels: Tensor) -> Recognition:
+    def recognize(self, crops: WordCrops, labels: Tensor) -> Recognition:
         """See :meth:`Spotter.recognize`."""
-        return self.recognizer(strips, labels)
+        return self.recognizer(crops, labels)
 
     def force(self, context: Tensor, labels: Tensor) -> Tensor:
         """See :meth:`Spotter.force`."""
@@ -241,47 +243,52 @@ class TextMapSpotter(Spotter):
         return self.recognizer.beams(context, count)
 
     @torch.inference_mode()
-    def find(self, view: View) -> list[Glance]:
+    def find(self, view: View) -> list[Detections]:
         """See :meth:`Spotter.find`."""
         features, maps = self.detect(view.images)
-        seen = Seen(features, close_up(view))
+        seen = Seen(features, full_resolution(view))
         probabilities = maps.text.float().sigmoid().cpu().numpy()
         least = least_score(self.min_score, self.vocabulary)
-        glances = []
+        all_detections = []
         for row, ((height, width), factors) in enumerate(zip(view.sizes.tolist(), view.factors.cpu().numpy(), strict=True)):
-            regions = self.postprocess(probabilities[row], height, width).promising(least)
-            glances.append(Glance((height, width), probabilities[row], regions, factors, (row, seen)))
-        return glances
+            proposals = self.postprocess(probabilities[row], height, width).promising(least)
+            all_detections.append(Detections((height, width), probabilities[row], proposals, factors, (row, seen)))
+        return all_detections
 
     @torch.inference_mode()
-    def read(self, glances: Sequence[Glance], which: Sequence[np.ndarray]) -> list[list[Word]]:
+    def read(self, all_detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
         """See :meth:`Spotter.read`."""
-        words: list[list[Word]] = [[] for _ in glances]
-        counts = [len(regions) for regions in which]
+        words: list[list[Word]] = [[] for _ in all_detections]
+        counts = [len(proposals) for proposals in which]
         if not sum(counts):
             return words
-        found = Regions.joined([glance.regions.take(kept) for glance, kept in zip(glances, which, strict=True)])
-        rows, owners = [glance.source[0] for glance in glances], np.repeat(np.arange(len(glances)), counts)
-        features, close = glances[0].source[1].between(min(rows), max(rows) + 1)
-        sides = torch.from_numpy(found.sides).to(features[0].device)
+        found = Proposals.joined(
+            [detections.proposals.take(kept) for detections, kept in zip(all_detections, which, strict=True)]
+        )
+        rows, owners = (
+            [detections.source[0] for detections in all_detections],
+            np.repeat(np.arange(len(all_detections)), counts),
+        )
+        features, full = all_detections[0].source[1].between(min(rows), max(rows) + 1)
+        boundaries = torch.from_numpy(found.boundaries).to(features[0].device)
         image_index = (torch.tensor(rows) - min(rows))[owners].to(features[0].device)
-        _, context = self.recognizer.encoder(self.cut(features, sides, image_index, close))
+        _, context = self.recognizer.encoder(self.cut(features, boundaries, image_index, full))
         labels, scores = self.recognizer.read(context)
         scores = scores.float().cpu().numpy()
         texts = [self.charset.decode(indices) for indices in labels.tolist()]
         chosen = found.surest(scores, np.array([len(text) for text in texts]))
         scores = scores * found.scores
         sure = chosen[scores[chosen] >= least_score(self.min_score, self.vocabulary)]
-        texts = self.proofread(context[sure], [texts[k] for k in sure])
-        scores = believe(scores[sure], texts, self.vocabulary)
+        texts = self.rescore(context[sure], [texts[k] for k in sure])
+        scores = boost_known_words(scores[sure], texts, self.vocabulary)
         for k, text, score in zip(sure.tolist(), texts, scores.tolist(), strict=True):
             if text and score >= self.min_score:
-                polygon = sides_to_polygon(found.sides[k] / glances[owners[k]].factors)
+                polygon = boundaries_to_polygon(found.boundaries[k] / all_detections[owners[k]].factors)
                 words[owners[k]].append(Word(polygon, text, score))
         return words
 
     @torch.inference_mode()
-    def proofread(self, context: Tensor, texts: list[str]) -> list[str]:
+    def rescore(self, context: Tensor, texts: list[str]) -> list[str]:
         """Weigh what was read in N words against the vocabulary, where there is one."""
         if self.vocabulary is None:
             return texts
@@ -291,4 +298,4 @@ class TextMapSpotter(Spotter):
             tried = (torch.from_numpy(part).to(context.device) for part in (words, labels[:, :longest]))
             return self.weigh(context, *tried).cpu().numpy()
 
-        return proofread(texts, self.vocabulary, self.charset, self.recognizer.max_length + 1, weigh)
+        return rescore(texts, self.vocabulary, self.charset, self.recognizer.max_length + 1, weigh)

@@ -35,7 +35,7 @@ EDIT = 6.0
 """What an edit takes from a word when the likeliest of many are picked, in nats."""
 SPELLINGS = 4
 """Most words that are tried in place of a text that is none."""
-BELIEF = 0.75
+KNOWN_WORD_POWER = 0.75
 """Power to which the score of a word is raised: of texts that are read as surely, words are right far more often than what is
 none (experiments/20_language_prior)."""
 
@@ -145,7 +145,7 @@ class Words:
         return [word for _, word in sorted(found, key=lambda offer: offer[0])[:most]]
 
 
-def proofread(texts: Sequence[str], vocabulary: Vocabulary, charset: Charset, length: int, weigh: Weigh) -> list[str]:
+def rescore(texts: Sequence[str], vocabulary: Vocabulary, charset: Charset, length: int, weigh: Weigh) -> list[str]:
     """Replace texts by words that are likelier, given what they look like.
 
     Args:
@@ -171,16 +171,16 @@ def proofread(texts: Sequence[str], vocabulary: Vocabulary, charset: Charset, le
     return chosen
 
 
-def believe(scores: np.ndarray, texts: Sequence[str], vocabulary: Vocabulary | None) -> np.ndarray:
+def boost_known_words(scores: np.ndarray, texts: Sequence[str], vocabulary: Vocabulary | None) -> np.ndarray:
     """Scores ``(N,)`` of texts: a word of the vocabulary is believed more than what is none."""
     if vocabulary is None:
         return scores
-    return np.where([vocabulary.knows(text) for text in texts], scores**BELIEF, scores)
+    return np.where([vocabulary.knows(text) for text in texts], scores**KNOWN_WORD_POWER, scores)
 
 
 def least_score(score: float, vocabulary: Vocabulary | None) -> float:
     """The score from which on belief may lift a text to ``score``."""
-    return score if vocabulary is None else score ** (1 / BELIEF)
+    return score if vocabulary is None else score ** (1 / KNOWN_WORD_POWER)
 
 
 def _key(text: str) -> str:

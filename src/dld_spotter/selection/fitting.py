@@ -51,7 +51,7 @@ def given_student(config: DictConfig, counts: Sequence[str]) -> tuple[Checkpoint
 
 
 @dataclass(frozen=True)
-class Glances:
+class ThumbnailSet:
     """N images as a selector sees them.
 
     Args:
@@ -66,19 +66,19 @@ class Glances:
         return len(self.thumbnails)
 
     @classmethod
-    def of(cls, loader: DataLoader, edges: Tensor, label: str) -> "Glances":
+    def of(cls, loader: DataLoader, edges: Tensor, label: str) -> "ThumbnailSet":
         """Look at every image of a loader of batches with the reference view."""
         rows = [(batch.thumbnails, shown_heights(batch, edges)) for batch in track(loader, label)]
         thumbnails, shown = zip(*rows, strict=True)
         return cls(torch.cat(thumbnails), torch.cat(shown))
 
 
-def learn_heights(selector: QualitySelector, glances: Glances, steps: int, batch: int, lr: float, seed: int) -> None:
+def learn_heights(selector: QualitySelector, thumbnails: ThumbnailSet, steps: int, batch: int, lr: float, seed: int) -> None:
     """Train the selector's network on glances; nothing is read.
 
     Args:
         selector: on the device it is on.
-        glances: of training images.
+        thumbnails: of training images.
         steps: optimiser steps.
         batch: images of a step, drawn with replacement.
         lr: peak of the one-cycle learning rate.
@@ -90,19 +90,19 @@ def learn_heights(selector: QualitySelector, glances: Glances, steps: int, batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.1)
     generator = torch.Generator().manual_seed(seed)
     for _ in track(range(steps), "learning what thumbnails show"):
-        index = torch.randint(len(glances), (batch,), generator=generator)
+        index = torch.randint(len(thumbnails), (batch,), generator=generator)
         optimizer.zero_grad()
-        heights_loss(network, glances.thumbnails[index].to(device), glances.shown[index].to(device)).backward()
+        heights_loss(network, thumbnails.thumbnails[index].to(device), thumbnails.shown[index].to(device)).backward()
         optimizer.step()
         schedule.step()
     network.eval()
 
 
 @torch.inference_mode()
-def judge_heights(selector: QualitySelector, glances: Glances, batch: int = 64) -> tuple[float, float]:
+def judge_heights(selector: QualitySelector, thumbnails: ThumbnailSet, batch: int = 64) -> tuple[float, float]:
     """Poisson deviance per image of what the network says of glances, and of the mean histogram: what knowing nothing gives."""
-    parts = [selector.network(part.to(selector.edges.device)).exp().cpu() for part in glances.thumbnails.split(batch)]
-    predicted, shown = torch.cat(parts), glances.shown.cpu()
+    parts = [selector.network(part.to(selector.edges.device)).exp().cpu() for part in thumbnails.thumbnails.split(batch)]
+    predicted, shown = torch.cat(parts), thumbnails.shown.cpu()
 
     def deviance(expected: Tensor) -> float:
         return float(2 * (torch.xlogy(shown, shown / expected.clamp(min=1e-6)) - shown + expected).sum(1).mean())

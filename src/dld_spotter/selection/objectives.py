@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dld_spotter.core.batches import Recognition, SpottingBatch, TextInstances, Word
 from dld_spotter.core.charset import PADDING
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.geometry import polygons_to_sides, word_heights
+from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.recognition import sequence_cross_entropy
 from dld_spotter.models.modes import evaluating
@@ -114,7 +114,7 @@ class MixtureObjective(SelectionObjective):
         batch = evidence.batch
         views = [batch.view(scale) for scale in scales]
         with evaluating(evidence.student):
-            outputs = [evidence.student(view, batch.sides, batch.image_index, batch.labels) for view in views]
+            outputs = [evidence.student(view, batch.boundaries, batch.image_index, batch.labels) for view in views]
         losses = [self.detection_loss(o.detection, view.targets) for view, o in zip(views, outputs, strict=True)]
         return torch.stack([output.recognition.logits for output in outputs]), torch.stack(losses, dim=1)
 
@@ -233,7 +233,7 @@ def relative_scale(size: Tensor) -> tuple[float, float]:
 def histogram(words: TextInstances, edges: Tensor) -> Tensor:
     """Number ``(bins,)`` of words that count, by height in pixels; the ``bins - 1`` edges separate the bins."""
     counted = [polygon for polygon, ignored in zip(words.polygons, words.ignore, strict=True) if not ignored]
-    heights = torch.from_numpy(word_heights(polygons_to_sides(counted))).to(edges)
+    heights = torch.from_numpy(word_heights(polygons_to_boundaries(counted))).to(edges)
     return torch.bincount(torch.bucketize(heights, edges), minlength=len(edges) + 1).float()
 
 

@@ -6,23 +6,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dld_spotter.budget.operating_points import Ladder, Step
+from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
 from dld_spotter.core.batches import ScaleChoice
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.selection.selectors import Selector
 
 GAMMA = 0.2
 """Cost weight where none is asked for, as in training (``objective.weights.cost``)."""
 
 
-def rule_of(selector: Selector | None, given: Escalation | None) -> Escalation:
+def rule_of(selector: Selector | None, given: SecondPassRule | None) -> SecondPassRule:
     """The rule of second looks: the given one with the gains that a ladder has learned, or that of the ladder itself."""
-    own = selector.escalation if isinstance(selector, LadderSelector) else Escalation()
+    own = selector.escalation if isinstance(selector, OperatingPointPolicy) else SecondPassRule()
     return given.taught_by(own) if given else own
 
 
-class LadderSelector(Selector):
+class OperatingPointPolicy(Selector):
     """Takes the same step for every image; which of its places are looked at again is seen in the first look.
 
     Args:
@@ -34,8 +34,8 @@ class LadderSelector(Selector):
 
     def __init__(
         self,
-        ladder: Ladder,
-        escalation: Escalation,
+        ladder: OperatingPoints,
+        escalation: SecondPassRule,
         gamma: float = GAMMA,
         factors: Sequence[float] = (0.05, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0),
     ) -> None:
@@ -51,7 +51,7 @@ class LadderSelector(Selector):
         """The cost weight, by default the middle one."""
         return self.gammas[self.head()] if gamma is None else gamma
 
-    def step(self, gamma: float | None = None) -> Step:
+    def step(self, gamma: float | None = None) -> OperatingPoint:
         """How images are read, whatever they show."""
         return self.ladder.at(self.weight(gamma))
 

@@ -2,7 +2,7 @@
 
 from dld_spotter.tradeoff.allocation import allocate, best_mix, chosen, decide, oracle, random_mix, static
 from dld_spotter.tradeoff.comparison import Choices, Comparison, compare, comparison_table
-from dld_spotter.tradeoff.oracle_bias import OracleLuck, luck_over, luck_table, oracle_luck
+from dld_spotter.tradeoff.oracle_bias import OracleBias, bias_over, bias_table, oracle_bias
 from dld_spotter.tradeoff.outcomes import Outcomes, Overhead, hmean, precision, recall, spend
 from dld_spotter.tradeoff.points import Point, TradeOff, cost_grid, mix_points, oracle_points, static_points
 from dld_spotter.tradeoff.report import plot, table
@@ -21,7 +21,7 @@ from dld_spotter.tradeoff.statistics import (
 __all__ = [
     "Choices",
     "Comparison",
-    "OracleLuck",
+    "OracleBias",
     "Outcomes",
     "Overhead",
     "Point",
@@ -29,6 +29,8 @@ __all__ = [
     "allocate",
     "area_over_log_cost",
     "best_mix",
+    "bias_over",
+    "bias_table",
     "chosen",
     "compare",
     "comparison_table",
@@ -39,12 +41,10 @@ __all__ = [
     "gap_closed",
     "hmean",
     "hmean_at_cost",
-    "luck_over",
-    "luck_table",
     "mix_points",
     "on_curves",
     "oracle",
-    "oracle_luck",
+    "oracle_bias",
     "oracle_points",
     "pareto_front",
     "plot",

@@ -14,7 +14,7 @@ from dld_spotter.tradeoff.outcomes import Outcomes, hmean, spend
 
 
 @dataclass(frozen=True)
-class OracleLuck:
+class OracleBias:
     """The oracle of one budget on two readings of the same images, which differ by noise alone.
 
     Args:
@@ -32,7 +32,7 @@ class OracleLuck:
     share: float
 
 
-def oracle_luck(first: Outcomes, second: Outcomes, budget: float, resamples: np.ndarray) -> OracleLuck:
+def oracle_bias(first: Outcomes, second: Outcomes, budget: float, resamples: np.ndarray) -> OracleBias:
     """Choose on one reading and score on the other, both ways round; that one reading is harder cancels.
 
     Args:
@@ -62,16 +62,16 @@ def oracle_luck(first: Outcomes, second: Outcomes, budget: float, resamples: np.
         for each in (own, crossed, [spend(table, random_mix(table, budget)) for table in tables])
     )
     gap = reached - mixed
-    return OracleLuck(float(budget), reached, again, found, found.value / gap if gap > 0 else float("nan"))
+    return OracleBias(float(budget), reached, again, found, found.value / gap if gap > 0 else float("nan"))
 
 
-def luck_over(first: Outcomes, second: Outcomes, budgets: Iterable[float], resamples: np.ndarray) -> list[OracleLuck]:
+def bias_over(first: Outcomes, second: Outcomes, budgets: Iterable[float], resamples: np.ndarray) -> list[OracleBias]:
     """The luck at each budget that every scale mix of both tables can meet."""
     least = max(table.relative_cost.mean(0).min() for table in (first, second))
-    return [oracle_luck(first, second, budget, resamples) for budget in budgets if budget >= least]
+    return [oracle_bias(first, second, budget, resamples) for budget in budgets if budget >= least]
 
 
-def luck_table(rows: Iterable[OracleLuck]) -> Table:
+def bias_table(rows: Iterable[OracleBias]) -> Table:
     """Lay the luck out for a terminal, in points of Hmean."""
     result = Table(title="How much of the oracle is luck", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("budget", "oracle", "on the other reading", "luck", "95 %", "of its gain"):

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 
 from dld_spotter.budget.cost import CostModel
-from dld_spotter.core.batches import Recognition, SpotterOutput, SpottingBatch, Strips, Word
+from dld_spotter.core.batches import Recognition, SpotterOutput, SpottingBatch, Word, WordCrops
 from dld_spotter.core.errors import ConfigError, TrainingError
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Distillation
@@ -173,7 +173,7 @@ class TeacherModule(StageModule):
         """Train on every view of the batch; the loader draws one scale per batch."""
         terms: dict[str, Tensor] = {}
         for view in batch.views.values():
-            output = self.teacher(view, batch.sides, batch.image_index, batch.labels)
+            output = self.teacher(view, batch.boundaries, batch.image_index, batch.labels)
             found = {
                 "detection": self.detection_loss(output.detection, view.targets).mean(),
                 "recognition": mean_or_zero(self.recognition_loss(output.recognition, batch.labels)),
@@ -293,7 +293,7 @@ class DLDModule(StageModule):
         """What the teacher makes of the reference view and its words; None where nothing is compared with it."""
         if not (self.selector.trainable or len(self.distillation)):
             return None
-        return self.teacher(batch.views[1.0], batch.sides, batch.image_index, batch.labels)
+        return self.teacher(batch.views[1.0], batch.boundaries, batch.image_index, batch.labels)
 
     def read_at(
         self, index: Tensor, batch: SpottingBatch, teacher: SpotterOutput | None = None
@@ -309,7 +309,7 @@ class DLDModule(StageModule):
             mean loss of finding, by term; recognition of the N words, look after look; the words' places in the batch ``(N,)``.
         """
         losses: dict[str, list[Tensor]] = defaultdict(list)
-        strips, orders = [], []
+        crops, orders = [], []
         groups, place, group = list(same_scale(index)), torch.zeros_like(index), torch.zeros_like(index)
         for number, (_, images) in enumerate(groups):
             place[images] = torch.arange(len(images), device=index.device)
@@ -317,17 +317,17 @@ class DLDModule(StageModule):
         words_of = sorted_by(group[batch.image_index], len(groups))
         for (k, images), words in zip(groups, words_of, strict=True):
             view = batch.view(self.selector.scales[k]).select(images)
-            cut, maps = self.student.look(view, batch.sides[words], place[batch.image_index[words]])
+            cut, maps = self.student.look(view, batch.boundaries[words], place[batch.image_index[words]])
             losses["detection"].append(self.detection_loss(maps, view.targets))
             if teacher is not None and self.distillation.maps:
-                compared = self.distillation.compare_maps(maps, teacher.detection.select(images), view, view.close)
+                compared = self.distillation.compare_maps(maps, teacher.detection.select(images), view, view.full)
                 for name, values in compared.items():
                     losses[name].append(values)
-            strips.append(cut)
+            crops.append(cut)
             orders.append(words)
         order = torch.cat(orders)
         means = {name: torch.cat(values).mean() for name, values in losses.items()}
-        return means, self.student.recognize(Strips.concat(strips), batch.labels[order]), order
+        return means, self.student.recognize(WordCrops.concat(crops), batch.labels[order]), order
 
     def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
         """Read each image at the scale that the middle cost weight chooses."""

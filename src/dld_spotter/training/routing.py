@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from dld_spotter.budget.cap import Limit
-from dld_spotter.core.batches import Look, SpottingBatch
+from dld_spotter.budget.cap import CostCap
+from dld_spotter.core.batches import SpottingBatch, SpottingResult
 from dld_spotter.inference.second_pass.reader import Reads, look
 
 
@@ -39,8 +39,8 @@ def read_at(
     index: Tensor,
     batch: SpottingBatch,
     prices: Sequence[float] | None = None,
-    limits: Sequence[Limit] | None = None,
-) -> list[Look]:
+    limits: Sequence[CostCap] | None = None,
+) -> list[SpottingResult]:
     """Read every image at its own scale, polygons in reference pixels.
 
     Args:
@@ -51,9 +51,9 @@ def read_at(
         prices: of a second look at each image, for readers that know one.
         limits: what each image may cost at most.
     """
-    looks: dict[int, Look] = {}
+    results: dict[int, SpottingResult] = {}
     for k, images in same_scale(index):
         places = images.tolist()
         theirs = [values and [values[place] for place in places] for values in (prices, limits)]
-        looks |= zip(places, look(reader, batch.view(scales[k]).select(images), *theirs), strict=True)
-    return [looks[i] for i in range(len(batch))]
+        results |= zip(places, look(reader, batch.view(scales[k]).select(images), *theirs), strict=True)
+    return [results[i] for i in range(len(batch))]

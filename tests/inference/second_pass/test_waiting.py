@@ -6,16 +6,16 @@ from math import inf
 import numpy as np
 import pytest
 
-from dld_spotter.budget.cap import Limit
+from dld_spotter.budget.cap import CostCap
 from dld_spotter.data.views import make_view
 from dld_spotter.inference.second_pass.reader import SecondLook
 from dld_spotter.selection.second_pass.gains import Gains
-from dld_spotter.selection.second_pass.rule import Escalation
+from dld_spotter.selection.second_pass.rule import SecondPassRule
 from tests.data.samples import box, sample
 from tests.inference.second_pass.test_reader import BoxReader, photo
 from tests.small import make_batch, make_spotter
 
-ELSEWHERE = Escalation(price=0.0, gains=Gains({0.4: {1.0: ((0.0,) * 5, (0.0,) * 5, (0.0,) * 5, (1.0,) * 5)}}))
+ELSEWHERE = SecondPassRule(price=0.0, gains=Gains({0.4: {1.0: ((0.0,) * 5, (0.0,) * 5, (0.0,) * 5, (1.0,) * 5)}}))
 """Looks again at what was not found, never at what waits."""
 LOW = [(20 + 40 * k, 20, 50 + 40 * k, 34) for k in range(8)]
 
@@ -29,15 +29,17 @@ LOW = [(20 + 40 * k, 20, 50 + 40 * k, 34) for k in range(8)]
 )
 @pytest.mark.parametrize("words_of_a_photo", [20, 50, 100])
 def test_a_limit_leaves_enough_for_it(image: np.ndarray, words_of_a_photo: int):
-    view = replace(make_view([image], 0.4), close=make_view([image], 1.0))
+    view = replace(make_view([image], 0.4), full=make_view([image], 1.0))
 
     def cost(height: int, width: int, words: float) -> float:
         return height * width / image[..., 0].size + words / words_of_a_photo
 
     looked = 0
     for most in np.linspace(0.25, 0.95, 71):
-        limit = Limit(float(most), image.shape[:2], cost)
-        once, twice = (SecondLook(BoxReader(least=4), ELSEWHERE, cost).looks(view, [price], [limit])[0] for price in (inf, 0.0))
+        limit = CostCap(float(most), image.shape[:2], cost)
+        once, twice = (
+            SecondLook(BoxReader(least=4), ELSEWHERE, cost).results(view, [price], [limit])[0] for price in (inf, 0.0)
+        )
         assert once.reads[0] <= twice.reads[0]
         assert twice.spent(cost) / twice.full(image.shape[:2], cost) <= most
         looked += len(twice.sizes) == 2
@@ -46,12 +48,12 @@ def test_a_limit_leaves_enough_for_it(image: np.ndarray, words_of_a_photo: int):
 
 def test_an_image_of_several_is_read_as_it_is_alone():
     spotter = make_spotter(1).eval()
-    places = ((20, 30, 80, 24), (40, 70, 60, 30), (70, 20, 50, 40))
-    view = make_batch([sample(128, 160, [box(*place)], ["cat"]) for place in places]).views[1.0]
-    glances = spotter.find(view)
-    together = spotter.read(glances, [glance.all for glance in glances])
+    regions = ((20, 30, 80, 24), (40, 70, 60, 30), (70, 20, 50, 40))
+    view = make_batch([sample(128, 160, [box(*region)], ["cat"]) for region in regions]).views[1.0]
+    all_detections = spotter.find(view)
+    together = spotter.read(all_detections, [detections.all for detections in all_detections])
     assert any(together[1:])
-    for glance, words in zip(glances, together, strict=True):
-        (alone,) = spotter.read([glance], [glance.all])
+    for detections, words in zip(all_detections, together, strict=True):
+        (alone,) = spotter.read([detections], [detections.all])
         assert [word.text for word in alone] == [word.text for word in words]
         np.testing.assert_allclose([word.score for word in alone], [word.score for word in words], atol=1e-4)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.words import Look
+from dld_spotter.core.words import SpottingResult
 from dld_spotter.inference.second_pass.probing import Closer, Probe, learn_gains, worth
 from dld_spotter.selection.second_pass.gains import SHAPE, Gains, height_bin
-from dld_spotter.selection.second_pass.regions import Place
+from dld_spotter.selection.second_pass.regions import Region
 
 TABLE = np.array([[0.5, 0.2, 0, 0, 0], [2.0, 1.0, 0.5, 0.2, 0.1], [0, 1.0, 0.8, 0.6, 0.4], [0.3, 0.2, 0.1, 0, 0]])
 
@@ -21,11 +21,11 @@ def probe(rng: np.random.Generator, scale: float, noise: float = 0.0) -> Probe:
     changes = np.stack([right, right, np.zeros(10)], axis=1)  # what is read is right
     counts = np.array([5.0, 8.0, 40.0])
     again = {
-        second: Closer(share * changes, np.ones(10), counts + share * changes.sum(0), Look([], ((100, 100),), (10,)))
+        second: Closer(share * changes, np.ones(10), counts + share * changes.sum(0), SpottingResult([], ((100, 100),), (10,)))
         for second, share in ((0.8, 0.25), (1.0, 1.0))
     }
-    first = Look([], ((30, 30),), (8,))
-    return Probe((100, 100), scale, first, counts, [Place((0, 0, 9, 9), one) for one in evidence], np.ones(10), again)
+    first = SpottingResult([], ((30, 30),), (8,))
+    return Probe((100, 100), scale, first, counts, [Region((0, 0, 9, 9), one) for one in evidence], np.ones(10), again)
 
 
 def test_known_gains_are_learned():
@@ -39,7 +39,7 @@ def test_known_gains_are_learned():
 def test_what_brings_nothing_is_expected_to_bring_nothing_and_never_less():
     rng = np.random.default_rng(0)
     row = [probe(rng, 0.3) for _ in range(20)]
-    lost = [replace(one, again={1.0: replace(one.again[1.0], places=-one.again[1.0].places)}) for one in row]
+    lost = [replace(one, again={1.0: replace(one.again[1.0], regions=-one.again[1.0].regions)}) for one in row]
     gains = learn_gains([[one] for one in lost], 0.4)
     assert not np.any(gains.tables[0.3][1.0])
 

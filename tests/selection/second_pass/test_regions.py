@@ -11,24 +11,24 @@ from hypothesis import strategies as st
 
 from dld_spotter.core.words import Word
 from dld_spotter.selection.second_pass.gains import FOUND, LACKING, READ, SHAPE, UNREAD
-from dld_spotter.selection.second_pass.mosaic import back, lay_out, pack
-from dld_spotter.selection.second_pass.regions import Place, depths, places
+from dld_spotter.selection.second_pass.mosaic import from_mosaic, lay_out, make_mosaic
+from dld_spotter.selection.second_pass.regions import Region, depths, find_regions
 
 
 def test_places_near_each_other_are_one():
     probability = np.zeros((64, 96), np.float32)
     probability[10:14, 10:20] = probability[10:14, 22:30] = probability[50:54, 60:70] = 0.5
-    found = places(probability, (128, 192), (256, 384), [], 0.15, 8)
+    found = find_regions(probability, (128, 192), (256, 384), [], 0.15, 8)
     # A cell is 4 pixels of the reference; 8 pixels of surroundings are 2 cells, which joins what is 2 cells apart.
-    assert sorted(place.box for place in found) == [(4 * 8, 4 * 8, 4 * 32, 4 * 16), (4 * 58, 4 * 48, 4 * 72, 4 * 56)]
+    assert sorted(region.box for region in found) == [(4 * 8, 4 * 8, 4 * 32, 4 * 16), (4 * 58, 4 * 48, 4 * 72, 4 * 56)]
 
 
 def test_places_that_would_take_more_as_one_stay_apart():
     probability = np.zeros((64, 96), np.float32)
     probability[10:14, 10:20] = probability[14:18, 20:30] = 0.5  # they touch at a corner: one region
     probability[30:34, 10:20] = probability[35:39, 21:31] = 0.5  # one cell apart in each direction
-    found = places(probability, (128, 192), (256, 384), [], 0.15, 8)
-    first, second, third = sorted((place.box for place in found), key=lambda box: box[1])
+    found = find_regions(probability, (128, 192), (256, 384), [], 0.15, 8)
+    first, second, third = sorted((region.box for region in found), key=lambda box: box[1])
     assert first == (32, 32, 128, 80)
     # Around both it would be 100 x 52 pixels, as 56 x 32 twice it is less.
     assert (second, third) == ((32, 112, 88, 144), (76, 132, 132, 164))
@@ -46,37 +46,37 @@ def of_box(left: float, top: float, right: float, bottom: float) -> Word:
     return Word(np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32), "word", 0.9)
 
 
-def shifted(word: Word, place: Place, corner: Sequence[int]) -> Word:
+def shifted(word: Word, region: Region, corner: Sequence[int]) -> Word:
     """A word of a place as it stands on the sheet."""
-    return replace(word, polygon=word.polygon + np.subtract(corner, place.box[:2]).astype(np.float32))
+    return replace(word, polygon=word.polygon + np.subtract(corner, region.box[:2]).astype(np.float32))
 
 
 def test_what_several_places_show_counts_in_the_one_that_shows_most_of_it():
     nothing = np.zeros(SHAPE)
     # A line aslant, and a word at its side that reaches into its box: deeper than in its own, flat one, but not all of it.
-    line, flat = Place((0, 0, 300, 300), nothing), Place((225, 10, 325, 50), nothing)
+    line, flat = Region((0, 0, 300, 300), nothing), Region((225, 10, 325, 50), nothing)
     whole, part = of_box(237, 22, 313, 38), of_box(237, 22, 300, 38)
-    _, corners = pack(np.zeros((300, 325, 3), np.uint8), [line.box, flat.box])
+    _, corners = make_mosaic(np.zeros((300, 325, 3), np.uint8), [line.box, flat.box])
     read = [shifted(part, line, corners[0]), shifted(whole, flat, corners[1])]
-    ((place, word),) = back(read, [line, flat], corners, [line, flat])
-    assert place is flat
+    ((region, word),) = from_mosaic(read, [line, flat], corners, [line, flat])
+    assert region is flat
     np.testing.assert_allclose(word.polygon, whole.polygon)
     # What ends with its cut-out is a piece of what the other place shows, even if that is not looked at.
-    assert back(read[:1], [line], corners[:1], [line, flat]) == []
+    assert from_mosaic(read[:1], [line], corners[:1], [line, flat]) == []
     # What is read as a whole stays where the place that shows more around it is not looked at.
     inside = of_box(240, 20, 280, 40)
     for cut, count in (([line, flat], 0), ([flat], 1)):
-        known = back([shifted(inside, flat, corners[1])], cut, corners[-len(cut) :], [line, flat])
+        known = from_mosaic([shifted(inside, flat, corners[1])], cut, corners[-len(cut) :], [line, flat])
         assert len(known) == count
-    assert not back([of_box(900, 900, 910, 910)], [line, flat], corners, [line, flat])
+    assert not from_mosaic([of_box(900, 900, 910, 910)], [line, flat], corners, [line, flat])
 
 
 def test_evidence_in_several_places_is_of_one():
     probability = np.zeros((64, 96), np.float32)
     probability[30:34, 10:20] = probability[35:39, 21:31] = 0.5  # 40 x 16 pixels at (40, 120), the same at (84, 140)
     words = [of_box(40, 118, 80, 138), of_box(84, 138, 124, 158)]
-    found = places(probability, (128, 192), (256, 384), words, 0.15, 8)
-    assert [place.evidence[READ].sum() for place in found] == [1, 1]
+    found = find_regions(probability, (128, 192), (256, 384), words, 0.15, 8)
+    assert [region.evidence[READ].sum() for region in found] == [1, 1]
 
 
 @settings(max_examples=60, deadline=None)
@@ -85,7 +85,7 @@ def test_places_hold_all_text_and_none_could_be_joined(regions: list[tuple[int, 
     probability = np.zeros((64, 96), np.float32)
     for x, y, w, h in regions:
         probability[y : y + 1 + h // 10, x : x + 1 + w // 4] = 0.5
-    found = [place.box for place in places(probability, (128, 192), (256, 384), [], 0.15, 8)]
+    found = [region.box for region in find_regions(probability, (128, 192), (256, 384), [], 0.15, 8)]
     for y, x in np.argwhere(probability > 0):  # a cell is 4 pixels of the reference
         around = (max(4 * x - 8, 0), max(4 * y - 8, 0), min(4 * x + 12, 384), min(4 * y + 12, 256))
         assert any((np.subtract(box, around) * (1, 1, -1, -1) <= 0).all() for box in found)
@@ -105,7 +105,7 @@ def test_evidence_is_what_was_read_how_surely_and_what_was_not():
     probability[51, 65] = 0.75
     corners = np.array([[32, 36], [84, 36], [84, 60], [32, 60]], np.float32)  # 12 pixels of the view high
     words = [Word(corners, "one", 0.9), Word(corners + 1, "two", 0.6)]
-    one, other = sorted(places(probability, (128, 192), (256, 384), words, 0.15, 8), key=lambda place: place.box)
+    one, other = sorted(find_regions(probability, (128, 192), (256, 384), words, 0.15, 8), key=lambda region: region.box)
     expected = np.zeros(SHAPE)
     expected[READ, 1], expected[LACKING, 1] = 2, 0.1 + 0.4
     np.testing.assert_allclose(one.evidence, expected, atol=1e-6)
@@ -121,20 +121,20 @@ def test_what_was_found_and_waits_is_counted_and_no_other_text_there():
     probability[10:14, 10:20] = 0.9
     probability[12:14, 18:24] = 0.5  # the map of another word goes on
     corners = np.array([[32, 36], [80, 36], [80, 60], [32, 60]], np.float32)
-    (place,) = places(probability, (128, 192), (256, 384), [], 0.15, 8, [corners, corners + 2])
+    (region,) = find_regions(probability, (128, 192), (256, 384), [], 0.15, 8, [corners, corners + 2])
     expected = np.zeros(SHAPE)
     expected[FOUND, 1] = 2  # 12 pixels of the view high
-    expected[UNREAD] = place.evidence[UNREAD]
-    np.testing.assert_allclose(place.evidence, expected)
-    assert place.evidence[UNREAD].sum() == pytest.approx(0.5)
-    assert (place.words, place.more) == (2.5, 0.5)  # two are read anyway
+    expected[UNREAD] = region.evidence[UNREAD]
+    np.testing.assert_allclose(region.evidence, expected)
+    assert region.evidence[UNREAD].sum() == pytest.approx(0.5)
+    assert (region.words, region.more) == (2.5, 0.5)  # two are read anyway
 
 
 def test_long_text_without_a_reading_may_hold_several_words():
     probability = np.zeros((64, 96), np.float32)
     probability[10:14, 10:58] = 0.5
-    (place,) = places(probability, (128, 192), (256, 384), [], 0.15, 12)
-    assert place.evidence[UNREAD].sum() == pytest.approx(0.5 * 48 / 4 / 4)
+    (region,) = find_regions(probability, (128, 192), (256, 384), [], 0.15, 12)
+    assert region.evidence[UNREAD].sum() == pytest.approx(0.5 * 48 / 4 / 4)
 
 
 boxes = st.tuples(*(st.integers(0, 200) for _ in range(2)), *(st.integers(1, 90) for _ in range(2)))
@@ -142,21 +142,21 @@ boxes = st.tuples(*(st.integers(0, 200) for _ in range(2)), *(st.integers(1, 90)
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(boxes, min_size=1, max_size=12))
-def test_cut_outs_lie_apart_and_unchanged(places: list[tuple[int, int, int, int]]):
+def test_cut_outs_lie_apart_and_unchanged(regions: list[tuple[int, int, int, int]]):
     image = np.random.default_rng(0).integers(1, 255, (300, 300, 3), dtype=np.uint8)
-    cut = [(x, y, x + w, y + h) for x, y, w, h in places]
-    sheet, corners = pack(image, cut)
-    taken = np.zeros(sheet.shape[:2], int)
+    cut = [(x, y, x + w, y + h) for x, y, w, h in regions]
+    mosaic, corners = make_mosaic(image, cut)
+    taken = np.zeros(mosaic.shape[:2], int)
     for (left, top, right, bottom), (x, y) in zip(cut, corners, strict=True):
-        place = np.s_[y : y + bottom - top, x : x + right - left]
-        np.testing.assert_array_equal(sheet[place], image[top:bottom, left:right])
-        taken[place] += 1
+        region = np.s_[y : y + bottom - top, x : x + right - left]
+        np.testing.assert_array_equal(mosaic[region], image[top:bottom, left:right])
+        taken[region] += 1
     assert taken.max() == 1
-    assert not sheet[taken == 0].any()
-    total, widest, highest = sum(w * h for _, _, w, h in places), max(w for _, _, w, _ in places), max(h for *_, h in places)
+    assert not mosaic[taken == 0].any()
+    total, widest, highest = sum(w * h for _, _, w, h in regions), max(w for _, _, w, _ in regions), max(h for *_, h in regions)
     width = max(widest, 0.7 * total**0.5 + 1)  # the smallest that is tried
     # What begins a shelf found no room on the one before: all but the first take half of the sheet at most in vain.
-    assert sheet.shape[0] * sheet.shape[1] <= 2 * total + width * highest
+    assert mosaic.shape[0] * mosaic.shape[1] <= 2 * total + width * highest
 
 
 def test_low_cut_outs_fill_the_shelves_of_high_ones():

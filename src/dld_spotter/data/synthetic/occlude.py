@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.geometry import polygon_to_sides
+from dld_spotter.core.geometry import polygon_to_boundaries
 from dld_spotter.data.synthetic.background import random_colour
 
 WIRE, POLE, LEAF = (0.04, 0.12), (0.2, 0.6), (0.15, 0.5)
@@ -56,7 +56,7 @@ def hidden_share_of_letters(covered: np.ndarray, polygon: np.ndarray, letters: i
     """Share that is hidden of the letter of a word ``(P, 2)`` that is hidden most, see :func:`hidden_share`."""
     if not hidden_share(covered, polygon):
         return 0.0
-    upper, lower = polygon_to_sides(polygon, max(letters, 1) + 1)
+    upper, lower = polygon_to_boundaries(polygon, max(letters, 1) + 1)
     cells = np.stack([upper[:-1], upper[1:], lower[1:], lower[:-1]], axis=1)
     return max(hidden_share(covered, cell) for cell in cells)
 

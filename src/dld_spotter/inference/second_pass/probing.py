@@ -11,18 +11,18 @@ from scipy.optimize import nnls
 from torch.utils.data import DataLoader
 
 from dld_spotter.budget.cost import FlopCost
-from dld_spotter.core.batches import Look, SpottingBatch, TextInstances
+from dld_spotter.core.batches import SpottingBatch, SpottingResult, TextInstances
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.core.words import Cost, Word
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.inference.second_pass.reader import find_again
-from dld_spotter.inference.second_pass.two_pass import likeliest
+from dld_spotter.inference.second_pass.two_pass import merge_passes
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.second_pass.gains import SHAPE, Gains, Table, closer
-from dld_spotter.selection.second_pass.mosaic import back, pack, sheet_size
-from dld_spotter.selection.second_pass.regions import Place, owner, places
-from dld_spotter.selection.second_pass.rule import Again, Escalation, choose
+from dld_spotter.selection.second_pass.mosaic import from_mosaic, make_mosaic, mosaic_size
+from dld_spotter.selection.second_pass.regions import Region, find_regions, owner
+from dld_spotter.selection.second_pass.rule import Again, SecondPassRule, choose
 
 PRIOR = np.repeat([0.1, 1.0, 0.5, 1.0], SHAPE[1])
 """Gains of a unit of evidence before anything was seen, up to a common factor; heights that are rarely seen stay near it."""
@@ -35,16 +35,16 @@ class Closer:
     """What a second look at one scale gave.
 
     Args:
-        places: changes ``(P, 3)`` of the counts where each place is looked at again.
+        regions: changes ``(P, 3)`` of the counts where each place is looked at again.
         reads: words ``(P,)`` that go through the recogniser there.
         counts: ``(3,)`` of the first look and one at the whole image.
         whole: that look, alone.
     """
 
-    places: np.ndarray
+    regions: np.ndarray
     reads: np.ndarray
     counts: np.ndarray
-    whole: Look
+    whole: SpottingResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,42 +57,44 @@ class Probe:
         first: that look, which has read everything.
         counts: ``(3,)`` matched, predicted and true words of it.
         found: its P places.
-        legible: how many regions ``(P,)`` of each are read before anything is looked at again.
+        readable: how many regions ``(P,)`` of each are read before anything is looked at again.
         again: scale of a second look -> what it gave.
     """
 
     size: tuple[int, int]
     scale: float
-    first: Look
+    first: SpottingResult
     counts: np.ndarray
-    found: list[Place]
-    legible: np.ndarray
+    found: list[Region]
+    readable: np.ndarray
     again: dict[float, Closer]
 
     @property
     def evidence(self) -> np.ndarray:
         """``(P, 4, 5)``."""
-        return np.array([place.evidence for place in self.found]).reshape(-1, *SHAPE)
+        return np.array([region.evidence for region in self.found]).reshape(-1, *SHAPE)
 
-    def at(self, price: float, rule: Escalation, cost: Cost) -> tuple[np.ndarray, float]:
+    def at(self, price: float, rule: SecondPassRule, cost: Cost) -> tuple[np.ndarray, float]:
         """Counts ``(3,)`` and relative cost at a price; ``cost`` is that of a view, in GFLOP."""
         again = choose(self.found, self.scale, self.size, rule, price, cost) if np.isfinite(price) else None
         counts, look = (self.counts, self.first) if again is None else self._after(again)
         return counts, look.spent(cost) / look.full(self.size, cost)
 
-    def _after(self, chosen: Again) -> tuple[np.ndarray, Look]:
+    def _after(self, chosen: Again) -> tuple[np.ndarray, SpottingResult]:
         """Counts and looks where something is looked at again."""
         second, (size,), (reads,) = self.again[chosen.scale], self.first.sizes, self.first.reads
-        if chosen.places is None:
-            legible = reads - sum(place.waiting for place in self.found)
-            look = Look([], (size, *second.whole.sizes), (legible, *second.whole.reads), min(legible, *second.whole.reads))
+        if chosen.regions is None:
+            readable = reads - sum(region.waiting for region in self.found)
+            look = SpottingResult(
+                [], (size, *second.whole.sizes), (readable, *second.whole.reads), min(readable, *second.whole.reads)
+            )
             return second.counts, look
-        taken = np.array([place in chosen.places for place in self.found])
-        sheet = scaled_size(*sheet_size(chosen.places), chosen.scale)
-        left = reads - sum(place.waiting for place in chosen.places)
+        taken = np.array([region in chosen.regions for region in self.found])
+        mosaic = scaled_size(*mosaic_size(chosen.regions), chosen.scale)
+        left = reads - sum(region.waiting for region in chosen.regions)
         closer = float(second.reads[taken].sum())
-        look = Look([], (size, sheet), (left, closer), min(float(self.legible[taken].sum()), closer))
-        return self.counts + second.places[taken].sum(0), look
+        look = SpottingResult([], (size, mosaic), (left, closer), min(float(self.readable[taken].sum()), closer))
+        return self.counts + second.regions[taken].sum(0), look
 
 
 class Prober:
@@ -104,7 +106,7 @@ class Prober:
         rule: what is a place.
     """
 
-    def __init__(self, spotter: Spotter, rules: Rules, rule: Escalation) -> None:
+    def __init__(self, spotter: Spotter, rules: Rules, rule: SecondPassRule) -> None:
         self.spotter, self.rules, self.rule = spotter, rules, rule
         self.flops = FlopCost(spotter)
         self.device = next(spotter.parameters()).device
@@ -117,41 +119,43 @@ class Prober:
         name, truth = batch.names[0], batch.instances[0]
         size = tuple(batch.views[1.0].sizes[0].tolist())
         reference = batch.views[1.0].images[0, :, : size[0], : size[1]].permute(1, 2, 0).contiguous().numpy()
-        glances = {scale: self.spotter.find(batch.view(scale).to(self.device))[0] for scale in scales}
-        looks = {scale: self.spotter.read_all([glance])[0] for scale, glance in glances.items()}
+        all_detections = {scale: self.spotter.find(batch.view(scale).to(self.device))[0] for scale in scales}
+        results = {scale: self.spotter.read_all([detections])[0] for scale, detections in all_detections.items()}
         probes = []
-        for scale, glance in glances.items():
-            legible, outlines = glance.heights() >= self.rule.read_from(scale), glance.outlines()
-            polygons, words = [polygon.tobytes() for polygon in glance.polygons()], looks[scale].words
-            low = {polygon for k, polygon in enumerate(polygons) if not legible[k]}
+        for scale, detections in all_detections.items():
+            readable, outlines = detections.heights() >= self.rule.read_from(scale), detections.outlines()
+            polygons, words = [polygon.tobytes() for polygon in detections.polygons()], results[scale].words
+            low = {polygon for k, polygon in enumerate(polygons) if not readable[k]}
             first = [word for word in words if word.polygon.tobytes() not in low]
-            unread, found = [outlines[k] for k in np.flatnonzero(~legible)], []
+            unread, found = [outlines[k] for k in np.flatnonzero(~readable)], []
             if scale < 1:
-                found = places(glance.probability, glance.size, size, first, self.rule.threshold, self.rule.context, unread)
-            boxes = np.array([place.box for place in found]).reshape(-1, 4)
+                found = find_regions(
+                    detections.probability, detections.size, size, first, self.rule.threshold, self.rule.context, unread
+                )
+            boxes = np.array([region.box for region in found]).reshape(-1, 4)
             owners = [owner(boxes, outline) for outline in outlines]
-            waits = {polygon: owners[k] for k, polygon in enumerate(polygons) if not legible[k]}
+            waits = {polygon: owners[k] for k, polygon in enumerate(polygons) if not readable[k]}
             known = Known(name, truth, first, words, waits, found)
-            again = {larger: self.again(known, reference, larger, looks[larger]) for larger in closer(scale, scales)}
+            again = {larger: self.again(known, reference, larger, results[larger]) for larger in closer(scale, scales)}
             counts = self.count(name, truth, words)
-            read = np.array([sum(owners[j] == k for j in np.flatnonzero(legible)) for k in range(len(found))])
-            probes.append(Probe(size, scale, looks[scale], counts, found, read, again))
+            read = np.array([sum(owners[j] == k for j in np.flatnonzero(readable)) for k in range(len(found))])
+            probes.append(Probe(size, scale, results[scale], counts, found, read, again))
         return probes
 
-    def again(self, known: "Known", reference: np.ndarray, scale: float, whole: Look) -> Closer:
+    def again(self, known: "Known", reference: np.ndarray, scale: float, whole: SpottingResult) -> Closer:
         """Look again at all places, on one sheet that is read at a scale; and, as was done, at the whole image."""
-        counts = self.count(known.name, known.truth, likeliest(known.legible, whole.words))
+        counts = self.count(known.name, known.truth, merge_passes(known.readable, whole.words))
         changes, reads = np.zeros((len(known.found), 3)), np.zeros(len(known.found))
         if known.found:
-            sheet, corners = pack(reference, [place.box for place in known.found])
-            (look,) = self.spotter.read_all([find_again(self.spotter, sheet, scale)])
-            brought = back(look.words, known.found, corners, known.found)
+            mosaic, corners = make_mosaic(reference, [region.box for region in known.found])
+            (look,) = self.spotter.read_all([find_again(self.spotter, mosaic, scale)])
+            brought = from_mosaic(look.words, known.found, corners, known.found)
             before = self.count(known.name, known.truth, known.all)
-            for k, place in enumerate(known.found):
-                inside = [word for where, word in brought if where is place]
-                after = likeliest(known.without(k), inside)
+            for k, region in enumerate(known.found):
+                inside = [word for where, word in brought if where is region]
+                after = merge_passes(known.without(k), inside)
                 changes[k] = self.count(known.name, known.truth, after) - before
-            expected = np.array([place.words for place in known.found])  # regions that are no word know no place
+            expected = np.array([region.words for region in known.found])  # regions that are no word know no place
             reads = sum(look.reads) * expected / max(expected.sum(), 1e-9)
         return Closer(changes, reads, counts, whole)
 
@@ -167,7 +171,7 @@ class Known:
     Args:
         name: of the image.
         truth: its words.
-        legible: what is read before anything is looked at again.
+        readable: what is read before anything is looked at again.
         all: what is read where nothing is.
         waits: polygon, as bytes, of each region that is not legible -> its place, where it has one.
         found: the places.
@@ -175,14 +179,14 @@ class Known:
 
     name: str
     truth: TextInstances
-    legible: list[Word]
+    readable: list[Word]
     all: list[Word]
     waits: dict[bytes, int | None]
-    found: list[Place]
+    found: list[Region]
 
-    def without(self, place: int) -> list[Word]:
+    def without(self, region: int) -> list[Word]:
         """Words that stay when a place is looked at again: those that are legible, and those elsewhere."""
-        return [word for word in self.all if self.waits.get(word.polygon.tobytes()) != place]
+        return [word for word in self.all if self.waits.get(word.polygon.tobytes()) != region]
 
 
 def probe_all(prober: Prober, loader: DataLoader, scales: Sequence[float], count: int) -> list[list[Probe]]:
@@ -206,7 +210,7 @@ def learn_gains(probes: Sequence[Sequence[Probe]], false_price: float) -> Gains:
     for row in zip(*probes, strict=True):
         evidence = np.concatenate([probe.evidence for probe in row]).reshape(-1, PRIOR.size)
         for second in row[0].again:
-            gains = worth(np.concatenate([probe.again[second].places for probe in row]), false_price)
+            gains = worth(np.concatenate([probe.again[second].regions for probe in row]), false_price)
             tables.setdefault(row[0].scale, {})[second] = fit_table(evidence, gains)
     return Gains(tables) if tables else Gains()
 

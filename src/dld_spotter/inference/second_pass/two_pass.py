@@ -7,12 +7,12 @@ from math import isinf, prod, sqrt
 import numpy as np
 import shapely
 
-from dld_spotter.budget.cap import Limit
-from dld_spotter.core.words import Cost, Look, Word
-from dld_spotter.models.detections import Find, Glance, Read
-from dld_spotter.selection.second_pass.mosaic import back, pack
-from dld_spotter.selection.second_pass.regions import Place, owner, places
-from dld_spotter.selection.second_pass.rule import Escalation, choose
+from dld_spotter.budget.cap import CostCap
+from dld_spotter.core.words import Cost, SpottingResult, Word
+from dld_spotter.models.detections import Detections, Find, Read
+from dld_spotter.selection.second_pass.mosaic import from_mosaic, make_mosaic
+from dld_spotter.selection.second_pass.regions import Region, find_regions, owner
+from dld_spotter.selection.second_pass.rule import SecondPassRule, choose
 
 SHARED = 0.4
 """Share of its area from which on a word is taken for another reading of a larger one."""
@@ -21,22 +21,22 @@ CLOSER = 0.05
 resolution (experiments/17_second_pass)."""
 
 
-def look_twice(
-    glance: Glance,
+def read_in_two_passes(
+    detections: Detections,
     reference: np.ndarray,
-    rule: Escalation,
+    rule: SecondPassRule,
     price: float,
     cost: Cost,
     find: Find,
     read: Read,
-    limit: Limit | None = None,
-) -> Look:
+    limit: CostCap | None = None,
+) -> SpottingResult:
     """Read what is legible, look again at what is worth it, and read what is left; of two readings the likelier word stays.
 
     Args:
-        glance: at a smaller view, or at the reference itself.
+        detections: at a smaller view, or at the reference itself.
         reference: ``(H, W, 3)`` uint8.
-        rule: see :class:`Escalation`.
+        rule: see :class:`SecondPassRule`.
         price: in place of the rule's own; infinite, and nothing is looked at again.
         cost: of a view.
         find: looks at images.
@@ -44,52 +44,54 @@ def look_twice(
         limit: what the image may cost at most.
     """
     if isinf(price):
-        return _read(glance, glance.all, read, limit and limit.words(glance.size))
+        return _read(detections, detections.all, read, limit and limit.words(detections.size))
     size = reference.shape[:2]
-    scale = sqrt(prod(glance.size) / prod(size))  # sides are rounded
-    legible, outlines = glance.heights() >= rule.read_from(scale), glance.outlines()
-    first = _read(glance, np.flatnonzero(legible), read, limit and limit.words(glance.size))
-    waiting, left = np.flatnonzero(~legible), limit and limit.after(first)
+    scale = sqrt(prod(detections.size) / prod(size))  # sides are rounded
+    readable, outlines = detections.heights() >= rule.read_from(scale), detections.outlines()
+    first = _read(detections, np.flatnonzero(readable), read, limit and limit.words(detections.size))
+    waiting, left = np.flatnonzero(~readable), limit and limit.after(first)
     unread = [outlines[k] for k in waiting]
-    found = places(glance.probability, glance.size, size, first.words, rule.threshold, rule.context, unread)
+    found = find_regions(detections.probability, detections.size, size, first.words, rule.threshold, rule.context, unread)
     again = choose(found, scale, size, rule, price, cost, left)
     if again is None:
-        return _and(first, glance, waiting, read, left)
-    inside = np.ones(len(outlines), bool) if again.places is None else _inside(found, again.places, outlines)
+        return _and(first, detections, waiting, read, left)
+    inside = np.ones(len(outlines), bool) if again.regions is None else _inside(found, again.regions, outlines)
     waiting = waiting[~inside[waiting]]
-    image, corners = (reference, []) if again.places is None else pack(reference, [place.box for place in again.places])
+    image, corners = (
+        (reference, []) if again.regions is None else make_mosaic(reference, [region.box for region in again.regions])
+    )
     closer = find(image, again.scale)
     second = _read(closer, closer.all, read, left and left.words(closer.size) - len(waiting))
-    twice = min(int((legible & inside).sum()), *first.reads, *second.reads)
-    both = Look(first.words, (*first.sizes, *second.sizes), (*first.reads, *second.reads), twice)
-    both = _and(both, glance, waiting, read, limit and limit.after(both))
+    twice = min(int((readable & inside).sum()), *first.reads, *second.reads)
+    both = SpottingResult(first.words, (*first.sizes, *second.sizes), (*first.reads, *second.reads), twice)
+    both = _and(both, detections, waiting, read, limit and limit.after(both))
     words = second.words
-    if again.places is not None:
-        words = [word for _, word in back(words, again.places, corners, found)]
-    return replace(both, words=likeliest(both.words, words))
+    if again.regions is not None:
+        words = [word for _, word in from_mosaic(words, again.regions, corners, found)]
+    return replace(both, words=merge_passes(both.words, words))
 
 
-def _read(glance: Glance, which: np.ndarray, read: Read, most: int | None) -> Look:
+def _read(detections: Detections, which: np.ndarray, read: Read, most: int | None) -> SpottingResult:
     """A look at regions of a glance, so many at most."""
-    which = glance.within(which, most)
-    return Look(read(glance, which), (glance.size,), (len(which),))
+    which = detections.within(which, most)
+    return SpottingResult(read(detections, which), (detections.size,), (len(which),))
 
 
-def _and(look: Look, glance: Glance, which: np.ndarray, read: Read, left: Limit | None) -> Look:
+def _and(look: SpottingResult, detections: Detections, which: np.ndarray, read: Read, left: CostCap | None) -> SpottingResult:
     """The same look, for which further regions of its first view are read."""
-    more = _read(glance, which, read, left and left.further())
+    more = _read(detections, which, read, left and left.further())
     return replace(look, words=look.words + more.words, reads=(look.reads[0] + more.reads[0], *look.reads[1:]))
 
 
-def _inside(found: Sequence[Place], chosen: Sequence[Place], outlines: Sequence[np.ndarray]) -> np.ndarray:
+def _inside(found: Sequence[Region], chosen: Sequence[Region], outlines: Sequence[np.ndarray]) -> np.ndarray:
     """Which of N outlines are in a chosen place, where several show it in that which shows most of it, ``(N,)``."""
-    boxes = np.array([place.box for place in found]).reshape(-1, 4)
-    taken = [place in chosen for place in found]
+    boxes = np.array([region.box for region in found]).reshape(-1, 4)
+    taken = [region in chosen for region in found]
     owners = [owner(boxes, outline) for outline in outlines]
     return np.array([k is not None and taken[k] for k in owners], bool)
 
 
-def likeliest(first: Sequence[Word], second: Sequence[Word]) -> list[Word]:
+def merge_passes(first: Sequence[Word], second: Sequence[Word]) -> list[Word]:
     """Of the words of two looks that share more than ``SHARED`` of the smaller one's area, keep the one of the highest score.
 
     Neither look sees everything: large words are found in the small view, small ones in the closer one. Where both see

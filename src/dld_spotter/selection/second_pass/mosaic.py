@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 
 from dld_spotter.core.words import Word
-from dld_spotter.selection.second_pass.regions import Box, Place, depths
+from dld_spotter.selection.second_pass.regions import Box, Region, depths
 
 WIDTHS = np.geomspace(0.7, 2.0, 8)
 """Widths of a sheet that are tried, over the side of a square as large as what comes on it."""
@@ -29,34 +29,34 @@ def _shelve(sizes: np.ndarray, width: float) -> Layout:
     corners: list[tuple[int, int]] = [(0, 0)] * len(sizes)
     shelves: list[tuple[int, int]] = []  # what is taken of each, and where it begins
     height = 0
-    for place in np.argsort(-sizes[:, 1], kind="stable").tolist():
-        w, h = sizes[place].tolist()
+    for region in np.argsort(-sizes[:, 1], kind="stable").tolist():
+        w, h = sizes[region].tolist()
         shelf = next((k for k, (taken, _) in enumerate(shelves) if taken + w <= width), len(shelves))
         if shelf == len(shelves):
             shelves.append((0, height))
             height += h
-        corners[place] = shelves[shelf]
+        corners[region] = shelves[shelf]
         shelves[shelf] = (shelves[shelf][0] + w, shelves[shelf][1])
     return (height, max(taken for taken, _ in shelves)), corners
 
 
-def sheet_size(places: Iterable[Place]) -> tuple[int, int]:
+def mosaic_size(regions: Iterable[Region]) -> tuple[int, int]:
     """Height and width of the sheet that places take."""
-    return lay_out([place.box for place in places])[0]
+    return lay_out([region.box for region in regions])[0]
 
 
-def pack(image: np.ndarray, boxes: Sequence[Box]) -> tuple[np.ndarray, list[tuple[int, int]]]:
+def make_mosaic(image: np.ndarray, boxes: Sequence[Box]) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """Lay cut-outs on one sheet ``(h, w, 3)``, the rest of it black; returns where each lies on it, too."""
     size, corners = lay_out(boxes)
-    sheet = np.zeros((*size, 3), np.uint8)
+    mosaic = np.zeros((*size, 3), np.uint8)
     for (left, top, right, bottom), (x, y) in zip(boxes, corners, strict=True):
-        sheet[y : y + bottom - top, x : x + right - left] = image[top:bottom, left:right]
-    return sheet, corners
+        mosaic[y : y + bottom - top, x : x + right - left] = image[top:bottom, left:right]
+    return mosaic, corners
 
 
-def back(
-    words: Iterable[Word], cut: Sequence[Place], corners: Sequence[tuple[int, int]], found: Sequence[Place]
-) -> list[tuple[Place, Word]]:
+def from_mosaic(
+    words: Iterable[Word], cut: Sequence[Region], corners: Sequence[tuple[int, int]], found: Sequence[Region]
+) -> list[tuple[Region, Word]]:
     """Bring words from the sheet back to the reference.
 
     Cut-outs may show the same pixels. Of these the one counts that shows most around a word; and a word that ends where its
@@ -71,8 +71,8 @@ def back(
     Returns:
         the words that are left, with the place where each was read.
     """
-    boxes = np.array([place.box for place in found]).reshape(-1, 4)
-    own = [next(k for k, other in enumerate(found) if other is place) for place in cut]
+    boxes = np.array([region.box for region in found]).reshape(-1, 4)
+    own = [next(k for k, other in enumerate(found) if other is region) for region in cut]
     shifts = boxes[own, :2] - np.array(corners).reshape(-1, 2)
     frames = boxes[own] - np.tile(shifts, 2)
     brought = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dld_spotter.core.geometry import polygons_to_sides, word_heights
+from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
 from dld_spotter.core.words import Word
 from dld_spotter.models.contours import MAP_STRIDE
 from dld_spotter.selection.second_pass.gains import FOUND, LACKING, READ, SHAPE, UNREAD, height_bin
@@ -20,7 +20,7 @@ ASPECT = 4.0
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class Region:
     """Where words may have been missed or misread.
 
     Args:
@@ -54,7 +54,7 @@ class Place:
         return self.words - self.waiting
 
 
-def places(
+def find_regions(
     probability: np.ndarray,
     size: Sequence[int],
     whole: Sequence[int],
@@ -62,7 +62,7 @@ def places(
     threshold: float,
     context: int,
     waiting: Sequence[np.ndarray] = (),
-) -> list[Place]:
+) -> list[Region]:
     """Everywhere that words may be; where two boxes share pixels, one around both would take more.
 
     Args:
@@ -87,12 +87,12 @@ def places(
     texts = [((READ, LACKING), word.polygon, (1.0, 1 - word.score)) for word in words]
     texts += [((FOUND,), outline, (1.0,)) for outline in waiting]
     outlines = [outline for _, outline, _ in texts]
-    seen = zip(texts, (word_heights(polygons_to_sides(outlines)) / pixel).tolist(), strict=True)
+    seen = zip(texts, (word_heights(polygons_to_boundaries(outlines)) / pixel).tolist(), strict=True)
     unread = _unread(probability, mask, outlines, grow)
     for (kinds, outline, amounts), height in (*seen, *unread):
         if (k := owner(boxes, outline)) is not None:
             evidence[k, list(kinds), height_bin(height)] += amounts
-    return [Place(tuple(box), evidence[k]) for k, box in enumerate(boxes.tolist())]
+    return [Region(tuple(box), evidence[k]) for k, box in enumerate(boxes.tolist())]
 
 
 Text = tuple[tuple[int, ...], np.ndarray, tuple[float, ...]]

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from dld_spotter.budget.cap import Limit
+from dld_spotter.budget.cap import CostCap
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.core.words import Cost
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.selection.second_pass.gains import Gains
-from dld_spotter.selection.second_pass.mosaic import sheet_size
-from dld_spotter.selection.second_pass.regions import Place
+from dld_spotter.selection.second_pass.mosaic import mosaic_size
+from dld_spotter.selection.second_pass.regions import Region
 
 LEGIBLE = 12.0
 """Pixels of the first view; how it was chosen: experiments/17_second_pass."""
@@ -26,7 +26,7 @@ LEAST_PRICE = 1e-9
 
 
 @dataclass(frozen=True)
-class Escalation:
+class SecondPassRule:
     """When and where to look again.
 
     Args:
@@ -35,7 +35,7 @@ class Escalation:
         price: words that a second look must be expected to bring per cost of the whole image at full resolution, without its
             words; infinite, and none is worth it.
         context: pixels of the reference that are shown around a place.
-        legible: height in pixels of a first view below ``AT_ONCE`` from which on words are read there at once; lower ones are
+        readable: height in pixels of a first view below ``AT_ONCE`` from which on words are read there at once; lower ones are
             read there only if they are not looked at again, so that most words are read once. None for that with which the
             gains were learned, or ``LEGIBLE``.
         gains: what to expect of it.
@@ -44,7 +44,7 @@ class Escalation:
     threshold: float = 0.15
     price: float = 2.0
     context: int = 12
-    legible: float | None = None
+    readable: float | None = None
     gains: Gains = field(default_factory=Gains)
 
     def __post_init__(self) -> None:
@@ -57,8 +57,8 @@ class Escalation:
 
     @property
     def height(self) -> float:
-        """What ``legible`` comes to."""
-        return LEGIBLE if self.legible is None else self.legible
+        """What ``readable`` comes to."""
+        return LEGIBLE if self.readable is None else self.readable
 
     def read_from(self, scale: float) -> float:
         """Height in pixels of a first view at a scale from which on words are read at once."""
@@ -68,7 +68,7 @@ class Escalation:
         """This rule with the gains that ``known`` has learned, where it has none of its own."""
         if self.gains != Gains():
             return self
-        return replace(self, gains=known.gains, legible=known.height if self.legible is None else self.legible)
+        return replace(self, gains=known.gains, readable=known.height if self.readable is None else self.readable)
 
     def plain(self) -> dict[str, Any]:
         """Plain values, as JSON and checkpoints hold them."""
@@ -91,21 +91,21 @@ class Again(NamedTuple):
 
     Args:
         scale: of the reference.
-        places: that are cut out for a sheet; None for the whole image.
+        regions: that are cut out for a sheet; None for the whole image.
     """
 
     scale: float
-    places: list[Place] | None = None
+    regions: list[Region] | None = None
 
 
 def choose(
-    found: Sequence[Place],
+    found: Sequence[Region],
     scale: float,
     whole: Sequence[int],
-    rule: Escalation,
+    rule: SecondPassRule,
     price: float,
     cost: Cost,
-    limit: Limit | None = None,
+    limit: CostCap | None = None,
 ) -> Again | None:
     """What to look at again after a first look at ``scale``, and how closely: whatever brings most beyond its price.
 
@@ -127,27 +127,27 @@ def choose(
     pixel = price * (cost(*whole, 0) / prod(whole))
     word = price * (cost(*whole, 1) - cost(*whole, 0))
     best, most = None, 0.0
-    waiting = sum(place.waiting for place in found)
-    for second, gains in rule.gains.of(scale, np.stack([place.evidence for place in found])).items():
+    waiting = sum(region.waiting for region in found)
+    for second, gains in rule.gains.of(scale, np.stack([region.evidence for region in found])).items():
         worth = [
-            (place, gain)
-            for place, gain in zip(found, gains.tolist(), strict=True)
-            if gain >= pixel * second**2 * place.area + word * place.more
+            (region, gain)
+            for region, gain in zip(found, gains.tolist(), strict=True)
+            if gain >= pixel * second**2 * region.area + word * region.more
         ]
         worth = worth if limit is None else _affordable(worth, second, limit, waiting)
         offers = [(Again(second), whole, found, float(gains.sum()))]
         if worth:
-            cut = [place for place, _ in worth]
-            offers.insert(0, (Again(second, cut), sheet_size(cut), cut, sum(gain for _, gain in worth)))
+            cut = [region for region, _ in worth]
+            offers.insert(0, (Again(second, cut), mosaic_size(cut), cut, sum(gain for _, gain in worth)))
         for again, sides, cut, gain in offers:
-            size, more = scaled_size(*sides, second), sum(place.more for place in cut)
+            size, more = scaled_size(*sides, second), sum(region.more for region in cut)
             affordable = limit is None or limit.affords(size, waiting + more)  # what waits is read here or there
             if (beyond := gain - price * cost(*size, more)) > most and affordable:
                 best, most = again, beyond
     return best
 
 
-def _affordable(worth: list[tuple[Place, float]], scale: float, limit: Limit, waiting: float) -> list[tuple[Place, float]]:
+def _affordable(worth: list[tuple[Region, float]], scale: float, limit: CostCap, waiting: float) -> list[tuple[Region, float]]:
     """Places of the highest gain per area that can be afforded at a scale; more of them on a sheet are taken to cost more.
 
     Enough stays for all that is ``waiting``.
@@ -155,7 +155,7 @@ def _affordable(worth: list[tuple[Place, float]], scale: float, limit: Limit, wa
     ranked = sorted(worth, key=lambda offer: -offer[1] / offer[0].area)
 
     def too_dear(count: int) -> bool:
-        cut = [place for place, _ in ranked[:count]]
-        return not limit.affords(scaled_size(*sheet_size(cut), scale), waiting + sum(place.more for place in cut))
+        cut = [region for region, _ in ranked[:count]]
+        return not limit.affords(scaled_size(*mosaic_size(cut), scale), waiting + sum(region.more for region in cut))
 
     return ranked[: bisect_left(range(1, len(ranked) + 1), True, key=too_dear)]
