@@ -10,7 +10,7 @@ from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.inference.checkpoint import FORMAT, save_checkpoint
 from dld_spotter.selection.second_pass.gains import Gains
 from dld_spotter.selection.second_pass.rule import SecondPassRule
-from dld_spotter.selection.selectors import GumbelSelector
+from dld_spotter.selection.gumbel import GumbelSelector
 from tests.small import FINDS, SCALES, SPOTTER, THUMBNAIL, make_spotter
 
 GAMMAS = (0.05, 0.1, 0.3)
@@ -18,7 +18,7 @@ _CHANNELS, _HIDDEN = [4, 4, 4, 4], 8
 _MODEL = {
     "student": SPOTTER | {"postprocess": {"_target_": "dld_spotter.models.detector.TextMapDecoder"} | FINDS},
     "selector": {
-        "_target_": "dld_spotter.selection.selectors.GumbelSelector",
+        "_target_": "dld_spotter.selection.gumbel.GumbelSelector",
         "scales": list(SCALES),
         "gamma": 0.1,
         "factors": [0.5, 1.0, 3.0],

@@ -26,7 +26,8 @@ from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.losses.recognition import sequence_cross_entropy
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.selection.objectives import Evidence, MixtureObjective, OutcomeRegression, fit_table, histogram, image_mean
-from dld_spotter.selection.selectors import QualitySelector, ThumbnailNetwork
+from dld_spotter.selection.quality import QualitySelector
+from dld_spotter.selection.thumbnail_network import ThumbnailNetwork
 from dld_spotter.tradeoff import Outcomes, hmean, oracle, random_mix, spend
 from dld_spotter.tradeoff.allocation import chosen
 

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.inference.loading import load
-from dld_spotter.inference.onnx import OnnxSpotter
+from dld_spotter.inference.onnx_backend import OnnxSpotter
 
 MOST_GROWTH = 1.05
 STEP = 50

@@ -19,7 +19,7 @@ from dld_spotter.export import write
 from dld_spotter.inference.agreement import LEAST, Agreement
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.loading import load
-from dld_spotter.inference.onnx import OnnxSpotter
+from dld_spotter.inference.onnx_backend import OnnxSpotter
 from dld_spotter.inference.predictor import PhotoReader, Reading
 
 MOST_SECONDS = 0.8

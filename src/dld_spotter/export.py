@@ -25,11 +25,11 @@ from dld_spotter.inference.agreement import LEAST, Agreement
 from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
 from dld_spotter.inference.graphs import export_selector, export_spotter, quantize
 from dld_spotter.inference.loading import DynamicSpotter, reader_of
-from dld_spotter.inference.onnx import DETECTOR, FORMAT, META, RECOGNIZER, SELECTOR, VOCABULARY, OnnxSpotter, read_meta
+from dld_spotter.inference.onnx_backend import DETECTOR, FORMAT, META, RECOGNIZER, SELECTOR, VOCABULARY, OnnxSpotter, read_meta
 from dld_spotter.inference.predictor import PhotoReader, Reading
 from dld_spotter.metrics.matching import Hmean, score_image
 from dld_spotter.models.vocabulary import word_file
-from dld_spotter.selection.operating_points import OperatingPointPolicy
+from dld_spotter.selection.policy import OperatingPointPolicy
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 

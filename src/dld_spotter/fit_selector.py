@@ -28,7 +28,7 @@ from dld_spotter.selection.fitting import (
     judge_heights,
     learn_heights,
 )
-from dld_spotter.selection.selectors import QualitySelector
+from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.selection.survey import calibrate
 from dld_spotter.tradeoff import Outcomes
 

@@ -9,62 +9,57 @@ from pathlib import Path
 import rich
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from torch.utils.data import DataLoader
 
-from dld_spotter.budget.cost import selector_gflops
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.evaluation.measuring import Reader
-from dld_spotter.evaluation.report import report, stage_table
-from dld_spotter.inference.checkpoint import READERS, load_checkpoint
+from dld_spotter.evaluation.measuring import Counting, Samples, measure_second_pass
+from dld_spotter.evaluation.predictions import PredictionForm
+from dld_spotter.evaluation.report import Report, report, report_bias, stage_table
+from dld_spotter.inference.checkpoint import READERS, Checkpoint, load_checkpoint
 from dld_spotter.inference.engines.engine import Engine
-from dld_spotter.inference.loading import usable_device
-from dld_spotter.inference.second_pass.reader import SecondLook
+from dld_spotter.inference.predictor import Predictor
+from dld_spotter.inference.torch_backend import TorchBackend, usable_device
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.selection.operating_points import OperatingPointPolicy, rule_of
-from dld_spotter.selection.selectors import Selector
+from dld_spotter.selection.policy import Policy
 from dld_spotter.tradeoff import Outcomes
 
-TWICE = "second_look"
-"""Name of the table and the points of a spotter that looks twice."""
+TWO_PASS = "two_pass"
+"""Name of the table and the points of a spotter that reads twice."""
 ONLY_OF_MODELS = {
     "ckpt": ("bundled",),
     "vocabulary": (None,),
     "parts": (None,),
     "device": (None, "cpu"),
     "verbose": (False,),
-    "second_look": (False,),
+    "two_pass": (False,),
 }
 """Keys that an engine has no use for, and the values that they may have beside it."""
 
 
 def run(config: DictConfig, folder: Path) -> None:
     """Measure an engine, or the models of a checkpoint, and leave table, points and picture in ``folder``."""
-    if config.engine is None:
-        readers, selector = models_of(config)
-    else:
-        engine = engine_of(config)
-        readers, selector = {engine.name: engine}, None
-    loader, scales = assembly.build_test_loader(config, config.images), assembly.candidate_scales(config)
-    known = known_tables(config, readers, scales) if config.outcomes else {}
-    report(
-        readers,
-        selector,
-        loader,
-        scales=scales,
-        dataset=config.data.name,
-        rules=Rules(config.protocol, config.task, config.iou),
-        resamples=config.resamples,
-        folder=folder,
-        again=assembly.build_test_loader(config, config.images, config.jitter) if config.jitter else None,
-        known=known,
-    )
+    checkpoint = None if config.engine is not None else load_checkpoint(config.ckpt, config.vocabulary)
+    predictors = engine_of(config) if checkpoint is None else models_of(config, checkpoint)
+    samples, scales = assembly.build_test_samples(config, config.images), assembly.candidate_scales(config)
+    known = known_tables(config, predictors, scales) if config.outcomes else {}
+    rules = Rules(config.protocol, config.task, config.iou)
+    counting = Counting(rules, PredictionForm.of(rules, samples.dataset))
+    about = Report(config.data.name, scales, counting, folder, config.resamples)
+    more = {}
+    if config.two_pass:
+        twice = predictors[checkpoint.reader]
+        more[TWO_PASS] = measure_second_pass(twice, samples, scales, counting, "reading in two passes")
+        folder.mkdir(parents=True, exist_ok=True)
+        more[TWO_PASS].save(folder / f"outcomes_{TWO_PASS}.npz")
+    tables = report(about, predictors, samples, known, more)
+    if config.jitter:
+        report_bias(about, predictors, tables, assembly.build_test_samples(config, config.images, config.jitter))
     if config.verbose:
-        show_stages(config, readers, selector, loader, scales)
+        show_stages(predictors, samples, scales)
 
 
-def known_tables(config: DictConfig, readers: Mapping[str, Reader], scales: Sequence[float]) -> dict[str, Outcomes]:
+def known_tables(config: DictConfig, predictors: Mapping[str, Predictor], scales: Sequence[float]) -> dict[str, Outcomes]:
     """Load the tables that an earlier run left in ``outcomes``, so that nothing is read again.
 
     Raises:
@@ -73,7 +68,7 @@ def known_tables(config: DictConfig, readers: Mapping[str, Reader], scales: Sequ
     """
     if config.jitter:
         raise ConfigError("outcomes= reads nothing again, and jitter= has to; leave out one of them")
-    tables = {name: Outcomes.load(Path(config.outcomes) / f"outcomes_{name}.npz") for name in readers}
+    tables = {name: Outcomes.load(Path(config.outcomes) / f"outcomes_{name}.npz") for name in predictors}
     for name, table in tables.items():
         if list(table.scales) != list(scales):
             raise ConfigError(
@@ -83,25 +78,17 @@ def known_tables(config: DictConfig, readers: Mapping[str, Reader], scales: Sequ
     return tables
 
 
-def show_stages(
-    config: DictConfig,
-    readers: Mapping[str, Reader],
-    selector: Selector | None,
-    loader: DataLoader,
-    scales: Sequence[float],
-) -> None:
+def show_stages(predictors: Mapping[str, Predictor], samples: Samples, scales: Sequence[float]) -> None:
     """Print what each part of the models costs on the first of the test images."""
-    first = next(iter(loader))
-    for name, reader in readers.items():
-        if name == TWICE:  # its parts are those of the spotter
-            continue
-        own = selector_gflops(selector, config.thumbnail) if selector and name == "student" else 0.0
-        size = tuple(first.views[1.0].sizes[0].tolist())
+    first = next(iter(samples))
+    for name, predictor in predictors.items():
+        size = predictor.reference(*first.image.shape[:2])
+        deciding = predictor.policy.gflops if predictor.policy else 0.0
         print(name)
-        rich.print(stage_table(reader, size, float(len(first.instances[0])), scales, own))
+        rich.print(stage_table(predictor.backend.model, size, float(len(first.instances)), scales, deciding))
 
 
-def engine_of(config: DictConfig) -> Engine:
+def engine_of(config: DictConfig) -> dict[str, Predictor]:
     """Build the engine that ``config`` names.
 
     Raises:
@@ -113,41 +100,39 @@ def engine_of(config: DictConfig) -> Engine:
             raise ConfigError(f"{key}={config[key]} and engine={engine.name} exclude each other; leave out one of them")
     if config.scales is None:
         raise ConfigError(f"scales are not given, and engine={engine.name} has none of its own; give such as scales=[0.5,1.0]")
-    return engine
+    return {engine.name: Predictor(engine, reference=assembly.build_reference(config))}
 
 
-def models_of(config: DictConfig) -> tuple[dict[str, Reader], Selector | None]:
-    """The models of a checkpoint, and its selector where it chooses among the scales that are asked for.
+def models_of(config: DictConfig, checkpoint: Checkpoint) -> dict[str, Predictor]:
+    """The models of a checkpoint; the student with its policy where that chooses among the scales that are asked for.
 
     ``config`` takes over what its loaders need from the checkpoint.
     """
-    checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
     assembly.adopt(config, checkpoint)
     known = [part for part in READERS if part in checkpoint.parts()]
     wanted = list(config.parts or known)
     if unknown := [part for part in wanted if part not in known]:
         raise ConfigError(f"parts={unknown} is not in {checkpoint.path}, which can read with {', '.join(known)}; name these")
-    if config.second_look and checkpoint.reader not in wanted:
-        raise ConfigError(f"second_look=true is of the {checkpoint.reader}, which parts={wanted} leaves out; name it")
-    device = usable_device(config.device)
-    models: dict[str, Reader] = {part: checkpoint.build(part).to(device) for part in wanted}
-    selector = checkpoint.selector()
-    if config.second_look:
-        models[TWICE] = SecondLook(models[checkpoint.reader], rule_of(selector, assembly.create(config.escalation)))
-    selector = selector if "student" in models else None
-    if selector is not None and not _fits(selector, assembly.candidate_scales(config)):
-        rich.print(f"no dynamic points: the selector chooses among the scales {list(selector.scales)}")
-        selector = None
-    return models, selector.to(device) if selector else None
+    if config.two_pass and checkpoint.reader not in wanted:
+        raise ConfigError(f"two_pass=true is of the {checkpoint.reader}, which parts={wanted} leaves out; name it")
+    device, reference, policy = usable_device(config.device), assembly.build_reference(config), None
+    rule = assembly.create(config.second_pass).taught_by(checkpoint.second_pass())
+    if "student" in wanted:
+        policy = fitting(checkpoint.policy(device), assembly.candidate_scales(config))
+    return {
+        part: Predictor(
+            TorchBackend(checkpoint.build(part), device), policy if part == "student" else None, rule, reference
+        )
+        for part in wanted
+    }
 
 
-def _fits(selector: Selector, scales: Sequence[float]) -> bool:
-    """Whether what a selector chooses can be told from images read at ``scales``; the steps of a ladder are read anew."""
-    return (
-        set(selector.scales) <= set(scales)
-        if isinstance(selector, OperatingPointPolicy)
-        else list(selector.scales) == list(scales)
-    )
+def fitting(policy: Policy | None, scales: Sequence[float]) -> Policy | None:
+    """The policy, if it chooses among the scales that are measured."""
+    if policy is not None and not set(policy.scales) <= set(scales):
+        rich.print(f"no dynamic points: the selector chooses among the scales {list(policy.scales)}")
+        return None
+    return policy
 
 
 @entry_point("measure")

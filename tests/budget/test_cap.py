@@ -12,7 +12,7 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.words import SpottingResult
 from dld_spotter.evaluation.measuring import score_at
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.selection.selectors import FixedScale
+from dld_spotter.selection.baselines import FixedScale
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch
 from tests.trained import make_checkpoint

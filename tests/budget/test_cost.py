@@ -9,7 +9,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from dld_spotter.budget.cost import AreaCost, FlopCost, selector_gflops
-from dld_spotter.selection.selectors import FixedScale, GumbelSelector, QualitySelector
+from dld_spotter.selection.baselines import FixedScale
+from dld_spotter.selection.gumbel import GumbelSelector
+from dld_spotter.selection.quality import QualitySelector
 from tests.small import BACKBONE, CHARSET, SPOTTER, make_spotter
 
 CONF = Path(__file__).parents[2] / "conf"

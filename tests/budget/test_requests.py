@@ -12,7 +12,7 @@ from dld_spotter.budget.requests import BudgetTracker, Request
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.inference.loading import DynamicSpotter
 from dld_spotter.models.detector import TextMapDecoder
-from dld_spotter.selection.selectors import QualitySelector
+from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.selection.survey import allocate_set, survey
 from tests.data.samples import box, sample
 from tests.small import SCALES, THUMBNAIL, make_batch, make_spotter

@@ -14,7 +14,7 @@ from dld_spotter.config.entry import ROOT
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.selection.fitting import ThumbnailSet, false_price, fit_outcomes, judge_heights, learn_heights
-from dld_spotter.selection.selectors import QualitySelector
+from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.tradeoff import Outcomes
 from tests.small import SCALES
 from tests.trained import make_checkpoint

@@ -26,7 +26,7 @@ from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.objectives import SelectionObjective
 from dld_spotter.selection.second_pass.rule import SecondPassRule
-from dld_spotter.selection.selectors import Selector
+from dld_spotter.selection.selector import Selector
 from tests.data.samples import write_crops
 
 CONF = ROOT / "conf"

@@ -12,7 +12,9 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.evaluation.measuring import choose, measure, score_at, trade_off
 from dld_spotter.metrics.matching import score_image
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.selection.selectors import FixedScale, GumbelSelector, QualitySelector
+from dld_spotter.selection.baselines import FixedScale
+from dld_spotter.selection.gumbel import GumbelSelector
+from dld_spotter.selection.quality import QualitySelector
 from tests.small import SCALES, THUMBNAIL
 
 

@@ -5,11 +5,12 @@ from torch import nn
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.inference.checkpoint import FORMAT, load_checkpoint, load_weights, save_checkpoint
 from dld_spotter.models.vocabulary import Vocabulary
-from dld_spotter.selection.selectors import GumbelSelector, QualitySelector
+from dld_spotter.selection.gumbel import GumbelSelector
+from dld_spotter.selection.quality import QualitySelector
 from tests.small import SCALES, SPOTTER, THUMBNAIL, make_spotter
 
 SELECTOR = {
-    "_target_": "dld_spotter.selection.selectors.GumbelSelector",
+    "_target_": "dld_spotter.selection.gumbel.GumbelSelector",
     "scales": list(SCALES),
     "gamma": 0.1,
     "factors": [1.0],
@@ -78,7 +79,7 @@ def test_what_a_selector_knows_of_words_is_kept(tmp_path, batch):
     selector = QualitySelector(SCALES, 0.1, [1.0], [4, 4, 4, 4], 8, heights=(5.0, 70.0), bins=6).eval()
     selector.table.uniform_()
     selector.words.fill_(3.25)
-    config = SELECTOR | {"_target_": "dld_spotter.selection.selectors.QualitySelector", "heights": [5.0, 70.0], "bins": 6}
+    config = SELECTOR | {"_target_": "dld_spotter.selection.quality.QualitySelector", "heights": [5.0, 70.0], "bins": 6}
     save_checkpoint(tmp_path / "s.ckpt", {"selector": selector}, provenance(model={"selector": config}))
     found = load_checkpoint(tmp_path / "s.ckpt").selector()
     assert isinstance(found, QualitySelector)

@@ -13,8 +13,10 @@ from dld_spotter.core.words import Word
 from dld_spotter.inference.agreement import Agreement, compare_words
 from dld_spotter.inference.graphs import export_selector, export_spotter
 from dld_spotter.inference.loading import DynamicSpotter
-from dld_spotter.inference.onnx import FORMAT, META, SELECTOR, OnnxSpotter, read_meta
-from dld_spotter.selection.selectors import FixedScale, GumbelSelector, QualitySelector
+from dld_spotter.inference.onnx_backend import FORMAT, META, SELECTOR, OnnxSpotter, read_meta
+from dld_spotter.selection.baselines import FixedScale
+from dld_spotter.selection.gumbel import GumbelSelector
+from dld_spotter.selection.quality import QualitySelector
 from tests.small import SCALES, THUMBNAIL, make_spotter
 
 FACTORS = (0.3, 1.0, 3.0)

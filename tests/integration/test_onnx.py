@@ -17,7 +17,7 @@ from dld_spotter.inference.agreement import Agreement
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.graphs import DetectorGraph, quantize
 from dld_spotter.inference.loading import load
-from dld_spotter.inference.onnx import FORMAT, META, OnnxSpotter
+from dld_spotter.inference.onnx_backend import FORMAT, META, OnnxSpotter
 from dld_spotter.models.vocabulary import KNOWN_WORD_POWER
 from tests.data.samples import box, sample, turned_box
 from tests.small import LEVELS, SCALES
@@ -194,7 +194,7 @@ def test_needs_no_torch(folder, reader, tmp_path):
 import sys, json
 for name in ("torch", "lightning", "hydra", "transformers", "omegaconf"):
     sys.modules[name] = None
-from dld_spotter.inference.onnx import OnnxSpotter
+from dld_spotter.inference.onnx_backend import OnnxSpotter
 reading = OnnxSpotter({str(folder)!r}, threads=1).read({str(path)!r}, scale=0.5)
 print(json.dumps([word.text for word in reading.words]))
 """

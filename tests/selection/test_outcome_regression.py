@@ -13,7 +13,7 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.collate import Collate
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.selection.objectives import Evidence, Memory, OutcomeRegression, fit_table, histogram
-from dld_spotter.selection.selectors import QualitySelector
+from dld_spotter.selection.quality import QualitySelector
 from tests.data.samples import box, sample, turned_box
 
 BINS, SCALES = 4, (0.25, 1.0)

@@ -7,7 +7,8 @@ from dld_spotter.budget.controller import Calibration
 from dld_spotter.budget.cost import FlopCost, selector_gflops
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.inference.checkpoint import amend, load_checkpoint
-from dld_spotter.selection.selectors import GumbelSelector, QualitySelector
+from dld_spotter.selection.gumbel import GumbelSelector
+from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.selection.survey import calibrate, survey
 from tests.data.samples import box, sample
 from tests.small import SCALES, THUMBNAIL, make_batch, make_spotter

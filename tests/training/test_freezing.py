@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.selection.selectors import RandomScale
+from dld_spotter.selection.baselines import RandomScale
 from dld_spotter.training.modules import TeacherModule
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter

@@ -12,7 +12,7 @@ from math import isclose
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from dld_spotter.budget.latency import Line, known_line, measure_line
@@ -20,7 +20,6 @@ from dld_spotter.data.views import make_view
 from dld_spotter.models.modes import evaluating
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.vocabulary import SPELLINGS
-from dld_spotter.selection.selectors import Selector
 
 GIGA = 1e9
 
@@ -176,14 +175,3 @@ def identify(spotter: Spotter) -> tuple[str, str, int]:
     device = next(spotter.parameters()).device
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} {device.type}"
     return digest.hexdigest()[:16], kind, torch.get_num_threads()
-
-
-def selector_gflops(selector: Selector, thumbnail: int) -> float:
-    """GFLOP that one decision costs on a thumbnail of ``thumbnail`` x ``thumbnail`` pixels."""
-    if not any(True for _ in selector.parameters()):
-        return 0.0
-    copy: nn.Module = deepcopy(selector).to("meta").eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        image = torch.zeros(1, 3, thumbnail, thumbnail, dtype=torch.uint8, device="meta")
-        copy(image, torch.ones(1, 2, device="meta"), torch.ones(1, len(copy.scales), device="meta"))
-    return counter.get_total_flops() / GIGA

@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from numbers import Real
 
-from dld_spotter.budget.controller import BudgetController, Calibration
+from dld_spotter.budget.calibration import Calibration
+from dld_spotter.budget.controller import BudgetController
 from dld_spotter.budget.latency import Line
 from dld_spotter.core.errors import ConfigError
 
@@ -55,7 +56,7 @@ class Request:
         return {name: value for name, value in asdict(self).items() if value is not None and name != "max_cost"}
 
     @property
-    def spending(self) -> tuple[str, float] | None:
+    def budgeted(self) -> tuple[str, float] | None:
         """Name and amount of the budget, where there is one."""
         return next(((name, value) for name, value in self.given.items() if name in BUDGETS), None)
 

@@ -20,6 +20,7 @@ from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.data.cache import CachedDataset, cache_folder
 from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.data.jitter import JitteredDataset
+from dld_spotter.data.photos import ReferenceSize
 from dld_spotter.data.splits import refuse_overlap
 from dld_spotter.data.transforms import TransformedDataset
 from dld_spotter.inference.checkpoint import FORMAT, Checkpoint, load_checkpoint, load_weights
@@ -111,8 +112,8 @@ def build_data(config: DictConfig, stage: str = "distillation") -> SpottingDataM
     return data
 
 
-def build_test_loader(config: DictConfig, images: int | None = None, jitter: float | None = None) -> DataLoader:
-    """Build the loader of the test images; training data need not be there.
+def build_test_samples(config: DictConfig, images: int | None = None, jitter: float | None = None) -> DataLoader:
+    """Build what serves the test images one by one; training data need not be there.
 
     Args:
         config: of the entry point.
@@ -129,7 +130,12 @@ def build_test_loader(config: DictConfig, images: int | None = None, jitter: flo
         data.test = Subset(data.test, range(min(images, len(data.test))))
     if jitter is not None:
         data.test = JitteredDataset(data.test, jitter, seed=config.seed)
-    return data.test_dataloader()
+    return data.test_samples()
+
+
+def build_reference(config: DictConfig) -> ReferenceSize:
+    """Build the rule for the reference resolution of a data set's images."""
+    return create(config.data.collate.reference) if "reference" in config.data.collate else ReferenceSize()
 
 
 def build_validation_loader(config: DictConfig) -> DataLoader | None:

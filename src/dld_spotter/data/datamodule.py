@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 
 import cv2
 import lightning
@@ -89,15 +90,18 @@ class SpottingDataModule(lightning.LightningDataModule):
         sampler = UnrepeatedDistributedSampler(dataset, replicas, rank, shuffle=False) if replicas > 1 else None
         return self._loader(dataset, self.collate, self.eval_batch_size, sampler=sampler)
 
-    def test_dataloader(self) -> DataLoader:
-        """Return the test batches, in order; on CPU without workers, which would slow down the reading that is timed.
+    def test_samples(self) -> DataLoader:
+        """Return the test images one by one, in order, as they are in their files; whoever reads them resizes them.
+
+        On CPU without workers, which would slow down the reading that is timed.
 
         Raises:
             DataError: two images have one name, by which outcomes and predictions are told apart.
         """
         dataset = _required(self.test, "test")
         refuse_namesakes(dataset)
-        return self._loader(dataset, self.collate, self.eval_batch_size, self.workers if torch.cuda.is_available() else 0)
+        workers = self.workers if torch.cuda.is_available() else 0
+        return DataLoader(dataset, batch_size=1, collate_fn=itemgetter(0), num_workers=workers)
 
     def _place(self) -> tuple[int, int]:
         """How many processes train, and which of them this one is."""

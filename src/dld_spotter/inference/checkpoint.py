@@ -27,9 +27,9 @@ from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.inference.provenance import check_part, check_plain, check_provenance, check_vocabulary, shown
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.vocabulary import Vocabulary
-from dld_spotter.selection.operating_points import OperatingPointPolicy
+from dld_spotter.selection.policy import OperatingPointPolicy
 from dld_spotter.selection.second_pass.rule import SecondPassRule
-from dld_spotter.selection.selectors import Selector
+from dld_spotter.selection.selector import Selector
 
 BUNDLED = "bundled"
 FORMAT = 1

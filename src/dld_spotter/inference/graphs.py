@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from dld_spotter.core.batches import WordCrops
 from dld_spotter.core.charset import END, PADDING, START
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.inference.onnx import DETECTOR, RECOGNIZER, SELECTOR, SPELLER
+from dld_spotter.inference.onnx_backend import DETECTOR, RECOGNIZER, SELECTOR, SPELLER
 from dld_spotter.models.backbone import STRIDES
 from dld_spotter.models.decoding import ctc_greedy, path_log_probability
 from dld_spotter.models.recognizer import AttentionDecoder, Memory
 from dld_spotter.models.spotter import Spotter, TextMapSpotter
-from dld_spotter.selection.selectors import Selector
+from dld_spotter.selection.selector import Selector
 
 _SIDE = 2**14
 """Most rows and columns of an image."""
@@ -137,28 +137,15 @@ class GreedyDecoder(nn.Module):
 
 
 class SelectorGraph(nn.Module):
-    """Thumbnails and sizes to what speaks against each scale ``(B, heads, K)``.
-
-    A head of its own for every cost weight, of which the lowest value is chosen, or one head of losses for all of them, to
-    which the cost is added (``rule`` is ``heads`` or ``losses``).
-
-    Raises:
-        ConfigError: this family of selectors has no graph.
-    """
+    """Thumbnails and sizes to the losses of each scale ``(B, heads, K)``, see :meth:`Selector.judge`."""
 
     def __init__(self, selector: Selector) -> None:
         super().__init__()
         self.selector = selector
-        self.rule = selector.rule
-        if self.rule == "none":
-            kind = type(selector).__name__
-            raise ConfigError(f"export knows no graph of {kind}; give a checkpoint with a learnt selector, or without any")
 
     def forward(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
-        """See :meth:`dld_spotter.selection.selectors.Selector.forward`."""
-        if self.rule == "losses":
-            return self.selector.losses(thumbnails, sizes)[:, None]
-        return -self.selector.logits(thumbnails, sizes)
+        """Judge every scale."""
+        return self.selector.judge(thumbnails, sizes)
 
 
 def export_spotter(spotter: Spotter, folder: Path) -> None:
@@ -205,20 +192,25 @@ def export_spotter(spotter: Spotter, folder: Path) -> None:
     _write(folder / SPELLER, SpellerGraph(spotter).eval(), tried, shapes, ["log_probability"], strict=True)
 
 
-def export_selector(selector: Selector, thumbnail: int, folder: Path) -> dict[str, Any]:
-    """Write ``selector.onnx``; ``thumbnail`` is the side of what it sees.
+def export_selector(selector: Selector, folder: Path) -> dict[str, Any]:
+    """Write ``selector.onnx``.
 
     Returns:
         what must be known to choose by it.
+
+    Raises:
+        ConfigError: this family of selectors has no graph.
     """
     graph = SelectorGraph(selector).eval()
-    batch = torch.export.Dim("batch", max=2**12)
+    batch, side = torch.export.Dim("batch", max=2**12), selector.thumbnail
     inputs = {
-        "thumbnails": torch.zeros(2, 3, thumbnail, thumbnail, dtype=torch.uint8),
+        "thumbnails": torch.zeros(2, 3, side, side, dtype=torch.uint8),
         "sizes": torch.tensor([[480, 640], [64, 96]]),
     }
+    with torch.no_grad():
+        graph(*inputs.values())
     _write(folder / SELECTOR, graph, inputs, [{0: batch}, {0: batch}], ["losses"])
-    return {"rule": graph.rule, "scales": list(selector.scales), "gammas": list(selector.gammas)}
+    return {"continuous": selector.continuous, "scales": list(selector.scales), "gammas": list(selector.gammas)}
 
 
 def _write(

@@ -1,25 +1,33 @@
-"""What reading a photo means, whatever computes it. Needs no torch."""
+"""The one loop from pixels to words: it counts FLOPs, takes time and keeps budgets. Needs no torch."""
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from math import inf, prod
+from math import inf, isinf, prod
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.cap import CostCap
-from dld_spotter.budget.controller import Calibration
 from dld_spotter.budget.latency import Line, known_line, measure_line
-from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
+from dld_spotter.budget.operating_points import OperatingPoint
 from dld_spotter.budget.requests import BudgetTracker, Request
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.memory import PIXELS, give_back
 from dld_spotter.core.words import SpottingResult, Word
 from dld_spotter.data.photos import ReferenceSize, scaled_size, to_array
+from dld_spotter.inference.backend import Backend
+from dld_spotter.inference.second_pass.two_pass import read_once, read_twice
+from dld_spotter.selection.policy import Policy
+from dld_spotter.selection.second_pass.rule import SecondPassRule
+
+LONG = 1280
+"""Longest side in pixels of the reference where nothing else is asked for, so that large photos stay affordable."""
+
+ImageLike = str | Path | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -28,13 +36,13 @@ class Reading:
 
     Args:
         words: the words, polygons in pixels of the original image.
-        scale: the scale it was read at, at the first look; 1.0 is the reference resolution.
-        gflops: GFLOP spent, the selector included.
+        scale: of the first pass; 1.0 is the reference resolution.
+        gflops: GFLOP spent, the decision included; NaN of an engine whose FLOPs nobody knows.
         seconds: wall time from pixels to words.
-        relative_cost: GFLOP over those of one look at scale 1.0 that reads each of these words once.
+        relative_cost: cost over that of one pass at scale 1.0 that reads each of these words once.
         width: of the original image, pixels.
         height: of the original image, pixels.
-        second_look: pixels of the second view, over those of the reference; 0 after one look.
+        second_pass: pixels of the second view, over those of the reference; 0 after one pass.
     """
 
     words: tuple[Word, ...]
@@ -44,35 +52,73 @@ class Reading:
     relative_cost: float
     width: int
     height: int
-    second_look: float = 0.0
+    second_pass: float = 0.0
 
 
-class PhotoReader(ABC):
-    """Reads photos at the resolution that each needs.
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """An image on its way to its words.
 
-    Attributes:
-        reference: rule for the reference resolution.
-        scales: what its selector chooses among; empty where it has none.
-        ladder: its steps, where it climbs one.
-        has_selector: whether it can choose; else it reads at 1.0 unless a scale is given.
-        selector_gflops: GFLOP of one choice.
-        calibration: what the selector's cost weights spend; None where nobody has looked, and budgets cannot be asked for.
-        price: of a second look at every image; infinite for one look.
+    Args:
+        pixels: ``(H, W, 3)`` uint8 RGB, the original.
+        reference: ``(h, w, 3)`` the same at the reference resolution, which is what scale 1.0 stands for.
+        point: how it is read.
+        deciding: what that decision has cost.
     """
 
-    reference: ReferenceSize
-    scales: Sequence[float] = ()
-    ladder: OperatingPoints | None = None
-    has_selector: bool
-    selector_gflops: float
-    calibration: Calibration | None = None
-    price: float = inf
+    pixels: np.ndarray
+    reference: np.ndarray
+    point: OperatingPoint = OperatingPoint(1.0)
+    deciding: float = 0.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the reference."""
+        return self.reference.shape[0], self.reference.shape[1]
+
+
+class Predictor:
+    """Reads images at the resolution that each needs.
+
+    Args:
+        backend: detects and recognises.
+        policy: decides how each image is read; without one they are read at 1.0 unless a scale is given.
+        rule: what a second pass may bring; None for nothing learned.
+        reference: rule for the reference resolution; None limits the longest side to ``LONG``.
+        second_pass: gain threshold of second passes where the policy, or a scale that is asked for, knows none; infinite for a
+            single pass.
+    """
+
     _pixels = 0
     """Read since memory was given back."""
 
+    def __init__(
+        self,
+        backend: Backend,
+        policy: Policy | None = None,
+        rule: SecondPassRule | None = None,
+        reference: ReferenceSize | None = None,
+        second_pass: float = inf,
+    ) -> None:
+        self.backend = backend
+        self.policy = policy
+        self.rule = rule or SecondPassRule()
+        self.reference = reference or ReferenceSize(long=LONG)
+        self.second_pass = second_pass
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What the policy's cost weights spend; None where budgets cannot be asked for."""
+        return self.policy.calibration if self.policy else None
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """What the policy chooses among; empty without one."""
+        return self.policy.scales if self.policy else ()
+
     def read(
         self,
-        image: str | Path | Image.Image | np.ndarray,
+        image: ImageLike,
         gamma: float | None = None,
         scale: float | None = None,
         budget: float | None = None,
@@ -85,18 +131,18 @@ class PhotoReader(ABC):
 
         Args:
             image: a path, a PIL image, or ``(H, W, 3)`` uint8 RGB.
-            gamma: cost weight to decide with, one of the selector's; None takes the middle one.
-            scale: read at this scale, above 0 and at most 1, without asking the selector.
+            gamma: cost weight to decide with, one of the policy's; None takes the middle one.
+            scale: read at this scale, above 0 and at most 1, without asking the policy.
             budget: mean relative cost that this and all other images read with the same budget may spend.
             budget_gflops: the same in GFLOP.
             budget_ms: the same in milliseconds on this device, which are measured once.
             max_cost: relative cost that no image may exceed: it is read at a lower scale than would be chosen, less of it is
-                looked at again, and if not all that was found can be read, then what was found most surely, large words before
+                read again, and if not all that was found can be read, then what was found most surely, large words before
                 small ones.
 
         Raises:
             DataError: the file is no image.
-            ConfigError: gamma is none of the selector's, a scale, a budget or max_cost is out of range, or several exclude
+            ConfigError: gamma is none of the policy's, a scale, a budget or max_cost is out of range, or several exclude
                 each other.
         """
         amounts = {"budget_gflops": budget_gflops, "budget_ms": budget_ms, "max_cost": max_cost}
@@ -104,7 +150,7 @@ class PhotoReader(ABC):
 
     def read_all(
         self,
-        images: Sequence[str | Path | Image.Image | np.ndarray],
+        images: Sequence[ImageLike],
         gamma: float | None = None,
         scale: float | None = None,
         budget: float | None = None,
@@ -115,81 +161,124 @@ class PhotoReader(ABC):
     ) -> list[Reading]:
         """Read several images, those of one size and scale together; arguments and errors as of :meth:`read`.
 
-        Scales are chosen for all of them before the first is read: a budget is kept from one call to the next.
+        All of them are decided for before the first is read: a budget is kept from one call to the next.
 
         Returns:
             one reading per image, in their order; seconds are their mean.
         """
-        request = Request(gamma, scale, budget, budget_gflops, budget_ms, max_cost)
+        return self.read_request(images, Request(gamma, scale, budget, budget_gflops, budget_ms, max_cost))
+
+    def read_request(self, images: Sequence[ImageLike], request: Request) -> list[Reading]:
+        """Read several images as :meth:`read_all` does."""
         self.check(request)
-        spending = self.spending(request)
+        tracker = self.tracker(request)
         pixels = [to_array(image) for image in images]
         start = time.perf_counter()
-        references = [self.resize(image, *self.reference(*image.shape[:2])) for image in pixels]
-        steps = [self._step_for(reference, request, spending) for reference in references]
-        alike: dict[tuple[float, tuple[int, ...]], list[int]] = {}
-        for place, (reference, step) in enumerate(zip(references, steps, strict=True)):
-            alike.setdefault((step.scale, reference.shape), []).append(place)
-        found: dict[int, SpottingResult] = {}
-        for (size, _), places in alike.items():
-            together, prices = [references[place] for place in places], [steps[place].price for place in places]
-            found |= zip(places, self.spot(together, size, prices, self._limit(together[0].shape[:2], request)), strict=True)
-        seconds = (time.perf_counter() - start) / max(len(pixels), 1)
-        choosing = self.selector_gflops if self._chooses(request) else 0.0
-        readings = []
-        for place, (image, reference, step) in enumerate(zip(pixels, references, steps, strict=True)):
-            readings.append(self._reading(image, reference, step.scale, found[place], choosing, seconds))
-            if spending is not None:
-                spending.record(readings[-1].relative_cost, readings[-1].gflops, seconds)
-        self._tidy(readings, references)
+        photos = [self._decide(photo, request, tracker) for photo in map(self._photo, pixels)]
+        readings = self._read(photos, request.max_cost, start)
+        if tracker is not None:
+            for reading in readings:
+                tracker.record(reading.relative_cost, reading.gflops, reading.seconds)
         return readings
 
-    def _step_for(self, reference: np.ndarray, request: Request, spending: BudgetTracker | None) -> OperatingPoint:
-        """The scale that was asked for, or what the selector chooses; less where that is too dear."""
-        limit = self._limit(reference.shape[:2], request)
-        if not self._chooses(request):
-            step = self._given(request)
-            return limit.lower(step, ()) if limit else step
-        weight = request.gamma if spending is None else spending.gamma(self.gflops(*reference.shape[:2], 0))
-        step = OperatingPoint(self.choose(reference, weight), self.price_for(weight))
-        return limit.lower(step, self.scales, self.ladder) if limit else step
+    def read_points(self, images: Sequence[ImageLike], points: Sequence[OperatingPoint], decided: bool = True) -> list[Reading]:
+        """Read several images at operating points that are known.
 
-    def _chooses(self, request: Request) -> bool:
-        return request.scale is None and self.has_selector
+        Args:
+            images: as of :meth:`read`.
+            points: one of each.
+            decided: whether the policy has decided for them, whose GFLOP then count.
+        """
+        pixels = [to_array(image) for image in images]
+        start = time.perf_counter()
+        deciding = self.policy.gflops if decided and self.policy else 0.0
+        photos = [
+            replace(self._photo(one), point=point, deciding=deciding) for one, point in zip(pixels, points, strict=True)
+        ]
+        return self._read(photos, None, start)
 
-    def _given(self, request: Request) -> OperatingPoint:
-        return OperatingPoint(1.0 if request.scale is None else float(request.scale), self.price)
+    def reference_of(self, pixels: np.ndarray) -> np.ndarray:
+        """Bring an image ``(H, W, 3)`` to the reference resolution."""
+        return self.backend.resize(pixels, *self.reference(*pixels.shape[:2]))
 
-    def _limit(self, size: tuple[int, int], request: Request) -> CostCap | None:
-        """What reading an image may cost at most."""
-        if request.max_cost is None:
-            return None
-        return CostCap(request.max_cost, size, self.gflops, self.selector_gflops if self._chooses(request) else 0.0)
+    def _photo(self, pixels: np.ndarray) -> Photo:
+        return Photo(pixels, self.reference_of(pixels))
 
-    def _reading(
-        self, image: np.ndarray, reference: np.ndarray, scale: float, look: SpottingResult, choosing: float, seconds: float
-    ) -> Reading:
-        """Bring words in pixels of the reference back to the image, and count what they cost beside ``choosing`` GFLOP."""
-        (height, width), size = image.shape[:2], reference.shape[:2]
+    def _decide(self, photo: Photo, request: Request, tracker: BudgetTracker | None) -> Photo:
+        """Say how a photo is read: as was asked for, or as the policy decides; cheaper where that is too costly."""
+        if not self._decides(request):
+            point = self._asked(request)
+        else:
+            weight = request.gamma if tracker is None else tracker.gamma(self.backend.cost(*photo.size, 0))
+            point = self.decide(photo.reference, weight)
+            photo = replace(photo, deciding=self.policy.gflops)
+        if request.max_cost is not None:
+            cap = CostCap(request.max_cost, photo.size, self.backend.cost, photo.deciding)
+            point = cap.lower(point, self._alternatives(point, request))
+        return replace(photo, point=point)
+
+    def decide(self, reference: np.ndarray, gamma: float | None = None) -> OperatingPoint:
+        """How the policy would have an image ``(H, W, 3)`` at the reference resolution read."""
+        point = self.policy.decide(reference, self.backend.cost, gamma)
+        return replace(point, second_pass=self.second_pass) if isinf(point.second_pass) else point
+
+    def _decides(self, request: Request) -> bool:
+        return request.scale is None and self.policy is not None
+
+    def _asked(self, request: Request) -> OperatingPoint:
+        return OperatingPoint(1.0 if request.scale is None else float(request.scale), self.second_pass)
+
+    def _alternatives(self, point: OperatingPoint, request: Request) -> list[OperatingPoint]:
+        return self.policy.alternatives(point) if self._decides(request) else []
+
+    def _read(self, photos: Sequence[Photo], max_cost: float | None, start: float) -> list[Reading]:
+        """Read photos whose operating points are known; those of one size and scale together."""
+        alike: dict[tuple[float, tuple[int, int]], list[int]] = {}
+        for place, photo in enumerate(photos):
+            alike.setdefault((photo.point.scale, photo.size), []).append(place)
+        found: dict[int, SpottingResult] = {}
+        for (scale, _), places in alike.items():
+            found |= zip(places, self._spot([photos[place] for place in places], scale, max_cost), strict=True)
+        seconds = (time.perf_counter() - start) / max(len(photos), 1)
+        readings = [self._reading(photo, found[place], seconds) for place, photo in enumerate(photos)]
+        self._tidy(photos)
+        return readings
+
+    def _spot(self, photos: Sequence[Photo], scale: float, max_cost: float | None) -> list[SpottingResult]:
+        """Read photos of one size at one scale, once or twice."""
+        caps = [
+            None if max_cost is None else CostCap(max_cost, photo.size, self.backend.cost, photo.deciding) for photo in photos
+        ]
+        detections = self.backend.detect([photo.reference for photo in photos], scale)
+        once = [
+            k
+            for k, (photo, one) in enumerate(zip(photos, detections, strict=True))
+            if one.size == photo.size or isinf(photo.point.second_pass)
+        ]
+        results = dict(zip(once, read_once([detections[k] for k in once], self.backend, [caps[k] for k in once]), strict=True))
+        for k, photo in enumerate(photos):
+            if k not in results:
+                asked = (detections[k], photo.reference, self.rule, photo.point.second_pass)
+                results[k] = read_twice(*asked, self.backend, caps[k])
+        return [results[k] for k in range(len(photos))]
+
+    def _reading(self, photo: Photo, result: SpottingResult, seconds: float) -> Reading:
+        """Bring words in pixels of the reference back to the image, and count what they cost."""
+        (height, width), size = photo.pixels.shape[:2], photo.size
         grow = np.array([width / size[1], height / size[0]], np.float32)
-        spent = choosing + look.spent(self.gflops)
-        words = tuple(Word(word.polygon * grow, word.text, word.score) for word in look.words)
-        again = sum(prod(view) for view in look.sizes[1:]) / prod(size)
-        return Reading(words, scale, spent, seconds, spent / look.full(size, self.gflops), width, height, again)
+        spent = photo.deciding + result.spent(self.backend.cost)
+        words = tuple(Word(word.polygon * grow, word.text, word.score) for word in result.words)
+        again = sum(prod(view) for view in result.sizes[1:]) / prod(size)
+        gflops = spent if self.backend.counts_flops else float("nan")
+        relative = spent / result.full(size, self.backend.cost)
+        return Reading(words, photo.point.scale, gflops, seconds, relative, width, height, again)
 
-    def _tidy(self, readings: Sequence[Reading], references: Sequence[np.ndarray]) -> None:
+    def _tidy(self, photos: Iterable[Photo]) -> None:
         """Give memory back after many pixels."""
-        for reading, reference in zip(readings, references, strict=True):
-            self._pixels += prod(scaled_size(*reference.shape[:2], reading.scale))
+        self._pixels += sum(prod(scaled_size(*photo.size, photo.point.scale)) for photo in photos)
         if self._pixels >= PIXELS:
             give_back()
             self._pixels = 0
-
-    def check_limit(self, image: np.ndarray, request: Request) -> None:
-        """Raise ConfigError if an image ``(H, W, 3)`` costs more than ``request`` allows even at the lowest scale."""
-        if limit := self._limit(self.reference(*image.shape[:2]), request):
-            free = self._chooses(request)
-            limit.lower(OperatingPoint(max(self.scales)) if free else self._given(request), self.scales if free else ())
 
     def check(self, request: Request) -> None:
         """Raise ConfigError if images cannot be read as requested."""
@@ -197,72 +286,55 @@ class PhotoReader(ABC):
             if name == "scale":
                 if not 0 < value <= 1:
                     raise ConfigError(f"scale={value:g} must be above 0 and at most 1, the reference resolution")
-            elif not self.has_selector:
+            elif self.policy is None:
                 raise ConfigError(f"{name}={value:g} needs a selector, which this checkpoint lacks; give another, or a scale")
             elif name == "gamma":
-                self.check_gamma(value)
+                self.policy.check(value)
             else:
-                self.spending(request)
+                self.tracker(request)
 
-    def spending(self, request: Request) -> BudgetTracker | None:
-        """The account of a budget, the same one whenever this reader is asked for it; None where no budget is requested.
+    def check_cap(self, image: np.ndarray, request: Request) -> None:
+        """Raise ConfigError if an image ``(H, W, 3)`` costs more than ``request`` allows even at the lowest scale."""
+        if request.max_cost is None:
+            return
+        decides = self._decides(request)
+        deciding = self.policy.gflops if decides else 0.0
+        cap = CostCap(request.max_cost, self.reference(*image.shape[:2]), self.backend.cost, deciding)
+        wanted = OperatingPoint(max(self.scales)) if decides else self._asked(request)
+        cap.lower(wanted, self._alternatives(wanted, request))
+
+    def tracker(self, request: Request) -> BudgetTracker | None:
+        """The account of a budget, the same one whenever this predictor is asked for it; None where no budget is requested.
 
         Raises:
-            ConfigError: the budget cannot be met, or nobody has looked what the selector spends.
+            ConfigError: the budget cannot be met, or what the policy spends was never measured.
         """
-        if request.spending is None:
+        if request.budgeted is None:
             return None
-        name, amount = request.spending
+        name, amount = request.budgeted
         if self.calibration is None:
             raise ConfigError(
                 f"{name}={amount:g} needs a calibrated selector, which this checkpoint lacks; give gamma= or scale="
             )
-        if (name, amount) not in self._accounts:
+        if (name, amount) not in self._trackers:
             line = self.line() if name == "budget_ms" else None
-            self._accounts[name, amount] = BudgetTracker(name, amount, self.calibration, line)
-        return self._accounts[name, amount]
+            self._trackers[name, amount] = BudgetTracker(name, amount, self.calibration, line)
+        return self._trackers[name, amount]
 
     @cached_property
-    def _accounts(self) -> dict[tuple[str, float], BudgetTracker]:
+    def _trackers(self) -> dict[tuple[str, float], BudgetTracker]:
         """Budget -> its account."""
         return {}
 
     def line(self) -> Line:
         """What a GFLOP takes on this device, measured where no earlier run has."""
-        return known_line(*self.identity(), lambda: measure_line(self._read_blank, lambda *size: self.gflops(*size, 0)))
+        return known_line(*self.backend.identity(), lambda: measure_line(self._read_blank, self._blank_cost))
+
+    def _blank_cost(self, height: int, width: int) -> float:
+        return self.backend.cost(height, width, 0)
 
     def _read_blank(self, height: int, width: int) -> None:
         blank = np.zeros((height, width, 3), np.uint8)
-        if self.has_selector:
-            self.choose(blank)
-        self.spot([blank], 1.0, [inf])
-
-    @abstractmethod
-    def identity(self) -> tuple[str, str, int]:
-        """Fingerprint of the weights, name of the device, number of threads: what seconds depend on."""
-
-    @abstractmethod
-    def check_gamma(self, gamma: float) -> None:
-        """Raise ConfigError if the selector cannot decide with this cost weight."""
-
-    @abstractmethod
-    def resize(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Resize ``(H, W, 3)`` uint8, bilinear and anti-aliased."""
-
-    @abstractmethod
-    def price_for(self, gamma: float | None = None) -> float:
-        """Price of the second look: that of the step where there is a ladder, else the one of every image."""
-
-    @abstractmethod
-    def choose(self, reference: np.ndarray, gamma: float | None = None) -> float:
-        """Scale that the selector chooses for a reference image ``(H, W, 3)``."""
-
-    @abstractmethod
-    def spot(
-        self, references: Sequence[np.ndarray], scale: float, prices: Sequence[float], limit: CostCap | None = None
-    ) -> list[SpottingResult]:
-        """Read reference images ``(H, W, 3)`` of one size at a scale, and again what is worth a price; within a limit."""
-
-    @abstractmethod
-    def gflops(self, height: int, width: int, words: int) -> float:
-        """GFLOP of reading an image of this size with so many words."""
+        if self.policy is not None:
+            self.decide(blank)
+        read_once(self.backend.detect([blank], 1.0), self.backend)

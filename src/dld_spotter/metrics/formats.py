@@ -232,7 +232,7 @@ def _polygon(line: _Line) -> Word:
     numbers, text = _POLYGON.fullmatch(line.text).groups()
     if numbers.count(",") % 2 == 0:
         raise line.error("an even number of coordinates before ,####")
-    return Word(_points(numbers, line), _unquoted(text.partition(",####")[0].strip()), 1.0)
+    return Word(_points(numbers, line), unquoted(text.partition(",####")[0].strip()), 1.0)
 
 
 def _any_length(line: _Line) -> Word:
@@ -251,13 +251,14 @@ def _is_confidence(text: str, alone: bool) -> bool:
 def _finish(words: list[tuple[np.ndarray, str]], confident: bool) -> list[Word]:
     """Split confidences from texts where there are any, the most confident first."""
     if not confident:
-        return [Word(polygon, _unquoted(text), 1.0) for polygon, text in words]
+        return [Word(polygon, unquoted(text), 1.0) for polygon, text in words]
     columns = [(polygon, *_CONFIDENCE.fullmatch(text).groups()) for polygon, text in words]
-    scored = [Word(polygon, _unquoted(text or ""), float(confidence)) for polygon, confidence, text in columns]
+    scored = [Word(polygon, unquoted(text or ""), float(confidence)) for polygon, confidence, text in columns]
     return sorted(scored, key=lambda word: -word.score)
 
 
-def _unquoted(text: str) -> str:
+def unquoted(text: str) -> str:
+    """A text without the quotes around it, as the official scripts read it."""
     found = _QUOTED.fullmatch(text)
     return found[1].replace("\\\\", "\\").replace('\\"', '"') if found else text
 

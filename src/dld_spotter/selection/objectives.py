@@ -20,7 +20,9 @@ from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.recognition import sequence_cross_entropy
 from dld_spotter.models.modes import evaluating
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.selectors import NOMINAL_SIDE, GumbelSelector, QualitySelector, Selector
+from dld_spotter.selection.selector import NOMINAL_SIDE, Selector
+from dld_spotter.selection.gumbel import GumbelSelector
+from dld_spotter.selection.quality import QualitySelector
 
 OBJECTIVES = ("kl", "cross_entropy")
 ENOUGH = 200
@@ -102,7 +104,7 @@ class MixtureObjective(SelectionObjective):
         preferences = selector.logits(batch.thumbnails, batch.views[1.0].sizes)
         accuracy, cost = [], []
         for _ in range(self.samples):
-            for choice, factor in zip(selector.decide(preferences, evidence.temperature), selector.factors, strict=True):
+            for choice, factor in zip(selector.sample(preferences, evidence.temperature), selector.factors, strict=True):
                 h = choice.one_hot
                 accuracy.append(self.accuracy(h, logits, evidence.teacher.logits, batch.labels, batch.image_index, detection))
                 cost.append(factor * expected_cost(h, evidence.costs))

@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dld_spotter.budget.controller import Calibration
-from dld_spotter.budget.cost import CostModel, selector_gflops
+from dld_spotter.budget.cost import CostModel
 from dld_spotter.budget.latency import Line
 from dld_spotter.budget.requests import Request
 from dld_spotter.core.batches import SpottingBatch
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.selection.selectors import Selector
+from dld_spotter.selection.selector import Selector
 from dld_spotter.tradeoff import allocate
 
 
@@ -51,15 +51,13 @@ def survey(selector: Selector, loader: DataLoader, flops: CostModel) -> Survey:
     """
     selector.eval()
     rows: dict[str, list[np.ndarray]] = {}
-    own = 0.0
     for batch in loader:
-        own = own or selector_gflops(selector, batch.thumbnails.shape[-1])
         columns = [values.cpu().numpy() for values in _ask(selector, batch, flops)]
         for i, name in enumerate(batch.names):
             rows.setdefault(name, [column[i] for column in columns])
     losses, index, costs, spent, gflops = (np.stack(column) for column in zip(*rows.values(), strict=True))
     known = losses if losses.shape[1] else None
-    return Survey(tuple(rows), known, index.T, costs, spent, gflops, own / gflops)
+    return Survey(tuple(rows), known, index.T, costs, spent, gflops, selector.gflops / gflops)
 
 
 def _ask(selector: Selector, batch: SpottingBatch, flops: CostModel) -> tuple[Tensor, ...]:
@@ -68,7 +66,8 @@ def _ask(selector: Selector, batch: SpottingBatch, flops: CostModel) -> tuple[Te
     thumbnails, sizes = batch.thumbnails.to(parameter.device), batch.views[1.0].sizes.to(parameter.device)
     costs = flops.relative(sizes, selector.scales)
     words = torch.tensor([len(instances) for instances in batch.instances])
-    losses = selector.losses(thumbnails, sizes) if selector.rule == "losses" else costs[:, :0]
+    losses = selector.losses(thumbnails, sizes)
+    losses = costs[:, :0] if losses is None else losses
     index = torch.stack([choice.index for choice in selector(thumbnails, sizes, costs)], dim=1)
     full = [flops.cost(*size) for size in sizes.tolist()]
     return (
@@ -94,7 +93,7 @@ def allocate_set(seen: Survey, request: Request, line: Line | None = None) -> di
     Raises:
         ConfigError: the selector predicts no losses, or the cheapest scales cost more.
     """
-    name, amount = request.spending
+    name, amount = request.budgeted
     if seen.losses is None:
         raise ConfigError(f"allocation=set with {name}={amount:g} needs a selector that predicts losses; give stream")
     costs = seen.costs + seen.overhead[:, None]

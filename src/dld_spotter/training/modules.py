@@ -21,7 +21,7 @@ from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.objectives import Evidence, SelectionObjective
-from dld_spotter.selection.selectors import Selector
+from dld_spotter.selection.selector import Selector
 from dld_spotter.training.routing import read_at, same_scale, sorted_by
 
 OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
@@ -335,7 +335,7 @@ class DLDModule(StageModule):
         costs = self.cost_model.relative(sizes, self.selector.scales)
         index = self.selector.choose(batch.thumbnails, sizes, costs)
         words = [look.words for look in read_at(self.student, self.selector.scales, index, batch)]
-        self.score(words, batch, self.selector.gammas[self.selector.head()] * costs.gather(1, index[:, None])[:, 0])
+        self.score(words, batch, self.selector.default_gamma * costs.gather(1, index[:, None])[:, 0])
 
 
 def mean_or_zero(values: Tensor) -> Tensor:

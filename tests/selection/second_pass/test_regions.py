@@ -153,7 +153,11 @@ def test_cut_outs_lie_apart_and_unchanged(regions: list[tuple[int, int, int, int
         taken[region] += 1
     assert taken.max() == 1
     assert not mosaic[taken == 0].any()
-    total, widest, highest = sum(w * h for _, _, w, h in regions), max(w for _, _, w, _ in regions), max(h for *_, h in regions)
+    total, widest, highest = (
+        sum(w * h for _, _, w, h in regions),
+        max(w for _, _, w, _ in regions),
+        max(h for *_, h in regions),
+    )
     width = max(widest, 0.7 * total**0.5 + 1)  # the smallest that is tried
     # What begins a shelf found no room on the one before: all but the first take half of the sheet at most in vain.
     assert mosaic.shape[0] * mosaic.shape[1] <= 2 * total + width * highest

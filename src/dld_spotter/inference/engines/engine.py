@@ -6,15 +6,23 @@ spaces included (:func:`dld_spotter.core.geometry.split_line`). FLOPs of an engi
 sides rounded up to multiples of ``stride``.
 """
 
-from abc import ABC, abstractmethod
+import platform
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
-from dld_spotter.core.batches import View, Word
+from dld_spotter.budget.cost import pad_to
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.geometry import split_line
+from dld_spotter.core.geometry import polygons_to_boundaries, split_line
+from dld_spotter.core.words import Word
+from dld_spotter.data.photos import scaled_size
+from dld_spotter.data.views import resize
+from dld_spotter.inference.backend import Backend
+from dld_spotter.models.contours import Proposals
+from dld_spotter.models.detections import Detections
 
 
 class Line(NamedTuple):
@@ -25,7 +33,7 @@ class Line(NamedTuple):
     score: float
 
 
-class Engine(ABC):
+class Engine(Backend):
     """What an engine must be able to do. It runs on the CPU.
 
     Args:
@@ -39,6 +47,7 @@ class Engine(ABC):
         ConfigError: the engine is not installed, or ``threads`` is no positive number.
     """
 
+    counts_flops = False
     name: ClassVar[str]
     stride: ClassVar[int] = 32
 
@@ -62,12 +71,39 @@ class Engine(ABC):
     def read(self, image: np.ndarray) -> list[Line]:
         """Find and read the lines of an image ``(H, W, 3)`` uint8 RGB at its own resolution; polygons in its pixels."""
 
-    def spot(self, view: View) -> list[list[Word]]:
-        """Find and read the words of B images, each without its padding; polygons in reference pixels."""
-        sizes, factors = view.sizes.tolist(), view.factors.cpu().numpy()
-        images = [image[:, :height, :width] for image, (height, width) in zip(view.images.cpu(), sizes, strict=True)]
-        lines = [self.read(image.permute(1, 2, 0).contiguous().numpy()) for image in images]
-        return [_words(found, factor) for found, factor in zip(lines, factors, strict=True)]
+    def describe(self) -> str:
+        """See :meth:`Backend.describe`."""
+        return f"{self.name} {self.version()}, relative cost by area"
+
+    def identity(self) -> tuple[str, str, int]:
+        """See :meth:`Backend.identity`."""
+        return f"{self.name} {self.version()}", f"{platform.machine()} cpu", self.threads
+
+    def cost(self, height: int, width: int, words: float) -> float:
+        """Millions of pixels of a view, its sides rounded up to multiples of the stride."""
+        return pad_to(height, self.stride) * pad_to(width, self.stride) / 1e6
+
+    def resize(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
+        """See :meth:`Backend.resize`."""
+        return resize(image, height, width)
+
+    def detect(self, images: Sequence[np.ndarray], scale: float) -> list[Detections]:
+        """See :meth:`Backend.detect`; an engine recognises at once what it finds."""
+        return [self._detect(image, scale) for image in images]
+
+    def _detect(self, image: np.ndarray, scale: float) -> Detections:
+        height, width = image.shape[:2]
+        size = scaled_size(height, width, scale)
+        factors = np.array([size[1] / width, size[0] / height], np.float32)
+        words = _words(self.read(self.resize(image, *size)), factors)
+        boundaries = polygons_to_boundaries([word.polygon * factors for word in words])
+        scores = np.array([word.score for word in words], np.float32)
+        proposals = Proposals(boundaries, scores, np.full(len(words), -1))
+        return Detections(size, np.zeros((0, 0), np.float32), proposals, factors, words)
+
+    def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
+        """See :meth:`Backend.recognize`."""
+        return [[one.source[k] for k in kept.tolist()] for one, kept in zip(detections, which, strict=True)]
 
 
 def _words(lines: list[Line], factor: np.ndarray) -> list[Word]:

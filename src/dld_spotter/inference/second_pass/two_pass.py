@@ -1,4 +1,4 @@
-"""Look once, and where it is worth it twice."""
+"""Read once, and where it is worth it twice."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,83 +8,92 @@ import numpy as np
 import shapely
 
 from dld_spotter.budget.cap import CostCap
-from dld_spotter.core.words import Cost, SpottingResult, Word
-from dld_spotter.models.detections import Detections, Find, Read
+from dld_spotter.core.words import SpottingResult, Word
+from dld_spotter.inference.backend import Backend
+from dld_spotter.models.detections import Detections
 from dld_spotter.selection.second_pass.mosaic import from_mosaic, make_mosaic
 from dld_spotter.selection.second_pass.regions import Region, find_regions, owner
 from dld_spotter.selection.second_pass.rule import SecondPassRule, choose
 
 SHARED = 0.4
 """Share of its area from which on a word is taken for another reading of a larger one."""
-CLOSER = 0.05
-"""How much surer a first look must be than a second one of what it reads in the same place; measured with second looks at full
+SURER = 0.05
+"""How much surer a first pass must be than a second one of what it reads in the same region; measured with second passes at full
 resolution (experiments/17_second_pass)."""
 
 
-def read_in_two_passes(
+def read_once(
+    detections: Sequence[Detections], backend: Backend, caps: Sequence[CostCap | None] | None = None
+) -> list[SpottingResult]:
+    """Recognise all that was detected in images of one view, of each what can be afforded."""
+    caps = [None] * len(detections) if caps is None else caps
+    which = [one.within(one.all, cap and cap.words(one.size)) for one, cap in zip(detections, caps, strict=True)]
+    words = backend.recognize(detections, which)
+    return [
+        SpottingResult(found, (one.size,), (len(kept),)) for found, one, kept in zip(words, detections, which, strict=True)
+    ]
+
+
+def read_twice(
     detections: Detections,
-    reference: np.ndarray,
+    image: np.ndarray,
     rule: SecondPassRule,
-    price: float,
-    cost: Cost,
-    find: Find,
-    read: Read,
-    limit: CostCap | None = None,
+    gain_threshold: float,
+    backend: Backend,
+    cap: CostCap | None = None,
 ) -> SpottingResult:
-    """Read what is legible, look again at what is worth it, and read what is left; of two readings the likelier word stays.
+    """Recognise what is high enough, read again what is worth it, recognise what is left; of two readings the likelier stays.
 
     Args:
-        detections: at a smaller view, or at the reference itself.
-        reference: ``(H, W, 3)`` uint8.
+        detections: in a smaller view of the image, or in the image itself.
+        image: ``(H, W, 3)`` uint8, the reference.
         rule: see :class:`SecondPassRule`.
-        price: in place of the rule's own; infinite, and nothing is looked at again.
-        cost: of a view.
-        find: looks at images.
-        read: reads what was found.
-        limit: what the image may cost at most.
+        gain_threshold: in place of the rule's own; infinite, and nothing is read again.
+        backend: detects and recognises.
+        cap: what the image may cost at most.
     """
-    if isinf(price):
-        return _read(detections, detections.all, read, limit and limit.words(detections.size))
-    size = reference.shape[:2]
+    if isinf(gain_threshold):
+        return read_once([detections], backend, [cap])[0]
+    size = image.shape[:2]
     scale = sqrt(prod(detections.size) / prod(size))  # sides are rounded
     readable, outlines = detections.heights() >= rule.read_from(scale), detections.outlines()
-    first = _read(detections, np.flatnonzero(readable), read, limit and limit.words(detections.size))
-    waiting, left = np.flatnonzero(~readable), limit and limit.after(first)
+    first = _recognize(detections, np.flatnonzero(readable), backend, cap and cap.words(detections.size))
+    waiting, left = np.flatnonzero(~readable), cap and cap.after(first)
     unread = [outlines[k] for k in waiting]
     found = find_regions(detections.probability, detections.size, size, first.words, rule.threshold, rule.context, unread)
-    again = choose(found, scale, size, rule, price, cost, left)
+    again = choose(found, scale, size, rule, gain_threshold, backend.cost, left)
     if again is None:
-        return _and(first, detections, waiting, read, left)
+        return _and_more(first, detections, waiting, backend, left)
     inside = np.ones(len(outlines), bool) if again.regions is None else _inside(found, again.regions, outlines)
     waiting = waiting[~inside[waiting]]
-    image, corners = (
-        (reference, []) if again.regions is None else make_mosaic(reference, [region.box for region in again.regions])
-    )
-    closer = find(image, again.scale)
-    second = _read(closer, closer.all, read, left and left.words(closer.size) - len(waiting))
+    mosaic, corners = (image, []) if again.regions is None else make_mosaic(image, [region.box for region in again.regions])
+    closer = backend.detect([mosaic], again.scale)[0]
+    second = _recognize(closer, closer.all, backend, left and left.words(closer.size) - len(waiting))
     twice = min(int((readable & inside).sum()), *first.reads, *second.reads)
     both = SpottingResult(first.words, (*first.sizes, *second.sizes), (*first.reads, *second.reads), twice)
-    both = _and(both, detections, waiting, read, limit and limit.after(both))
+    both = _and_more(both, detections, waiting, backend, cap and cap.after(both))
     words = second.words
     if again.regions is not None:
         words = [word for _, word in from_mosaic(words, again.regions, corners, found)]
     return replace(both, words=merge_passes(both.words, words))
 
 
-def _read(detections: Detections, which: np.ndarray, read: Read, most: int | None) -> SpottingResult:
-    """A look at regions of a glance, so many at most."""
+def _recognize(detections: Detections, which: np.ndarray, backend: Backend, most: int | None) -> SpottingResult:
+    """Recognise some of what was detected, so many at most."""
     which = detections.within(which, most)
-    return SpottingResult(read(detections, which), (detections.size,), (len(which),))
+    return SpottingResult(backend.recognize([detections], [which])[0], (detections.size,), (len(which),))
 
 
-def _and(look: SpottingResult, detections: Detections, which: np.ndarray, read: Read, left: CostCap | None) -> SpottingResult:
-    """The same look, for which further regions of its first view are read."""
-    more = _read(detections, which, read, left and left.further())
-    return replace(look, words=look.words + more.words, reads=(look.reads[0] + more.reads[0], *look.reads[1:]))
+def _and_more(
+    result: SpottingResult, detections: Detections, which: np.ndarray, backend: Backend, left: CostCap | None
+) -> SpottingResult:
+    """The same result, for which more of the first view is recognised."""
+    more = _recognize(detections, which, backend, left and left.further())
+    return replace(result, words=result.words + more.words, reads=(result.reads[0] + more.reads[0], *result.reads[1:]))
 
 
 def _inside(found: Sequence[Region], chosen: Sequence[Region], outlines: Sequence[np.ndarray]) -> np.ndarray:
-    """Which of N outlines are in a chosen place, where several show it in that which shows most of it, ``(N,)``."""
+    """Which of N outlines are in a chosen region, where several show it in that which shows most of it, ``(N,)``."""
     boxes = np.array([region.box for region in found]).reshape(-1, 4)
     taken = [region in chosen for region in found]
     owners = [owner(boxes, outline) for outline in outlines]
@@ -92,12 +101,12 @@ def _inside(found: Sequence[Region], chosen: Sequence[Region], outlines: Sequenc
 
 
 def merge_passes(first: Sequence[Word], second: Sequence[Word]) -> list[Word]:
-    """Of the words of two looks that share more than ``SHARED`` of the smaller one's area, keep the one of the highest score.
+    """Of the words of two passes that share more than ``SHARED`` of the smaller one's area, keep the one of the highest score.
 
-    Neither look sees everything: large words are found in the small view, small ones in the closer one. Where both see
-    something, the second one, which sees more of its pixels, is believed by ``CLOSER`` more.
+    Neither pass sees everything: large words are found in the small view, small ones in the closer one. Where both see
+    something, ``SURER`` is added to the score of the second one, which sees more of its pixels.
     """
-    rated = [(word.score, word) for word in first] + [(word.score + CLOSER, word) for word in second]
+    rated = [(word.score, word) for word in first] + [(word.score + SURER, word) for word in second]
     order = [word for _, word in sorted(rated, key=lambda pair: -pair[0])]
     shapes = shapely.make_valid(np.array([shapely.Polygon(word.polygon) for word in order], object))
     areas, kept = shapely.area(shapes), []

@@ -1,25 +1,25 @@
-"""What looking again is expected to bring: a table by the height of words for each pair of scales, learned by looking again."""
+"""What a second pass is expected to bring: a table by the height of words for each pair of scales, learned from second passes."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Self
 
 import numpy as np
 
 from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.records import Record
 
 HEIGHTS = (8.0, 12.0, 18.0, 30.0)
-"""Heights that part words into bins, pixels of the first look."""
+"""Heights that part words into bins, pixels of the first view."""
 READ, LACKING, FOUND, UNREAD = range(4)
 """Kinds of evidence: words read, what their scores lack to 1, words found that wait to be read, words other text may hold."""
 SHAPE = (4, len(HEIGHTS) + 1)
 UNTAUGHT = tuple((gain,) * SHAPE[1] for gain in (0.0, 1.0, 0.5, 1.0))
-"""A look at full resolution reads rightly what was not read surely, what was not found, and half of what waits, which would not
+"""A second pass at full resolution reads rightly what was not read surely, what was not found, and half of what waits, which would not
 be read rightly anyway."""
 APART, FAR = 1.1, 2.4
-"""A second look is at full resolution, if the first was not within the first factor of that, or at a scale that is at least the
-second factor closer: steps between bring nothing that their cost would not buy elsewhere (experiments/17_second_pass)."""
+"""A second pass is at full resolution, if the first was not within the first factor of that, or at a scale that is at least the
+second factor larger: scales between bring nothing that their cost would not buy elsewhere (experiments/17_second_pass)."""
 
 Table = tuple[tuple[float, ...], ...]
 Tables = Mapping[float, Mapping[float, Table]]
@@ -30,17 +30,17 @@ def height_bin(height: float) -> int:
     return int(np.searchsorted(HEIGHTS, height))
 
 
-def closer(first: float, scales: Iterable[float]) -> list[float]:
-    """Scales of second looks after a first one."""
+def second_scales(first: float, scales: Iterable[float]) -> list[float]:
+    """Scales of second passes after a first one."""
     return [scale for scale in scales if scale >= FAR * first or scale == 1 > APART * first]
 
 
 @dataclass(frozen=True)
-class Gains:
-    """Words that a second look brings.
+class Gains(Record):
+    """Words that a second pass brings.
 
     Args:
-        tables: scale of the first look -> scale of the second -> words that this brings for a unit of evidence of each kind and
+        tables: scale of the first pass -> scale of the second -> words that this brings for a unit of evidence of each kind and
             height ``(4, 5)``, none below 0.
     """
 
@@ -58,25 +58,6 @@ class Gains:
             )
 
     def of(self, scale: float, evidence: np.ndarray) -> dict[float, np.ndarray]:
-        """Words ``(P,)`` that a look at each larger scale is expected to bring to places with ``evidence`` ``(P, 4, 5)``."""
+        """Words ``(P,)`` that a pass at each larger scale is expected to bring to regions with ``evidence`` ``(P, 4, 5)``."""
         known = self.tables[min(self.tables, key=lambda first: abs(first - scale))]
-        return {second: np.tensordot(evidence, np.array(known[second]), 2) for second in closer(scale, known)}
-
-    def plain(self) -> dict[str, Any]:
-        """Plain values, as JSON and checkpoints hold them."""
-        return {
-            "tables": {
-                str(first): {str(scale): [list(row) for row in table] for scale, table in second.items()}
-                for first, second in self.tables.items()
-            }
-        }
-
-    @classmethod
-    def of_plain(cls, values: Mapping[str, Any]) -> Self:
-        """What :meth:`plain` gave; raises TypeError, ValueError, AttributeError or ConfigError if it is something else."""
-        return cls(
-            {
-                float(first): {float(scale): tuple(tuple(map(float, row)) for row in table) for scale, table in second.items()}
-                for first, second in values["tables"].items()
-            }
-        )
+        return {second: np.tensordot(evidence, np.array(known[second]), 2) for second in second_scales(scale, known)}

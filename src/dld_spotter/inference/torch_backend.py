@@ -1,0 +1,72 @@
+"""Reads with a spotter of this package in torch."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from dld_spotter.budget.cost import CostModel, FlopCost, identify
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.words import Word
+from dld_spotter.data.views import make_view, resize
+from dld_spotter.inference.backend import Backend
+from dld_spotter.models.detections import Detections
+from dld_spotter.models.spotter import Spotter
+from dld_spotter.models.vocabulary import Vocabulary
+
+
+class TorchBackend(Backend):
+    """A spotter on a device.
+
+    Args:
+        spotter: reads; it is put into evaluation mode.
+        device: where to; None leaves it where it is.
+        model: counts the cost of a view; None counts the GFLOP of the spotter.
+    """
+
+    def __init__(self, spotter: Spotter, device: torch.device | None = None, model: CostModel | None = None) -> None:
+        self.spotter = spotter.eval() if device is None else spotter.eval().to(device)
+        self.model = model or FlopCost(spotter)
+        self.counts_flops = isinstance(self.model, FlopCost)
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """Words that readings are weighed against."""
+        return self.spotter.vocabulary
+
+    def describe(self) -> str:
+        """Family of the spotter, and what words it knows."""
+        return type(self.spotter).__name__ + (f", vocabulary {self.vocabulary.name}" if self.vocabulary else "")
+
+    def identity(self) -> tuple[str, str, int]:
+        """See :meth:`Backend.identity`."""
+        return identify(self.spotter)
+
+    def cost(self, height: int, width: int, words: float) -> float:
+        """GFLOP of a view."""
+        return self.model.cost(height, width, words)
+
+    def resize(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
+        """See :meth:`Backend.resize`."""
+        return resize(image, height, width)
+
+    def detect(self, images: Sequence[np.ndarray], scale: float) -> list[Detections]:
+        """See :meth:`Backend.detect`; the full resolution stays at hand for spotters that crop words from there."""
+        view = make_view(images, scale, self.spotter.stride)
+        if scale != 1.0:
+            view = replace(view, full=make_view(images, 1.0, self.spotter.stride))
+        return self.spotter.find(view.to(next(self.spotter.parameters()).device))
+
+    def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
+        """See :meth:`Backend.recognize`."""
+        return self.spotter.read(detections, which) if detections else []
+
+
+def usable_device(device: torch.device | str | None = None) -> torch.device:
+    """The device of that name, by default the GPU where there is one; raises ConfigError if it cannot be used."""
+    try:
+        return torch.zeros(0, device=device or ("cuda" if torch.cuda.is_available() else "cpu")).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"device={device} cannot be used ({reason}); leave it out or give device=cpu") from error
