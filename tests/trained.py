@@ -8,9 +8,9 @@ import torch
 
 from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.inference.checkpoint import FORMAT, save_checkpoint
+from dld_spotter.selection.gumbel import GumbelSelector
 from dld_spotter.selection.second_pass.gains import Gains
 from dld_spotter.selection.second_pass.rule import SecondPassRule
-from dld_spotter.selection.gumbel import GumbelSelector
 from tests.small import FINDS, SCALES, SPOTTER, THUMBNAIL, make_spotter
 
 GAMMAS = (0.05, 0.1, 0.3)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dld_spotter.core.words import Word
-    from dld_spotter.inference.loading import DynamicSpotter, load
-    from dld_spotter.inference.predictor import Reading
+    from dld_spotter.inference.loading import load
+    from dld_spotter.inference.predictor import Predictor, Reading
 
-__all__ = ["DynamicSpotter", "Reading", "Word", "load"]
+__all__ = ["Predictor", "Reading", "Word", "load"]
 
 _MODULES = {
-    "DynamicSpotter": "inference.loading",
+    "Predictor": "inference.predictor",
     "Reading": "inference.predictor",
     "Word": "core.words",
     "load": "inference.loading",

@@ -25,7 +25,7 @@ from dld_spotter.core.errors import ConfigError, DataError, SpotterError
 from dld_spotter.data.photos import ReferenceSize, read_image
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.inference.loading import load
-from dld_spotter.inference.predictor import PhotoReader
+from dld_spotter.inference.predictor import Predictor
 from dld_spotter.predict import to_json
 
 HOST = "127.0.0.1"
@@ -51,12 +51,12 @@ class Viewer:
     """What the page asks for, each method with the query of the address and the content of a photo's file.
 
     Args:
-        spotter: reads.
+        predictor: reads.
         name: of its checkpoint.
     """
 
-    def __init__(self, spotter: PhotoReader, name: str) -> None:
-        self.spotter, self.name = spotter, name
+    def __init__(self, predictor: Predictor, name: str) -> None:
+        self.predictor, self.name = predictor, name
 
     def page(self, query: Mapping[str, str], photo: bytes) -> bytes:
         """The page itself."""
@@ -64,7 +64,7 @@ class Viewer:
 
     def about(self, query: Mapping[str, str], photo: bytes) -> dict[str, Any]:
         """Name of the checkpoint, and the mean relative costs that can be asked of it (null where none can)."""
-        known = self.spotter.calibration
+        known = self.predictor.calibration
         low = ceil(1000 * known.low) / 1000 if known else 0.0
         budgets = [low, max(low, round(known.high, 3))] if known else None
         return {"checkpoint": self.name, "budgets": budgets, "most_bytes": MOST_BYTES}
@@ -88,9 +88,9 @@ class Viewer:
         """
         name = query.get("name", "photo")
         wanted = {key: _number(key, query[key]) for key in query.keys() & KNOBS}
-        if "budget" in wanted and self.spotter.calibration:
-            wanted["gamma"] = self.spotter.calibration.gamma_for(wanted.pop("budget"))
-        return to_json(Path(name), self.spotter.read(decode(photo, name), **wanted))
+        if "budget" in wanted and self.predictor.calibration:
+            wanted["gamma"] = self.predictor.calibration.gamma_for(wanted.pop("budget"))
+        return to_json(Path(name), self.predictor.read(decode(photo, name), **wanted))
 
 
 ROUTES = {
@@ -203,8 +203,8 @@ def _number(name: str, text: str) -> float:
 def demo(config: DictConfig) -> None:
     """Serve the page until Ctrl+C."""
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
-    spotter = load(config.ckpt, ReferenceSize(**config.reference), config.device, vocabulary=config.vocabulary)
-    with Server(Viewer(spotter, Path(config.ckpt).name), config.port) as server, suppress(KeyboardInterrupt):
+    predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, vocabulary=config.vocabulary)
+    with Server(Viewer(predictor, Path(config.ckpt).name), config.port) as server, suppress(KeyboardInterrupt):
         print(f"http://{HOST}:{server.server_port} shows what {config.ckpt} reads; Ctrl+C ends it", flush=True)
         server.serve_forever()
 

@@ -79,7 +79,7 @@ def plan_for(config: DictConfig, request: Request, predictor: Predictor) -> dict
     if config.allocation == "stream" or not request.budgeted:
         return None
     line = predictor.line() if request.budget_ms else None
-    loader = assembly.build_loader(config, "test", config.images)
+    loader = assembly.build_survey_loader(config, config.images)
     plan = allocate_set(survey(predictor.policy, loader, predictor.backend.model), request, line)
     return {name: OperatingPoint(predictor.scales[k]) for name, k in plan.items()}
 

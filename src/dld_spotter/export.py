@@ -24,12 +24,12 @@ from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.inference.agreement import LEAST, Agreement
 from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
 from dld_spotter.inference.graphs import export_selector, export_spotter, quantize
-from dld_spotter.inference.loading import DynamicSpotter, reader_of
-from dld_spotter.inference.onnx_backend import DETECTOR, FORMAT, META, RECOGNIZER, SELECTOR, VOCABULARY, OnnxSpotter, read_meta
-from dld_spotter.inference.predictor import PhotoReader, Reading
+from dld_spotter.inference.loading import predictor_of
+from dld_spotter.inference.onnx_backend import onnx_predictor
+from dld_spotter.inference.onnx_meta import DETECTOR, FORMAT, META, RECOGNIZER, SELECTOR, VOCABULARY, read_meta
+from dld_spotter.inference.predictor import Predictor, Reading
 from dld_spotter.metrics.matching import Hmean, score_image
 from dld_spotter.models.vocabulary import word_file
-from dld_spotter.selection.policy import OperatingPointPolicy
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
@@ -52,8 +52,8 @@ class Trial:
     """What one reader made of the rendered scenes.
 
     Args:
-        readings: one per scene and scale, and per scene and step of a ladder.
-        choices: the selector's scale, one per scene; empty without a selector.
+        readings: one per scene and scale, and per scene and cost weight.
+        choices: the policy's scale, one per scene; empty without a policy.
         hmean: end to end, over all readings.
         seconds: per reading.
     """
@@ -80,52 +80,51 @@ def export(config: DictConfig) -> None:
         raise ConfigError(f"images={config.images} must be at least 1: without any the graphs cannot be compared with torch")
     folder, console = Path(config.out), Console(stderr=True)
     checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
-    reader = reader_of(checkpoint, device="cpu")
+    predictor = predictor_of(checkpoint, device="cpu")
     with console.status("writing graphs"):
-        write(checkpoint, reader, folder)
+        write(checkpoint, predictor, folder)
     renderer = SceneRenderer(config.seed, SceneLayout(480, 640))
     samples = [renderer.render(index) for index in range(config.images)]
     ways: list[dict[str, float]] = [{"scale": scale} for scale in checkpoint.provenance["scales"]]
-    if isinstance(reader.selector, OperatingPointPolicy):  # each of its steps looks again at other places
-        ways += [{"gamma": gamma} for gamma in reader.selector.gammas]
+    if predictor.policy is not None:  # each cost weight may read other regions again
+        ways += [{"gamma": gamma} for gamma in predictor.policy.gammas]
     threads = torch.get_num_threads()
-    trials = {"torch": attempt(reader, samples, ways, console)}
-    trials["ONNX"] = attempt(OnnxSpotter(folder, threads=threads), samples, ways, console)
+    trials = {"torch": attempt(predictor, samples, ways, console)}
+    trials["ONNX"] = attempt(onnx_predictor(folder, threads=threads), samples, ways, console)
     sizes = {"ONNX": _megabytes(folder)}
     if config.quantize:
         for name in (DETECTOR, RECOGNIZER):
             quantize(folder / name)
         write_meta(folder, dict(read_meta(folder)) | {"quantized": config.quantize})
-        trials["ONNX int8"] = attempt(OnnxSpotter(folder, threads=threads), samples, ways, console)
+        trials["ONNX int8"] = attempt(onnx_predictor(folder, threads=threads), samples, ways, console)
         sizes["ONNX int8"] = _megabytes(folder)
     rich.print(compare(trials, sizes))
     check(trials["torch"], trials["ONNX"], folder)
 
 
-def write(checkpoint: Checkpoint, reader: DynamicSpotter, folder: Path) -> None:
+def write(checkpoint: Checkpoint, predictor: Predictor, folder: Path) -> None:
     """Write the graphs in single precision and ``meta.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    export_spotter(reader.spotter, folder)
-    selector = reader.selector
-    if isinstance(selector, OperatingPointPolicy):  # its steps lie in the provenance, without a graph
-        rule = {"rule": "steps", "scales": list(selector.scales), "gammas": list(selector.gammas)}
+    spotter = predictor.backend.spotter
+    export_spotter(spotter, folder)
+    selector = None
+    if "selector" in checkpoint.parts() and "operating_points" not in checkpoint.provenance:
+        selector = export_selector(predictor.policy, folder)
     else:
-        rule = None if selector is None else export_selector(selector, reader.thumbnail, folder)
-    if rule is None or rule["rule"] == "steps":
-        (folder / SELECTOR).unlink(missing_ok=True)  # of an earlier export
-    if reader.spotter.vocabulary is None:
+        (folder / SELECTOR).unlink(missing_ok=True)  # of an earlier export; operating points need no graph
+    if spotter.vocabulary is None:
         (folder / VOCABULARY).unlink(missing_ok=True)  # of an earlier export
     else:
         partial = (folder / VOCABULARY).with_suffix(".partial")
-        copyfile(word_file(reader.spotter.vocabulary.source), partial)
+        copyfile(word_file(spotter.vocabulary.source), partial)
         partial.replace(folder / VOCABULARY)
-    meta = describe(checkpoint, reader) | {"selector": rule, "quantized": None}
-    write_meta(folder, meta)
+    write_meta(folder, describe(checkpoint, predictor) | {"selector": selector, "quantized": None})
 
 
-def describe(checkpoint: Checkpoint, reader: DynamicSpotter) -> dict[str, Any]:
-    """What a reader needs beside the graphs, and where they come from; ``meta.json``."""
-    spotter, side = reader.spotter, 16 * reader.spotter.stride
+def describe(checkpoint: Checkpoint, predictor: Predictor) -> dict[str, Any]:
+    """What a predictor needs beside the graphs, and where they come from; ``meta.json``."""
+    backend = predictor.backend
+    spotter, side = backend.spotter, 16 * backend.spotter.stride
     return {
         "format": FORMAT,
         "charset": {"characters": spotter.charset.characters, "fold_case": spotter.charset.fold_case},
@@ -136,11 +135,11 @@ def describe(checkpoint: Checkpoint, reader: DynamicSpotter) -> dict[str, Any]:
         "min_score": spotter.min_score,
         "max_length": spotter.recognizer.max_length,
         "vocabulary": spotter.vocabulary and spotter.vocabulary.name,
-        "thumbnail": reader.thumbnail,
+        "thumbnail": checkpoint.provenance["thumbnail"],
         "gflops": {
-            "per_pixel": reader.gflops(side, side, 0) / side**2,
-            "per_word": reader.gflops(side, side, 1) - reader.gflops(side, side, 0),
-            "selector": reader.selector_gflops,
+            "per_pixel": backend.cost(side, side, 0) / side**2,
+            "per_word": backend.cost(side, side, 1) - backend.cost(side, side, 0),
+            "selector": predictor.policy.gflops if predictor.policy else 0.0,
         },
         "provenance": {
             "checkpoint": checkpoint.path.name,
@@ -152,15 +151,15 @@ def describe(checkpoint: Checkpoint, reader: DynamicSpotter) -> dict[str, Any]:
     }
 
 
-def attempt(reader: PhotoReader, samples: Sequence[Sample], ways: Sequence[dict[str, float]], console: Console) -> Trial:
+def attempt(predictor: Predictor, samples: Sequence[Sample], ways: Sequence[dict[str, float]], console: Console) -> Trial:
     """Read every sample in every way: at a scale, or at a cost weight."""
     tasks = [(sample, way) for way in ways for sample in samples]
-    name = type(reader).__name__
-    reader.read(samples[0].image, **ways[0])  # the first takes longer
-    readings = [reader.read(s.image, **way) for s, way in track(tasks, name, console=console, transient=True)]
+    predictor.read(samples[0].image, **ways[0])  # the first takes longer
+    label = predictor.backend.describe()
+    readings = [predictor.read(s.image, **way) for s, way in track(tasks, label, console=console, transient=True)]
     seconds = sum(reading.seconds for reading in readings) / len(readings)
     counts = [score_image(sample.instances, r.words) for (sample, _), r in zip(tasks, readings, strict=True)]
-    choices = [reader.choose(sample.image) for sample in samples] if reader.has_selector else []
+    choices = [predictor.decide(sample.image).scale for sample in samples] if predictor.policy else []
     return Trial(readings, choices, Hmean.of(counts).hmean, seconds)
 
 

@@ -14,9 +14,11 @@ from dld_spotter.budget.cost import FlopCost
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.evaluation.measuring import measure
+from dld_spotter.evaluation.measuring import Counting, measure
+from dld_spotter.evaluation.predictions import PredictionForm
 from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
-from dld_spotter.inference.loading import usable_device
+from dld_spotter.inference.predictor import Predictor
+from dld_spotter.inference.torch_backend import TorchBackend, usable_device
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.fitting import (
@@ -43,6 +45,7 @@ def run(config: DictConfig, folder: Path) -> Path:
     price = false_price(outcomes) if config.selector.false_price is None else config.selector.false_price
     config.selector.false_price = round(price, 3)
     selector: QualitySelector = assembly.create(config.selector).to(device)
+    selector.thumbnail = config.thumbnail
     fit_outcomes(selector, count_heights(assembly.build_whole_loader(config, config.images, [1.0]), selector.edges), outcomes)
     if config.network is None:
         learn(config, selector)
@@ -61,9 +64,11 @@ def read(config: DictConfig, student: Spotter, folder: Path) -> Outcomes:
                 "give scales= of the table"
             )
         return outcomes
-    loader = assembly.build_whole_loader(config, config.images)
+    samples = assembly.build_whole_samples(config, config.images)
     rules = Rules(**config.evaluation.rules)
-    outcomes = measure(student, loader, config.scales, FlopCost(student), rules, "reading at every scale")
+    counting = Counting(rules, PredictionForm.of(rules, samples.dataset))
+    predictor = Predictor(TorchBackend(student), reference=assembly.build_reference(config))
+    outcomes = measure(predictor, samples, config.scales, counting, "reading at every scale")
     outcomes.save(folder / TABLE)
     return outcomes
 
@@ -103,7 +108,7 @@ def save(config: DictConfig, checkpoint: Checkpoint, student: Spotter, selector:
     facts = assembly.provenance(config)
     loader = assembly.build_validation_loader(config)
     if loader is not None:
-        facts["calibration"] = calibrate(selector, loader, FlopCost(student)).plain()
+        facts["calibration"] = calibrate(selector, loader, FlopCost(student)).to_dict()
     path = folder / "student.ckpt"
     save_checkpoint(path, {"student": student, "selector": selector}, facts)
     OmegaConf.save(config, folder / "config.yaml", resolve=True)

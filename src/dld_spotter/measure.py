@@ -120,9 +120,7 @@ def models_of(config: DictConfig, checkpoint: Checkpoint) -> dict[str, Predictor
     if "student" in wanted:
         policy = fitting(checkpoint.policy(device), assembly.candidate_scales(config))
     return {
-        part: Predictor(
-            TorchBackend(checkpoint.build(part), device), policy if part == "student" else None, rule, reference
-        )
+        part: Predictor(TorchBackend(checkpoint.build(part), device), policy if part == "student" else None, rule, reference)
         for part in wanted
     }
 

@@ -23,7 +23,8 @@ from dld_spotter.data.dataset import read_image
 from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
 from dld_spotter.data.views import ReferenceSize
 from dld_spotter.inference.drawing import draw_reading
-from dld_spotter.inference.loading import DynamicSpotter, Reading, load
+from dld_spotter.inference.loading import load
+from dld_spotter.inference.predictor import Predictor, Reading
 
 STDIN = STDOUT = "-"
 
@@ -42,8 +43,8 @@ class Settings:
     budget_ms: float | None = MISSING
     max_cost: float | None = MISSING
     reference: dict[str, int | None] = MISSING
-    second_look: bool = MISSING
-    escalation: Any = MISSING
+    two_pass: bool = MISSING
+    second_pass: Any = MISSING
     batch: int = MISSING
     device: str | None = MISSING
     out: str = MISSING
@@ -63,21 +64,21 @@ def predict(config: DictConfig, folder: Path) -> None:
     if config.batch < 1:
         raise ConfigError(f"batch={config.batch} must be at least 1; give how many photos are read at a time")
     images = find_images(config.input)
-    escalation = instantiate(config.escalation) if config.second_look else None
-    spotter = load(config.ckpt, ReferenceSize(**config.reference), config.device, escalation, config.vocabulary)
+    rule = instantiate(config.second_pass) if config.two_pass else None
+    predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, rule, config.vocabulary)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
-    spotter.check(request)
+    predictor.check(request)
     console = Console(stderr=True)
     drawn = folder / "drawn" if config.draw else None
     pictures = picture_paths(images, drawn) if drawn else {}
     with open_output(config.out) as (out, done):
         fresh = [path for path in images if str(path) not in done]
-        damaged = read_all(spotter, request, fresh, out, pictures, console, config.batch)
+        damaged = read_all(predictor, request, fresh, out, pictures, console, config.batch)
     before = f", {len(images) - len(fresh)} were there before" if len(fresh) < len(images) else ""
     places = ["stdout" if config.out == STDOUT else str(config.out), *([str(drawn)] if drawn else [])]
     summary = f"{len(fresh) - damaged} of {len(images)} images read{before}: {' and '.join(places)}"
-    spending = spotter.spending(request)
-    summary += f"; {spending}" if spending else ""
+    tracker = predictor.tracker(request)
+    summary += f"; {tracker}" if tracker else ""
     console.print(summary, soft_wrap=True, highlight=False, markup=False)
     if damaged:
         raise DataError(f"{damaged} of {len(images)} images could not be read, see above; replace or remove them")
@@ -91,7 +92,7 @@ def picture_paths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
 
 
 def read_all(
-    spotter: DynamicSpotter,
+    predictor: Predictor,
     request: Request,
     images: Sequence[Path],
     out: TextIO,
@@ -114,7 +115,7 @@ def read_all(
         for path in chunk:
             try:
                 photo = read_image(path)
-                spotter.check_limit(photo, request)
+                predictor.check_cap(photo, request)
                 photos[path] = photo
             except (DataError, ConfigError) as error:
                 if len(images) == 1:
@@ -122,7 +123,7 @@ def read_all(
                 what = f"{path}: {error}" if isinstance(error, ConfigError) else error
                 console.print(f"error: {what}", style="red", soft_wrap=True, highlight=False, markup=False)
                 damaged += 1
-        readings = spotter.read_all(list(photos.values()), **request.given, max_cost=request.max_cost)
+        readings = predictor.read_request(list(photos.values()), request)
         for (path, pixels), reading in zip(photos.items(), readings, strict=True):
             if path in pictures:
                 pictures[path].parent.mkdir(parents=True, exist_ok=True)

@@ -21,13 +21,15 @@ from dld_spotter.budget.cost import FlopCost
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
 from dld_spotter.core.errors import CheckpointError, ConfigError
-from dld_spotter.evaluation.measuring import commit
-from dld_spotter.evaluation.report import report
+from dld_spotter.evaluation.measuring import Counting, commit
+from dld_spotter.evaluation.predictions import PredictionForm
+from dld_spotter.evaluation.report import Report, report
 from dld_spotter.inference.checkpoint import Checkpoint, amend, load_checkpoint, load_weights, save_checkpoint
-from dld_spotter.inference.loading import usable_device
+from dld_spotter.inference.predictor import Predictor
+from dld_spotter.inference.torch_backend import TorchBackend, usable_device
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.selector import Selector
+from dld_spotter.selection.selector import Selector, folded
 from dld_spotter.selection.survey import calibrate
 from dld_spotter.training.processes import Processes, is_first
 
@@ -126,7 +128,7 @@ def calibration(config: DictConfig, student: Spotter, selector: Selector) -> dic
         the entry of a checkpoint that budgets need; empty where the selector does not learn, or there is no validation.
     """
     loader = assembly.build_validation_loader(config) if selector.trainable and is_first() else None
-    return {"calibration": calibrate(selector, loader, FlopCost(student)).plain()} if loader else {}
+    return {"calibration": calibrate(selector, loader, FlopCost(student)).to_dict()} if loader else {}
 
 
 def stage_folders(checkpoints: Path) -> dict[str, Path]:
@@ -227,16 +229,15 @@ def evaluate(config: DictConfig, models: dict[str, Spotter], selector: Selector 
     """Measure the models on the test images and report the trade-off."""
     # The trainer leaves its models on the CPU, wherever it trained them.
     device = usable_device("cpu" if config.trainer.accelerator == "cpu" else None)
-    report(
-        {name: model.to(device) for name, model in models.items()},
-        selector.to(device) if selector else None,
-        assembly.build_test_loader(config, config.evaluation.images),
-        scales=assembly.candidate_scales(config),
-        dataset=config.data.name,
-        rules=Rules(**config.evaluation.rules),
-        resamples=config.evaluation.resamples,
-        folder=folder,
-    )
+    policies = {"student": folded(selector).to(device) if selector else None}
+    reference = assembly.build_reference(config)
+    predictors = {
+        name: Predictor(TorchBackend(model, device), policies.get(name), reference=reference) for name, model in models.items()
+    }
+    samples, rules = assembly.build_test_samples(config, config.evaluation.images), Rules(**config.evaluation.rules)
+    counting = Counting(rules, PredictionForm.of(rules, samples.dataset))
+    scales = assembly.candidate_scales(config)
+    report(Report(config.data.name, scales, counting, folder, config.evaluation.resamples), predictors, samples)
 
 
 @entry_point("train")

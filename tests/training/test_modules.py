@@ -14,9 +14,9 @@ from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, 
 from dld_spotter.losses.objective import Objective
 from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.selection.objectives import Evidence, MixtureObjective, OutcomeRegression
 from dld_spotter.selection.baselines import FixedScale, RandomScale
 from dld_spotter.selection.gumbel import GumbelSelector
+from dld_spotter.selection.objectives import Evidence, MixtureObjective, OutcomeRegression
 from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.training.modules import DLDModule, TeacherModule, mean_or_zero
 from tests.data.samples import box, sample

@@ -8,7 +8,6 @@ from dld_spotter.budget.calibration import Calibration
 from dld_spotter.core.errors import ConfigError
 
 
-
 class BudgetController:
     """Holds a mean cost over a stream of images that nobody has seen.
 

@@ -55,7 +55,9 @@ class OperatingPoints(Record):
     images: int = 0
 
     def __post_init__(self) -> None:
-        columns = np.array([self.scales, self.gain_thresholds, self.losses, self.costs], float)  # of one length, or numpy refuses
+        columns = np.array(
+            [self.scales, self.gain_thresholds, self.losses, self.costs], float
+        )  # of one length, or numpy refuses
         sound = (
             columns.shape[1] > 0
             and bool((columns[0] <= 1).all() and (columns[[0, 3]] > 0).all())

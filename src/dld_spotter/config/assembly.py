@@ -152,13 +152,40 @@ def build_whole_loader(config: DictConfig, images: int, scales: Sequence[float] 
         images: how many; fewer where the data set has fewer.
         scales: of their views; None for those of the run.
     """
+    data = _whole(config, images)
+    if scales is not None:
+        data.collate = replace(data.collate, scales=tuple(scales))
+    return data.val_dataloader()
+
+
+def build_whole_samples(config: DictConfig, images: int) -> DataLoader:
+    """Build what serves the same images one by one, see :func:`build_test_samples`."""
+    data = _whole(config, images)
+    data.test = data.validation
+    return data.test_samples()
+
+
+def build_validation_samples(config: DictConfig) -> DataLoader | None:
+    """Build what serves the validation images one by one, where there are any."""
+    data = _part_of(config, "validation")
+    data.test = data.validation
+    return data.test_samples() if data.test is not None else None
+
+
+def build_survey_loader(config: DictConfig, images: int | None = None) -> DataLoader:
+    """Build the loader of the test images in batches, for selectors that look at thumbnails alone."""
+    data = _part_of(config, "test")
+    data.validation = data.test if images is None else Subset(data.test, range(min(images, len(data.test))))
+    return data.val_dataloader()
+
+
+def _whole(config: DictConfig, images: int) -> SpottingDataModule:
+    """The first training images, whole and unchanged, in the place of validation images."""
     data = _part_of(config, "train")
     train = data.train.dataset if isinstance(data.train, TransformedDataset) else data.train
     endless = getattr(train, "endless", False)
     data.validation = Subset(train, range(images if endless else min(images, len(train))))
-    if scales is not None:
-        data.collate = replace(data.collate, scales=tuple(scales))
-    return data.val_dataloader()
+    return data
 
 
 def _part_of(config: DictConfig, part: str) -> SpottingDataModule:

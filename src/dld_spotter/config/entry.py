@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dld_spotter.config import studies as experiments
+from dld_spotter.core.aliases import renamed_override
 from dld_spotter.core.charset import read_characters
 from dld_spotter.core.errors import ConfigError, SpotterError, StorageError
 
@@ -113,6 +114,7 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
 
         @functools.wraps(task)
         def main(*config: DictConfig) -> Any:
+            sys.argv[1:] = map(renamed_override, sys.argv[1:])
             try:
                 with _storage_errors(), _hydra_raises(True):
                     return application(*config)

@@ -1,21 +1,54 @@
 """Earlier names of classes and settings: files that were written under them go on working, and so do overrides."""
 
+import re
 from typing import Any
 
 CLASSES = {
     "dld_spotter.charset.Charset": "dld_spotter.core.charset.Charset",
-    "dld_spotter.models.selector.FixedScale": "dld_spotter.selection.selectors.FixedScale",
-    "dld_spotter.models.selector.RandomScale": "dld_spotter.selection.selectors.RandomScale",
-    "dld_spotter.models.selector.GumbelSelector": "dld_spotter.selection.selectors.GumbelSelector",
-    "dld_spotter.models.selector.QualitySelector": "dld_spotter.selection.selectors.QualitySelector",
+    "dld_spotter.models.selector.FixedScale": "dld_spotter.selection.baselines.FixedScale",
+    "dld_spotter.models.selector.RandomScale": "dld_spotter.selection.baselines.RandomScale",
+    "dld_spotter.models.selector.GumbelSelector": "dld_spotter.selection.gumbel.GumbelSelector",
+    "dld_spotter.models.selector.QualitySelector": "dld_spotter.selection.quality.QualitySelector",
 }
 """Class as checkpoints may name it -> class as it is called now."""
+SETTINGS = {
+    "close_up": "full_resolution_crops",
+    "strip": "crop_size",
+    "ladder": "operating_points",
+    "escalation": "second_pass",
+    "second_look": "two_pass",
+    "price": "gain_threshold",
+    "prices": "gain_thresholds",
+    "legible": "min_height",
+    "glances": "thumbnails",
+}
+"""Setting, in a checkpoint or an override -> what it is called now."""
+OPTIONS = {"data=glances": "data=whole"}
+"""Chosen option -> what it is called now."""
+
+_OVERRIDE = re.compile(r"(?P<sign>[+~]*)(?P<path>[\w.@/]+)(?P<rest>=.*)?", re.DOTALL)
 
 
 def renamed(tree: Any) -> Any:
-    """Plain values under the names of now."""
+    """Plain values of a checkpoint under the names of now."""
     if isinstance(tree, dict):
-        values = {key: renamed(value) for key, value in tree.items()}
+        values = {SETTINGS.get(key, key): renamed(value) for key, value in tree.items()}
         target = values.get("_target_")
         return values | {"_target_": CLASSES.get(target, target)} if isinstance(target, str) else values
     return [renamed(value) for value in tree] if isinstance(tree, list | tuple) else tree
+
+
+def renamed_override(argument: str) -> str:
+    """One argument of the command line under the names of now.
+
+    >>> renamed_override("escalation.price=4")
+    'second_pass.gain_threshold=4'
+    >>> renamed_override("model.student.close_up=true"), renamed_override("data=glances")
+    ('model.student.full_resolution_crops=true', 'data=whole')
+    """
+    found = _OVERRIDE.fullmatch(argument)
+    if argument.startswith("-") or not found:
+        return argument
+    path = ".".join(SETTINGS.get(key, key) for key in found["path"].split("."))
+    now = f"{found['sign']}{path}{found['rest'] or ''}"
+    return OPTIONS.get(now, now)

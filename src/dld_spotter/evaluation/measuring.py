@@ -100,9 +100,7 @@ def _read_points(predictor: Predictor, sample: Sample, points: Sequence[Operatin
     return [predictor.read_points([sample.image], [point], decided=False)[0] for point in points]
 
 
-def follow(
-    predictor: Predictor, samples: Samples, counting: Counting, outcomes: Outcomes
-) -> dict[float, np.ndarray]:
+def follow(predictor: Predictor, samples: Samples, counting: Counting, outcomes: Outcomes) -> dict[float, np.ndarray]:
     """Read every image at each of the policy's cost weights.
 
     An image whose operating point is a single pass at a scale of the table is not read again: its row of the table counts,

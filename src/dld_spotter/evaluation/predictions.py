@@ -48,7 +48,10 @@ class PredictionForm:
 
     def as_read(self, words: Sequence[Word]) -> list[Word]:
         """The words as they are read from the archive; their scores, which are not written, stay."""
-        return [Word(self.points(word.polygon), unquoted(word.text.strip() if self.polygons else word.text), word.score) for word in words]
+        return [
+            Word(self.points(word.polygon), unquoted(word.text.strip() if self.polygons else word.text), word.score)
+            for word in words
+        ]
 
     def write(self, path: Path, words: Mapping[str, Sequence[Word]]) -> None:
         """Write an archive.

@@ -112,9 +112,7 @@ def stage_table(flops: FlopCost, size: tuple[int, int], words: float, scales: Se
     return result
 
 
-def report_bias(
-    about: Report, predictors: Mapping[str, Predictor], tables: Mapping[str, Outcomes], again: Samples
-) -> None:
+def report_bias(about: Report, predictors: Mapping[str, Predictor], tables: Mapping[str, Outcomes], again: Samples) -> None:
     """Read the images once more, moved by less than matters, and show how much of each oracle's gain is selection bias.
 
     Args:

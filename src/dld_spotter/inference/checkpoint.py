@@ -2,10 +2,10 @@
 
 A file holds ``state_dict``, whose names begin with ``teacher.``, ``student.`` or ``selector.``, and ``dld_spotter``, plain
 values: ``format``, ``model`` (configuration of these parts), ``scales``, ``thumbnail``, and what budgets need: of a calibrated
-selector ``calibration`` (:class:`dld_spotter.budget.controller.Calibration`), or in its place ``ladder``
-(:class:`dld_spotter.budget.operating_points.OperatingPoints`) with ``escalation``
-(:class:`dld_spotter.selection.second_pass.rule.SecondPassRule`). Lightning's own checkpoints carry the same two
-entries beside their training state.
+selector ``calibration`` (:class:`~dld_spotter.budget.calibration.Calibration`), or in its place ``operating_points``
+(:class:`~dld_spotter.budget.operating_points.OperatingPoints`) with ``second_pass``
+(:class:`~dld_spotter.selection.second_pass.rule.SecondPassRule`). Lightning's own checkpoints carry the same two entries beside
+their training state. Earlier names are those of :mod:`dld_spotter.core.aliases`.
 
 Whatever a file says is checked before it is used, see :mod:`dld_spotter.inference.provenance`.
 """
@@ -21,15 +21,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.core.aliases import renamed
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.inference.provenance import check_part, check_plain, check_provenance, check_vocabulary, shown
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.vocabulary import Vocabulary
-from dld_spotter.selection.policy import OperatingPointPolicy
+from dld_spotter.selection.policy import OperatingPointPolicy, Policy
 from dld_spotter.selection.second_pass.rule import SecondPassRule
-from dld_spotter.selection.selector import Selector
+from dld_spotter.selection.selector import folded
 
 BUNDLED = "bundled"
 FORMAT = 1
@@ -112,12 +113,27 @@ class Checkpoint:
         """The part that reads."""
         return self.build(self.reader)
 
-    def selector(self) -> Selector | None:
-        """The selector, or the ladder of steps in its place, if there is one."""
-        if "ladder" in self.provenance:
-            steps = OperatingPoints.read(self.provenance["ladder"], str(self.path))
-            return OperatingPointPolicy(steps, SecondPassRule.read(self.provenance.get("escalation"), str(self.path)))
-        return self.build("selector") if "selector" in self.parts() else None
+    def policy(self, device: torch.device | None = None) -> Policy | None:
+        """The policy that decides how images are read, ready for use; None where there is none.
+
+        Args:
+            device: of a learnt selector; None for the CPU.
+        """
+        origin = str(self.path)
+        if "operating_points" in self.provenance:
+            return OperatingPointPolicy(OperatingPoints.from_dict(self.provenance["operating_points"], origin))
+        if "selector" not in self.parts():
+            return None
+        selector = folded(self.build("selector")).to(device or torch.device("cpu"))
+        selector.thumbnail = self.provenance["thumbnail"]
+        if "calibration" in self.provenance:
+            selector.calibration = Calibration.from_dict(self.provenance["calibration"], origin)
+        return selector
+
+    def second_pass(self) -> SecondPassRule:
+        """When and where to read again, as it was fitted to the student; the untaught rule where it was not."""
+        known = self.provenance.get("second_pass")
+        return SecondPassRule() if known is None else SecondPassRule.from_dict(known, str(self.path))
 
 
 def locate(name: str | Path) -> Path:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dld_spotter.core.batches import WordCrops
 from dld_spotter.core.charset import END, PADDING, START
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.inference.onnx_backend import DETECTOR, RECOGNIZER, SELECTOR, SPELLER
+from dld_spotter.inference.onnx_meta import DETECTOR, RECOGNIZER, SELECTOR, SPELLER
 from dld_spotter.models.backbone import STRIDES
 from dld_spotter.models.decoding import ctc_greedy, path_log_probability
 from dld_spotter.models.recognizer import AttentionDecoder, Memory

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dld_spotter.data.photos import ReferenceSize
-from dld_spotter.inference.onnx_backend import META, onnx_predictor
+from dld_spotter.inference.onnx_backend import onnx_predictor
+from dld_spotter.inference.onnx_meta import META
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 

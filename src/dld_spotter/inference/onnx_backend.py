@@ -1,12 +1,11 @@
 """Reads with what ``python -m dld_spotter.export`` left: ONNX Runtime, NumPy, OpenCV, Shapely, Pillow, and no torch."""
 
 import hashlib
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -20,6 +19,7 @@ from dld_spotter.core.words import Cost, Word
 from dld_spotter.data.photos import ReferenceSize, scaled_size
 from dld_spotter.data.resizing import resize
 from dld_spotter.inference.backend import Backend
+from dld_spotter.inference.onnx_meta import DETECTOR, META, RECOGNIZER, SELECTOR, SPELLER, VOCABULARY, read_meta
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.models.contours import TextMapDecoder
 from dld_spotter.models.detections import Detections
@@ -30,9 +30,6 @@ from dld_spotter.selection.second_pass.rule import SecondPassRule
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FORMAT = 8
-META, DETECTOR, RECOGNIZER, SPELLER, SELECTOR = "meta.json", "student.onnx", "recognizer.onnx", "speller.onnx", "selector.onnx"
-VOCABULARY = "vocabulary.txt"
 CPU = ("CPUExecutionProvider",)
 
 
@@ -97,8 +94,11 @@ class OnnxBackend(Backend):
     ) -> None:
         self.folder = Path(folder)
         self.meta = read_meta(self.folder)
-        self.charset = Charset(**self.meta["charset"])
-        self.postprocess = TextMapDecoder(**self.meta["postprocess"])
+        try:
+            self.charset = Charset(**self.meta["charset"])
+            self.postprocess = TextMapDecoder(**self.meta["postprocess"])
+        except ConfigError as error:
+            raise CheckpointError(f"{self.folder / META} cannot be used: {error}") from error
         self.threads, self.providers = threads, providers
         self._detector = self.open(DETECTOR)
         self._recognizer = self.open(RECOGNIZER)
@@ -221,24 +221,6 @@ class OnnxSelectorPolicy(Policy):
         else:
             index = losses[self.index(gamma)].argmin()
         return OperatingPoint(self.scales[int(index)])
-
-
-def read_meta(folder: Path) -> Mapping[str, Any]:
-    """Read ``meta.json`` of an export.
-
-    Raises:
-        CheckpointError: it is missing, damaged, or of another format.
-    """
-    path = folder / META
-    try:
-        meta = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist; name a folder that `python -m dld_spotter.export` wrote") from error
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); export again") from error
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not of format {FORMAT}; export again with this version of dld_spotter")
-    return meta
 
 
 def _open(path: Path, threads: int | None, providers: tuple[str, ...]) -> "InferenceSession":

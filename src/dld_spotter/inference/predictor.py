@@ -192,9 +192,7 @@ class Predictor:
         pixels = [to_array(image) for image in images]
         start = time.perf_counter()
         deciding = self.policy.gflops if decided and self.policy else 0.0
-        photos = [
-            replace(self._photo(one), point=point, deciding=deciding) for one, point in zip(pixels, points, strict=True)
-        ]
+        photos = [replace(self._photo(one), point=point, deciding=deciding) for one, point in zip(pixels, points, strict=True)]
         return self._read(photos, None, start)
 
     def reference_of(self, pixels: np.ndarray) -> np.ndarray:

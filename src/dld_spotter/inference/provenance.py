@@ -157,16 +157,16 @@ ARGUMENTS: dict[str, dict[str, Rule | str]] = {
         "layers": whole(1, 16),
         "max_length": whole(1, 4096),
         "decoder": one_of("attention", "ctc"),
-        "strip": several(whole(1, 1024), 2, 2),
+        "crop_size": several(whole(1, 1024), 2, 2),
         "min_score": number(0, 1),
         "blocks": several(whole(0, DEEPEST), 2, 2),
         "full_resolution_crops": FLAG,
         "vocabulary": either(NOTHING, text(4096)),  # which one may be opened is told by check_vocabulary
     },
-    "dld_spotter.selection.selectors.FixedScale": _SELECTOR | {"scale": number(0, SCALE)},
-    "dld_spotter.selection.selectors.RandomScale": _SELECTOR | {"seed": whole(0, 2**32 - 1)},
-    "dld_spotter.selection.selectors.GumbelSelector": _NETWORK | {"gumbel_temperature": number(0, 1e6)},
-    "dld_spotter.selection.selectors.QualitySelector": _NETWORK
+    "dld_spotter.selection.baselines.FixedScale": _SELECTOR | {"scale": number(0, SCALE)},
+    "dld_spotter.selection.baselines.RandomScale": _SELECTOR | {"seed": whole(0, 2**32 - 1)},
+    "dld_spotter.selection.gumbel.GumbelSelector": _NETWORK | {"gumbel_temperature": number(0, 1e6)},
+    "dld_spotter.selection.quality.QualitySelector": _NETWORK
     | {
         "heights": several(number(0, 1e5), 2, 2),
         "bins": whole(3, 1024),
@@ -179,7 +179,7 @@ class here opens a file, makes a folder or asks the network."""
 PARTS = {
     "teacher": (SPOTTER,),
     "student": (SPOTTER,),
-    "selector": tuple(name for name in ARGUMENTS if name.startswith("dld_spotter.selection.selectors.")),
+    "selector": tuple(name for name in ARGUMENTS if name.startswith("dld_spotter.selection.")),
 }
 """Part of a checkpoint -> classes that it may be."""
 

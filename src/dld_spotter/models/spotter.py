@@ -161,7 +161,7 @@ class TextMapSpotter(Spotter):
         layers: BiLSTM layers.
         max_length: most characters of a word.
         decoder: head that :meth:`spot` reads with, ``attention`` or ``ctc``.
-        strip: rows and columns of the RoI features.
+        crop_size: rows and columns of the RoI features.
         postprocess: text map to words.
         min_score: words read with less confidence (detection score times reading score, more for words of a vocabulary) are
             dropped.
@@ -184,7 +184,7 @@ class TextMapSpotter(Spotter):
         layers: int = 1,
         max_length: int = 25,
         decoder: str = "attention",
-        strip: Sequence[int] = (8, 32),
+        crop_size: Sequence[int] = (8, 32),
         min_score: float = 0.0,
         blocks: Sequence[int] = (0, 0),
         full_resolution_crops: bool = False,
@@ -196,7 +196,7 @@ class TextMapSpotter(Spotter):
         self.backbone = backbone
         self.neck = FeaturePyramid(backbone.channels, channels)
         self.head = TextMapHead(channels, head_channels)
-        encoder = CropEncoder(channels, channels, widths, hidden, layers, (strip[0], strip[1]), blocks)
+        encoder = CropEncoder(channels, channels, widths, hidden, layers, (crop_size[0], crop_size[1]), blocks)
         self.recognizer = Recognizer(encoder, len(charset), hidden, max_length, decoder)
         self.postprocess = postprocess
         self.min_score = min_score

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from dld_spotter.config import assembly
 from dld_spotter.core.errors import CheckpointError, ConfigError, DataError
 from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
-from dld_spotter.inference.loading import usable_device
+from dld_spotter.inference.torch_backend import usable_device
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.objectives import fit_table, heights, heights_loss, shown_heights
 from dld_spotter.selection.quality import QualitySelector

@@ -20,9 +20,9 @@ from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.recognition import sequence_cross_entropy
 from dld_spotter.models.modes import evaluating
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.selector import NOMINAL_SIDE, Selector
 from dld_spotter.selection.gumbel import GumbelSelector
 from dld_spotter.selection.quality import QualitySelector
+from dld_spotter.selection.selector import NOMINAL_SIDE, Selector
 
 OBJECTIVES = ("kl", "cross_entropy")
 ENOUGH = 200

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dld_spotter.budget.controller import Calibration
+from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.cost import CostModel
 from dld_spotter.budget.latency import Line
 from dld_spotter.budget.requests import Request

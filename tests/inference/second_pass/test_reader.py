@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from dld_spotter.inference.second_pass.reader import SecondLook
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
@@ -19,7 +20,6 @@ from dld_spotter.core.batches import SpottingResult, View, Word
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.core.geometry import boundaries_to_polygon
 from dld_spotter.data.views import make_view
-from dld_spotter.inference.second_pass.reader import SecondLook
 from dld_spotter.inference.second_pass.two_pass import merge_passes
 from dld_spotter.models.contours import Proposals
 from dld_spotter.models.detections import Detections

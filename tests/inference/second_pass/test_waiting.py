@@ -5,10 +5,10 @@ from math import inf
 
 import numpy as np
 import pytest
+from dld_spotter.inference.second_pass.reader import SecondLook
 
 from dld_spotter.budget.cap import CostCap
 from dld_spotter.data.views import make_view
-from dld_spotter.inference.second_pass.reader import SecondLook
 from dld_spotter.selection.second_pass.gains import Gains
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 from tests.data.samples import box, sample

@@ -1,28 +1,26 @@
-"""What second looks bring, seen by looking again at everything: at every place, and at whole images at every scale."""
+"""What second passes bring, measured by reading everything again: every region, and whole images at every scale."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-import torch
 from rich.progress import track
 from scipy.optimize import nnls
-from torch.utils.data import DataLoader
 
-from dld_spotter.budget.cost import FlopCost
-from dld_spotter.core.batches import SpottingBatch, SpottingResult, TextInstances
-from dld_spotter.core.errors import ConfigError, DataError
-from dld_spotter.core.words import Cost, Word
+from dld_spotter.core.batches import Sample
+from dld_spotter.core.errors import DataError
+from dld_spotter.core.instances import TextInstances
+from dld_spotter.core.words import Cost, SpottingResult, Word
 from dld_spotter.data.photos import scaled_size
-from dld_spotter.inference.second_pass.reader import find_again
-from dld_spotter.inference.second_pass.two_pass import merge_passes
+from dld_spotter.data.views import to_reference
+from dld_spotter.inference.predictor import Predictor
+from dld_spotter.inference.second_pass.two_pass import merge_passes, read_once
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.second_pass.gains import SHAPE, Gains, Table, closer
+from dld_spotter.selection.second_pass.gains import SHAPE, Gains, Table, second_scales
 from dld_spotter.selection.second_pass.mosaic import from_mosaic, make_mosaic, mosaic_size
 from dld_spotter.selection.second_pass.regions import Region, find_regions, owner
-from dld_spotter.selection.second_pass.rule import Again, SecondPassRule, choose
+from dld_spotter.selection.second_pass.rule import SecondPass, SecondPassRule, choose
 
 PRIOR = np.repeat([0.1, 1.0, 0.5, 1.0], SHAPE[1])
 """Gains of a unit of evidence before anything was seen, up to a common factor; heights that are rarely seen stay near it."""
@@ -31,14 +29,14 @@ STRENGTH = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Closer:
-    """What a second look at one scale gave.
+class Again:
+    """What a second pass at one scale gave.
 
     Args:
-        regions: changes ``(P, 3)`` of the counts where each place is looked at again.
+        regions: changes ``(P, 3)`` of the counts where each region is read again.
         reads: words ``(P,)`` that go through the recogniser there.
-        counts: ``(3,)`` of the first look and one at the whole image.
-        whole: that look, alone.
+        counts: ``(3,)`` of the first pass and one over the whole image.
+        whole: that pass, alone.
     """
 
     regions: np.ndarray
@@ -49,16 +47,16 @@ class Closer:
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """What one image gave at one scale, and what a second look would have changed.
+    """What one image gave at one scale, and what a second pass would have changed.
 
     Args:
         size: height and width of the reference.
-        scale: of the first look.
-        first: that look, which has read everything.
+        scale: of the first pass.
+        first: that pass, which has read everything.
         counts: ``(3,)`` matched, predicted and true words of it.
-        found: its P places.
-        readable: how many regions ``(P,)`` of each are read before anything is looked at again.
-        again: scale of a second look -> what it gave.
+        found: its P regions.
+        readable: how many proposals ``(P,)`` of each are read before anything is read again.
+        again: scale of a second pass -> what it gave.
     """
 
     size: tuple[int, int]
@@ -67,62 +65,57 @@ class Probe:
     counts: np.ndarray
     found: list[Region]
     readable: np.ndarray
-    again: dict[float, Closer]
+    again: dict[float, Again]
 
     @property
     def evidence(self) -> np.ndarray:
         """``(P, 4, 5)``."""
         return np.array([region.evidence for region in self.found]).reshape(-1, *SHAPE)
 
-    def at(self, price: float, rule: SecondPassRule, cost: Cost) -> tuple[np.ndarray, float]:
-        """Counts ``(3,)`` and relative cost at a price; ``cost`` is that of a view, in GFLOP."""
-        again = choose(self.found, self.scale, self.size, rule, price, cost) if np.isfinite(price) else None
-        counts, look = (self.counts, self.first) if again is None else self._after(again)
-        return counts, look.spent(cost) / look.full(self.size, cost)
+    def at(self, gain_threshold: float, rule: SecondPassRule, cost: Cost) -> tuple[np.ndarray, float]:
+        """Counts ``(3,)`` and relative cost at a gain threshold; ``cost`` is that of a view, in GFLOP."""
+        again = choose(self.found, self.scale, self.size, rule, gain_threshold, cost) if np.isfinite(gain_threshold) else None
+        counts, result = (self.counts, self.first) if again is None else self._after(again)
+        return counts, result.spent(cost) / result.full(self.size, cost)
 
-    def _after(self, chosen: Again) -> tuple[np.ndarray, SpottingResult]:
-        """Counts and looks where something is looked at again."""
+    def _after(self, chosen: SecondPass) -> tuple[np.ndarray, SpottingResult]:
+        """Counts and results where something is read again."""
         second, (size,), (reads,) = self.again[chosen.scale], self.first.sizes, self.first.reads
         if chosen.regions is None:
             readable = reads - sum(region.waiting for region in self.found)
-            look = SpottingResult(
+            result = SpottingResult(
                 [], (size, *second.whole.sizes), (readable, *second.whole.reads), min(readable, *second.whole.reads)
             )
-            return second.counts, look
+            return second.counts, result
         taken = np.array([region in chosen.regions for region in self.found])
         mosaic = scaled_size(*mosaic_size(chosen.regions), chosen.scale)
         left = reads - sum(region.waiting for region in chosen.regions)
         closer = float(second.reads[taken].sum())
-        look = SpottingResult([], (size, mosaic), (left, closer), min(float(self.readable[taken].sum()), closer))
-        return self.counts + second.regions[taken].sum(0), look
+        result = SpottingResult([], (size, mosaic), (left, closer), min(float(self.readable[taken].sum()), closer))
+        return self.counts + second.regions[taken].sum(0), result
 
 
 class Prober:
-    """Reads images at every scale, and at the lower ones every place once more at each larger one.
+    """Reads images at every scale, and at the lower ones every region once more at each larger one.
 
     Args:
-        spotter: reads.
+        predictor: reads; its rule says what is a region.
         rules: how words are counted.
-        rule: what is a place.
     """
 
-    def __init__(self, spotter: Spotter, rules: Rules, rule: SecondPassRule) -> None:
-        self.spotter, self.rules, self.rule = spotter, rules, rule
-        self.flops = FlopCost(spotter)
-        self.device = next(spotter.parameters()).device
+    def __init__(self, predictor: Predictor, rules: Rules) -> None:
+        self.predictor, self.rules, self.rule = predictor, rules, predictor.rule
+        self.backend = predictor.backend
 
-    @torch.inference_mode()
-    def probe(self, batch: SpottingBatch, scales: Sequence[float]) -> list[Probe]:
-        """Probe the only image of a batch, at ascending scales that end at 1.0."""
-        if len(batch) != 1:
-            raise ConfigError(f"data.eval_batch_size={len(batch)} must be 1: places are those of one image")
-        name, truth = batch.names[0], batch.instances[0]
-        size = tuple(batch.views[1.0].sizes[0].tolist())
-        reference = batch.views[1.0].images[0, :, : size[0], : size[1]].permute(1, 2, 0).contiguous().numpy()
-        all_detections = {scale: self.spotter.find(batch.view(scale).to(self.device))[0] for scale in scales}
-        results = {scale: self.spotter.read_all([detections])[0] for scale, detections in all_detections.items()}
+    def probe(self, sample: Sample, scales: Sequence[float]) -> list[Probe]:
+        """Probe an image at ascending scales that end at 1.0."""
+        sample = to_reference(sample, self.predictor.reference)
+        image, name, truth = sample.image, sample.name, sample.instances
+        size = image.shape[:2]
+        everything = {scale: self.backend.detect([image], scale)[0] for scale in scales}
+        results = {scale: read_once([one], self.backend)[0] for scale, one in everything.items()}
         probes = []
-        for scale, detections in all_detections.items():
+        for scale, detections in everything.items():
             readable, outlines = detections.heights() >= self.rule.read_from(scale), detections.outlines()
             polygons, words = [polygon.tobytes() for polygon in detections.polygons()], results[scale].words
             low = {polygon for k, polygon in enumerate(polygons) if not readable[k]}
@@ -136,28 +129,28 @@ class Prober:
             owners = [owner(boxes, outline) for outline in outlines]
             waits = {polygon: owners[k] for k, polygon in enumerate(polygons) if not readable[k]}
             known = Known(name, truth, first, words, waits, found)
-            again = {larger: self.again(known, reference, larger, results[larger]) for larger in closer(scale, scales)}
+            again = {larger: self.again(known, image, larger, results[larger]) for larger in second_scales(scale, scales)}
             counts = self.count(name, truth, words)
             read = np.array([sum(owners[j] == k for j in np.flatnonzero(readable)) for k in range(len(found))])
             probes.append(Probe(size, scale, results[scale], counts, found, read, again))
         return probes
 
-    def again(self, known: "Known", reference: np.ndarray, scale: float, whole: SpottingResult) -> Closer:
-        """Look again at all places, on one sheet that is read at a scale; and, as was done, at the whole image."""
+    def again(self, known: "Known", reference: np.ndarray, scale: float, whole: SpottingResult) -> Again:
+        """Read all regions again, on one mosaic at a scale; and, as was done, the whole image."""
         counts = self.count(known.name, known.truth, merge_passes(known.readable, whole.words))
         changes, reads = np.zeros((len(known.found), 3)), np.zeros(len(known.found))
         if known.found:
             mosaic, corners = make_mosaic(reference, [region.box for region in known.found])
-            (look,) = self.spotter.read_all([find_again(self.spotter, mosaic, scale)])
-            brought = from_mosaic(look.words, known.found, corners, known.found)
+            (result,) = read_once(self.backend.detect([mosaic], scale), self.backend)
+            brought = from_mosaic(result.words, known.found, corners, known.found)
             before = self.count(known.name, known.truth, known.all)
             for k, region in enumerate(known.found):
                 inside = [word for where, word in brought if where is region]
                 after = merge_passes(known.without(k), inside)
                 changes[k] = self.count(known.name, known.truth, after) - before
-            expected = np.array([region.words for region in known.found])  # regions that are no word know no place
-            reads = sum(look.reads) * expected / max(expected.sum(), 1e-9)
-        return Closer(changes, reads, counts, whole)
+            expected = np.array([region.words for region in known.found])  # proposals that are no word know no region
+            reads = sum(result.reads) * expected / max(expected.sum(), 1e-9)
+        return Again(changes, reads, counts, whole)
 
     def count(self, name: str, truth: TextInstances, words: list) -> np.ndarray:
         """Matched, predicted and true words ``(3,)``."""
@@ -166,15 +159,15 @@ class Prober:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What a first look knows of an image.
+    """What a first pass knows of an image.
 
     Args:
         name: of the image.
         truth: its words.
-        readable: what is read before anything is looked at again.
+        readable: what is read before anything is read again.
         all: what is read where nothing is.
-        waits: polygon, as bytes, of each region that is not legible -> its place, where it has one.
-        found: the places.
+        waits: polygon, as bytes, of each region that is not legible -> its region, where it has one.
+        found: the regions.
     """
 
     name: str
@@ -185,22 +178,23 @@ class Known:
     found: list[Region]
 
     def without(self, region: int) -> list[Word]:
-        """Words that stay when a place is looked at again: those that are legible, and those elsewhere."""
+        """Words that stay when a region is read again: those that are legible, and those elsewhere."""
         return [word for word in self.all if self.waits.get(word.polygon.tobytes()) != region]
 
 
-def probe_all(prober: Prober, loader: DataLoader, scales: Sequence[float], count: int) -> list[list[Probe]]:
-    """Probe the first ``count`` images of a loader of single ones."""
+def probe_all(prober: Prober, samples: Iterable[Sample], scales: Sequence[float], count: int) -> list[list[Probe]]:
+    """Probe the first ``count`` images, at ascending scales that end at 1.0."""
     probes: dict[str, list[Probe]] = {}
-    for batch in track(islice(loader, count), "reading, and looking again", total=min(count, len(loader))):
-        probes.setdefault(batch.names[0], prober.probe(batch, scales))
+    for sample in track(islice(samples, count), "reading once, and again", total=count):
+        if sample.name not in probes:
+            probes[sample.name] = prober.probe(sample, scales)
     if not probes:
         raise DataError("there is no image to read; give another data=")
     return list(probes.values())
 
 
 def learn_gains(probes: Sequence[Sequence[Probe]], false_price: float) -> Gains:
-    """Fit what to expect of second looks: weighted least squares without negative gains, for each first and second scale.
+    """Fit what to expect of second passes: weighted least squares without negative gains, for each pair of scales.
 
     Args:
         probes: of N images, each at the same scales.

@@ -29,9 +29,7 @@ def read_once(
     caps = [None] * len(detections) if caps is None else caps
     which = [one.within(one.all, cap and cap.words(one.size)) for one, cap in zip(detections, caps, strict=True)]
     words = backend.recognize(detections, which)
-    return [
-        SpottingResult(found, (one.size,), (len(kept),)) for found, one, kept in zip(words, detections, which, strict=True)
-    ]
+    return [SpottingResult(found, (one.size,), (len(kept),)) for found, one, kept in zip(words, detections, which, strict=True)]
 
 
 def read_twice(

@@ -135,9 +135,7 @@ def choose(
     return best
 
 
-def _affordable(
-    worth: list[tuple[Region, float]], scale: float, cap: CostCap, waiting: float
-) -> list[tuple[Region, float]]:
+def _affordable(worth: list[tuple[Region, float]], scale: float, cap: CostCap, waiting: float) -> list[tuple[Region, float]]:
     """Regions of the highest gain per area that can be afforded at a scale; more of them on a mosaic are taken to cost more.
 
     Enough stays for all that is ``waiting``.
