@@ -33,7 +33,7 @@ SAVE_EVERY = 300.0
 """Seconds between checkpoints."""
 SCALES = (1.0, 0.5)
 WIDE_EVERY = 4
-"""Steps per step of the 7x7 kernels: their gradient takes a fifth of the time on CPU, and they are a hundredth of the weights."""
+"""Steps per step of the 7x7 kernels: their gradient takes a fifth of the time on CPU; they are a hundredth of the weights."""
 
 
 @dataclass
