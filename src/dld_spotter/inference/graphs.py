@@ -15,11 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_spotter.core.batches import WordCrops
 from dld_spotter.core.charset import END, PADDING, START
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.inference.onnx_meta import DETECTOR, RECOGNIZER, SELECTOR, SPELLER
-from dld_spotter.models.backbone import STRIDES
 from dld_spotter.models.decoding import ctc_greedy, path_log_probability
 from dld_spotter.models.recognizer import AttentionDecoder, Memory
 from dld_spotter.models.spotter import Spotter, TextMapSpotter
@@ -60,13 +58,11 @@ class RecognizerGraph(nn.Module):
         image_boundaries: Tensor,
         image_index: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """All that costs per word; see :meth:`dld_spotter.models.recognizer.CropEncoder.cut`."""
+        """All that costs per word; see :meth:`dld_spotter.models.recognizer.Recognizer.crop`."""
         recognizer = self.spotter.recognizer
-        pyramid = (fine, middle, coarse)
-        crops = recognizer.encoder.cut(images.float(), pyramid, STRIDES[:3], boundaries, image_index, image_boundaries)
-        # Normalising commutes with averages: rather a few strips than the whole image.
-        crops = WordCrops(self.spotter.normalize(crops.pixels), crops.features)
-        _, context = recognizer.encoder(crops)
+        context = recognizer.encode(
+            recognizer.crop(images, image_boundaries, image_index, (fine, middle, coarse), boundaries)
+        )
         if recognizer.decoder == "ctc":
             labels, log_probability = ctc_greedy(recognizer.ctc(context))
         else:

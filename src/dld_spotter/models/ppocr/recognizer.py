@@ -101,8 +101,12 @@ class PPOCRRecognizer(nn.Module):
 
     def encode(self, strips: Tensor) -> Tensor:
         """Map strips, see :meth:`forward`, to their context ``(N, W / 8, C)``."""
+        return self.maps_and_context(strips)[1]
+
+    def maps_and_context(self, strips: Tensor) -> tuple[Tensor, Tensor]:
+        """The trunk's maps ``(N, C, 3, W / 4)`` too."""
         maps = self.trunk(strips.float() / GRAY - 1)[-1]
-        return self.encoder(F.avg_pool2d(maps, (HEIGHT // 16, 2)))
+        return maps, self.encoder(F.avg_pool2d(maps, (HEIGHT // 16, 2)))
 
     def forward(self, strips: Tensor) -> Tensor:
         """Read N words.
