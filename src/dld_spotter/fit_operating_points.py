@@ -42,7 +42,7 @@ def best_points(
 
     Gains are learned from each half of the images for the other one, and from all for use. ``cost`` is that of a view, GFLOP.
     """
-    fixed = hmean(np.array([[probe.counts for probe in row] for row in probes]).sum(0))
+    fixed = hmean(*np.array([[probe.counts for probe in row] for row in probes]).sum(0).T)
     false_price = price_at(float(fixed.max()))
     halves = [learn_gains(probes[1 - half :: 2] or probes, false_price) for half in (0, 1)]
     points = [OperatingPoint(s, threshold) for s, threshold in product(scales, (*THRESHOLDS, inf)) if s < 1 or threshold == inf]
