@@ -61,7 +61,8 @@ def test_less_is_taken_where_it_must_be():
     assert cap.lower(OperatingPoint(1.0), cheaper) == OperatingPoint(0.3)
     assert cap.lower(OperatingPoint(0.3, 4.0), cheaper) == OperatingPoint(0.3, 4.0)
     tight = CostCap(0.36, (100, 100), cost)  # at 0.6 no word is left, but nothing else fits
-    assert tight.lower(OperatingPoint(1.0, 7.0), [OperatingPoint(0.6, 7.0), OperatingPoint(1.0, 7.0)]) == OperatingPoint(0.6, 7.0)
+    lower = [OperatingPoint(scale, 7.0) for scale in (0.6, 1.0)]
+    assert tight.lower(OperatingPoint(1.0, 7.0), lower) == OperatingPoint(0.6, 7.0)
     for wanted, lower, words in (
         (1.0, [OperatingPoint(0.8)], r"takes 0\.64 at scale 0\.8; give more$"),
         (0.8, [], "at scale 0.8; give more, or a lower scale="),

@@ -1,18 +1,16 @@
 """What second passes bring: learned from probes whose gains are known."""
 
-import json
 from dataclasses import replace
 from math import inf
 
 import numpy as np
 import pytest
 
-from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.words import SpottingResult
 from dld_spotter.inference.second_pass.probing import Again, Probe, learn_gains, worth
-from dld_spotter.selection.second_pass.gains import SHAPE, UNTAUGHT, Gains, height_bin
+from dld_spotter.selection.second_pass.gains import SHAPE, Gains, height_bin
 from dld_spotter.selection.second_pass.regions import Region
-from dld_spotter.selection.second_pass.rule import SecondPassRule
 
 TABLE = np.array([[0.5, 0.2, 0, 0, 0], [2.0, 1.0, 0.5, 0.2, 0.1], [0, 1.0, 0.8, 0.6, 0.4], [0.3, 0.2, 0.1, 0, 0]])
 
@@ -77,12 +75,3 @@ def test_damaged_tables_are_refused():
     ):
         with pytest.raises(ConfigError, match="gains need a table"):
             Gains(tables)
-
-
-def test_plain_values_come_back_and_damage_is_named():
-    rule = SecondPassRule(gains=Gains({0.25: {0.7: UNTAUGHT, 1.0: UNTAUGHT}, 0.5: {1.0: UNTAUGHT}}), gain_threshold=inf)
-    values = json.loads(json.dumps(rule.to_dict()))
-    assert SecondPassRule.from_dict(values, "here") == rule
-    for wrong in ({"context": 1.5}, {"threshold": 2.0}, {"gains": {"tables": {"0.5": 3}}}, {"gains": 3}, {"glance": 1}):
-        with pytest.raises(CheckpointError, match="here holds a damaged or older SecondPassRule .*; run fit_operating_points"):
-            SecondPassRule.from_dict(values | wrong, "here")
