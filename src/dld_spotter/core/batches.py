@@ -176,9 +176,9 @@ class Recognition(Movable):
 
 @dataclass(frozen=True)
 class DetectionMaps(Movable):
-    """Text-map logits ``(B, H/s, W/s)``, s the map's stride, and the threshold's of the same shape (differentiable binarisation).
+    """Text-map logits ``(B, H/s, W/s)``, s the map's stride, and threshold logits of the same shape.
 
-    Families without a threshold map leave it out.
+    Families without differentiable binarisation have no threshold.
     """
 
     text: Tensor

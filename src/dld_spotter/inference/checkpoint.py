@@ -143,9 +143,7 @@ def locate(name: str | Path) -> Path:
     return Path(str(files("dld_spotter") / "assets" / "weights" / "tiny.ckpt")) if str(name) == BUNDLED else Path(name)
 
 
-def load_checkpoint(
-    name: str | Path, vocabulary: str | Path | None = None, charset: Charset | None = None
-) -> Checkpoint:
+def load_checkpoint(name: str | Path, vocabulary: str | Path | None = None, charset: Charset | None = None) -> Checkpoint:
     """Read a checkpoint.
 
     Args:

@@ -60,9 +60,7 @@ class RecognizerGraph(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """All that costs per word; see :meth:`dld_spotter.models.recognizer.Recognizer.crop`."""
         recognizer = self.spotter.recognizer
-        context = recognizer.encode(
-            recognizer.crop(images, image_boundaries, image_index, (fine, middle, coarse), boundaries)
-        )
+        context = recognizer.encode(recognizer.crop(images, image_boundaries, image_index, (fine, middle, coarse), boundaries))
         if recognizer.decoder == "ctc":
             labels, log_probability = ctc_greedy(recognizer.ctc(context))
         else:

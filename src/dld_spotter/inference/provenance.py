@@ -190,8 +190,10 @@ ARGUMENTS: dict[str, dict[str, Rule | str]] = {
         "explore": number(0, 1),
     },
 }
-"""Class -> argument -> what it may be: a rule, or the class of an object, which must be given unless ``OPTIONAL``. Nothing else is built from a checkpoint; no
-class here opens a file, makes a folder or asks the network."""
+"""Class -> argument -> what it may be: a rule, or the class of an object, which must be there unless it is ``OPTIONAL``.
+
+Nothing else is built from a checkpoint; no class here opens a file, makes a folder or asks the network.
+"""
 OPTIONAL = {SPOTTER: ("recognizer",)}
 """Objects that a configuration may leave out, or give as null."""
 PARTS = {

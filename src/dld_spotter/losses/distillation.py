@@ -146,7 +146,7 @@ class TokenKL(DistillationTerm):
         self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
     ) -> dict[str, Tensor]:
         """See :class:`DistillationTerm`."""
-        attention = student.logits is not None and teacher.logits is not None
+        attention = all(spotter.has_attention for spotter in spotters)
         weight = self.ctc if attention else self.ctc or 1.0
         loss = token_kl(student.logits, teacher.logits, self.temperature, labels != PADDING) if attention else 0.0
         if weight:

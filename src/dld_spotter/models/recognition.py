@@ -20,9 +20,13 @@ class WordRecognizer(nn.Module, ABC):
 
     Attributes:
         max_length: most characters of a word.
+        has_attention: whether it has an attention decoder beside the CTC head; without one ``Recognition.logits`` is None.
+        reads_features: whether it reads features of a view beside pixels.
     """
 
     max_length: int
+    has_attention: bool = True
+    reads_features: bool = True
 
     @abstractmethod
     def crop(

@@ -55,6 +55,7 @@ class Spotter(nn.Module, ABC):
         map_stride: pixels of a view per cell of its text map, which training draws targets for.
         target_shrink: ratio by which these targets shrink words.
         vocabulary: words that it weighs what it reads against; None for none.
+        has_attention: whether ``Recognition`` has an attention decoder's logits; CTC logits it always has.
     """
 
     charset: Charset
@@ -62,6 +63,7 @@ class Spotter(nn.Module, ABC):
     map_stride: int = MAP_STRIDE
     target_shrink: float
     vocabulary: Vocabulary | None = None
+    has_attention: bool = True
 
     @abstractmethod
     def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:
@@ -149,7 +151,8 @@ class Spotter(nn.Module, ABC):
 class MapSpotter(Spotter):
     """What families share that find words in a text map and read crops of them.
 
-    Their features are the view's pixels ``(B, 3, H, W)`` in 0..255, and maps at strides 4, 8 and 16 where recognisers read them.
+    Their features are the view's pixels ``(B, 3, H, W)`` in 0..255, then maps at strides 4, 8 and 16 for recognisers that read
+    features.
 
     Attributes:
         recognizer: reads the word crops.
@@ -164,6 +167,11 @@ class MapSpotter(Spotter):
     postprocess: TextMapDecoder
     min_score: float
     full_resolution_crops: bool
+
+    @property
+    def has_attention(self) -> bool:
+        """See :class:`Spotter`."""
+        return self.recognizer.has_attention
 
     def cut(self, features: Features, boundaries: Tensor, image_index: Tensor, full: FullResolution | None = None) -> WordCrops:
         """See :meth:`Spotter.cut`."""
@@ -294,7 +302,8 @@ class TextMapSpotter(MapSpotter):
         self.charset = charset
         self.stride = STRIDES[-1]
         self.backbone = backbone
-        self.neck = FeaturePyramid(backbone.channels, channels)
+        levels = 3 if recognizer is None or recognizer.reads_features else 1  # the finest is what words are found in
+        self.neck = FeaturePyramid(backbone.channels, channels, levels)
         self.head = TextMapHead(channels, head_channels)
         if recognizer is None:
             encoder = CropEncoder(channels, channels, widths, hidden, layers, (crop_size[0], crop_size[1]), blocks)
@@ -310,7 +319,7 @@ class TextMapSpotter(MapSpotter):
         self.to(memory_format=torch.channels_last)  # as the images come: on CPU a third of the time of single precision
 
     def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:
-        """See :meth:`Spotter.detect`; the features are the pixels and pyramid levels at strides 4, 8 and 16."""
+        """See :meth:`Spotter.detect`; the features are the pixels and levels of the pyramid, finest first."""
         pixels = images.float()
         pyramid = self.neck(self.backbone(self.normalize(pixels)))
         return (pixels, *pyramid), self.head(pyramid[0])

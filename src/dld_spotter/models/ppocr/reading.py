@@ -36,13 +36,15 @@ class PPOCRWordRecognizer(WordRecognizer):
     """
 
     max_length = WIDTHS[-1] // COLUMN
+    has_attention = False
+    reads_features = False
 
     def __init__(self, charset: Charset, stages: Sequence[int] = (96, 192, 384), channels: int = 120) -> None:
         super().__init__()
         if len(stages) != len(STAGES) or channels % 8 or stages[0] % 4:
             raise ConfigError(
-                f"recognizer.stages must be {len(STAGES)} numbers, the first a multiple of 4, and recognizer.channels a multiple "
-                f"of 8, found {list(stages)} and {channels}"
+                f"recognizer.stages must be {len(STAGES)} numbers, the first a multiple of 4, and recognizer.channels a "
+                f"multiple of 8, found {list(stages)} and {channels}"
             )
         widths = [stage._replace(channels=width) for stage, width in zip(STAGES, stages, strict=True)]
         self.network = PPOCRRecognizer(len(charset), widths, channels)
