@@ -127,7 +127,7 @@ class SequenceBeams(DistillationTerm):
 class TokenKL(DistillationTerm):
     """Character-level distillation with a temperature, on the attention decoder and on CTC.
 
-    Where one of the two has no attention decoder it is the CTC columns that are compared, which must be equally many.
+    Of spotters without an attention decoder the CTC columns are compared.
 
     Args:
         temperature: T; both logits are divided by it and the loss is scaled by T**2, so that T changes what is matched
@@ -146,21 +146,19 @@ class TokenKL(DistillationTerm):
         self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
     ) -> dict[str, Tensor]:
         """See :class:`DistillationTerm`."""
-        attention = all(spotter.has_attention for spotter in spotters)
-        weight = self.ctc if attention else self.ctc or 1.0
-        loss = token_kl(student.logits, teacher.logits, self.temperature, labels != PADDING) if attention else 0.0
-        if weight:
-            loss = loss + weight * self.columns(student.ctc_logits, teacher.ctc_logits)
-        return {"token": loss * self.temperature**2}
-
-    def columns(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Compare CTC logits ``(N, T, V)``; raises ConfigError where there are not equally many columns."""
-        if student.shape != teacher.shape:
+        heads = {spotter.has_attention for spotter in spotters}
+        if len(heads) > 1:
             raise ConfigError(
-                f"distillation.terms.token compares CTC columns one by one, found {student.shape[1]} of the student and "
-                f"{teacher.shape[1]} of the teacher; give distillation=sequential, or spotters of one family"
+                "distillation.terms.token compares characters step by step, and only one of teacher and student has an attention "
+                "decoder; give distillation=sequential, or spotters of one family"
             )
-        return token_kl(student, teacher, self.temperature)
+        weights = {"attention": 1.0, "ctc": self.ctc} if heads.pop() else {"ctc": self.ctc or 1.0}
+        loss = 0.0
+        if "attention" in weights:
+            loss = token_kl(student.logits, teacher.logits, self.temperature, labels != PADDING)
+        if weights["ctc"]:
+            loss = loss + weights["ctc"] * token_kl(student.ctc_logits, teacher.ctc_logits, self.temperature)
+        return {"token": loss * self.temperature**2}
 
 
 class TextMap(nn.Module):
