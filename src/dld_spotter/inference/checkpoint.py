@@ -10,6 +10,7 @@ their training state. Earlier names are those of :mod:`dld_spotter.core.aliases`
 Whatever a file says is checked before it is used, see :mod:`dld_spotter.inference.provenance`.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -105,6 +106,16 @@ class Checkpoint:
                 f"{self.path} has a configuration of a {part} that cannot be built ({type(error).__name__}); "
                 f"use the version of dld_spotter that wrote it"
             ) from error
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the file, or of the weights where they come with another package."""
+        digest = hashlib.sha256()
+        if self.path.is_file():
+            digest.update(self.path.read_bytes())
+        else:
+            for name, value in self.state.items():
+                digest.update(name.encode() + value.numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def reader(self) -> str:

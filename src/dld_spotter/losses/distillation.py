@@ -149,8 +149,8 @@ class TokenKL(DistillationTerm):
         heads = {spotter.has_attention for spotter in spotters}
         if len(heads) > 1:
             raise ConfigError(
-                "distillation.terms.token compares characters step by step, and only one of teacher and student has an attention "
-                "decoder; give distillation=sequential, or spotters of one family"
+                "distillation.terms.token compares characters step by step, and only one of teacher and student has an "
+                "attention decoder; give distillation=sequential, or spotters of one family"
             )
         weights = {"attention": 1.0, "ctc": self.ctc} if heads.pop() else {"ctc": self.ctc or 1.0}
         loss = 0.0

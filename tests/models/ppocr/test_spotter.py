@@ -25,8 +25,9 @@ from dld_spotter.inference.loading import load
 from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TokenKL
 from dld_spotter.models.detector import TextMapDecoder
 from dld_spotter.models.ppocr import weights
-from dld_spotter.models.ppocr.reading import WIDTHS, PPOCRWordRecognizer, crop_widths
+from dld_spotter.models.ppocr.reading import PPOCRWordRecognizer
 from dld_spotter.models.ppocr.spotter import PPOCRSpotter
+from dld_spotter.models.ppocr.widths import WIDTHS, crop_widths
 from dld_spotter.selection.gumbel import GumbelSelector
 from dld_spotter.selection.objectives import Evidence, MixtureObjective
 from tests.data.samples import box, sample, turned_box
@@ -64,7 +65,7 @@ def boundaries(*boxes) -> torch.Tensor:
 )
 def test_crops_are_as_wide_as_the_word(width, columns):
     words = boundaries(box(0, 0, width, 48), box(5, 5, width / 2, 24), turned_box(90, 90, width, 48, 33))
-    assert crop_widths(words).tolist() == [columns] * 3
+    assert crop_widths(words.numpy()).tolist() == [columns] * 3
 
 
 def test_widths_grow_by_less_than_a_half():

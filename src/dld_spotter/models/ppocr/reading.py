@@ -10,16 +10,11 @@ from dld_spotter.core.batches import Recognition, WordCrops
 from dld_spotter.core.charset import BLANK, Charset
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.models.decoding import ctc_beam_search, ctc_greedy, ctc_log_probability
-from dld_spotter.models.ppocr.recognizer import COLUMN, HEIGHT, STAGES, PPOCRRecognizer
+from dld_spotter.models.ppocr.recognizer import STAGES, PPOCRRecognizer
+from dld_spotter.models.ppocr.widths import COLUMN, HEIGHT, NOMINAL_WIDTH, WIDTHS, crop_widths
 from dld_spotter.models.recognition import WordRecognizer
-from dld_spotter.models.roi import pixel_levels, sample_crops, word_heights
+from dld_spotter.models.roi import pixel_levels, sample_crops
 
-WIDTHS = (32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 448, 640)
-"""Columns that a word crop may have: the next one from what its aspect ratio asks for, which the word then fills."""
-NOMINAL_WIDTH = 96
-"""Columns of the word that a FLOP count is made for, 6 letters."""
-TOLERANCE = 0.02
-"""Share by which a word may be squeezed rather than take the next width; so rounding never decides for round ratios."""
 BEYOND = -1e4
 """Logit of every character behind the end of a word."""
 
@@ -58,11 +53,11 @@ class PPOCRWordRecognizer(WordRecognizer):
         view_boundaries: Tensor | None = None,
     ) -> WordCrops:
         """See :meth:`WordRecognizer.crop`; the pyramid is not read."""
-        widths = crop_widths(boundaries)
         levels = pixel_levels(images.float(), boundaries, HEIGHT)
         strides = (1, 2, 4)[: len(levels)]
-        if widths.is_meta:
-            return WordCrops(sample_crops(levels, strides, boundaries, image_index, (HEIGHT, NOMINAL_WIDTH)), widths=widths)
+        if boundaries.is_meta:
+            return WordCrops(sample_crops(levels, strides, boundaries, image_index, (HEIGHT, NOMINAL_WIDTH)))
+        widths = torch.from_numpy(crop_widths(boundaries.detach().cpu().numpy())).to(boundaries.device)
         groups = _groups(widths)
         widest = max(groups, default=NOMINAL_WIDTH)
         pixels = levels[0].new_zeros((len(boundaries), 3, HEIGHT, widest))
@@ -113,19 +108,6 @@ class PPOCRWordRecognizer(WordRecognizer):
     def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """See :meth:`WordRecognizer.beams`, by prefix beam search."""
         return ctc_beam_search(self.logits(context), count)
-
-
-def crop_widths(boundaries: Tensor) -> Tensor:
-    """Columns ``(N,)`` int64 of the crops of words ``(N, 2, K, 2)``.
-
-    >>> square = torch.tensor([[[[0.0, 0.0], [9.0, 0.0]], [[0.0, 9.0], [9.0, 9.0]]]])
-    >>> crop_widths(torch.cat([square, 2 * square * torch.tensor([3.0, 1.0])])).tolist()
-    [48, 160]
-    """
-    lengths = boundaries.diff(dim=2).norm(dim=-1).sum(-1).mean(1)
-    wanted = HEIGHT * lengths / word_heights(boundaries).clamp(min=1e-3) * (1 - TOLERANCE)
-    widths = torch.tensor(WIDTHS, device=boundaries.device)
-    return widths[torch.bucketize(wanted, widths.to(wanted.dtype)).clamp(max=len(WIDTHS) - 1)]
 
 
 def _groups(widths: Tensor) -> dict[int, Tensor]:

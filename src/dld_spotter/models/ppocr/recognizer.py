@@ -8,16 +8,15 @@ from torch import Tensor, nn
 
 from dld_spotter.models.decoding import ctc_greedy
 from dld_spotter.models.ppocr.blocks import Stage, Trunk
+from dld_spotter.models.ppocr.widths import COLUMN, HEIGHT
+
+__all__ = ["COLUMN", "HEIGHT", "PPOCRRecognizer"]
 
 STAGES = (
     Stage(96, (True, False, False)),
     Stage(192, (True, False, True, False, True, False), (2, 1)),
     Stage(384, (True, False), (2, 1)),
 )
-HEIGHT = 48
-"""Rows of its strips."""
-COLUMN = 8
-"""Columns of a strip per step of the logits."""
 GRAY = 127.5
 """What strips are padded with on the right where several of them go through at once: 0 once they are normalised."""
 HEADS = 8
