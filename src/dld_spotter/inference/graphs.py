@@ -1,8 +1,8 @@
 """The trained networks as ONNX graphs, whose batch, height, width and number of words are free.
 
 ``student.onnx`` finds words, ``recognizer.onnx`` reads those that were cut out of the text map in between, ``speller.onnx``
-weighs other spellings of them, and ``selector.onnx`` judges the scales from a thumbnail. Recognisers that read pixels alone give
-the probabilities of their CTC columns, and need no speller.
+weighs other spellings of them, and ``selector.onnx`` judges the scales from a thumbnail. Recognisers that read pixels alone
+give the probabilities of their CTC columns, and need no speller.
 """
 
 import logging
