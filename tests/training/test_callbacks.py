@@ -41,8 +41,8 @@ def test_the_selector_receives_the_temperature(batch):
     module = make_module()
     module.temperature = 3.5
     seen = []
-    decide = module.selector.decide
-    module.selector.decide = lambda logits, temperature: seen.append(temperature) or decide(logits, temperature)
+    sample = module.selector.sample
+    module.selector.sample = lambda logits, temperature: seen.append(temperature) or sample(logits, temperature)
     module.training_step(batch, 0)
     assert seen == [3.5] * (module.selection.samples + 1)
 
