@@ -24,7 +24,7 @@ from dld_spotter.core.charset import Charset
 from dld_spotter.inference.engines.engine import Engine
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.objectives import SelectionObjective
+from dld_spotter.selection.objective import SelectionObjective
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.selection.selector import Selector
 from tests.data.samples import write_crops

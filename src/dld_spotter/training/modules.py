@@ -20,7 +20,7 @@ from dld_spotter.losses.objective import Objective
 from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.objectives import Evidence, SelectionObjective
+from dld_spotter.selection.objective import Evidence, SelectionObjective
 from dld_spotter.selection.selector import Selector
 from dld_spotter.training.routing import read_at, same_scale, sorted_by
 

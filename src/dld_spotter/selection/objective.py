@@ -1,0 +1,40 @@
+"""What every objective of a selector is: named terms from what a step offers to learn from."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from dld_spotter.core.batches import Recognition, SpottingBatch
+from dld_spotter.models.spotter import Spotter
+from dld_spotter.selection.selector import Selector
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a step offers a selector to learn from.
+
+    Args:
+        student: reads; in evaluation mode or not, as the objective needs.
+        batch: B images with a view per scale.
+        teacher: what the teacher recognises in the batch's words.
+        costs: ``(B, K)`` relative cost of every scale.
+        temperature: of the Gumbel-softmax.
+    """
+
+    student: Spotter
+    batch: SpottingBatch
+    teacher: Recognition
+    costs: Tensor
+    temperature: float
+
+
+class SelectionObjective(nn.Module, ABC):
+    """Named terms that a selector's parameters receive their gradient from."""
+
+    learns: type[Selector]
+    """The selectors it can teach."""
+
+    @abstractmethod
+    def forward(self, selector: Selector, evidence: Evidence) -> dict[str, Tensor]:
+        """Scalars by name."""
