@@ -34,7 +34,7 @@ class MixtureObjective(SelectionObjective):
         detection_loss: how the student's maps are judged.
     """
 
-    learns = GumbelSelector
+    name = "mixture"
 
     def __init__(
         self,

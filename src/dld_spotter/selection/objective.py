@@ -30,10 +30,17 @@ class Evidence:
 
 
 class SelectionObjective(nn.Module, ABC):
-    """Named terms that a selector's parameters receive their gradient from."""
+    """Named terms that a selector's parameters receive their gradient from.
 
-    learns: type[Selector]
-    """The selectors it can teach."""
+    Attributes:
+        name: of the option of ``conf/selection``; a selector names the one that it learns by.
+    """
+
+    name: str
+
+    def teaches(self, selector: Selector) -> bool:
+        """Whether it is what a selector learns by."""
+        return self.name == selector.learns_by
 
     @abstractmethod
     def forward(self, selector: Selector, evidence: Evidence) -> dict[str, Tensor]:

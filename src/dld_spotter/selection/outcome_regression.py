@@ -30,7 +30,7 @@ class OutcomeRegression(SelectionObjective):
         batch: images drawn from the memory per step.
     """
 
-    learns = QualitySelector
+    name = "outcomes"
 
     def __init__(self, rules: Rules, images: int = 2, capacity: int = 4096, batch: int = 64) -> None:
         super().__init__()

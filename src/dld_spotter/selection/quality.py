@@ -42,6 +42,7 @@ class QualitySelector(Selector):
     """
 
     continuous = True
+    learns_by = "outcomes"
     table: Tensor
     """``(2, bins + 1, K)`` words read rightly and falsely per word of a height, and in the last row per image."""
     words: Tensor
@@ -61,7 +62,7 @@ class QualitySelector(Selector):
         false_price: float = 0.5,
         explore: float = 0.3,
     ) -> None:
-        super().__init__(scales, gamma, factors, trainable=True)
+        super().__init__(scales, gamma, factors)
         for name, value in (("false_price", false_price), ("explore", explore)):
             if not 0 <= value <= 1:
                 raise ConfigError(f"selector.{name} must be from 0 to 1, found {value}")
