@@ -16,7 +16,9 @@ from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.selection.baselines import FixedScale, RandomScale
 from dld_spotter.selection.gumbel import GumbelSelector
-from dld_spotter.selection.objectives import Evidence, MixtureObjective, OutcomeRegression
+from dld_spotter.selection.mixture import MixtureObjective
+from dld_spotter.selection.objective import Evidence
+from dld_spotter.selection.outcome_regression import OutcomeRegression
 from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.training.modules import DLDModule, TeacherModule, mean_or_zero
 from tests.data.samples import box, sample

@@ -16,7 +16,7 @@ from dld_spotter.core.errors import CheckpointError, ConfigError, DataError
 from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
 from dld_spotter.inference.torch_backend import usable_device
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.objectives import fit_table, heights, heights_loss, shown_heights
+from dld_spotter.selection.heights import fit_table, heights, heights_loss, shown_heights
 from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.tradeoff import Outcomes, hmean
 

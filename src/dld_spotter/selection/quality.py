@@ -20,7 +20,7 @@ class QualitySelector(Selector):
     In two steps, each of which learns from what tells it most. A network counts the words of each height that a thumbnail
     shows; its targets, the true heights, are free of noise and cost no reading. A table says how many words of a height are
     read rightly, and how many false ones appear beside them, at each scale; its few numbers follow the student from the
-    outcomes of the images it trains on (:class:`~dld_spotter.selection.objectives.OutcomeRegression`), and can be
+    outcomes of the images it trains on (:class:`~dld_spotter.selection.outcome_regression.OutcomeRegression`), and can be
     fitted to another reader alone. The choice is ``argmin_k loss_k + gamma * cost_k`` with
 
         loss_k = (false_price * false_k - right_k) / words,
@@ -42,6 +42,7 @@ class QualitySelector(Selector):
     """
 
     continuous = True
+    learns_by = "outcomes"
     table: Tensor
     """``(2, bins + 1, K)`` words read rightly and falsely per word of a height, and in the last row per image."""
     words: Tensor
@@ -61,7 +62,7 @@ class QualitySelector(Selector):
         false_price: float = 0.5,
         explore: float = 0.3,
     ) -> None:
-        super().__init__(scales, gamma, factors, trainable=True)
+        super().__init__(scales, gamma, factors)
         for name, value in (("false_price", false_price), ("explore", explore)):
             if not 0 <= value <= 1:
                 raise ConfigError(f"selector.{name} must be from 0 to 1, found {value}")

@@ -20,7 +20,7 @@ from dld_spotter.losses.objective import Objective
 from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.objectives import Evidence, SelectionObjective
+from dld_spotter.selection.objective import Evidence, SelectionObjective
 from dld_spotter.selection.selector import Selector
 from dld_spotter.training.routing import read_at, same_scale, sorted_by
 
@@ -31,6 +31,10 @@ NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 class StageModule(LightningModule):
     """What both stages share: supervised losses, optimiser, validation.
+
+    Attributes:
+        stage: its name.
+        temperature: of the Gumbel-softmax in this step, where a selector draws.
 
     The best epoch is the one of the highest ``val/value``: end-to-end Hmean minus the cost weight times the mean relative cost,
     since an epoch that reads better may only have spent more.
@@ -43,6 +47,9 @@ class StageModule(LightningModule):
         scheduler: builds the schedule from ``(optimizer, max_lr=, total_steps=)``, stepped every batch.
         provenance: plain values that every checkpoint carries (see :mod:`dld_spotter.inference.checkpoint`).
     """
+
+    stage: str
+    temperature: float = 1.0
 
     def __init__(
         self,
@@ -101,6 +108,14 @@ class StageModule(LightningModule):
         schedule = self.scheduler_factory(optimizer, max_lr=rates, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def starting_temperature(self) -> float | None:
+        """Gumbel temperature at the start of the stage; None where nothing is drawn."""
+        return None
+
+    def count_scales(self) -> dict[float, int]:
+        """How many images of the last step were read at each scale; empty where no scale is chosen."""
+        return {}
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What learns, in groups that may differ in learning rate."""
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]
@@ -152,6 +167,8 @@ class TeacherModule(StageModule):
         provenance: same.
         freeze: parts of the teacher that do not learn, such as ``backbone``.
     """
+
+    stage = "teacher"
 
     def __init__(
         self,
@@ -210,6 +227,8 @@ class DLDModule(StageModule):
         provenance: same.
     """
 
+    stage = "distillation"
+
     def __init__(
         self,
         teacher: Spotter,
@@ -229,7 +248,7 @@ class DLDModule(StageModule):
         freeze_normalization: bool = True,
     ) -> None:
         super().__init__(detection_loss, recognition_loss, objective, optimizer, scheduler, provenance)
-        if selector.trainable and not (selection and isinstance(selector, selection.learns)):
+        if selector.trainable and not (selection and selection.teaches(selector)):
             raise ConfigError(f"selection= cannot teach a {type(selector).__name__}; leave it out, selector= brings its own")
         self.teacher = teacher.requires_grad_(False)
         self.student = student
@@ -240,10 +259,8 @@ class DLDModule(StageModule):
         self.cost_model = cost_model
         self.selector_lr = selector_lr
         self.freeze_normalization = freeze_normalization
-        self.temperature = 1.0
-        """Gumbel temperature, set by :class:`dld_spotter.training.callbacks.TemperatureSchedule`."""
         self.chosen = torch.zeros(0, dtype=torch.int64)
-        """``(B,)`` scales of the last step, for :class:`dld_spotter.training.callbacks.ScaleHistogram`."""
+        """``(B,)`` scales of the last step, for :meth:`count_scales`."""
         self.train()  # the trainer keeps the modes that it finds, it does not call this itself
 
     def train(self, mode: bool = True) -> Self:
@@ -255,6 +272,15 @@ class DLDModule(StageModule):
                 if isinstance(module, NORMALIZATIONS):
                     module.eval()
         return self
+
+    def starting_temperature(self) -> float | None:
+        """See :meth:`StageModule.starting_temperature`."""
+        return self.selector.gumbel_temperature
+
+    def count_scales(self) -> dict[float, int]:
+        """See :meth:`StageModule.count_scales`."""
+        counts = torch.bincount(self.chosen, minlength=len(self.selector.scales)).tolist()
+        return dict(zip(self.selector.scales, counts, strict=True))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The student; and the selector, which starts from nothing, at its own learning rate."""
