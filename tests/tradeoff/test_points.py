@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,26 +11,28 @@ from rich.console import Console
 from dld_spotter.core.bootstrap import resample
 from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff import (
-    Choices,
-    Overhead,
     Point,
     TradeOff,
+    chosen,
     cost_grid,
     mix_points,
     oracle_points,
     plot,
+    spend,
     static_points,
     table,
 )
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 @pytest.fixture
 def trade_off(worked):
     resamples = resample(2, 50)
-    spent = Choices((0.1,), np.array([[1, 0]]), Overhead(0.01, 0.1, 0.001)).totals(worked)
+    dynamic = spend(worked, chosen(worked, np.array([1, 0]))).plus(0.01, 0.1, 0.001)
     points = [
         *static_points(worked, "student", resamples),
-        *(Point.of("dynamic", "student", totals, resamples, gamma=gamma) for gamma, totals in spent.items()),
+        Point.of("dynamic", "student", dynamic, resamples, gamma=0.1),
         *mix_points(worked, "student", [0.625], resamples),
         *oracle_points(worked, "student", [0.625], resamples),
     ]
@@ -61,6 +64,16 @@ def test_the_file_has_the_promised_form(trade_off, tmp_path):
         assert set(point) == promised | {"hmean_interval", "model"}
     assert content["points"][0]["gamma"] is None
     assert TradeOff.read(tmp_path / "tradeoff.json") == trade_off
+
+
+@pytest.mark.parametrize(
+    "path", sorted(EXPERIMENTS.glob("*/tradeoff*.json")), ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_trade_offs_of_earlier_studies_can_be_read(path, tmp_path):
+    result = TradeOff.read(path)
+    assert result.points
+    result.write(tmp_path / "again.json")
+    assert json.loads((tmp_path / "again.json").read_text()) == json.loads(path.read_text())
 
 
 def test_runs_are_joined_when_they_were_scored_alike(trade_off):

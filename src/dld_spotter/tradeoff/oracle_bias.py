@@ -7,10 +7,11 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from dld_spotter.core.bootstrap import Estimate, bootstrap
+from dld_spotter.core.bootstrap import Estimate
 from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff.allocation import oracle, random_mix
-from dld_spotter.tradeoff.outcomes import Outcomes, hmean, spend
+from dld_spotter.tradeoff.measures import Measures, estimate
+from dld_spotter.tradeoff.outcomes import Outcomes, spend
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,13 @@ def oracle_bias(first: Outcomes, second: Outcomes, budget: float, resamples: np.
     own = [spend(table, choice) for table, choice in zip(tables, best, strict=True)]
     crossed = [spend(table, choice) for table, choice in zip(tables, reversed(best), strict=True)]
 
-    def luck(*means: np.ndarray) -> np.ndarray:
-        heights = [hmean(mean) for mean in means]
+    def luck(*means: Measures) -> np.ndarray:
+        heights = [mean.hmean for mean in means]
         return (heights[0] + heights[1] - heights[2] - heights[3]) / 2
 
-    found = bootstrap(luck, *own, *crossed, resamples=resamples)
+    found = estimate(luck, *own, *crossed, resamples=resamples)
     reached, again, mixed = (
-        float(np.mean([hmean(totals.mean(0)) for totals in each]))
+        float(np.mean([measures.mean().hmean for measures in each]))
         for each in (own, crossed, [spend(table, random_mix(table, budget)) for table in tables])
     )
     gap = reached - mixed

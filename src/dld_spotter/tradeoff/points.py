@@ -9,10 +9,10 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from dld_spotter.core.bootstrap import bootstrap
 from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff.allocation import oracle, random_mix, static
-from dld_spotter.tradeoff.outcomes import COST, GFLOPS, SECONDS, Outcomes, hmean, precision, recall, spend
+from dld_spotter.tradeoff.measures import Measures, estimate
+from dld_spotter.tradeoff.outcomes import Outcomes, spend
 
 Method = Literal["static", "dynamic", "random_mix", "oracle"]
 
@@ -48,19 +48,33 @@ class Point:
     hmean_interval: tuple[float, float] | None = None
 
     @classmethod
-    def of(cls, method: Method, model: str, totals: np.ndarray, resamples: np.ndarray, **given: float | None) -> Self:
-        """Summarise a method's measures per image ``(N, 6)``; ``given`` are scale, gamma and budget where they apply."""
-        mean = totals.mean(0)
-        estimate = bootstrap(hmean, totals, resamples=resamples)
+    def of(
+        cls,
+        method: Method,
+        model: str,
+        measures: Measures,
+        resamples: np.ndarray,
+        *,
+        scale: float | None = None,
+        gamma: float | None = None,
+        budget: float | None = None,
+    ) -> Self:
+        """Summarise a method's measures of each image ``(N,)``, with what it was asked for."""
+        mean = measures.mean()
+        found = estimate(lambda means: means.hmean, measures, resamples=resamples)
         return cls(
-            method,
-            model,
-            estimate.value,
-            float(precision(mean)),
-            float(recall(mean)),
-            *(float(value) if isfinite(value) else None for value in mean[[COST, GFLOPS, SECONDS]]),
-            **given,
-            hmean_interval=(estimate.low, estimate.high),
+            method=method,
+            model=model,
+            hmean=found.value,
+            precision=float(mean.precision),
+            recall=float(mean.recall),
+            relative_cost=float(mean.relative_cost),
+            gflops=_known(mean.gflops),
+            seconds=_known(mean.seconds),
+            scale=scale,
+            gamma=gamma,
+            budget=budget,
+            hmean_interval=(found.low, found.high),
         )
 
 
@@ -151,6 +165,10 @@ class TradeOff:
             return cls(**{field.name: content[field.name] for field in fields(cls) if field.name != "points"}, points=points)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is no trade-off ({type(error).__name__}: {error}); use TradeOff.write") from error
+
+
+def _known(value: np.ndarray) -> float | None:
+    return float(value) if isfinite(value) else None
 
 
 def _point(entry: dict[str, Any]) -> Point:
