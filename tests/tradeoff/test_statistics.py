@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -131,6 +133,14 @@ def test_resamples_without_a_baseline_are_left_out(worked):
 def test_no_gap_has_no_share(random_table):
     single = random_table(5, 1)
     assert np.isnan(gap_closed(spend(single, np.ones((5, 1))), single, resample(5, 10))).all()
+
+
+def test_a_gap_of_rounding_has_no_share(worked):
+    # Both images gain the same, so that the oracle has nothing to choose and is the random mix but for the slack of its budget.
+    matched, predicted = np.array([[0, 3], [0, 3]]), np.full((2, 2), 3)
+    outcomes = replace(worked, matched=matched, predicted=predicted, true=predicted)
+    method = spend(outcomes, random_mix(outcomes, 0.5)).plus(relative_cost=0.1)
+    assert np.isnan(gap_closed(method, outcomes, resample(2, 20))).all()
 
 
 def test_different_images_cannot_be_paired(worked, random_table):

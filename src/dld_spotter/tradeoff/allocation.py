@@ -10,8 +10,10 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.tradeoff.measures import Measures
 from dld_spotter.tradeoff.outcomes import Outcomes, spend
 
-# Costs that were summed in another order may differ in the last digits.
 SLACK = 1 + 1e-9
+"""Costs that were summed in another order may differ in the last digits."""
+LEAST_GAP = 1e-6
+"""Between two Hmeans; what is less is rounding, and nothing is told as a share of it."""
 
 
 def static(outcomes: Outcomes, scale: float) -> np.ndarray:

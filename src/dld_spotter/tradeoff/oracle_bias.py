@@ -9,7 +9,7 @@ from rich.table import Table
 
 from dld_spotter.core.bootstrap import Estimate
 from dld_spotter.core.errors import DataError
-from dld_spotter.tradeoff.allocation import oracle, random_mix
+from dld_spotter.tradeoff.allocation import LEAST_GAP, oracle, random_mix
 from dld_spotter.tradeoff.measures import Measures, estimate
 from dld_spotter.tradeoff.outcomes import Outcomes, spend
 
@@ -63,7 +63,7 @@ def oracle_bias(first: Outcomes, second: Outcomes, budget: float, resamples: np.
         for each in (own, crossed, [spend(table, random_mix(table, budget)) for table in tables])
     )
     gap = reached - mixed
-    return OracleBias(float(budget), reached, again, found, found.value / gap if gap > 0 else float("nan"))
+    return OracleBias(float(budget), reached, again, found, found.value / gap if gap > LEAST_GAP else float("nan"))
 
 
 def bias_over(first: Outcomes, second: Outcomes, budgets: Iterable[float], resamples: np.ndarray) -> list[OracleBias]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dld_spotter.core.bootstrap import Estimate
-from dld_spotter.tradeoff.allocation import SLACK, best_mix, oracle
+from dld_spotter.tradeoff.allocation import LEAST_GAP, SLACK, best_mix, oracle
 from dld_spotter.tradeoff.measures import Measures, estimate
 from dld_spotter.tradeoff.outcomes import Outcomes, spend
 
@@ -41,7 +41,7 @@ def gap_closed(method: Measures, outcomes: Outcomes, resamples: np.ndarray) -> E
     def share(own: Measures, static: Measures, top: Measures) -> np.ndarray:
         mixed = _mix_hmean(static, own)
         gap = top.hmean - mixed
-        return np.divide(own.hmean - mixed, gap, out=np.full_like(gap, np.nan), where=gap > 0)
+        return np.divide(own.hmean - mixed, gap, out=np.full_like(gap, np.nan), where=gap > LEAST_GAP)
 
     return estimate(share, method, outcomes.measures, best, resamples=resamples)
 
