@@ -90,11 +90,42 @@ def test_a_grid_of_costs_spans_the_scales_evenly_in_the_logarithm(worked):
 
 
 def test_other_files_are_refused_by_name(tmp_path):
-    (tmp_path / "list.json").write_text("[]")
-    (tmp_path / "short.json").write_text('{"points": [{"method": "static"}]}')
-    for name in ("absent", "list", "short"):
-        with pytest.raises(DataError, match=rf"{name}\.json is no trade-off"):
+    (tmp_path / "cut.json").write_text('{"dataset": ')
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "latin.json").write_bytes(b'"\xe9"')
+    for name in ("absent", "cut", "deep", "latin"):
+        with pytest.raises(DataError, match=rf"{name}\.json cannot be read as JSON .*; write it with TradeOff\.write"):
             TradeOff.read(tmp_path / f"{name}.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"hmean": "high"}, "expected a number, found 'high') at points[0].hmean"),
+        ({"hmean": None}, "expected a number, found None) at points[0].hmean"),
+        ({"method": "fixed"}, "expected one of static, dynamic, random_mix, oracle, found 'fixed') at points[0].method"),
+        ({"hmean_interval": [0.5]}, "expected 2 values, found 1) at points[0].hmean_interval"),
+    ],
+)
+def test_damaged_points_are_told(trade_off, tmp_path, change, told):
+    content = trade_off.to_dict()
+    content["points"][0] |= change
+    (tmp_path / "wrong.json").write_text(json.dumps(content))
+    with pytest.raises(DataError) as caught:
+        TradeOff.read(tmp_path / "wrong.json")
+    assert str(caught.value).startswith(str(tmp_path / "wrong.json"))
+    assert told in str(caught.value)
+
+
+def test_what_other_tools_add_is_left_out_and_what_lacks_is_told(trade_off, tmp_path):
+    content = trade_off.to_dict()
+    content["points"][0] |= {"colour": "red"}
+    (tmp_path / "more.json").write_text(json.dumps(content | {"author": "someone"}))
+    assert TradeOff.read(tmp_path / "more.json") == trade_off
+    del content["points"][0]["model"]
+    (tmp_path / "less.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"less\.json holds a damaged or older TradeOff \(no entry model\) at points\[0\]"):
+        TradeOff.read(tmp_path / "less.json")
 
 
 def test_a_picture_with_all_lines(trade_off, tmp_path):
