@@ -18,7 +18,7 @@ from dld_spotter.inference.torch_backend import usable_device
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.heights import fit_table, heights, heights_loss, shown_heights
 from dld_spotter.selection.quality import QualitySelector
-from dld_spotter.tradeoff import Outcomes, hmean
+from dld_spotter.tradeoff import Outcomes
 
 ITERATIONS = 300
 """Passes of expectation maximisation over a table of outcomes; the table has few numbers and a pass takes a millisecond."""
@@ -143,7 +143,7 @@ def fit_outcomes(selector: QualitySelector, known: dict[str, Tensor], outcomes: 
 
 def false_price(outcomes: Outcomes) -> float:
     """What a false word costs beside a right one that is missing, at the best fixed scale; see :func:`price_at`."""
-    return price_at(float(hmean(outcomes.totals.sum(0)).max()))
+    return price_at(float(outcomes.measures.sum().hmean.max()))
 
 
 def price_at(value: float) -> float:
