@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from dld_spotter.core.bootstrap import Estimate, bootstrap, resample
 from dld_spotter.tradeoff.allocation import chosen
 from dld_spotter.tradeoff.outcomes import COST, Outcomes, Overhead, hmean, spend
 from dld_spotter.tradeoff.statistics import gap_closed, versus_mix, versus_static
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,11 @@ def compare(
     return rows
 
 
-def comparison_table(rows: Iterable[Comparison]) -> Table:
+def comparison_table(rows: Iterable[Comparison]) -> "Table":
     """Lay comparisons out for a terminal; differences in points of Hmean, with 95 % intervals over images below."""
+    from rich.box import SIMPLE_HEAD  # here, as an exported spotter reads without rich
+    from rich.table import Table
+
     result = Table(title="Dynamic student at equal cost", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("gamma", "cost", "Hmean", "of teacher", "vs vanilla", "vs mix", "gap closed"):
         result.add_column(column, justify="right")
