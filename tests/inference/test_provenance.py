@@ -65,7 +65,9 @@ def touch(folder):
     return {"_target_": "pathlib.Path.touch", "_args_": [{"_target_": "pathlib.Path", "_args_": [f"{folder}/executed"]}]}
 
 
-@pytest.mark.parametrize("key", ["thumbnail", "scales", "format", "calibration", "operating_points", "second_pass", "ladder", "something"])
+@pytest.mark.parametrize(
+    "key", ["thumbnail", "scales", "format", "calibration", "operating_points", "second_pass", "ladder", "something"]
+)
 @pytest.mark.parametrize("nested", [False, True])
 def test_nothing_is_built_from_any_value(write, tmp_path, key, nested):
     value = {"deep": [touch(tmp_path)]} if nested else touch(tmp_path)
