@@ -50,5 +50,6 @@ def renamed_override(argument: str) -> str:
     if argument.startswith("-") or not found:
         return argument
     path = ".".join(SETTINGS.get(key, key) for key in found["path"].split("."))
-    now = f"{found['sign']}{path}{found['rest'] or ''}"
+    appended = found["sign"] == "+" and path != found["path"]  # the present name may be there already
+    now = f"{'++' if appended else found['sign']}{path}{found['rest'] or ''}"
     return OPTIONS.get(now, now)
