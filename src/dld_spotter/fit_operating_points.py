@@ -20,6 +20,7 @@ from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
 from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.hmean import hmean
 from dld_spotter.core.words import Cost
 from dld_spotter.inference.checkpoint import save_checkpoint
 from dld_spotter.inference.predictor import Predictor
@@ -29,7 +30,6 @@ from dld_spotter.metrics.rules import Rules
 from dld_spotter.selection.fitting import given_student, price_at
 from dld_spotter.selection.second_pass.gains import Gains
 from dld_spotter.selection.second_pass.rule import SecondPassRule
-from dld_spotter.tradeoff import hmean
 
 THRESHOLDS = tuple(np.geomspace(0.25, 1024, 25).round(3).tolist())
 """Gain thresholds of a second pass that are tried, expected words per cost of the whole image."""
@@ -42,7 +42,7 @@ def best_points(
 
     Gains are learned from each half of the images for the other one, and from all for use. ``cost`` is that of a view, GFLOP.
     """
-    fixed = hmean(np.array([[probe.counts for probe in row] for row in probes]).sum(0))
+    fixed = hmean(*np.array([[probe.counts for probe in row] for row in probes]).sum(0).T)
     false_price = price_at(float(fixed.max()))
     halves = [learn_gains(probes[1 - half :: 2] or probes, false_price) for half in (0, 1)]
     points = [OperatingPoint(s, threshold) for s, threshold in product(scales, (*THRESHOLDS, inf)) if s < 1 or threshold == inf]
@@ -56,7 +56,7 @@ def best_points(
     losses = -worth(totals, false_price) / np.maximum(totals[:, 2], 1)
     best = OperatingPoints.on_hull(points, losses, costs, len(probes))
     kept = [points.index(point) for point in best.points]
-    return best, learn_gains(probes, false_price), hmean(totals[kept])
+    return best, learn_gains(probes, false_price), hmean(*totals[kept].T)
 
 
 def run(config: DictConfig, folder: Path) -> Path:

@@ -11,6 +11,7 @@ from omegaconf import MISSING
 
 from dld_spotter.core.bootstrap import bootstrap, resample
 from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.hmean import hmean
 from dld_spotter.metrics.explanation import Verdict, differences, explain_image
 from dld_spotter.metrics.formats import Annotations, printable, read_annotations
 from dld_spotter.metrics.lexicons import Lexicon, image_key
@@ -115,9 +116,8 @@ def _counts(matches: Mapping[str, ImageMatch]) -> np.ndarray:
 
 
 def _hmean(counts: np.ndarray) -> np.ndarray:
-    """Hmean of mean counts ``(R, 3)``; 0 where there is no word at all."""
-    matched, predicted, true = counts.T
-    return np.divide(2 * matched, predicted + true, out=np.zeros(len(counts)), where=predicted + true > 0)
+    """Hmean ``(R,)`` of mean counts ``(R, 3)``."""
+    return hmean(*counts.T)
 
 
 def _report(

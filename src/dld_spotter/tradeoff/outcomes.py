@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from dld_spotter.core import hmean as core
 from dld_spotter.core.errors import DataError
 
 MEASURES = ("matched", "predicted", "true", "relative_cost", "gflops", "seconds")
@@ -84,18 +85,14 @@ def spend(outcomes: Outcomes, weights: np.ndarray, overhead: Overhead | None = N
 
 def precision(totals: np.ndarray) -> np.ndarray:
     """Matched over predicted words of ``(..., 6)`` measures, 0 where nothing was predicted."""
-    return _ratio(totals[..., MATCHED], totals[..., PREDICTED])
+    return core.precision(totals[..., MATCHED], totals[..., PREDICTED])
 
 
 def recall(totals: np.ndarray) -> np.ndarray:
     """Matched over true words of ``(..., 6)`` measures, 0 where there is none."""
-    return _ratio(totals[..., MATCHED], totals[..., TRUE])
+    return core.recall(totals[..., MATCHED], totals[..., TRUE])
 
 
 def hmean(totals: np.ndarray) -> np.ndarray:
-    """Harmonic mean of precision and recall of ``(..., 6)`` measures: ``2 matched / (predicted + true)``."""
-    return _ratio(2 * totals[..., MATCHED], totals[..., PREDICTED] + totals[..., TRUE])
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator, dtype=float), where=denominator > 0)
+    """Harmonic mean of precision and recall of ``(..., 6)`` measures."""
+    return core.hmean(totals[..., MATCHED], totals[..., PREDICTED], totals[..., TRUE])
