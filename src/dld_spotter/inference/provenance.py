@@ -171,7 +171,7 @@ ARGUMENTS: dict[str, dict[str, Rule | str]] = {
     | {
         "heights": several(number(0, 1e5), 2, 2),
         "bins": whole(3, 1024),
-        "false_price": number(0, 1),
+        "false_positive_cost": number(0, 1),
         "explore": number(0, 1),
     },
 }

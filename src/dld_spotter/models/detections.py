@@ -13,7 +13,7 @@ from dld_spotter.models.contours import Proposals
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """One view of an image, looked at by the detector alone.
+    """One view of an image, seen by the detector alone.
 
     Args:
         size: height and width of the view.
@@ -53,6 +53,6 @@ class Detections:
 
 
 Find = Callable[[np.ndarray, float], Detections]
-"""Looks at an image ``(H, W, 3)`` uint8 at a scale of it."""
+"""Detects in an image ``(H, W, 3)`` uint8 at a scale of it."""
 Read = Callable[[Detections, np.ndarray], list[Word]]
-"""Reads the regions of a glance at indices ``(M,)``: words that are sure enough, polygons in pixels of the reference."""
+"""Reads the proposals of detections at indices ``(M,)``: words that are sure enough, polygons in pixels of the reference."""
