@@ -44,7 +44,7 @@ def test_the_selector_receives_the_temperature(batch):
     sample = module.selector.sample
     module.selector.sample = lambda logits, temperature: seen.append(temperature) or sample(logits, temperature)
     module.training_step(batch, 0)
-    assert seen == [3.5] * (module.selection.samples + 1)
+    assert seen == [3.5] * (module.selection_objective.samples + 1)
 
 
 @pytest.mark.parametrize(("rank", "same"), [(0, True), (1, False), (2, False)])
