@@ -41,6 +41,8 @@ NAMES = {
 """What tables call a fate."""
 READ_COLOR, LOST_COLOR, FALSE_COLOR = "#1b7f4b", "#c01c28", "#8a2be2"
 DOTS = 120
+CELL = 2.4, 1.5
+"""Width and height of an example, inches."""
 
 
 def show_fates(report: FateReport, title: str) -> None:
@@ -148,7 +150,7 @@ def _draw_heights(axes: "Axes", rows: Sequence[Shares]) -> None:
         known = any(getattr(row, part) is not None for row in rows)
         if known:
             axes.bar(np.arange(len(rows)) + (k - 1.5) * width, heights, width, label=label)
-    axes.set_xticks(range(len(rows)), [f"{row.group}\n{row.words} words" for row in rows], fontsize=9)
+    axes.set_xticks(range(len(rows)), [f"{row.group}\n{row.words} word{'s' * (row.words != 1)}" for row in rows], fontsize=9)
     axes.set(ylabel="share of words, %", ylim=(0, 105), xlabel="height of the word in the original image")
     if rows:
         axes.legend(frameon=False, fontsize=8, ncols=len(parts), loc="upper left", bbox_to_anchor=(0, 1.14))
@@ -164,15 +166,17 @@ def _color(fate: str) -> str:
 def draw_examples(examples: Mapping[str, Sequence["Example"]], path: Path) -> None:
     """Draw examples, one row a fate: the truth's box solid, the region dashed, the true text and what was read below."""
     order = [name for name in NAMES if examples.get(name)]
-    columns = max((len(examples[name]) for name in order), default=1)
-    figure = Figure(figsize=(2.3 * columns, 1.75 * max(len(order), 1)), dpi=DOTS, layout="constrained")
-    grid = figure.subplots(max(len(order), 1), columns, squeeze=False)
+    rows, columns = max(len(order), 1), max((len(examples[name]) for name in order), default=1)
+    figure = Figure(figsize=(CELL[0] * columns, CELL[1] * rows), dpi=DOTS)
+    around = {"left": 0.01, "right": 0.99, "bottom": 0.45 / (CELL[1] * rows), "top": 1 - 0.25 / (CELL[1] * rows)}
+    grid = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"hspace": 0.9, "wspace": 0.1, **around})
     for axes in grid.flat:
         axes.set_axis_off()
     for row, name in zip(grid, order, strict=False):
         for axes, example in zip(row, examples[name], strict=False):
             _draw_example(axes, example)
-        row[0].set_title(NAMES[name], fontsize=8, loc="left", fontweight="bold")
+        corner = row[0].get_position()
+        figure.text(corner.x0, corner.y1 + 0.06 / (CELL[1] * rows), NAMES[name], fontsize=8, fontweight="bold", va="bottom")
     _save(figure, path)
 
 
@@ -182,7 +186,7 @@ def _draw_example(axes: "Axes", example: "Example") -> None:
     for polygon, color, style in ((example.truth, READ_COLOR, "-"), (example.region, LOST_COLOR, "--")):
         if polygon is not None:
             axes.fill(*polygon.T, fill=False, edgecolor=color, linestyle=style, linewidth=1.2)
-    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.set(xlim=(0, width), ylim=(height, 0), anchor="NW")
     caption = "\n".join(map(printable, example.caption.splitlines()))
     axes.text(0, -0.04, caption, transform=axes.transAxes, fontsize=7, va="top", parse_math=False)
 

@@ -251,13 +251,16 @@ class _Image:
             return Fate.BELOW_SCORE, None
         if found and self.texts[own] is not None and same_but_signs(self.match.truths[t], self.texts[own]):
             return Fate.SIGN, None
+        near = own is not None and self.iou[t, own] >= self._near
+        if near and not found and self._right(t, self.texts[own]):
+            return Fate.OFF, None
         if own is not None and self._merged(t, own):
             return Fate.MERGED, None
         if self._split(t):
             return Fate.SPLIT, None
         if found:
             return {None: Fate.MISREAD, True: Fate.MISREAD_OWN, False: Fate.MISREAD_BOTH}[box_right], None
-        return (Fate.OFF if own is not None and self.iou[t, own] >= self._near else Fate.NOT_FOUND), None
+        return (Fate.OFF if near else Fate.NOT_FOUND), None
 
     @property
     def _near(self) -> float:
