@@ -209,7 +209,9 @@ def _bin(edges: Sequence[float], unit: str = "") -> tuple[Callable[[float], str]
     names = []
     for low, high in pairwise(edges):
         last = f"{high - 1:g}" if whole else f"{high:g}"
-        names.append(f"{low:g}{unit} or more" if high == inf else f"{low:g} to {last}{unit}" if low else f"below {high:g}{unit}")
+        names.append(
+            f"{low:g}{unit} or more" if high == inf else f"{low:g} to {last}{unit}" if low else f"below {high:g}{unit}"
+        )
     return lambda value: names[int(np.searchsorted(edges[1:-1], value, side="right"))], names
 
 

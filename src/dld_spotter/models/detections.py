@@ -1,13 +1,12 @@
 """What is found in a view before anything is read, in a module that needs no torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from dld_spotter.core.geometry import boundaries_to_polygon, polygons_to_boundaries, word_heights
-from dld_spotter.core.words import Word
 from dld_spotter.models.contours import Proposals
 
 POINTS = 8
@@ -16,7 +15,7 @@ POINTS = 8
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """One view of an image, looked at by the detector alone.
+    """One view of an image, seen by the detector alone.
 
     Args:
         size: height and width of the view.
@@ -60,9 +59,3 @@ class Detections:
     def within(self, which: np.ndarray, most: int | None) -> np.ndarray:
         """So many of the regions at ``which`` at most, see :meth:`Proposals.pick`; wholes come with all of their parts."""
         return which[self.proposals.take(which).pick(most=None if most is None else max(most, 0))]
-
-
-Find = Callable[[np.ndarray, float], Detections]
-"""Looks at an image ``(H, W, 3)`` uint8 at a scale of it."""
-Read = Callable[[Detections, np.ndarray], list[Word]]
-"""Reads the regions of a glance at indices ``(M,)``: words that are sure enough, polygons in pixels of the reference."""
