@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 
 from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.hmean import hmean, precision, recall
 from dld_spotter.core.instances import TextInstances
 from dld_spotter.core.words import Word
 from dld_spotter.metrics.lexicons import WordList
@@ -25,7 +26,7 @@ class ImageCounts(NamedTuple):
 
 @dataclass(frozen=True)
 class Hmean:
-    """Precision, recall and their harmonic mean, each 0 where there is nothing to divide by, as in the scripts."""
+    """Precision, recall and their harmonic mean, see :mod:`dld_spotter.core.hmean`."""
 
     precision: float
     recall: float
@@ -35,10 +36,7 @@ class Hmean:
     def of(cls, counts: Iterable[ImageCounts]) -> Self:
         """Summarise the counts of many images: counts are summed first, so large images weigh more."""
         matched, predicted, true = np.sum([ImageCounts(), *counts], axis=0).tolist()
-        precision = matched / predicted if predicted else 0.0
-        recall = matched / true if true else 0.0
-        hmean = 2 * precision * recall / (precision + recall) if matched else 0.0
-        return cls(precision, recall, hmean)
+        return cls(float(precision(matched, predicted)), float(recall(matched, true)), float(hmean(matched, predicted, true)))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Hmean over batches and devices; the counting itself is :func:`dld_spotter.metrics.matching.match_images`."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.instances import TextInstances
 from dld_spotter.core.words import Word
 from dld_spotter.metrics.lexicons import Lexicon
-from dld_spotter.metrics.matching import match_images
+from dld_spotter.metrics.matching import Hmean, ImageCounts, match_images
 from dld_spotter.metrics.protocols import Task, find_protocol
 
 
@@ -53,13 +54,9 @@ class SpottingHmean(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Scalars ``precision``, ``recall`` and ``hmean`` in single precision, 0 where there is nothing to divide by."""
-        matched, predicted, true = self.counts.cpu().double()
-        figures = {
-            "precision": matched / predicted.clamp(min=1),
-            "recall": matched / true.clamp(min=1),
-            "hmean": 2 * matched / (predicted + true).clamp(min=1),
-        }
-        return {name: value.float() for name, value in figures.items()}  # loggers move them to devices without doubles
+        # Single precision, since loggers move them to devices without doubles.
+        figures = asdict(Hmean.of([ImageCounts(*self.counts.tolist())]))
+        return {name: torch.tensor(value, dtype=torch.float32) for name, value in figures.items()}
 
 
 class DetectionHmean(SpottingHmean):
