@@ -27,19 +27,20 @@ _MODEL = {
     },
 }
 
-
-LADDER = OperatingPoints((0.3, 0.5, 1.0), (0.0, 4.0, inf), (0.0, -0.2, -0.3), (0.2, 0.4, 1.0), 9)
-
-
+POINTS = OperatingPoints((0.3, 0.5, 1.0), (0.0, 4.0, inf), (0.0, -0.2, -0.3), (0.2, 0.4, 1.0), 9)
 _LITTLE, _MUCH = ((1.0,) * 5,) * 4, ((9.0,) * 5,) * 4
 RULE = SecondPassRule(threshold=0.05, gains=Gains({0.3: {1.0: _LITTLE}, 0.5: {1.0: _MUCH}}))
-"""Looks again at full resolution, more of it after 0.5."""
+"""Reads again at full resolution, more of it after 0.5."""
 
 
 def make_checkpoint(
-    path: Path, selector: bool = True, full_resolution_crops: bool = False, ladder: bool = False, levels: Sequence[float] = ()
+    path: Path,
+    selector: bool = True,
+    full_resolution_crops: bool = False,
+    operating_points: bool = False,
+    levels: Sequence[float] = (),
 ) -> Path:
-    """Write the checkpoint; without ``selector`` it holds the student alone, with ``ladder`` the steps of that."""
+    """Write the checkpoint; without ``selector`` it holds the student alone, with ``operating_points`` also ``POINTS``."""
     parts = {"student": make_spotter(1, full_resolution_crops=full_resolution_crops)}
     decoder = _MODEL["student"]["postprocess"] | {"levels": list(levels)}
     model = _MODEL | {"student": _MODEL["student"] | {"full_resolution_crops": full_resolution_crops, "postprocess": decoder}}
@@ -48,7 +49,7 @@ def make_checkpoint(
             torch.manual_seed(3)  # one that takes full resolution at the lowest gamma
             parts["selector"] = GumbelSelector(SCALES, 0.1, [0.5, 1.0, 3.0], _CHANNELS, _HIDDEN)
     facts = {"format": FORMAT, "model": model, "scales": list(SCALES), "thumbnail": THUMBNAIL}
-    if ladder:
-        facts |= {"ladder": LADDER.plain(), "escalation": RULE.plain()}
+    if operating_points:
+        facts |= {"operating_points": POINTS.to_dict(), "second_pass": RULE.to_dict()}
     save_checkpoint(path, parts, facts)
     return path

@@ -109,7 +109,8 @@ def totaltext_mat(root: Path, sample: Sample) -> FileDataset:
 def ctw1500(root: Path, sample: Sample) -> FileDataset:
     """XML with 14 points a line of text."""
     boxes = (
-        f"<box><label>{escape(text)}</label><segs>{commas(boundaries_to_polygon(polygon_to_boundaries(p, 7)).round(1))}</segs></box>"
+        f"<box><label>{escape(text)}</label>"
+        f"<segs>{commas(boundaries_to_polygon(polygon_to_boundaries(p, 7)).round(1))}</segs></box>"
         for p, text in words_of(sample)
     )
     truth = f'<Annotations><image file="{IMAGE}">\n{lines(boxes)}</image></Annotations>'

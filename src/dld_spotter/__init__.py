@@ -4,6 +4,7 @@
 """
 
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +12,12 @@ if TYPE_CHECKING:
     from dld_spotter.inference.loading import load
     from dld_spotter.inference.predictor import Predictor, Reading
 
-__all__ = ["Predictor", "Reading", "Word", "load"]
+__all__ = ["Predictor", "Reading", "Word", "__version__", "load"]
+
+try:
+    __version__ = version("dld_spotter")
+except PackageNotFoundError:  # a folder on the path, installed by nobody
+    __version__ = "unknown"
 
 _MODULES = {
     "Predictor": "inference.predictor",

@@ -40,8 +40,7 @@ def best_points(
 ) -> tuple[OperatingPoints, Gains, np.ndarray]:
     """The best operating points that the probes allow, what second passes bring, and the Hmean of each point.
 
-    Gains are learned from each half of the images for the other one, and from all for use. ``cost`` is that of a view, in
-    GFLOP.
+    Gains are learned from each half of the images for the other one, and from all for use. ``cost`` is that of a view, GFLOP.
     """
     fixed = hmean(*np.array([[probe.counts for probe in row] for row in probes]).sum(0).T)
     false_price = price_at(float(fixed.max()))
@@ -64,8 +63,8 @@ def run(config: DictConfig, folder: Path) -> Path:
     """Fit operating points to the student of a checkpoint; both go to ``folder/student.ckpt``."""
     if config.second_pass.gain_threshold != SecondPassRule.gain_threshold:
         raise ConfigError(
-            f"second_pass.gain_threshold={config.second_pass.gain_threshold} is what fit_operating_points looks for; leave it "
-            "out"
+            f"second_pass.gain_threshold={config.second_pass.gain_threshold} is what fit_operating_points looks for; "
+            "leave it out"
         )
     checkpoint, student = given_student(config, ("images",))
     rule, scales = assembly.create(config.second_pass), [scale for scale in assembly.candidate_scales(config) if scale <= 1]

@@ -4,7 +4,8 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from dld_spotter.budget.controller import BudgetController, Calibration
+from dld_spotter.budget.calibration import Calibration
+from dld_spotter.budget.controller import BudgetController
 from dld_spotter.core.errors import CheckpointError, ConfigError, DataError
 from dld_spotter.tradeoff import allocate, decide
 
@@ -30,7 +31,7 @@ def calibration():
 
 
 def test_two_images_by_hand():
-    # The first gives up its dear scale at a price of 0.4 / 0.8 = 0.5, the second at 0.08 / 0.8 = 0.1.
+    # The first gives up its costly scale at a cost weight of 0.4 / 0.8 = 0.5, the second at 0.08 / 0.8 = 0.1.
     losses, costs = np.array([[0.4, 0.0], [0.08, 0.0]]), np.array([[0.2, 1.0], [0.2, 1.0]])
     calibration = Calibration.of(losses, costs, overhead=0.01)
     assert (calibration.low, calibration.high) == pytest.approx((0.21, 1.01))
@@ -82,10 +83,10 @@ def test_budgets_that_cannot_be_met_name_the_range(calibration, budget):
 
 
 def test_plain_values_come_back(calibration):
-    assert Calibration.read(json.loads(json.dumps(calibration.plain())), "a.ckpt") == calibration
-    for damaged in ({}, {**calibration.plain(), "costs": [1.0]}, {**calibration.plain(), "gammas": "x"}):
-        with pytest.raises(CheckpointError, match=r"a\.ckpt holds a damaged calibration"):
-            Calibration.read(damaged, "a.ckpt")
+    assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict())), "a.ckpt") == calibration
+    for damaged in ({}, {**calibration.to_dict(), "costs": [1.0]}, {**calibration.to_dict(), "gammas": "x"}):
+        with pytest.raises(CheckpointError, match=r"a\.ckpt holds a damaged or older Calibration .*; calibrate it again"):
+            Calibration.from_dict(damaged, "a.ckpt")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_allocation_spends_what_there_is():
     for budget in (0.15, 0.3, 0.5):
         assert budget - 1 / 200 <= at(costs, allocate(losses, costs, budget)).mean() <= budget + 1e-9
     alike = allocate(np.tile([1.0, 0.0], (10, 1)), np.tile([0.2, 1.0], (10, 1)), 0.6)
-    assert alike.sum() == 5  # one price for all of them: half change places
+    assert alike.sum() == 5  # one cost weight for all of them: half change scales
     with pytest.raises(ConfigError, match=r"budget=0\.05 cannot be met"):
         allocate(losses, costs, 0.05)
 
@@ -169,7 +170,7 @@ def test_absolute_costs_of_images_that_differ_in_size(calibration):
     fulls = np.random.default_rng(9).uniform(2, 40, 300)
     controller, index = hold(calibration, 6.0, losses, costs, fulls)
     assert controller.mean == pytest.approx(6.0, rel=0.03)
-    # A unit of relative cost is dearer in a large image.
+    # A unit of relative cost is worth more in a large image.
     large = fulls > 21
     assert at(costs, index)[large].mean() < at(costs, index)[~large].mean()
 

@@ -8,10 +8,11 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from dld_spotter.budget.cost import AreaCost, FlopCost, selector_gflops
-from dld_spotter.selection.baselines import FixedScale
+from dld_spotter.budget.cost import AreaCost, FlopCost
+from dld_spotter.selection.baselines import FixedScale, RandomScale
 from dld_spotter.selection.gumbel import GumbelSelector
 from dld_spotter.selection.quality import QualitySelector
+from dld_spotter.selection.selector import Selector, folded
 from tests.small import BACKBONE, CHARSET, SPOTTER, make_spotter
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -191,16 +192,29 @@ def test_selector_costs_under_one_percent_of_the_tiny_spotter(name):
     selector = OmegaConf.merge(OmegaConf.load(CONF / "selector" / f"{name}.yaml"), {"scales": SEVEN, "gamma": 0.1})
     del selector.defaults
     selector = instantiate(selector, _convert_="all")
-    thumbnail = OmegaConf.load(CONF / "train.yaml").thumbnail
-    assert 0 < selector_gflops(selector, thumbnail) < 0.01 * full
+    selector.thumbnail = OmegaConf.load(CONF / "train.yaml").thumbnail
+    assert 0 < selector.gflops < 0.01 * full
+
+
+def seeing(side: int, selector: Selector) -> Selector:
+    """A selector that sees thumbnails of so many pixels."""
+    selector.thumbnail = side
+    return selector
 
 
 def test_selector_by_hand():
-    selector = GumbelSelector(SCALES, 0.1, [0.5, 1.0], channels=(4, 6, 8, 10), hidden=12)
+    selector = seeing(64, GumbelSelector(SCALES, 0.1, [0.5, 1.0], channels=(4, 6, 8, 10), hidden=12))
     convolutions = [conv(a, b, 3, 64 // 2**i, 64 // 2**i) for i, (a, b) in enumerate(pairwise((3, 4, 6, 8, 10)), start=1)]
     linear = 2 * 2 * 10 * 12 + 2 * (12 + 2) * 2 * len(SCALES)  # pooled features, then hidden ones beside height and width
-    assert selector_gflops(selector, 64) * 1e9 == pytest.approx(sum(convolutions) + linear)
-    counting = QualitySelector(SCALES, 0.1, [0.5, 1.0], channels=(4, 6, 8, 10), hidden=12, bins=5)
+    assert selector.gflops * 1e9 == pytest.approx(sum(convolutions) + linear)
+    counting = seeing(64, QualitySelector(SCALES, 0.1, [0.5, 1.0], channels=(4, 6, 8, 10), hidden=12, bins=5))
     linear = 2 * 2 * 10 * 12 + 2 * 12 * 5  # the table is applied element-wise, which counts as nothing
-    assert selector_gflops(counting, 64) * 1e9 == pytest.approx(sum(convolutions) + linear)
-    assert selector_gflops(FixedScale(SCALES, 0.1, [1.0], 0.5), 64) == 0
+    assert counting.gflops * 1e9 == pytest.approx(sum(convolutions) + linear)
+    assert FixedScale(SCALES, 0.1, [1.0], 0.5).gflops == RandomScale(SCALES, 0.1, [1.0]).gflops == 0
+
+
+def test_a_selector_costs_the_same_once_it_is_folded():
+    selector = seeing(64, GumbelSelector(SCALES, 0.1, [0.5, 1.0], channels=(4, 6, 8, 10), hidden=12))
+    alone = folded(selector).gflops
+    assert alone == selector.gflops > 0
+    assert selector.training, "counting leaves it alone"

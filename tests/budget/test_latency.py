@@ -1,8 +1,10 @@
 import json
 import time
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import nnls
 
 from dld_spotter.budget import latency
 from dld_spotter.budget.cost import FlopCost, MeasuredLatency, identify
@@ -84,3 +86,22 @@ def test_measuring_leaves_the_mode_of_the_spotter():
 def test_identity_follows_the_weights():
     assert identify(make_spotter(0)) == identify(make_spotter(0))
     assert identify(make_spotter(0))[0] != identify(make_spotter(1))[0]
+
+
+def test_least_squares_as_scipy_has_them():
+    """Random rows, of which some want a negative part of either number, or of both."""
+    rng = np.random.default_rng(0)
+    signs = set()
+    for _ in range(300):
+        rows, targets = rng.normal(size=(6, 2)) + rng.uniform(-1, 1, 2), rng.normal(size=6)
+        found = latency.least_squares(rows, targets)
+        np.testing.assert_allclose(found, nnls(rows, targets)[0], rtol=0, atol=1e-10)
+        signs.add(tuple((found > 0).tolist()))
+    assert signs == {(True, True), (True, False), (False, True), (False, False)}
+
+
+def test_least_squares_of_columns_that_say_the_same():
+    rows = np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]])
+    found = latency.least_squares(rows, np.array([2.0, 4.0, 6.0]))
+    assert (found >= 0).all()
+    np.testing.assert_allclose(rows @ found, [2, 4, 6])

@@ -1,16 +1,19 @@
-"""Budgets as users name them, on requests, readers and accounts."""
+"""Budgets as users name them, on requests, predictors and accounts."""
+
+from copy import copy
 
 import numpy as np
 import pytest
 import torch
 
 from dld_spotter.budget import latency
-from dld_spotter.budget.controller import Calibration
+from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.cost import FlopCost
 from dld_spotter.budget.latency import Line
 from dld_spotter.budget.requests import BudgetTracker, Request
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.inference.loading import DynamicSpotter
+from dld_spotter.inference.predictor import Predictor
+from dld_spotter.inference.torch_backend import TorchBackend
 from dld_spotter.models.detector import TextMapDecoder
 from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.selection.survey import allocate_set, survey
@@ -45,8 +48,8 @@ def test_requests_that_cannot_be(given, sentence):
 def test_what_a_request_asks_for():
     assert Request().given == {}
     assert Request(gamma=0.0).given == {"gamma": 0.0}
-    assert Request(gamma=0.1).spending is None
-    assert Request(budget_ms=20).spending == ("budget_ms", 20)
+    assert Request(gamma=0.1).budgeted is None
+    assert Request(budget_ms=20).budgeted == ("budget_ms", 20)
 
 
 def test_every_unit_asks_for_the_same_where_it_means_the_same():
@@ -58,11 +61,11 @@ def test_every_unit_asks_for_the_same_where_it_means_the_same():
         BudgetTracker("budget_ms", 30.0, CALIBRATION, line),
     ]
     for gflops in (5.0, 9.0, 2.0, 4.0):
-        assert len({round(spending.gamma(10.0), 9) for spending in same}) == 1
-        for spending in same:
-            spending.record(gflops / 10, gflops, line.seconds(gflops))
-    assert [spending.mean for spending in same] == pytest.approx([0.5, 5.0, 30.0])
-    assert [str(spending).partition(": ")[2] for spending in same] == [
+        assert len({round(tracker.gamma(10.0), 9) for tracker in same}) == 1
+        for tracker in same:
+            tracker.record(gflops / 10, gflops, line.seconds(gflops))
+    assert [tracker.mean for tracker in same] == pytest.approx([0.5, 5.0, 30.0])
+    assert [str(tracker).partition(": ")[2] for tracker in same] == [
         "0.5 of full resolution spent per image",
         "5 GFLOP spent per image",
         "30 ms spent per image",
@@ -86,58 +89,61 @@ def photos():
 
 
 @pytest.fixture(scope="module")
-def reader(photos):
+def predictor(photos):
     torch.manual_seed(3)
     selector = QualitySelector(SCALES, 0.2, [0.5, 1.0], [4, 4, 4, 4], 8).eval()
+    selector.thumbnail = THUMBNAIL
     selector.table[0] = torch.tensor([0.1, 0.5, 0.9])
     spotter = make_spotter()
     spotter.postprocess = TextMapDecoder()  # finds nothing, which takes no time
     seen = survey(selector, [make_batch(photos[:20])], FlopCost(spotter))
-    known = Calibration.of(seen.losses, seen.costs, seen.costs, seen.overhead)
-    return DynamicSpotter(spotter, selector, THUMBNAIL, device="cpu", calibration=known)
+    selector.calibration = Calibration.of(seen.losses, seen.costs, seen.costs, seen.overhead)
+    return Predictor(TorchBackend(spotter), selector)
 
 
-def test_a_reader_holds_a_budget_over_what_it_reads(reader, photos):
-    budget = (reader.calibration.low + reader.calibration.high) / 2
-    readings = [reader.read(photo.image, budget=budget) for photo in photos]
+def test_a_predictor_holds_a_budget_over_what_it_reads(predictor, photos):
+    budget = (predictor.calibration.low + predictor.calibration.high) / 2
+    readings = [predictor.read(photo.image, budget=budget) for photo in photos]
     mean = np.mean([reading.relative_cost for reading in readings])
     assert mean == pytest.approx(budget, rel=0.05)
-    spending = reader.spending(Request(budget=budget))
-    assert (spending.images, spending.mean) == (len(photos), pytest.approx(mean))
+    tracker = predictor.tracker(Request(budget=budget))
+    assert (tracker.images, tracker.mean) == (len(photos), pytest.approx(mean))
 
 
-def test_a_reader_holds_gflops_over_images_of_several_sizes(reader, photos):
-    full = np.mean([reader.gflops(*photo.image.shape[:2], 0) for photo in photos])
-    budget = full * (reader.calibration.low + reader.calibration.high) / 2
-    readings = [reader.read(photo.image, budget_gflops=budget) for photo in photos]
+def test_a_predictor_holds_gflops_over_images_of_several_sizes(predictor, photos):
+    full = np.mean([predictor.backend.cost(*photo.image.shape[:2], 0) for photo in photos])
+    budget = full * (predictor.calibration.low + predictor.calibration.high) / 2
+    readings = [predictor.read(photo.image, budget_gflops=budget) for photo in photos]
     assert np.mean([reading.gflops for reading in readings]) == pytest.approx(budget, rel=0.07)
 
 
-def test_a_budget_in_milliseconds_is_read_with(reader, photos, monkeypatch):
-    monkeypatch.setattr(reader, "line", lambda: Line(fixed=0.01, slope=0.02))
-    reading = reader.read(photos[0].image, budget_ms=10_000)
-    assert reading.scale == max(reader.read(photos[0].image, gamma=gamma).scale for gamma in (1e-6, 1.0))
+def test_a_budget_in_milliseconds_is_read_with(predictor, photos, monkeypatch):
+    monkeypatch.setattr(predictor, "line", lambda: Line(fixed=0.01, slope=0.02))
+    reading = predictor.read(photos[0].image, budget_ms=10_000)
+    assert reading.scale == max(predictor.read(photos[0].image, gamma=gamma).scale for gamma in (1e-6, 1.0))
     with pytest.raises(ConfigError, match="cannot be met"):
-        reader.read(photos[0].image, budget_ms=1e-6)
+        predictor.read(photos[0].image, budget_ms=1e-6)
 
 
 @pytest.mark.parametrize("given", [{"budget": 0.5, "gamma": 0.1}, {"budget": 1e-4}, {"budget": 30}])
-def test_a_reader_refuses(reader, photos, given):
+def test_a_predictor_refuses(predictor, photos, given):
     with pytest.raises(ConfigError, match=r"exclude each other|cannot be met"):
-        reader.read(photos[0].image, **given)
+        predictor.read(photos[0].image, **given)
 
 
-def test_without_a_calibration_there_is_no_budget(reader, photos):
-    bare = DynamicSpotter(reader.spotter, reader.selector, THUMBNAIL, device="cpu")
+def test_without_a_calibration_there_is_no_budget(predictor, photos):
+    selector = copy(predictor.policy)
+    selector.calibration = None
+    bare = Predictor(predictor.backend, selector)
     with pytest.raises(ConfigError, match=r"budget=0\.5 needs a calibrated selector"):
         bare.read(photos[0].image, budget=0.5)
-    alone = DynamicSpotter(reader.spotter, None, THUMBNAIL, device="cpu")
+    alone = Predictor(predictor.backend)
     with pytest.raises(ConfigError, match=r"budget_ms=9 needs a selector"):
         alone.read(photos[0].image, budget_ms=9)
 
 
-def test_a_known_set_is_allocated_at_once(reader, photos):
-    seen = survey(reader.selector, [make_batch(photos)], reader.flops)
+def test_a_known_set_is_allocated_at_once(predictor, photos):
+    seen = survey(predictor.policy, [make_batch(photos)], predictor.backend.model)
     rows = np.arange(len(photos))
     for request, costs in (
         (Request(budget=0.5), seen.costs + seen.overhead[:, None]),
@@ -145,7 +151,7 @@ def test_a_known_set_is_allocated_at_once(reader, photos):
     ):
         plan = allocate_set(seen, request)
         spent = costs[rows, [plan[photo.name] for photo in photos]].mean()
-        amount = request.spending[1]
+        amount = request.budgeted[1]
         assert spent <= amount * (1 + 1e-9)
         assert spent == pytest.approx(amount, rel=0.05)
     with pytest.raises(ConfigError, match=r"budget=0\.01 cannot be met: reading these images takes"):

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from dld_spotter.core import memory as heap
+from dld_spotter.core import memory
 from dld_spotter.core.memory import PIXELS, give_back
-from dld_spotter.inference import predictor as photo_reader
+from dld_spotter.inference import predictor as predicting
 from dld_spotter.inference.loading import load
 from tests.trained import make_checkpoint
 
@@ -29,7 +29,7 @@ print(before - resident())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux" or not heap._trim(), reason="the C library has no malloc_trim")
+@pytest.mark.skipif(sys.platform != "linux" or not memory._trim(), reason="the C library has no malloc_trim")
 def test_holes_go_back_to_the_system():
     done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
     assert float(done.stdout) > 80, "megabytes"
@@ -37,21 +37,21 @@ def test_holes_go_back_to_the_system():
 
 def test_elsewhere_nothing_happens(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    heap._trim.cache_clear()
+    memory._trim.cache_clear()
     try:
-        assert heap._trim() is None
+        assert memory._trim() is None
         give_back()
     finally:
-        heap._trim.cache_clear()
+        memory._trim.cache_clear()
 
 
-def test_a_reader_gives_back_now_and_then(tmp_path, monkeypatch):
-    calls, boundaries = [], []
-    monkeypatch.setattr(photo_reader, "give_back", lambda: calls.append(len(boundaries)))
-    monkeypatch.setattr(photo_reader, "PIXELS", 300)
-    reader = load(make_checkpoint(tmp_path / "student.ckpt"), device="cpu")
+def test_a_predictor_gives_back_now_and_then(tmp_path, monkeypatch):
+    calls, sides = [], []
+    monkeypatch.setattr(predicting, "give_back", lambda: calls.append(len(sides)))
+    monkeypatch.setattr(predicting, "PIXELS", 300)
+    predictor = load(make_checkpoint(tmp_path / "student.ckpt"), device="cpu")
     for side in (20, 10, 10, 40, 10, 10, 20):  # read at half of it: 100, 25, 25, 400, ... pixels
-        boundaries.append(side)
-        reader.read(np.zeros((side, side, 3), np.uint8), scale=0.5)
+        sides.append(side)
+        predictor.read(np.zeros((side, side, 3), np.uint8), scale=0.5)
     assert calls == [4]
     assert PIXELS < 1280**2, "the largest photos give back at once"

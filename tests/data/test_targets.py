@@ -156,3 +156,12 @@ def test_a_batch_draws_each_image_with_its_own_factor():
 
 def test_regions_of_no_words():
     assert len(TextRegions.of(TextInstances.of([], [])).heights) == 0
+
+
+def test_targets_at_full_size_are_those_of_an_image_of_twice_the_size():
+    polygon = turned_box(64, 48, 70, 22, 33)
+    small, large = (sample(96 * k, 128 * k, polygons=[k * polygon], texts=["word"]) for k in (1, 2))
+    full = targets_of(small, stride=1)[1]["text"]
+    halved = targets_of(large)[1]["text"]
+    assert full.shape == halved.shape == (96, 128)
+    np.testing.assert_array_equal(full, halved)

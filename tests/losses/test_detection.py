@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dld_spotter.core.batches import DetectionMaps, DetectionTargets
-from dld_spotter.losses.detection import DetectionLoss
+from dld_spotter.losses.detection import DetectionLoss, ShrunkTextLoss
 
 
 def targets(text, care=None, border=None, border_care=None):
@@ -125,3 +125,34 @@ def test_a_cell_that_counts_more_weighs_in_the_cross_entropy_alone():
     plain, weighted = targets(wanted), targets(wanted, care)
     dice = [DetectionLoss()(maps, truth) - DetectionLoss(dice=0)(maps, truth) for truth in (plain, weighted)]
     torch.testing.assert_close(*dice)
+
+
+def test_shrunk_text_by_hand():
+    logits = torch.tensor([[[1.0, -1.0, 0.5], [-2.0, 0.0, 3.0]]])
+    text = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
+    care = torch.tensor([[[1.0, 3.0, 0.0], [1.0, 1.0, 1.0]]])
+    probability = logits[0].sigmoid().flatten().tolist()
+    cells = [entropy(x, t) for x, t in zip(logits.flatten().tolist(), text.flatten().tolist(), strict=True)]
+    counted = [c * w for c, w in zip(cells, care.flatten().tolist(), strict=True)]
+    weights, wanted = care.flatten().tolist(), text.flatten().tolist()
+    overlap = 2 * sum(p * t * w for p, t, w in zip(probability, wanted, weights, strict=True)) + 1
+    union = sum((p * p + t) * w for p, t, w in zip(probability, wanted, weights, strict=True)) + 1
+    expected = 5 * sum(counted) / (2 + 6) + 1 - overlap / union
+    assert float(ShrunkTextLoss()(logits, text, care)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_shrunk_text_that_is_right_costs_nothing():
+    text = (torch.rand(2, 20, 20, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    loss = ShrunkTextLoss()(60 * text - 30, text, torch.ones_like(text))
+    assert loss.shape == (2,)
+    assert loss.max() < 1e-5
+
+
+def test_shrunk_text_keeps_out_of_ignored_cells_and_takes_half_precision():
+    maps, wanted = random_maps()
+    logits = maps.text.bfloat16().requires_grad_()
+    loss = ShrunkTextLoss()(logits, wanted.text, wanted.care)
+    assert loss.dtype == torch.float32
+    loss.sum().backward()
+    assert (logits.grad[wanted.care == 0] == 0).all()
+    assert torch.isfinite(ShrunkTextLoss()(maps.text, wanted.text, torch.zeros_like(wanted.care))).all()

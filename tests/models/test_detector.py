@@ -50,6 +50,17 @@ def test_rectangles_are_recovered(size, angle):
     assert iou(boundaries_to_polygon(boundaries[0]), polygon) > (0.85 if min(size) > 20 else 0.8), "a cell is two pixels"
 
 
+@pytest.mark.parametrize("angle", [0, 30, 90])
+@pytest.mark.parametrize("size", [(60, 14), (200, 80)])
+def test_rectangles_are_recovered_from_maps_of_full_size(size, angle):
+    polygon = turned_box(160, 128, *size, angle)
+    words = TextInstances.of([polygon], ["word"])
+    view = make_view([np.zeros((256, 320, 3), np.uint8)], 1.0)
+    drawn = detection_targets(view, [TextRegions.of(words, 0.4)], stride=1).text[0].numpy()
+    sides, _ = find(drawn, 250, 310, decoder=TextMapDecoder(shrink=0.4, curved_below=0.0, stride=1))
+    assert iou(boundaries_to_polygon(sides[0]), polygon) > 0.88
+
+
 @pytest.mark.parametrize("shrink", [0.4, 0.7, 0.9])
 def test_growing_undoes_shrinking_exactly(shrink):
     """On exact regions, so without the grid: the offset is that of the rule, for any rectangle."""

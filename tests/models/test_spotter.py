@@ -377,7 +377,7 @@ def test_collated_words_longer_than_the_decoder_are_read_or_left_out(spotter):
     [
         (lambda: make_spotter(decoder="lexicon"), "attention or ctc.*lexicon"),
         (lambda: make_spotter(widths=[8, 8]), "widths"),
-        (lambda: make_spotter(strip=(6, 32)), "8 rows"),
+        (lambda: make_spotter(crop_size=(6, 32)), "8 rows"),
         (lambda: Backbone("resnot"), "backbone.name=resnot"),
         (lambda: Backbone("bert"), "backbone.name=bert"),
         (lambda: Backbone("resnet", {"depths": [1]}, pretrained="somewhere"), "pretrained=somewhere"),

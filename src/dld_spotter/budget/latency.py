@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from scipy.optimize import nnls
 
 from dld_spotter.core.errors import CheckpointError
 from dld_spotter.core.records import Record
@@ -37,7 +36,7 @@ class Line(Record):
     def through(cls, gflops: Sequence[float], seconds: Sequence[float]) -> Self:
         """Fit measured seconds with the least relative error; neither number is below 0."""
         gflops, seconds = np.asarray(gflops, float), np.asarray(seconds, float)
-        (fixed, slope), _ = nnls(np.stack([1 / seconds, gflops / seconds], axis=1), np.ones(len(seconds)))
+        fixed, slope = least_squares(np.stack([1 / seconds, gflops / seconds], axis=1), np.ones(len(seconds)))
         # Where reading does not take longer for more GFLOP, the least slope that still orders sizes.
         return cls(float(fixed), max(float(slope), 1e-9))
 
@@ -48,6 +47,22 @@ class Line(Record):
     def gflops(self, seconds: float) -> float:
         """GFLOP that fit into so many seconds; below 0 where not even the fixed part does."""
         return (seconds - self.fixed) / self.slope
+
+
+def least_squares(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The two numbers ``(2,)`` of least squared error ``|rows @ x - targets|``, neither below 0.
+
+    The joint solution where it has no negative part; else one of them is 0, and the better of both single solutions is taken.
+
+    Args:
+        rows: ``(N, 2)``, no column all zero.
+        targets: ``(N,)``.
+    """
+    joint = np.linalg.lstsq(rows, targets, rcond=None)[0]
+    if (joint >= 0).all():
+        return joint
+    alone = np.diag(np.maximum(rows.T @ targets / (rows**2).sum(0), 0.0))  # (2, 2), one solution a row
+    return alone[((rows @ alone.T - targets[:, None]) ** 2).sum(0).argmin()]
 
 
 def measure_line(read: Callable[[int, int], object], gflops: Callable[[int, int], float]) -> Line:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dld_spotter.core.batches import TextInstances
 from dld_spotter.core.charset import Charset
-from dld_spotter.core.geometry import polygons_to_sides, word_heights
+from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
 from dld_spotter.data.inspection import PROBLEMS, Finding, Problem
 
 HEIGHT_EDGES = (0, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -92,7 +92,7 @@ class Census:
         counts["words"] += len(words)
         counts["ignored"] += int(words.ignore.sum())
         counting = np.flatnonzero(~words.ignore)
-        self._heights.extend(word_heights(polygons_to_sides([words.polygons[word] for word in counting])).tolist())
+        self._heights.extend(word_heights(polygons_to_boundaries([words.polygons[word] for word in counting])).tolist())
         for text in (words.transcriptions[word] for word in counting):
             unknown = self.charset.unknown(text)
             long = len(self.charset.normalize(text)) > self.max_length

@@ -96,9 +96,13 @@ class TextRegions:
 
 
 def detection_targets(
-    view: View, regions: Sequence[TextRegions], min_height: float = 4.0, between: float = 1.0
+    view: View,
+    regions: Sequence[TextRegions],
+    min_height: float = 4.0,
+    between: float = 1.0,
+    stride: int = MAP_STRIDE,
 ) -> DetectionTargets:
-    """Draw the targets of a view at half of its resolution.
+    """Draw the targets of a view.
 
     Args:
         view: B images at one scale.
@@ -106,19 +110,20 @@ def detection_targets(
         min_height: words lower than this many pixels of the view are don't-care in it.
         between: what a cell within reach of two words counts, if it is not text; others count 1. These cells are few, and
             they alone keep neighbouring words apart (as the borders of touching cells do, U-Net, arXiv 1505.04597).
+        stride: pixels of the view per cell.
     """
     batch, _, height, width = view.images.shape
-    text, border, border_care = np.zeros((3, batch, height // MAP_STRIDE, width // MAP_STRIDE), np.float32)
+    text, border, border_care = np.zeros((3, batch, height // stride, width // stride), np.float32)
     care = np.ones_like(text)
     for row, (words, factor) in enumerate(zip(regions, view.factors.numpy().astype(np.float64), strict=True)):
         scale = np.sqrt(factor.prod())
         hidden = words.ignore | (words.heights * scale < min_height)
-        _draw_text(text[row], care[row], words, hidden, factor / MAP_STRIDE)
+        _draw_text(text[row], care[row], words, hidden, factor / stride)
         if between != 1:
-            near = _near_two(text[row].shape, words, hidden, factor / MAP_STRIDE)
+            near = _near_two(text[row].shape, words, hidden, factor / stride)
             care[row] *= np.where(near & (text[row] == 0), np.float32(between), 1)
         if not hidden.all():
-            border[row], border_care[row] = _border(text[row].shape, words, hidden, factor / MAP_STRIDE)
+            border[row], border_care[row] = _border(text[row].shape, words, hidden, factor / stride)
     return DetectionTargets(*(torch.from_numpy(maps) for maps in (text, care, border, border_care)))
 
 

@@ -23,8 +23,8 @@ class PredictionForm:
 
     Args:
         polygons: the form for curved words, ``NAME.txt`` with ``x1,y1,...,xn,yn,####text`` lines in hundredths of a pixel; else
-            that of ICDAR, ``res_NAME.txt`` with ``x1,y1,...,x4,y4,text`` lines, polygons being reduced to their corners in whole
-            pixels.
+            that of ICDAR, ``res_NAME.txt`` with ``x1,y1,...,x4,y4,text`` lines, polygons being reduced to their corners in
+            whole pixels.
     """
 
     polygons: bool = False

@@ -13,7 +13,7 @@ class Backend(ABC):
     """Finds and recognises words; :class:`~dld_spotter.inference.predictor.Predictor` does everything else.
 
     Attributes:
-        counts_flops: whether :meth:`cost` is in GFLOP; else it is in millions of pixels, as of an engine whose FLOPs nobody knows.
+        counts_flops: whether :meth:`cost` is in GFLOP; else it is in millions of pixels, as of an engine of unknown FLOPs.
     """
 
     counts_flops: bool = True

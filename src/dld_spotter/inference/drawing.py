@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dld_spotter.core.batches import Sample, Word
 from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
-from dld_spotter.inference.loading import Reading
+from dld_spotter.inference.predictor import Reading
 
 LEAST_SIDE = 900
 """Smaller photos are enlarged until their long side has about as many pixels, so that labels can be read."""

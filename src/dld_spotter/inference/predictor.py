@@ -27,6 +27,9 @@ from dld_spotter.selection.second_pass.rule import SecondPassRule
 LONG = 1280
 """Longest side in pixels of the reference where nothing else is asked for, so that large photos stay affordable."""
 
+FULL = OperatingPoint(1.0)
+"""A single pass at the reference resolution."""
+
 ImageLike = str | Path | Image.Image | np.ndarray
 
 
@@ -68,7 +71,7 @@ class Photo:
 
     pixels: np.ndarray
     reference: np.ndarray
-    point: OperatingPoint = OperatingPoint(1.0)
+    point: OperatingPoint = FULL
     deciding: float = 0.0
 
     @property

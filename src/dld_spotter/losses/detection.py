@@ -34,7 +34,7 @@ class DetectionLoss(nn.Module):
         text, threshold = maps.text.float(), maps.threshold.float()
         entropy = F.binary_cross_entropy_with_logits(text, targets.text, reduction="none") * targets.care
         known = (targets.care > 0).float()
-        loss = self._balanced(entropy, targets.text * known)
+        loss = balanced_mean(entropy, targets.text * known, self.negative_ratio)
         border_probability = 0.3 + 0.4 * threshold.sigmoid()  # the target runs from 0.3 far from the outline to 0.7 on it
         difference = (border_probability - (0.3 + 0.4 * targets.border)).abs() * targets.border_care
         loss = loss + self.border * difference.sum((1, 2)) / targets.border_care.sum((1, 2)).clamp(min=1)
@@ -43,13 +43,56 @@ class DetectionLoss(nn.Module):
         overlap = 2 * (binary * wanted).sum((1, 2)) + 1
         return loss + self.dice * (1 - overlap / (binary.square().sum((1, 2)) + wanted.square().sum((1, 2)) + 1))
 
-    def _balanced(self, entropy: Tensor, positive: Tensor) -> Tensor:
-        """Mean over the text cells and the hardest others, per image; without text, over a fixed number of others."""
-        cells = entropy[0].numel()
-        positives = positive.sum((1, 2))
-        negatives = (self.negative_ratio * positives).clamp(min=min(LEAST_CELLS, cells)).clamp(max=cells)
-        hardest = ((1 - positive) * entropy).flatten(1)
-        most = int(negatives.max())
-        top = hardest.topk(most, dim=1).values
-        chosen = torch.arange(most, device=top.device)[None] < negatives[:, None]
-        return ((positive * entropy).sum((1, 2)) + (top * chosen).sum(1)) / (positives + negatives)
+
+class ShrunkTextLoss(nn.Module):
+    """Balanced cross-entropy and dice of a map of shrunk text without a threshold map, as PP-OCR's detector has it.
+
+    Args:
+        negative_ratio: the hardest non-text cells are kept, this many per text cell.
+        entropy: weight of the cross-entropy.
+        dice: weight of the dice term.
+    """
+
+    def __init__(self, negative_ratio: float = 3.0, entropy: float = 5.0, dice: float = 1.0) -> None:
+        super().__init__()
+        self.negative_ratio, self.entropy, self.dice = negative_ratio, entropy, dice
+
+    def forward(self, logits: Tensor, text: Tensor, care: Tensor) -> Tensor:
+        """Compare images with what they should show.
+
+        Args:
+            logits: ``(B, h, w)``.
+            text: the same shape, 1 inside a shrunk word.
+            care: the same shape, what each cell counts in both terms, 0 where the answer is unknown.
+
+        Returns:
+            the loss ``(B,)`` of each image.
+        """
+        logits = logits.float()
+        entropy = F.binary_cross_entropy_with_logits(logits, text, reduction="none") * care
+        balanced = balanced_mean(entropy, text * (care > 0), self.negative_ratio)
+        probability = logits.sigmoid()
+        overlap = 2 * (probability * text * care).sum((1, 2)) + 1
+        dice = 1 - overlap / ((probability.square() + text) * care).sum((1, 2)).add(1)
+        return self.entropy * balanced + self.dice * dice
+
+
+def balanced_mean(entropy: Tensor, positive: Tensor, negative_ratio: float) -> Tensor:
+    """Mean over the text cells and the hardest others; without text, over a fixed number of others.
+
+    Args:
+        entropy: ``(B, h, w)`` loss of each cell.
+        positive: the same shape, 1 in text that counts.
+        negative_ratio: others that are kept per text cell.
+
+    Returns:
+        ``(B,)``.
+    """
+    cells = entropy[0].numel()
+    positives = positive.sum((1, 2))
+    negatives = (negative_ratio * positives).clamp(min=min(LEAST_CELLS, cells)).clamp(max=cells)
+    hardest = ((1 - positive) * entropy).flatten(1)
+    most = int(negatives.max())
+    top = hardest.topk(most, dim=1).values
+    chosen = torch.arange(most, device=top.device)[None] < negatives[:, None]
+    return ((positive * entropy).sum((1, 2)) + (top * chosen).sum(1)) / (positives + negatives)

@@ -128,6 +128,7 @@ class TextMapDecoder:
             and capitals that stand alone are up to 3 times as tall.
         levels: higher probabilities, in order: what falls apart above one of them is returned as a whole and in parts, for
             reading to tell which is right (:meth:`Proposals.surest`).
+        stride: pixels of the view per cell of the map.
     """
 
     threshold: float = 0.3
@@ -139,6 +140,7 @@ class TextMapDecoder:
     curved_below: float = 0.7
     turned_above: float = 3.5
     levels: Sequence[float] = ()
+    stride: int = MAP_STRIDE
 
     def __post_init__(self) -> None:
         levels = tuple(self.levels) if isinstance(self.levels, Sequence) else (self.levels,)
@@ -154,11 +156,11 @@ class TextMapDecoder:
         """Find the words of one image.
 
         Args:
-            probability: ``(H/2, W/2)`` float32 text map.
+            probability: ``(H / stride, W / stride)`` float32 text map.
             height: rows of the view that are image, not padding, pixels.
             width: columns of the same.
         """
-        probability = probability[: -(-height // MAP_STRIDE), : -(-width // MAP_STRIDE)]
+        probability = probability[: -(-height // self.stride), : -(-width // self.stride)]
         found = self._grown(probability, _contours(probability, self.threshold)[: 2 * self.max_words])
         owner, painted = np.full(probability.shape, -1, np.int32), 0
         for level in self.levels:
@@ -188,7 +190,7 @@ class TextMapDecoder:
         shapes[:] = [_solid(contour[:, 0].astype(np.float64) + 0.5) for contour, _ in scored]
         grown = shapely.buffer(shapes, self.offsets(shapes), quad_segs=4)
         boundaries = [
-            self._boundaries(shapely.get_coordinates(shapely.get_exterior_ring(shape)) * MAP_STRIDE) for shape in grown
+            self._boundaries(shapely.get_coordinates(shapely.get_exterior_ring(shape)) * self.stride) for shape in grown
         ]
         return [_Proposal(*one, side, whole) for one, side in zip(scored, boundaries, strict=True) if side is not None]
 

@@ -166,8 +166,8 @@ class TextMapSpotter(Spotter):
         min_score: words read with less confidence (detection score times reading score, more for words of a vocabulary) are
             dropped.
         blocks: residual blocks behind the recogniser's first and second folding convolution.
-        full_resolution_crops: take the pixels of words from the reference images where a view offers them: words are found at the
-            view's resolution and read at the full one, which costs per word what it cost before.
+        full_resolution_crops: take the pixels of words from the reference images where a view offers them: words are found
+            at the view's resolution and read at the full one, which costs per word what it cost before.
         vocabulary: ``english`` or a file of words, see :class:`~dld_spotter.models.vocabulary.Vocabulary`; what was read and is
             no word is weighed against the nearest of them. None for none.
     """

@@ -25,7 +25,8 @@ class QualitySelector(Selector):
 
         loss_k = (false_price * false_k - right_k) / words,
 
-    in words of an average image. ``experiments/26_selector_network`` compares it with predicting outcomes, or training losses, directly.
+    in words of an average image. ``experiments/26_selector_network`` compares it with predicting
+    outcomes, or training losses, directly.
 
     Args:
         scales: candidate scales.

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from dld_spotter.core.bootstrap import Estimate, resample
 from dld_spotter.tradeoff.measures import Measures, estimate
 from dld_spotter.tradeoff.outcomes import Outcomes
 from dld_spotter.tradeoff.statistics import gap_closed, versus_mix, versus_static
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,11 @@ def _share(own: Measures, full: Measures) -> np.ndarray:
     return own.hmean / full.hmean.clip(1e-9)
 
 
-def comparison_table(rows: Iterable[Comparison]) -> Table:
+def comparison_table(rows: Iterable[Comparison]) -> "Table":
     """Lay comparisons out for a terminal; differences in points of Hmean, with 95 % intervals over images below."""
+    from rich.box import SIMPLE_HEAD  # here, as an exported spotter reads without rich
+    from rich.table import Table
+
     result = Table(title="Dynamic student at equal cost", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("gamma", "cost", "Hmean", "of teacher", "vs vanilla", "vs mix", "gap closed"):
         result.add_column(column, justify="right")

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from dld_spotter.core.bootstrap import Estimate
 from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff.allocation import LEAST_GAP, oracle, random_mix
 from dld_spotter.tradeoff.measures import Measures, estimate
 from dld_spotter.tradeoff.outcomes import Outcomes, spend
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,11 @@ def bias_over(first: Outcomes, second: Outcomes, budgets: Iterable[float], resam
     return [oracle_bias(first, second, budget, resamples) for budget in budgets if budget >= least]
 
 
-def bias_table(rows: Iterable[OracleBias]) -> Table:
+def bias_table(rows: Iterable[OracleBias]) -> "Table":
     """Lay the luck out for a terminal, in points of Hmean."""
+    from rich.box import SIMPLE_HEAD  # here, as an exported spotter reads without rich
+    from rich.table import Table
+
     result = Table(title="How much of the oracle is luck", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("budget", "oracle", "on the other reading", "luck", "95 %", "of its gain"):
         result.add_column(column, justify="right")

@@ -4,13 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from dld_spotter.tradeoff.points import Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from rich.table import Table
 
 # One look per method; models differ by colour where a method has several.
 STYLES: dict[str, dict[str, Any]] = {
@@ -58,8 +56,11 @@ def draw(axes: "Axes", points: Iterable[Point]) -> None:
     _dress(axes, [point.relative_cost for line in lines.values() for point in line])
 
 
-def table(points: Iterable[Point], title: str = "Trade-off") -> Table:
+def table(points: Iterable[Point], title: str = "Trade-off") -> "Table":
     """Lay points out for a terminal of 80 columns, line by line of the picture; print it with ``rich.print``."""
+    from rich.box import SIMPLE_HEAD  # here, as an exported spotter reads without rich
+    from rich.table import Table
+
     result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in ("model", "method", "at"):
         result.add_column(column, no_wrap=True)

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from dld_spotter.budget.cap import CostCap
 from dld_spotter.core.batches import SpottingBatch, SpottingResult
-from dld_spotter.inference.second_pass.reader import Reads, look
+from dld_spotter.models.spotter import Spotter
 
 
 def same_scale(index: Tensor, powers: bool | None = None) -> Iterator[tuple[int, Tensor]]:
@@ -33,27 +32,16 @@ def sorted_by(owner: Tensor, owners: int = 0) -> tuple[Tensor, ...]:
     return owner.argsort(stable=True).split(owner.bincount(minlength=owners).tolist())
 
 
-def read_at(
-    reader: Reads,
-    scales: Sequence[float],
-    index: Tensor,
-    batch: SpottingBatch,
-    prices: Sequence[float] | None = None,
-    limits: Sequence[CostCap] | None = None,
-) -> list[SpottingResult]:
+def read_at(spotter: Spotter, scales: Sequence[float], index: Tensor, batch: SpottingBatch) -> list[SpottingResult]:
     """Read every image at its own scale, polygons in reference pixels.
 
     Args:
-        reader: reads.
+        spotter: reads.
         scales: the scales.
         index: ``(B,)`` points into them.
         batch: the images.
-        prices: of a second look at each image, for readers that know one.
-        limits: what each image may cost at most.
     """
     results: dict[int, SpottingResult] = {}
     for k, images in same_scale(index):
-        places = images.tolist()
-        theirs = [values and [values[place] for place in places] for values in (prices, limits)]
-        results |= zip(places, look(reader, batch.view(scales[k]).select(images), *theirs), strict=True)
+        results |= zip(images.tolist(), spotter.inspect(batch.view(scales[k]).select(images)), strict=True)
     return [results[i] for i in range(len(batch))]

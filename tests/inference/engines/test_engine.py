@@ -5,6 +5,9 @@ import pytest
 import torch
 
 from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.words import Word
+from dld_spotter.data.photos import ReferenceSize
+from dld_spotter.inference.predictor import Predictor
 from tests.data.samples import box, sample
 from tests.inference.engines.drawn import DrawnEngine
 from tests.small import make_batch
@@ -12,15 +15,19 @@ from tests.small import make_batch
 LINE = box(10, 20, 70, 16)
 
 
-@pytest.fixture
-def batch():
-    """An image with a line of two words beside a larger one without, so that the first is padded."""
-    return make_batch([sample(64, 96, [LINE], ["cat dog"], name="line"), sample(100, 150, name="none")], (0.5, 1.0))
+IMAGES = [sample(64, 96, [LINE], ["cat dog"], name="line"), sample(100, 150, name="none")]
+"""An image with a line of two words, and a larger one without."""
+
+
+def read(engine: DrawnEngine, scale: float) -> list[list[Word]]:
+    """Read both images."""
+    predictor = Predictor(engine)
+    return [list(reading.words) for reading in predictor.read_all([one.image for one in IMAGES], scale=scale)]
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0])
-def test_a_line_is_cut_into_words_in_pixels_of_the_reference(batch, scale):
-    first, second = DrawnEngine().spot(batch.view(scale))
+def test_a_line_is_cut_into_words_in_pixels_of_the_reference(scale):
+    first, second = read(DrawnEngine(), scale)
     assert [(word.text, word.score) for word in first] == [("cat", 0.9), ("dog", 0.9)]
     np.testing.assert_allclose(first[0].polygon, box(10, 20, 30, 16), atol=1.5)
     np.testing.assert_allclose(first[1].polygon, box(50, 20, 30, 16), atol=1.5)
@@ -28,16 +35,42 @@ def test_a_line_is_cut_into_words_in_pixels_of_the_reference(batch, scale):
     assert second == []
 
 
-def test_the_engine_sees_each_image_at_its_scale_without_padding(batch):
+def test_the_engine_sees_each_image_at_its_scale_without_padding():
     engine = DrawnEngine()
-    engine.spot(batch.view(0.5))
+    read(engine, 0.5)
     assert [image.shape for image in engine.seen] == [(32, 48, 3), (50, 75, 3)]
     assert all(image.dtype == np.uint8 and image.flags.c_contiguous for image in engine.seen)
-    np.testing.assert_array_equal(engine.seen[1], batch.views[0.5].images[1, :, :50, :75].permute(1, 2, 0))
+    view = make_batch(IMAGES, (0.5, 1.0)).views[0.5]  # as a spotter sees it
+    np.testing.assert_array_equal(engine.seen[1], view.images[1, :, :50, :75].permute(1, 2, 0))
 
 
-def test_text_that_holds_no_word_is_none(batch):
-    assert DrawnEngine("  ").spot(batch.view(1.0)) == [[], []]
+def test_the_engine_sees_the_reference_of_a_large_photo():
+    engine = DrawnEngine()
+    large = np.kron(IMAGES[0].image, np.ones((4, 4, 1), np.uint8))
+    reading = Predictor(engine, reference=ReferenceSize(long=192)).read(large, scale=0.5)
+    assert engine.seen[0].shape == (64, 96, 3)
+    assert (reading.width, reading.height) == (384, 256)
+    np.testing.assert_allclose(reading.words[0].polygon, 4 * box(10, 20, 30, 16), atol=6)
+
+
+def test_text_that_holds_no_word_is_none():
+    assert read(DrawnEngine("  "), 1.0) == [[], []]
+
+
+def test_an_engine_costs_area_and_nobody_knows_its_gflops():
+    engine = DrawnEngine()
+    reading = Predictor(engine).read(IMAGES[1].image, scale=0.5)
+    assert reading.relative_cost == pytest.approx(64 * 96 / (128 * 160))  # 50 x 75 of 100 x 150, to multiples of 32
+    assert np.isnan(reading.gflops)
+    assert reading.seconds > 0
+    assert engine.describe() == "drawn 1.2, relative cost by area"
+
+
+def test_an_engine_shows_no_region_to_read_again():
+    engine = DrawnEngine()
+    reading = Predictor(engine, second_pass=0.0).read(IMAGES[0].image, scale=0.5)
+    assert [word.text for word in reading.words] == ["cat", "dog"]
+    assert (len(engine.seen), reading.second_pass) == (1, 0.0)
 
 
 def test_threads_are_those_of_the_spotters_unless_given():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.data.views import make_view
 from dld_spotter.inference.engines import rapidocr
 from dld_spotter.inference.engines.rapidocr import RapidOCR
+from dld_spotter.inference.predictor import Predictor
 from tests.inference.engines.drawn import written, written_spans
 
 
@@ -43,7 +43,7 @@ def test_the_engine_does_not_resize(engine, height, width, expected):
 
 
 def test_words_are_read_where_they_are(engine):
-    words = engine.spot(make_view([written()], 1.0))[0]
+    words = Predictor(engine).read(written()).words
     assert [word.text for word in words] == ["HELLO", "WORLD"]
     found = [(word.polygon[:, 0].min(), word.polygon[:, 0].max()) for word in words]
     np.testing.assert_allclose(found, written_spans(), atol=25)  # its line is cut in proportion to characters
@@ -52,7 +52,7 @@ def test_words_are_read_where_they_are(engine):
 
 def test_a_line_that_runs_downwards_is_cut_downwards(engine):
     turned = np.ascontiguousarray(np.rot90(written(), -1))
-    words = engine.spot(make_view([turned], 1.0))[0]
+    words = Predictor(engine).read(turned).words
     assert [word.text for word in words] == ["HELLO", "WORLD"]
     found = [(word.polygon[:, 1].min(), word.polygon[:, 1].max()) for word in words]
     np.testing.assert_allclose(found, written_spans(), atol=25)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from dld_spotter.core.errors import ConfigError, SpotterError
-from dld_spotter.data.views import make_view
 from dld_spotter.inference.engines import tesseract
 from dld_spotter.inference.engines.tesseract import Tesseract
+from dld_spotter.inference.predictor import Predictor
 from tests.inference.engines.drawn import written, written_spans
 
 TABLE = "level\tpage_num\tblock_num\tpar_num\tline_num\tword_num\tleft\ttop\twidth\theight\tconf\ttext\n" + "\n".join(
@@ -27,7 +27,7 @@ def installed():
 
 @pytest.mark.usefixtures("installed")
 def test_words_are_read_where_they_are():
-    words = Tesseract(threads=1).spot(make_view([written()], 1.0))[0]
+    words = Predictor(Tesseract(threads=1)).read(written()).words
     assert [word.text for word in words] == ["HELLO", "WORLD"]
     np.testing.assert_allclose([word.polygon[:2, 0] for word in words], written_spans(), atol=4)
     assert all(0.5 < word.score <= 1 for word in words)

@@ -1,49 +1,44 @@
-"""What waits in a first view is read, whatever a second look takes or finds."""
+"""What waits in a first view is read, whatever a second pass takes or finds."""
 
 from dataclasses import replace
 from math import inf
 
 import numpy as np
 import pytest
-from dld_spotter.inference.second_pass.reader import SecondLook
 
 from dld_spotter.budget.cap import CostCap
-from dld_spotter.data.views import make_view
 from dld_spotter.selection.second_pass.gains import Gains
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 from tests.data.samples import box, sample
-from tests.inference.second_pass.test_reader import BoxReader, photo
+from tests.inference.second_pass.boxes import BoxBackend, photo, read_in_two_passes
 from tests.small import make_batch, make_spotter
 
-ELSEWHERE = SecondPassRule(price=0.0, gains=Gains({0.4: {1.0: ((0.0,) * 5, (0.0,) * 5, (0.0,) * 5, (1.0,) * 5)}}))
-"""Looks again at what was not found, never at what waits."""
+ELSEWHERE = SecondPassRule(gain_threshold=0.0, gains=Gains({0.4: {1.0: ((0.0,) * 5, (0.0,) * 5, (0.0,) * 5, (1.0,) * 5)}}))
+"""Reads again what was not found, never what waits."""
 LOW = [(20 + 40 * k, 20, 50 + 40 * k, 34) for k in range(8)]
 
 
 @pytest.mark.parametrize(
     "image",
     [
-        photo(*LOW, dim=(100, 100, 160, 130)),  # where a second look finds nothing
+        photo(*LOW, dim=(100, 100, 160, 130)),  # where a second pass finds nothing
         photo(*LOW, *((100 + 8 * k, 100, 106 + 8 * k, 107) for k in range(12))),  # one text from afar, which is twelve words
     ],
 )
 @pytest.mark.parametrize("words_of_a_photo", [20, 50, 100])
-def test_a_limit_leaves_enough_for_it(image: np.ndarray, words_of_a_photo: int):
-    view = replace(make_view([image], 0.4), full=make_view([image], 1.0))
-
+def test_a_cap_leaves_enough_for_it(image: np.ndarray, words_of_a_photo: int):
     def cost(height: int, width: int, words: float) -> float:
         return height * width / image[..., 0].size + words / words_of_a_photo
 
-    looked = 0
+    again, backend = 0, BoxBackend(least=4, cost=cost)
     for most in np.linspace(0.25, 0.95, 71):
-        limit = CostCap(float(most), image.shape[:2], cost)
-        once, twice = (
-            SecondLook(BoxReader(least=4), ELSEWHERE, cost).results(view, [price], [limit])[0] for price in (inf, 0.0)
-        )
+        cap = CostCap(float(most), image.shape[:2], cost)
+        rules = (replace(ELSEWHERE, gain_threshold=threshold) for threshold in (inf, 0.0))
+        once, twice = (read_in_two_passes(backend, image, 0.4, rule, cap) for rule in rules)
         assert once.reads[0] <= twice.reads[0]
         assert twice.spent(cost) / twice.full(image.shape[:2], cost) <= most
-        looked += len(twice.sizes) == 2
-    assert looked
+        again += len(twice.sizes) == 2
+    assert again
 
 
 def test_an_image_of_several_is_read_as_it_is_alone():

@@ -1,13 +1,14 @@
-"""What second looks bring: learned from probes whose gains are known."""
+"""What second passes bring: learned from probes whose gains are known."""
 
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 import pytest
 
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.words import SpottingResult
-from dld_spotter.inference.second_pass.probing import Closer, Probe, learn_gains, worth
+from dld_spotter.inference.second_pass.probing import Again, Probe, learn_gains, worth
 from dld_spotter.selection.second_pass.gains import SHAPE, Gains, height_bin
 from dld_spotter.selection.second_pass.regions import Region
 
@@ -15,13 +16,13 @@ TABLE = np.array([[0.5, 0.2, 0, 0, 0], [2.0, 1.0, 0.5, 0.2, 0.1], [0, 1.0, 0.8, 
 
 
 def probe(rng: np.random.Generator, scale: float, noise: float = 0.0) -> Probe:
-    """An image with ten places, at which each unit of evidence brings what ``TABLE`` says."""
+    """An image with ten regions, in which each unit of evidence brings what ``TABLE`` says."""
     evidence = rng.poisson(1.0, (10, *SHAPE)).astype(float)
     right = (evidence * TABLE).sum((1, 2)) + noise * rng.normal(size=10)
     changes = np.stack([right, right, np.zeros(10)], axis=1)  # what is read is right
     counts = np.array([5.0, 8.0, 40.0])
     again = {
-        second: Closer(share * changes, np.ones(10), counts + share * changes.sum(0), SpottingResult([], ((100, 100),), (10,)))
+        second: Again(share * changes, np.ones(10), counts + share * changes.sum(0), SpottingResult([], ((100, 100),), (10,)))
         for second, share in ((0.8, 0.25), (1.0, 1.0))
     }
     first = SpottingResult([], ((30, 30),), (8,))
@@ -44,7 +45,7 @@ def test_what_brings_nothing_is_expected_to_bring_nothing_and_never_less():
     assert not np.any(gains.tables[0.3][1.0])
 
 
-def test_a_false_word_takes_its_price():
+def test_a_false_word_takes_what_it_costs():
     assert worth(np.array([[3.0, 5.0, 9.0], [0.0, 1.0, 9.0]]), 0.4).tolist() == pytest.approx([3 - 0.8, -0.4])
 
 
@@ -61,14 +62,16 @@ def test_the_tables_of_the_nearest_scale_are_taken():
 
 def test_damaged_tables_are_refused():
     row = (0.0,) * 5
+    assert Gains({0.3: {1.0: (row,) * 4}}).tables
     for tables in (
         {},
         {0.3: {}},
-        {0.3: {1.0: (row,)}},
-        {0.3: {1.0: (row, row, (-1.0, *row[1:]))}},
-        {0.3: {1.0: ((0.0,), row, row)}},
-        {0.3: {50.0: (row,) * 3}},
-        {0.3: {0.2: (row,) * 3}},
+        {0.3: {1.0: (row,) * 3}},
+        {0.3: {1.0: (*(row,) * 3, (-1.0, *row[1:]))}},
+        {0.3: {1.0: (*(row,) * 3, (inf, *row[1:]))}},
+        {0.3: {1.0: ((0.0,), *(row,) * 3)}},
+        {0.3: {50.0: (row,) * 4}},
+        {0.3: {0.2: (row,) * 4}},
     ):
         with pytest.raises(ConfigError, match="gains need a table"):
             Gains(tables)

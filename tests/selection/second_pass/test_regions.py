@@ -1,4 +1,4 @@
-"""Places that may hold words, and the sheet that they are cut out for."""
+"""Regions that may hold words, and the mosaic that they are cut out for."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from dld_spotter.selection.second_pass.mosaic import from_mosaic, lay_out, make_
 from dld_spotter.selection.second_pass.regions import Region, depths, find_regions
 
 
-def test_places_near_each_other_are_one():
+def test_regions_near_each_other_are_one():
     probability = np.zeros((64, 96), np.float32)
     probability[10:14, 10:20] = probability[10:14, 22:30] = probability[50:54, 60:70] = 0.5
     found = find_regions(probability, (128, 192), (256, 384), [], 0.15, 8)
@@ -23,7 +23,7 @@ def test_places_near_each_other_are_one():
     assert sorted(region.box for region in found) == [(4 * 8, 4 * 8, 4 * 32, 4 * 16), (4 * 58, 4 * 48, 4 * 72, 4 * 56)]
 
 
-def test_places_that_would_take_more_as_one_stay_apart():
+def test_regions_that_would_take_more_as_one_stay_apart():
     probability = np.zeros((64, 96), np.float32)
     probability[10:14, 10:20] = probability[14:18, 20:30] = 0.5  # they touch at a corner: one region
     probability[30:34, 10:20] = probability[35:39, 21:31] = 0.5  # one cell apart in each direction
@@ -47,11 +47,11 @@ def of_box(left: float, top: float, right: float, bottom: float) -> Word:
 
 
 def shifted(word: Word, region: Region, corner: Sequence[int]) -> Word:
-    """A word of a place as it stands on the sheet."""
+    """A word of a region as it stands on the mosaic."""
     return replace(word, polygon=word.polygon + np.subtract(corner, region.box[:2]).astype(np.float32))
 
 
-def test_what_several_places_show_counts_in_the_one_that_shows_most_of_it():
+def test_what_several_regions_show_counts_in_the_one_that_shows_most_of_it():
     nothing = np.zeros(SHAPE)
     # A line aslant, and a word at its side that reaches into its box: deeper than in its own, flat one, but not all of it.
     line, flat = Region((0, 0, 300, 300), nothing), Region((225, 10, 325, 50), nothing)
@@ -61,9 +61,9 @@ def test_what_several_places_show_counts_in_the_one_that_shows_most_of_it():
     ((region, word),) = from_mosaic(read, [line, flat], corners, [line, flat])
     assert region is flat
     np.testing.assert_allclose(word.polygon, whole.polygon)
-    # What ends with its cut-out is a piece of what the other place shows, even if that is not looked at.
+    # What ends with its cut-out is a piece of what the other region shows, even if that is not read again.
     assert from_mosaic(read[:1], [line], corners[:1], [line, flat]) == []
-    # What is read as a whole stays where the place that shows more around it is not looked at.
+    # What is read as a whole stays where the region that shows more around it is not read again.
     inside = of_box(240, 20, 280, 40)
     for cut, count in (([line, flat], 0), ([flat], 1)):
         known = from_mosaic([shifted(inside, flat, corners[1])], cut, corners[-len(cut) :], [line, flat])
@@ -71,7 +71,7 @@ def test_what_several_places_show_counts_in_the_one_that_shows_most_of_it():
     assert not from_mosaic([of_box(900, 900, 910, 910)], [line, flat], corners, [line, flat])
 
 
-def test_evidence_in_several_places_is_of_one():
+def test_evidence_in_several_regions_is_of_one():
     probability = np.zeros((64, 96), np.float32)
     probability[30:34, 10:20] = probability[35:39, 21:31] = 0.5  # 40 x 16 pixels at (40, 120), the same at (84, 140)
     words = [of_box(40, 118, 80, 138), of_box(84, 138, 124, 158)]
@@ -81,7 +81,7 @@ def test_evidence_in_several_places_is_of_one():
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(*(st.integers(0, 60) for _ in range(4))), max_size=12))
-def test_places_hold_all_text_and_none_could_be_joined(regions: list[tuple[int, int, int, int]]):
+def test_regions_hold_all_text_and_none_could_be_joined(regions: list[tuple[int, int, int, int]]):
     probability = np.zeros((64, 96), np.float32)
     for x, y, w, h in regions:
         probability[y : y + 1 + h // 10, x : x + 1 + w // 4] = 0.5
@@ -159,7 +159,7 @@ def test_cut_outs_lie_apart_and_unchanged(regions: list[tuple[int, int, int, int
         max(h for *_, h in regions),
     )
     width = max(widest, 0.7 * total**0.5 + 1)  # the smallest that is tried
-    # What begins a shelf found no room on the one before: all but the first take half of the sheet at most in vain.
+    # What begins a shelf found no room on the one before: all but the first take half of the mosaic at most in vain.
     assert mosaic.shape[0] * mosaic.shape[1] <= 2 * total + width * highest
 
 

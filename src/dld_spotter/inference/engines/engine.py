@@ -9,6 +9,7 @@ sides rounded up to multiples of ``stride``.
 import platform
 from abc import abstractmethod
 from collections.abc import Sequence
+from math import ceil
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from dld_spotter.core.words import Word
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.data.views import resize
 from dld_spotter.inference.backend import Backend
-from dld_spotter.models.contours import Proposals
+from dld_spotter.models.contours import MAP_STRIDE, Proposals
 from dld_spotter.models.detections import Detections
 
 
@@ -95,11 +96,13 @@ class Engine(Backend):
         height, width = image.shape[:2]
         size = scaled_size(height, width, scale)
         factors = np.array([size[1] / width, size[0] / height], np.float32)
-        words = _words(self.read(self.resize(image, *size)), factors)
+        view = np.ascontiguousarray(self.resize(image, *size))  # engines hand its memory on
+        words = _words(self.read(view), factors)
         boundaries = polygons_to_boundaries([word.polygon * factors for word in words])
         scores = np.array([word.score for word in words], np.float32)
         proposals = Proposals(boundaries, scores, np.full(len(words), -1))
-        return Detections(size, np.zeros((0, 0), np.float32), proposals, factors, words)
+        blank = np.zeros([ceil(side / MAP_STRIDE) for side in size], np.float32)  # where nothing is to be read again
+        return Detections(size, blank, proposals, factors, words)
 
     def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
         """See :meth:`Backend.recognize`."""

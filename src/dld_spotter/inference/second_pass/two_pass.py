@@ -18,7 +18,7 @@ from dld_spotter.selection.second_pass.rule import SecondPassRule, choose
 SHARED = 0.4
 """Share of its area from which on a word is taken for another reading of a larger one."""
 SURER = 0.05
-"""How much surer a first pass must be than a second one of what it reads in the same region; measured with second passes at full
+"""How much surer a first pass must be than a second one of what both read in a region; measured with second passes at full
 resolution (experiments/17_second_pass)."""
 
 

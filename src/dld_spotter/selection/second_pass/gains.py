@@ -1,4 +1,4 @@
-"""What a second pass is expected to bring: a table by the height of words for each pair of scales, learned from second passes."""
+"""What a second pass is expected to bring: a learned table by the height of words for each pair of scales."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ READ, LACKING, FOUND, UNREAD = range(4)
 """Kinds of evidence: words read, what their scores lack to 1, words found that wait to be read, words other text may hold."""
 SHAPE = (4, len(HEIGHTS) + 1)
 UNTAUGHT = tuple((gain,) * SHAPE[1] for gain in (0.0, 1.0, 0.5, 1.0))
-"""A second pass at full resolution reads rightly what was not read surely, what was not found, and half of what waits, which would not
-be read rightly anyway."""
+"""A second pass at full resolution reads rightly what was not read surely, what was not found, and half of what waits, which
+would not be read rightly anyway."""
 APART, FAR = 1.1, 2.4
 """A second pass is at full resolution, if the first was not within the first factor of that, or at a scale that is at least the
 second factor larger: scales between bring nothing that their cost would not buy elsewhere (experiments/17_second_pass)."""

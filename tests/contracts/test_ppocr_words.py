@@ -1,0 +1,69 @@
+"""The study that tunes PP-OCRv6 small's detector to words, see experiments/27_ppocr_words."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from dld_spotter.core.batches import Sample, TextInstances, Word
+from tests.data.samples import box, turned_box
+
+FOLDER = Path(__file__).parents[2] / "experiments" / "27_ppocr_words"
+
+
+@pytest.fixture(scope="module")
+def study():
+    sys.path.insert(0, str(FOLDER))
+    try:
+        yield {**runpy.run_path(str(FOLDER / "crops.py")), **runpy.run_path(str(FOLDER / "evaluate.py"))}
+    finally:
+        sys.path.remove(str(FOLDER))
+
+
+def test_where_labels_are_missing_only_words_and_their_surroundings_count(study):
+    words = TextInstances.of([box(20, 30, 60, 16)], ["word"])
+    crop = Sample(np.zeros((96, 128, 3), np.uint8), words, "one")
+    whole, partly = (study["targets"](crop, flag, study["Recipe"](size=128)) for flag in (False, True))
+    assert whole.text.sum() > 0
+    np.testing.assert_array_equal(whole.text, partly.text)
+    assert (whole.care == 1).all()
+    assert partly.care[38, 50] == partly.care[25, 50] == 1
+    assert partly.care[80, 50] == partly.care[10, 10] == 0
+
+
+def test_a_reduced_crop_takes_its_words_along(study):
+    image = np.zeros((600, 800, 3), np.uint8)
+    word = box(300, 200, 200, 80)
+    cv2.fillPoly(image, [word.astype(np.int32)], (255, 255, 255))
+    sample = Sample(image, TextInstances.of([word], ["word"]), "one")
+    crop = study["ScaledCrop"](256, (0.5, 0.5), 0.0)(sample, np.random.default_rng(0))
+    low, high = crop.instances.polygons[0].min(0), crop.instances.polygons[0].max(0)
+    np.testing.assert_allclose(high - low, [100, 40], atol=0.1)
+    x, y = ((low + high) / 2).astype(int)
+    if (crop.instances.polygons[0] >= 0).all() and (crop.instances.polygons[0] <= 256).all():
+        assert crop.image[y, x].min() == 255
+
+
+@pytest.mark.parametrize("angle", [0, 20, -35])
+@pytest.mark.parametrize("size", [(120, 30), (200, 130)])
+def test_a_word_is_straightened(study, size, angle):
+    polygon = turned_box(200, 200, *size, angle)
+    image = np.full((400, 400, 3), 40, np.uint8)
+    cv2.fillPoly(image, [np.rint(polygon - 0.5).astype(np.int32)], (200, 200, 200))
+    strip = study["cut"](image, polygon)
+    assert strip.shape == (48, 8 * round(48 * size[0] / size[1] / 8), 3)
+    assert strip[4:-4, 4:-4].min() > 190
+
+
+def test_shares_count_words_that_matter(study):
+    truth = TextInstances.of(
+        [box(0, 0, 100, 20), box(0, 50, 100, 20), box(0, 90, 50, 20)], ["a", "b", ""], [False, False, True]
+    )
+    words = [Word(box(0, 0, 100, 20), "", 0.9), Word(box(0, 50, 70, 20), "", 0.9)]
+    assert study["overlap_shares"]([truth], [words]) == (1.0, 0.5)
+    best, score = study["best_score"]([truth], [[*words, Word(box(200, 200, 40, 20), "", 0.35)]], "detection")
+    assert best.hmean == 1
+    assert score == 0.4
