@@ -27,12 +27,12 @@ def versus_static(method: Measures, baseline: Outcomes, resamples: np.ndarray) -
 
 
 def versus_mix(method: Measures, baseline: Outcomes, resamples: np.ndarray) -> Estimate:
-    """Hmean of a method ``(N,)`` minus the best random mix of the baseline's scales at the same mean cost; NaN as above."""
+    """Hmean of a method ``(N,)`` minus the random policy over the baseline's scales at the same mean cost; NaN as above."""
     return estimate(lambda own, static: own.hmean - _mix_hmean(static, own), method, baseline.measures, resamples=resamples)
 
 
 def gap_closed(method: Measures, outcomes: Outcomes, resamples: np.ndarray) -> Estimate:
-    """Share of the way from random mix to oracle that a method ``(N,)`` goes, at the same mean cost.
+    """Share of the way from the random policy to the oracle that a method ``(N,)`` goes, at the same mean cost.
 
     The oracle's allocation is found once, on all images, and kept in the resamples. NaN where there is no gap.
     """
@@ -47,7 +47,7 @@ def gap_closed(method: Measures, outcomes: Outcomes, resamples: np.ndarray) -> E
 
 
 def _mix_hmean(static: Measures, own: Measures) -> np.ndarray:
-    """Hmean of the best mix of scales ``(R, K)`` at each method's cost ``(R,)``."""
+    """Hmean of the random policy over scales ``(R, K)`` at each method's cost ``(R,)``."""
     return static.mixed(best_mix(static, own.relative_cost)).hmean
 
 
