@@ -1,6 +1,7 @@
 """Curves, areas and differences, with paired bootstrap intervals over images."""
 
 from collections.abc import Callable
+from math import nan
 
 import numpy as np
 
@@ -34,9 +35,13 @@ def versus_mix(method: Measures, baseline: Outcomes, resamples: np.ndarray) -> E
 def gap_closed(method: Measures, outcomes: Outcomes, resamples: np.ndarray) -> Estimate:
     """Share of the way from the random policy to the oracle that a method ``(N,)`` goes, at the same mean cost.
 
-    The oracle's allocation is found once, on all images, and kept in the resamples. NaN where there is no gap.
+    The oracle's allocation is found once, on all images, and kept in the resamples. NaN where there is no gap, or where the
+    method costs less than any choice of scales.
     """
-    best = spend(outcomes, oracle(outcomes, float(method.mean().relative_cost)))
+    cost = float(method.mean().relative_cost)
+    if cost * SLACK < outcomes.relative_cost.min(1).mean():
+        return Estimate(nan, nan, nan)
+    best = spend(outcomes, oracle(outcomes, cost))
 
     def share(own: Measures, static: Measures, top: Measures) -> np.ndarray:
         mixed = _mix_hmean(static, own)
