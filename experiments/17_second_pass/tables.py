@@ -132,7 +132,7 @@ def main(out: Path, truth: str, lexicons: Path) -> None:
         print(
             f"\nmax_cost=0.6: {kept}, {max(costs):.6f} at most, {sum(costs) / len(costs):.4f} on average of {len(costs)} photos"
         )
-    for name in ("rapidocr", "tesseract"):
+    for name in ("rapidocr_v4", "tesseract"):
         if (out / name / "DONE").exists():
             (point,) = read(out / name / "tradeoff.json")["points"]
             print(f"\n{name}: {shown(point)}, {1000 * point['seconds']:.0f} ms")

@@ -25,7 +25,10 @@ from dld_spotter.config.entry import ROOT
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.losses.recognition import sequence_cross_entropy
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.selection.objectives import Evidence, MixtureObjective, OutcomeRegression, fit_table, histogram, image_mean
+from dld_spotter.selection.heights import fit_table, histogram
+from dld_spotter.selection.mixture import MixtureObjective, image_mean
+from dld_spotter.selection.objective import Evidence
+from dld_spotter.selection.outcome_regression import OutcomeRegression
 from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.selection.thumbnail_network import ThumbnailNetwork
 from dld_spotter.tradeoff import Outcomes, oracle, random_mix, spend

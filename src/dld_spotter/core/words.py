@@ -24,9 +24,9 @@ class SpottingResult:
 
     Args:
         words: polygons in pixels of the reference.
-        sizes: height and width of every view that went through the detector: one, or two with a second pass.
+        sizes: height and width of every view that went through the detector: one, or two after a second pass.
         reads: how many words of each view went through the recogniser; more than were sure enough to be reported.
-        again: how many were read in both views, at most.
+        again: how many were read in both views, at most: high enough ones of the first in what was read again.
     """
 
     words: list[Word]
@@ -35,7 +35,7 @@ class SpottingResult:
     again: float = 0
 
     def spent(self, cost: Cost) -> float:
-        """Cost of all forward passes and of all words that were read."""
+        """Cost of all that was detected in and recognised."""
         return sum(cost(*size, read) for size, read in zip(self.sizes, self.reads, strict=True))
 
     def full(self, size: Sequence[int], cost: Cost) -> float:

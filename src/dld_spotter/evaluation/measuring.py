@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Container, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cache
 from math import isinf
@@ -161,6 +161,7 @@ def evaluate(
     counting: Counting,
     resamples: int = 1000,
     plan: Mapping[str, OperatingPoint] | None = None,
+    observe: Callable[[Sample, Reading], None] | None = None,
 ) -> tuple[Point, dict[str, list[Word]]]:
     """Read every image once, as :meth:`Predictor.read` does for a request.
 
@@ -171,6 +172,7 @@ def evaluate(
         counting: how words are counted.
         resamples: bootstrap resamples.
         plan: operating point of each image, chosen beforehand, in place of what is requested.
+        observe: called with every image and its reading, outside of what is timed.
 
     Returns:
         the point of the trade-off, and per image its words in pixels of the original image.
@@ -189,6 +191,8 @@ def evaluate(
             raise ConfigError(f"{sample.name}: {error}") from error
         rows.append(counting.measures(sample, reading))
         read[sample.name] = list(reading.words)
+        if observe is not None:
+            observe(sample, reading)
     if not rows:
         raise DataError("there is no image to read; give another data=")
     given = _given(predictor, request, plan is not None)

@@ -139,6 +139,7 @@ _DECODER = {
     "curved_below": number(0, 1),
     "turned_above": number(0, 1e4),
     "levels": either(several(number(0, 1), 0, 16), number(0, 1)),
+    "stride": whole(1, 64),
 }
 CHARSET, BACKBONE = "dld_spotter.core.charset.Charset", "dld_spotter.models.backbone.Backbone"
 DECODER, SPOTTER = "dld_spotter.models.detector.TextMapDecoder", "dld_spotter.models.spotter.TextMapSpotter"
@@ -170,7 +171,7 @@ ARGUMENTS: dict[str, dict[str, Rule | str]] = {
     | {
         "heights": several(number(0, 1e5), 2, 2),
         "bins": whole(3, 1024),
-        "false_price": number(0, 1),
+        "false_positive_cost": number(0, 1),
         "explore": number(0, 1),
     },
 }
