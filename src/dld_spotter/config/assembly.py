@@ -27,6 +27,8 @@ from dld_spotter.inference.checkpoint import FORMAT, Checkpoint, load_checkpoint
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.backbone import published_settings
 from dld_spotter.models.spotter import Spotter
+from dld_spotter.selection.selector import Selector
+from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
 from dld_spotter.training.modules import DLDModule, TeacherModule
 from dld_spotter.training.processes import is_first
 
@@ -236,40 +238,50 @@ def build_teacher(config: DictConfig) -> Spotter:
 
 def build_teacher_module(config: DictConfig, teacher: Spotter) -> TeacherModule:
     """Build the module of the teacher stage."""
-    return TeacherModule(teacher, **_shared(config, config.stages.teacher))
+    stage = config.stages.teacher
+    return TeacherModule(
+        teacher, _losses(config), _optimization(config, stage), provenance(config), Frozen(_parts_to_freeze(stage))
+    )
 
 
 def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
     """Build the module of the distillation stage; the student starts from the teacher's weights where they fit."""
+    stage = config.stages.distillation
     student: Spotter = create(config.model.student)
     shapes = [{name: value.shape for name, value in spotter.state_dict().items()} for spotter in (student, teacher)]
     fits = shapes[0] == shapes[1]
     if fits:
         student.load_state_dict(teacher.state_dict())
     return DLDModule(
-        teacher=teacher,
-        student=student,
-        selector=create(config.selector),
-        distillation=Distillation(create(config.distillation.terms)),
-        selection=create(config.selection) if "selection" in config else None,
-        cost_model=create(config.cost)(student),
-        **_shared(config, config.stages.distillation),
-        selector_lr=config.stages.distillation.selector_lr,
-        freeze_normalization=fits,  # a student that starts from nothing has no statistics to keep
+        teacher,
+        student,
+        _selection(config, student),
+        Distillation(create(config.distillation.terms)),
+        _losses(config),
+        _optimization(config, stage),
+        provenance(config),
+        Frozen(_parts_to_freeze(stage), normalization=fits),  # one that starts from nothing has no statistics to keep
     )
 
 
-def _shared(config: DictConfig, stage: DictConfig) -> dict[str, Any]:
-    optimizer = create(config.optimizer, lr=stage.lr)
-    return {
-        "detection_loss": create(config.detection_loss),
-        "recognition_loss": create(config.recognition_loss),
-        "objective": create(config.objective),
-        "optimizer": optimizer,
-        "scheduler": create(config.scheduler),
-        "provenance": provenance(config),
-        "freeze": [stage.freeze] if isinstance(stage.freeze, str) else list(stage.freeze or []),
-    }
+def _selection(config: DictConfig, student: Spotter) -> ScaleSelection:
+    """How the distillation stage chooses scales for a student."""
+    selector: Selector = create(config.selector)
+    selector.thumbnail = config.thumbnail
+    objective = create(config.selection) if "selection" in config else None
+    return ScaleSelection(selector, objective, create(config.cost)(student), config.stages.distillation.selector_lr)
+
+
+def _losses(config: DictConfig) -> StageLosses:
+    return StageLosses(create(config.detection_loss), create(config.recognition_loss), create(config.objective))
+
+
+def _optimization(config: DictConfig, stage: DictConfig) -> Optimization:
+    return Optimization(create(config.optimizer, lr=stage.lr), create(config.scheduler))
+
+
+def _parts_to_freeze(stage: DictConfig) -> list[str]:
+    return [stage.freeze] if isinstance(stage.freeze, str) else list(stage.freeze or [])
 
 
 def build_loggers(config: DictConfig) -> list[Logger]:

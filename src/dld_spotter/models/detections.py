@@ -1,19 +1,17 @@
 """What is found in a view before anything is read, in a module that needs no torch."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from dld_spotter.core.geometry import boundaries_to_polygon, word_heights
-from dld_spotter.core.words import Word
 from dld_spotter.models.contours import Proposals
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """One view of an image, looked at by the detector alone.
+    """One view of an image, seen by the detector alone.
 
     Args:
         size: height and width of the view.
@@ -50,9 +48,3 @@ class Detections:
     def within(self, which: np.ndarray, most: int | None) -> np.ndarray:
         """So many of the regions at ``which`` at most, see :meth:`Proposals.pick`; wholes come with all of their parts."""
         return which[self.proposals.take(which).pick(most=None if most is None else max(most, 0))]
-
-
-Find = Callable[[np.ndarray, float], Detections]
-"""Looks at an image ``(H, W, 3)`` uint8 at a scale of it."""
-Read = Callable[[Detections, np.ndarray], list[Word]]
-"""Reads the regions of a glance at indices ``(M,)``: words that are sure enough, polygons in pixels of the reference."""

@@ -7,10 +7,13 @@ expected counts.
 import numpy as np
 
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.tradeoff.outcomes import COST, Outcomes, hmean
+from dld_spotter.tradeoff.measures import Measures
+from dld_spotter.tradeoff.outcomes import Outcomes, spend
 
-# Costs that were summed in another order may differ in the last digits.
 SLACK = 1 + 1e-9
+"""Costs that were summed in another order may differ in the last digits."""
+LEAST_GAP = 1e-6
+"""Between two Hmeans; what is less is rounding, and nothing is told as a share of it."""
 
 
 def static(outcomes: Outcomes, scale: float) -> np.ndarray:
@@ -30,26 +33,26 @@ def random_mix(outcomes: Outcomes, budget: float) -> np.ndarray:
 
     It knows nothing of the single image, so a selector must beat it to be worth anything.
     """
-    means = outcomes.totals.mean(0)
-    _refuse_unreachable(budget, means[:, COST].min())
+    means = outcomes.measures.mean()
+    _refuse_unreachable(budget, means.relative_cost.min())
     return np.tile(best_mix(means, np.asarray(budget)), (len(outcomes.names), 1))
 
 
-def best_mix(means: np.ndarray, cost: np.ndarray) -> np.ndarray:
+def best_mix(means: Measures, cost: np.ndarray) -> np.ndarray:
     """The distribution over scales with the highest Hmean of expected counts at a mean cost of at most ``cost``.
 
     Maximising a ratio of linear functions under one linear constraint needs at most two scales, so all singles and
     all pairs are tried.
 
     Args:
-        means: ``(..., K, 6)`` mean measures of each scale.
+        means: ``(..., K)`` mean measures of each scale.
         cost: ``(...)`` mean relative cost to spend.
 
     Returns:
         ``(..., K)`` probabilities; NaN where even the cheapest scale costs more.
     """
-    scales = means.shape[-2]
-    costs, cost = means[..., COST], np.asarray(cost)[..., None]
+    scales = means.shape[-1]
+    costs, cost = means.relative_cost, np.asarray(cost)[..., None]
     low, high = np.triu_indices(scales, 1)
     low, high = np.concatenate([low, high]), np.concatenate([high, low])
     gap = costs[..., high] - costs[..., low]
@@ -60,7 +63,7 @@ def best_mix(means: np.ndarray, cost: np.ndarray) -> np.ndarray:
     singles = np.broadcast_to(corners, (*costs.shape, scales))
     candidates = np.concatenate([singles, pairs], axis=-2)
     feasible = np.concatenate([costs <= cost * SLACK, spans], axis=-1)
-    values = np.where(feasible, hmean(candidates @ means), -np.inf)
+    values = np.where(feasible, Measures(candidates @ means.values).hmean, -np.inf)
     best = np.take_along_axis(candidates, values.argmax(-1)[..., None, None], axis=-2).squeeze(-2)
     return np.where(feasible.any(-1, keepdims=True), best, np.nan)
 
@@ -85,7 +88,7 @@ def oracle(outcomes: Outcomes, budget: float) -> np.ndarray:
 
 
 def _hmean_of(outcomes: Outcomes, allocation: np.ndarray) -> float:
-    return float(hmean(np.einsum("nk,nkm->m", allocation, outcomes.totals)))
+    return float(spend(outcomes, allocation).sum().hmean)
 
 
 def decide(losses: np.ndarray, costs: np.ndarray, gamma: float) -> np.ndarray:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dld_spotter.core.bootstrap import Estimate, bootstrap
+from dld_spotter.core.bootstrap import Estimate
 from dld_spotter.core.errors import DataError
-from dld_spotter.tradeoff.allocation import oracle, random_mix
-from dld_spotter.tradeoff.outcomes import Outcomes, hmean, spend
+from dld_spotter.tradeoff.allocation import LEAST_GAP, oracle, random_mix
+from dld_spotter.tradeoff.measures import Measures, estimate
+from dld_spotter.tradeoff.outcomes import Outcomes, spend
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,17 +55,17 @@ def oracle_bias(first: Outcomes, second: Outcomes, budget: float, resamples: np.
     own = [spend(table, choice) for table, choice in zip(tables, best, strict=True)]
     crossed = [spend(table, choice) for table, choice in zip(tables, reversed(best), strict=True)]
 
-    def luck(*means: np.ndarray) -> np.ndarray:
-        heights = [hmean(mean) for mean in means]
+    def luck(*means: Measures) -> np.ndarray:
+        heights = [mean.hmean for mean in means]
         return (heights[0] + heights[1] - heights[2] - heights[3]) / 2
 
-    found = bootstrap(luck, *own, *crossed, resamples=resamples)
+    found = estimate(luck, *own, *crossed, resamples=resamples)
     reached, again, mixed = (
-        float(np.mean([hmean(totals.mean(0)) for totals in each]))
+        float(np.mean([measures.mean().hmean for measures in each]))
         for each in (own, crossed, [spend(table, random_mix(table, budget)) for table in tables])
     )
     gap = reached - mixed
-    return OracleBias(float(budget), reached, again, found, found.value / gap if gap > 0 else float("nan"))
+    return OracleBias(float(budget), reached, again, found, found.value / gap if gap > LEAST_GAP else float("nan"))
 
 
 def bias_over(first: Outcomes, second: Outcomes, budgets: Iterable[float], resamples: np.ndarray) -> list[OracleBias]:
