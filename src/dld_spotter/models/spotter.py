@@ -56,12 +56,14 @@ class Spotter(nn.Module, ABC):
         target_shrink: ratio by which these targets shrink words.
         vocabulary: words that it weighs what it reads against; None for none.
         has_attention: whether ``Recognition`` has an attention decoder's logits; CTC logits it always has.
+        min_score: words of a lower score are dropped; 0, and none is.
     """
 
     charset: Charset
     stride: int
     map_stride: int = MAP_STRIDE
     target_shrink: float
+    min_score: float = 0.0
     vocabulary: Vocabulary | None = None
     has_attention: bool = True
 

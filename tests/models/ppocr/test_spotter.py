@@ -29,7 +29,8 @@ from dld_spotter.models.ppocr.reading import PPOCRWordRecognizer
 from dld_spotter.models.ppocr.spotter import PPOCRSpotter
 from dld_spotter.models.ppocr.widths import WIDTHS, crop_widths
 from dld_spotter.selection.gumbel import GumbelSelector
-from dld_spotter.selection.objectives import Evidence, MixtureObjective
+from dld_spotter.selection.mixture import MixtureObjective
+from dld_spotter.selection.objective import Evidence
 from tests.data.samples import box, sample, turned_box
 from tests.small import CHARSET, MAX_LENGTH, SCALES, THUMBNAIL, make_spotter
 
