@@ -217,9 +217,10 @@ def _export_crop_reader(spotter: MapSpotter, folder: Path) -> None:
     _write(folder / DETECTOR, DetectorGraph(spotter).eval(), {"images": images}, [shape], ["text"])
     steps = torch.export.Dim("steps", min=2, max=spotter.recognizer.max_length)
     height, width = (torch.export.Dim(name, min=8, max=_SIDE) for name in ("height", "width"))
-    boundaries = torch.rand(3, 2, spotter.postprocess.points, 2) * 60
+    points = torch.export.Dim("points", min=2, max=1024)
+    boundaries = torch.rand(3, 2, 8, 2) * 60
     inputs = {"image": torch.zeros(1, 3, 64, 96), "boundaries": boundaries, "positions": torch.zeros(NOMINAL_WIDTH)}
-    shapes = [{2: height, 3: width}, {0: words}, {0: COLUMN * steps}]
+    shapes = [{2: height, 3: width}, {0: words, 2: points}, {0: COLUMN * steps}]
     reader = CropReaderGraph(spotter.recognizer).eval()
     _write(folder / RECOGNIZER, reader, inputs, shapes, ["log_probabilities"], strict=True)
 
