@@ -1,7 +1,5 @@
 """What the tests of models, losses and training share."""
 
-from pathlib import Path
-
 import pytest
 
 from dld_spotter.core.batches import SpottingBatch
@@ -23,12 +21,3 @@ def batch() -> SpottingBatch:
     return make_batch(
         [sample(64, 96, two, ["cat", "dog"], name="two"), sample(50, 70), sample(90, 64, three, ["a", "bed", "face"])]
     )
-
-
-@pytest.fixture
-def shared_losses() -> Path:
-    """Folder of the reference cases of the losses, which lies beside the repository."""
-    folder = Path(__file__).parents[2] / "shared" / "data" / "losses"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is absent")
-    return folder

@@ -4,7 +4,7 @@ from pydoc import locate
 
 import pytest
 
-from dld_spotter.core.aliases import CLASSES, OPTIONS, SETTINGS, renamed, renamed_override
+from dld_spotter.core.aliases import CLASSES, OPTIONS, OVERRIDES, SETTINGS, renamed, renamed_override
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,8 @@ from dld_spotter.core.aliases import CLASSES, OPTIONS, SETTINGS, renamed, rename
         ("+model.student.strip=[8,64]", "++model.student.crop_size=[8,64]"),
         ("++escalation.price=${gamma}", "++second_pass.gain_threshold=${gamma}"),
         ("~escalation.legible", "~second_pass.min_height"),
+        ("selector.false_price=0.4", "selector.false_positive_cost=0.4"),
+        ("data.train.renderer.occlusion.legible=0.2", "data.train.renderer.occlusion.max_hidden=0.2"),
         ("escalation.price=1,2,4", "second_pass.gain_threshold=1,2,4"),
     ],
 )
@@ -31,7 +33,17 @@ def test_an_override_takes_its_present_name(earlier: str, now: str):
 @pytest.mark.parametrize(
     "argument",
     [
-        *("gamma=0.3", "-m", "--help", "--config-name=price", "selector.false_price=0.5", "", "data=scenes", "prices_of=3"),
+        *(
+            "gamma=0.3",
+            "-m",
+            "--help",
+            "--config-name=price",
+            "selector.false_positive_cost=0.5",
+            "",
+            "data=scenes",
+            "prices_of=3",
+        ),
+        *("data.train.renderer.words.mix.price=0.1", "price=3"),
         *("out=escalation", "data.root=/price/ladder", "ckpt=runs/ladder/student.ckpt", "/spotter@model.student=tiny"),
         *("input=a photo.jpg", "input=escalation.price=4", "input=second_look\nprice=1"),
     ],
@@ -61,7 +73,7 @@ def test_values_of_a_checkpoint_take_present_names_at_any_depth():
 
 
 def test_the_names_of_now_are_none_of_before():
-    for table in (CLASSES, SETTINGS, OPTIONS):
+    for table in (CLASSES, SETTINGS, OVERRIDES, OPTIONS):
         assert not set(table) & set(table.values())
     assert all(locate(name) is not None for name in CLASSES.values())
     assert all(locate(name) is None for name in CLASSES)

@@ -1,6 +1,7 @@
-"""Against values computed elsewhere from the same logits."""
+"""Against values computed elsewhere from the same logits; ``cases/README.md`` says how."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ import torch
 from dld_spotter.losses.distillation import sequence_loss, squared_difference, token_kl
 from dld_spotter.models.decoding import path_log_probability
 
-CASES = 4
+CASES = Path(__file__).parent / "cases"
+EXPECTED = json.loads((CASES / "expected.json").read_text("utf-8"))
 
 
-@pytest.fixture(params=range(CASES))
-def case(request, shared_losses):
-    expected = json.loads((shared_losses / "expected.json").read_text())[request.param]
-    logits = np.load(shared_losses / expected["file"])
+@pytest.fixture(params=EXPECTED, ids=lambda expected: expected["file"])
+def case(request):
+    expected = request.param
+    logits = np.load(CASES / expected["file"])
     return expected, torch.from_numpy(logits["student_logits"]), torch.from_numpy(logits["teacher_logits"])
 
 
