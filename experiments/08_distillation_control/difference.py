@@ -8,8 +8,8 @@ Two tables of outcomes on the same images, by default those of the distilled stu
 import sys
 from pathlib import Path
 
-from dld_spotter.core.bootstrap import bootstrap, resample
-from dld_spotter.tradeoff import Outcomes, hmean
+from dld_spotter.core.bootstrap import resample
+from dld_spotter.tradeoff import Outcomes, difference
 
 HERE = Path(__file__).parent
 
@@ -22,10 +22,10 @@ def main(distilled: Path, control: Path) -> None:
     drawn = resample(len(ours.names), 2000)
     print("| scale | control | distilled | difference |\n|---|---|---|---|")
     for scale in sorted(set(ours.scales) & set(theirs.scales)):
-        pair = tuple(table.totals[:, table.scales.index(scale)] for table in (ours, theirs))
-        own, other = (100 * float(hmean(totals.mean(0))) for totals in pair)
-        change = bootstrap(lambda a, b: 100 * (hmean(a) - hmean(b)), *pair, resamples=drawn)
-        print(f"| {scale:g} | {other:.1f} | {own:.1f} | {change.value:+.1f} ({change.low:+.1f}..{change.high:+.1f}) |")
+        pair = tuple(table.measures[:, table.scales.index(scale)] for table in (ours, theirs))
+        own, other = (100 * float(measures.mean().hmean) for measures in pair)
+        change, low, high = (100 * value for value in difference(*pair, drawn))
+        print(f"| {scale:g} | {other:.1f} | {own:.1f} | {change:+.1f} ({low:+.1f}..{high:+.1f}) |")
 
 
 if __name__ == "__main__":

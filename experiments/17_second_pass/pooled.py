@@ -12,27 +12,29 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from dld_spotter.tradeoff import Outcomes, compare, comparison_table, hmean
+from dld_spotter.tradeoff import Measures, Outcomes, compare, comparison_table
 
 
 def main(folders: list[Path], resamples: int = 1000) -> None:
     """Join the tables, compare, print."""
     tables = [Outcomes.load(folder / "outcomes_student.npz") for folder in folders]
-    totals = np.concatenate([table.totals for table in tables])
+    measures = Measures(np.concatenate([table.measures.values for table in tables]))
     names = tuple(f"{folder.name}/{name}" for folder, table in zip(folders, tables, strict=True) for name in table.names)
-    pooled = Outcomes(names, tables[0].scales, *np.moveaxis(totals, -1, 0))
+    pooled = Outcomes.of(names, tables[0].scales, measures)
     dynamic = [np.load(folder / "dynamic_student.npz", allow_pickle=False) for folder in folders]
     if any(table.scales != tables[0].scales for table in tables) or any(
         part["gammas"].tolist() != dynamic[0]["gammas"].tolist() for part in dynamic
     ):
         sys.exit("the folders were measured at different scales or cost weights; measure them with the same checkpoint")
     spent = {
-        float(gamma): np.concatenate([part["totals"][k] for part in dynamic]) for k, gamma in enumerate(dynamic[0]["gammas"])
+        float(gamma): Measures(np.concatenate([part["totals"][k] for part in dynamic]))
+        for k, gamma in enumerate(dynamic[0]["gammas"])
     }
     console = Console(width=120)
     console.print(f"{len(names)} images, Hmean (%) of fixed scales:")
-    for k, scale in enumerate(pooled.scales):
-        console.print(f"  {scale:g}: {100 * hmean(totals[:, k].sum(0)):.1f} at {totals[:, k, 3].mean():.3f}")
+    mean = measures.mean()
+    for scale, height, cost in zip(pooled.scales, mean.hmean, mean.relative_cost, strict=True):
+        console.print(f"  {scale:g}: {100 * height:.1f} at {cost:.3f}")
     console.print(comparison_table(compare(pooled, pooled, spent, resamples)))
 
 

@@ -25,10 +25,13 @@ from dld_spotter.config.entry import ROOT
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.losses.recognition import sequence_cross_entropy
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.selection.objectives import Evidence, MixtureObjective, OutcomeRegression, fit_table, histogram, image_mean
+from dld_spotter.selection.heights import fit_table, histogram
+from dld_spotter.selection.mixture import MixtureObjective, image_mean
+from dld_spotter.selection.objective import Evidence
+from dld_spotter.selection.outcome_regression import OutcomeRegression
 from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.selection.thumbnail_network import ThumbnailNetwork
-from dld_spotter.tradeoff import Outcomes, hmean, oracle, random_mix, spend
+from dld_spotter.tradeoff import Outcomes, oracle, random_mix, spend
 from dld_spotter.tradeoff.allocation import chosen
 
 BUDGETS = (0.3, 0.4, 0.5)
@@ -136,7 +139,7 @@ def judge(losses: Tensor, validation: Table, scales: tuple[float, ...], budget: 
         if spent <= budget:
             break
     own, mix, best = (
-        float(hmean(spend(outcomes, way).mean(0)))
+        float(spend(outcomes, way).mean().hmean)
         for way in (chosen(outcomes, index), random_mix(outcomes, spent), oracle(outcomes, spent))
     )
     return spent, 100 * (own - mix), (own - mix) / (best - mix)

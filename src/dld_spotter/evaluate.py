@@ -17,6 +17,7 @@ from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.dataset import report_damage
+from dld_spotter.evaluation.fates import FateCollector
 from dld_spotter.evaluation.measuring import Counting, evaluate
 from dld_spotter.evaluation.predictions import PredictionForm
 from dld_spotter.inference.checkpoint import load_checkpoint
@@ -32,7 +33,7 @@ ALLOCATIONS = ("stream", "set")
 
 
 def run(config: DictConfig, folder: Path) -> None:
-    """Score and leave ``evaluation.json`` and ``predictions.zip`` in ``folder``."""
+    """Score and leave ``evaluation.json``, ``predictions.zip`` and, where asked for, the fates of words in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
     assembly.adopt(config, checkpoint)
@@ -44,7 +45,9 @@ def run(config: DictConfig, folder: Path) -> None:
     samples = assembly.build_test_samples(config, config.images)
     form = PredictionForm.of(rules, samples.dataset)
     plan = plan_for(config, request, predictor)
-    point, words = evaluate(predictor, samples, request, Counting(rules, form), config.resamples, plan)
+    counting = Counting(rules, form)
+    fates = FateCollector(predictor, counting, config.examples) if config.explain else None
+    point, words = evaluate(predictor, samples, request, counting, config.resamples, plan, fates)
     report_damage([samples.dataset])
     spent = {"budget": point.relative_cost, "budget_gflops": point.gflops, "budget_ms": 1000 * point.seconds}
     vocabulary = predictor.backend.vocabulary
@@ -65,6 +68,8 @@ def run(config: DictConfig, folder: Path) -> None:
     if request.budgeted:
         name, amount = request.budgeted
         print(f"{name}={amount:g}: {spent[name]:.4g} {BUDGETS[name]} spent per image")
+    if fates is not None:
+        fates.leave(folder)
     print(f"everything is in {folder}")
 
 

@@ -27,7 +27,7 @@ from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.second_pass.probing import Probe, Prober, learn_gains, probe_all, worth
 from dld_spotter.inference.torch_backend import TorchBackend
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.selection.fitting import given_student, price_at
+from dld_spotter.selection.fitting import false_positive_cost_at, given_student
 from dld_spotter.selection.second_pass.gains import Gains
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 
@@ -43,8 +43,8 @@ def best_points(
     Gains are learned from each half of the images for the other one, and from all for use. ``cost`` is that of a view, GFLOP.
     """
     fixed = hmean(*np.array([[probe.counts for probe in row] for row in probes]).sum(0).T)
-    false_price = price_at(float(fixed.max()))
-    halves = [learn_gains(probes[1 - half :: 2] or probes, false_price) for half in (0, 1)]
+    false_positive_cost = false_positive_cost_at(float(fixed.max()))
+    halves = [learn_gains(probes[1 - half :: 2] or probes, false_positive_cost) for half in (0, 1)]
     points = [OperatingPoint(s, threshold) for s, threshold in product(scales, (*THRESHOLDS, inf)) if s < 1 or threshold == inf]
     place = {scale: k for k, scale in enumerate(scales)}
     rules = [replace(rule, gains=gains) for gains in halves]
@@ -53,10 +53,10 @@ def best_points(
     ]
     totals = np.array([np.sum([counts for counts, _ in row], axis=0) for row in found])
     costs = np.array([np.mean([cost for _, cost in row]) for row in found])
-    losses = -worth(totals, false_price) / np.maximum(totals[:, 2], 1)
+    losses = -worth(totals, false_positive_cost) / np.maximum(totals[:, 2], 1)
     best = OperatingPoints.on_hull(points, losses, costs, len(probes))
     kept = [points.index(point) for point in best.points]
-    return best, learn_gains(probes, false_price), hmean(*totals[kept].T)
+    return best, learn_gains(probes, false_positive_cost), hmean(*totals[kept].T)
 
 
 def run(config: DictConfig, folder: Path) -> Path:

@@ -24,7 +24,7 @@ from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.fitting import (
     ThumbnailSet,
     count_heights,
-    false_price,
+    false_positive_cost,
     fit_outcomes,
     given_student,
     judge_heights,
@@ -42,8 +42,8 @@ def run(config: DictConfig, folder: Path) -> Path:
     checkpoint, student = given_student(config, ("images", "thumbnails", "steps", "batch"))
     device = usable_device(config.device)
     outcomes = read(config, student, folder)
-    price = false_price(outcomes) if config.selector.false_price is None else config.selector.false_price
-    config.selector.false_price = round(price, 3)
+    cost = false_positive_cost(outcomes) if config.selector.false_positive_cost is None else config.selector.false_positive_cost
+    config.selector.false_positive_cost = round(cost, 3)
     selector: QualitySelector = assembly.create(config.selector).to(device)
     selector.thumbnail = config.thumbnail
     fit_outcomes(selector, count_heights(assembly.build_whole_loader(config, config.images, [1.0]), selector.edges), outcomes)

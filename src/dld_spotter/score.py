@@ -31,6 +31,8 @@ More questions, one at a time:
   compare=rrc,totaltext,davar   the same files under several protocols, and the words on which they differ
   explain=IMAGE  which rule decided on each word of an image: a table, and a picture in paths.output_dir=FOLDER (here),
                  drawn on the photo where images=FOLDER holds it
+  explain=true   what became of every true word, and how much Hmean each fate costs: tables, fates.json and fates.png in
+                 paths.output_dir=FOLDER (docs/fates.md)
 
 Line forms: x1,y1,...,x4,y4[,confidence],text  or  x1,y1,...,xn,yn,####text; the text ### marks don't-care regions.
 What each protocol counts is in docs/protocols.md.

@@ -13,7 +13,7 @@ from dld_spotter.budget.controller import Calibration
 from dld_spotter.config.entry import ROOT
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.inference.checkpoint import load_checkpoint
-from dld_spotter.selection.fitting import ThumbnailSet, false_price, fit_outcomes, judge_heights, learn_heights
+from dld_spotter.selection.fitting import ThumbnailSet, false_positive_cost, fit_outcomes, judge_heights, learn_heights
 from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.tradeoff import Outcomes
 from tests.small import SCALES
@@ -65,8 +65,8 @@ def test_a_student_gets_a_selector_for_any_budget(tmp_path: Path):
     assert 0 < calibration.low <= calibration.high <= 1.1
     outcomes = Outcomes.load(tmp_path / "outcomes_student.npz")
     assert len(outcomes.names) == 3
-    price = load_checkpoint(path).config("selector")["false_price"]
-    assert price == pytest.approx(false_price(outcomes), abs=1e-3)
+    price = load_checkpoint(path).config("selector")["false_positive_cost"]
+    assert price == pytest.approx(false_positive_cost(outcomes), abs=1e-3)
 
 
 def test_readings_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -119,7 +119,7 @@ def test_a_false_word_costs_what_it_takes_from_the_hmean():
     step = 1e-6
     lost = hmean(matched, predicted) - hmean(matched, predicted + step)
     gained = hmean(matched + step, predicted + step) - hmean(matched, predicted)
-    assert false_price(outcomes) == pytest.approx(lost / gained, rel=1e-4)
+    assert false_positive_cost(outcomes) == pytest.approx(lost / gained, rel=1e-4)
 
 
 def test_the_table_follows_what_was_read():

@@ -24,7 +24,7 @@ from dld_spotter.core.charset import Charset
 from dld_spotter.inference.engines.engine import Engine
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.objectives import SelectionObjective
+from dld_spotter.selection.objective import SelectionObjective
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.selection.selector import Selector
 from tests.data.samples import write_crops
@@ -39,7 +39,7 @@ PROMISES = {
     "data": LightningDataModule,
     "distillation": Distillation,
     "engine": Engine | None,
-    "escalation": SecondPassRule,
+    "second_pass": SecondPassRule,
     "logger": Logger,
     "optimizer": partial,
     "scheduler": partial,
@@ -156,7 +156,8 @@ def test_a_selector_that_learns_comes_with_what_teaches_it(name: str, tmp_path: 
     selector = create(config.selector)
     assert selector.trainable == ("selection" in config)
     if selector.trainable:
-        assert isinstance(selector, create(config.selection).learns)
+        assert create(config.selection).teaches(selector)
+        assert create(config.selection).name == config.hydra.runtime.choices["selection"]
 
 
 @pytest.mark.parametrize("option", SETTING, ids=str)

@@ -9,7 +9,7 @@ from torch.utils.data import Subset
 
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.collate import Collate
-from dld_spotter.data.datamodule import SpottingDataModule
+from dld_spotter.data.datamodule import Loading, SpottingDataModule
 from dld_spotter.data.splits import NamedPart
 from dld_spotter.data.transforms import TextTransforms, TransformedDataset, default_transforms
 from tests.data.samples import box, sample
@@ -26,9 +26,7 @@ def scenes(count=7):
 
 def module(train=None, workers=0, seed=0, **options):
     train = scenes() if train is None else train
-    return SpottingDataModule(
-        train, scenes(5), scenes(3), COLLATE, TRAINING, batch_size=2, workers=workers, seed=seed, **options
-    )
+    return SpottingDataModule(train, scenes(5), scenes(3), COLLATE, TRAINING, Loading(2, workers=workers, seed=seed, **options))
 
 
 def passes(loader, epochs):
@@ -49,7 +47,7 @@ def test_training_shuffles_in_every_pass_and_drops_the_rest():
 def test_evaluation_serves_everything_in_order():
     names = [name for batch in module(eval_batch_size=2).val_dataloader() for name in batch.names]
     assert names == [f"scene{i}" for i in range(5)]
-    assert [len(batch) for batch in module().test_dataloader()] == [2, 1]
+    assert [sample.name for sample in module().test_samples()] == [f"scene{i}" for i in range(3)]
 
 
 def test_batches_depend_on_seed_and_pass_only():
@@ -71,7 +69,7 @@ def test_jitter_differs_by_pass():
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_damage_found_by_any_worker_is_reported_at_the_end(workers, caplog):
-    data = SpottingDataModule(Numbers(4), Numbers(6, bad=[1, 5]), None, COLLATE, workers=workers)
+    data = SpottingDataModule(Numbers(4), Numbers(6, bad=[1, 5]), None, COLLATE, loading=Loading(workers=workers))
     names = [name for batch in data.val_dataloader() for name in batch.names]
     assert names == ["0", "2", "2", "3", "4", "0"]
     data.teardown("fit")
@@ -84,9 +82,9 @@ def test_only_training_leaves_the_resizing_to_the_device():
 
 
 def test_what_is_missing_is_named():
-    data = SpottingDataModule(scenes(1), None, None, COLLATE, batch_size=2)
+    data = SpottingDataModule(scenes(1), None, None, COLLATE, loading=Loading(2))
     with pytest.raises(ConfigError, match=r"data\.test is not set"):
-        data.test_dataloader()
+        data.test_samples()
     with pytest.raises(ConfigError, match=r"data\.batch_size=2 is more than the 1 training images"):
         data.train_dataloader()
 
@@ -100,7 +98,7 @@ class Named(Numbers):
 @pytest.mark.parametrize("wrap", [lambda d: d, lambda d: Subset(d, [0, 1, 2]), lambda d: NamedPart(d, {"all": 1.0}, "all")])
 def test_images_that_share_a_name_are_refused(wrap):
     def served(names):
-        return SpottingDataModule(None, None, wrap(Named(names)), COLLATE).test_dataloader()
+        return SpottingDataModule(None, None, wrap(Named(names)), COLLATE).test_samples()
 
     assert len(served(["a", "b", "c"]).dataset) == 3
     with pytest.raises(DataError, match="2 images of the data set have the name b"):
@@ -109,7 +107,7 @@ def test_images_that_share_a_name_are_refused(wrap):
 
 def test_the_part_that_is_served_may_hold_one_of_two_namesakes():
     data = SpottingDataModule(None, None, Subset(Named(["a", "b", "b"]), [0, 1]), COLLATE)
-    assert len(data.test_dataloader().dataset) == 2
+    assert len(data.test_samples().dataset) == 2
 
 
 def test_processes_share_the_images():

@@ -70,7 +70,7 @@ def test_round_trip_in_half_precision(saved, batch):
     first = original(view, batch.boundaries, batch.image_index, batch.labels).recognition.logits
     second = spotter(view, batch.boundaries, batch.image_index, batch.labels).recognition.logits
     torch.testing.assert_close(first, second, atol=0.02, rtol=0.02)
-    assert checkpoint.selector().scales == SCALES
+    assert checkpoint.policy().scales == SCALES
 
 
 def test_what_a_selector_knows_of_words_is_kept(tmp_path, batch):
@@ -81,7 +81,7 @@ def test_what_a_selector_knows_of_words_is_kept(tmp_path, batch):
     selector.words.fill_(3.25)
     config = SELECTOR | {"_target_": "dld_spotter.selection.quality.QualitySelector", "heights": [5.0, 70.0], "bins": 6}
     save_checkpoint(tmp_path / "s.ckpt", {"selector": selector}, provenance(model={"selector": config}))
-    found = load_checkpoint(tmp_path / "s.ckpt").selector()
+    found = load_checkpoint(tmp_path / "s.ckpt").policy()
     assert isinstance(found, QualitySelector)
     assert not found.training
     for name in ("table", "words", "edges"):
@@ -118,7 +118,7 @@ def test_teacher_stands_in_for_the_student(tmp_path):
     path = tmp_path / "teacher.ckpt"
     save_checkpoint(path, {"teacher": make_spotter()}, provenance())
     checkpoint = load_checkpoint(str(path))
-    assert checkpoint.selector() is None
+    assert checkpoint.policy() is None
     assert checkpoint.spotter().charset.characters == SPOTTER["charset"]["characters"]
     assert_refused(lambda: checkpoint.weights("student"), "student", "teacher")
     assert_refused(lambda: checkpoint.build("student"), "student")

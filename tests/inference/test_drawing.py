@@ -3,7 +3,7 @@ import pytest
 
 from dld_spotter.core.batches import Word
 from dld_spotter.inference.drawing import draw_reading
-from dld_spotter.inference.loading import Reading
+from dld_spotter.inference.predictor import Reading
 from tests.data.samples import box, turned_box
 
 

@@ -7,11 +7,13 @@ import torch
 from PIL import Image
 
 import dld_spotter
-from dld_spotter.budget.cost import FlopCost, selector_gflops
+from dld_spotter.budget.cost import FlopCost
 from dld_spotter.core.batches import Word
 from dld_spotter.core.errors import CheckpointError, ConfigError, DataError
-from dld_spotter.data.views import ReferenceSize, make_thumbnails, resize
-from dld_spotter.inference.loading import DynamicSpotter, load, to_array
+from dld_spotter.data.photos import ReferenceSize, to_array
+from dld_spotter.data.views import make_thumbnails, resize
+from dld_spotter.inference.loading import load
+from dld_spotter.inference.predictor import Predictor, Reading
 from tests.data.samples import box, sample
 from tests.small import SCALES, THUMBNAIL
 from tests.trained import GAMMAS, make_checkpoint
@@ -23,7 +25,7 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def reader(checkpoint):
+def predictor(checkpoint):
     return load(checkpoint, device="cpu")
 
 
@@ -37,15 +39,17 @@ def test_package_gives_what_it_promises_without_importing_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
     assert dld_spotter.load is load
     assert dld_spotter.Word is Word
+    assert dld_spotter.Predictor is Predictor
+    assert dld_spotter.Reading is Reading
     assert set(dld_spotter.__all__) <= set(dir(dld_spotter))
     with pytest.raises(AttributeError, match="nothing"):
         _ = dld_spotter.nothing
 
 
-def test_file_image_and_array_are_read_alike(reader, photo, tmp_path):
+def test_file_image_and_array_are_read_alike(predictor, photo, tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(photo).save(path)
-    readings = [reader.read(image, scale=0.5) for image in (photo, Image.fromarray(photo), path, str(path))]
+    readings = [predictor.read(image, scale=0.5) for image in (photo, Image.fromarray(photo), path, str(path))]
     assert readings[0].words
     for reading in readings:
         assert (reading.width, reading.height, reading.scale) == (128, 96, 0.5)
@@ -61,30 +65,30 @@ def same_words(found, expected):
         assert word.score == pytest.approx(other.score, abs=1e-4)
 
 
-def test_several_photos_are_read_as_each_alone(reader, photo, monkeypatch):
+def test_several_photos_are_read_as_each_alone(predictor, photo, monkeypatch):
     other = sample(96, 128, [box(40, 50, 50, 25)], ["dog"]).image
     photos = [photo, np.ascontiguousarray(photo[:64]), other, photo]
-    sizes = []
-    spot = reader.spot
-    monkeypatch.setattr(reader, "spot", lambda references, *step: sizes.append(len(references)) or spot(references, *step))
-    found = reader.read_all(photos, scale=0.5)
-    assert sizes == [3, 1]  # those of one size go together
+    counts = []
+    detect = predictor.backend.detect
+    monkeypatch.setattr(predictor.backend, "detect", lambda images, scale: counts.append(len(images)) or detect(images, scale))
+    found = predictor.read_all(photos, scale=0.5)
+    assert counts == [3, 1]  # those of one size go together
     assert any(reading.words for reading in found)
     for reading, image in zip(found, photos, strict=True):
-        alone = reader.read(image, scale=0.5)
+        alone = predictor.read(image, scale=0.5)
         same_words(reading, alone)
         assert (reading.width, reading.height, reading.gflops) == (alone.width, alone.height, alone.gflops)
-    chosen = reader.read_all(photos)
-    assert [reading.scale for reading in chosen] == [reader.read(image).scale for image in photos]
-    assert reader.read_all([]) == []
+    chosen = predictor.read_all(photos)
+    assert [reading.scale for reading in chosen] == [predictor.read(image).scale for image in photos]
+    assert predictor.read_all([]) == []
 
 
-def test_a_photo_of_twelve_megapixels_is_read_as_its_copy_at_the_reference(reader):
+def test_a_photo_of_twelve_megapixels_is_read_as_its_copy_at_the_reference(predictor):
     large = np.full((3000, 4000, 3), 230, np.uint8)
     for left, top in ((400, 500), (2200, 1700)):
         large[top : top + 300, left : left + 900] = 20
     copy = resize(large, 960, 1280)
-    found, expected = reader.read(large, scale=0.5), reader.read(copy, scale=0.5)
+    found, expected = predictor.read(large, scale=0.5), predictor.read(copy, scale=0.5)
     assert found.words
     assert (found.width, found.height) == (4000, 3000)
     assert found.gflops == expected.gflops
@@ -99,23 +103,25 @@ def test_sideways_photo_is_read_upright(photo):
     np.testing.assert_array_equal(to_array(sideways), photo)
 
 
-def test_scale_is_the_selectors(reader, photo):
+def test_scale_is_the_selectors(predictor, photo):
     sizes = torch.tensor([photo.shape[:2]])
-    choices = reader.selector(make_thumbnails([photo], THUMBNAIL), sizes, FlopCost(reader.spotter).relative(sizes, SCALES))
+    costs = FlopCost(predictor.backend.spotter).relative(sizes, SCALES)
+    choices = predictor.policy(make_thumbnails([photo], THUMBNAIL), sizes, costs)
     for gamma, choice in zip(GAMMAS, choices, strict=True):
-        assert reader.read(photo, gamma=gamma).scale == SCALES[int(choice.index[0])]
-    assert reader.read(photo).scale == SCALES[int(choices[1].index[0])]
+        assert predictor.read(photo, gamma=gamma).scale == SCALES[int(choice.index[0])]
+    assert predictor.read(photo).scale == SCALES[int(choices[1].index[0])]
 
 
-def test_costs_add_up(reader, photo):
-    flops = FlopCost(reader.spotter)
-    fixed, chosen = reader.read(photo, scale=0.5), reader.read(photo)
+def test_costs_add_up(predictor, photo):
+    flops = FlopCost(predictor.backend.spotter)
+    fixed, chosen = predictor.read(photo, scale=0.5), predictor.read(photo)
     assert fixed.gflops == pytest.approx(flops.cost(48, 64, len(fixed.words)))
     assert fixed.relative_cost == pytest.approx(fixed.gflops / flops.cost(96, 128, len(fixed.words)))
-    overhead = selector_gflops(reader.selector, THUMBNAIL)
+    assert predictor.policy.thumbnail == THUMBNAIL
+    assert predictor.policy.gflops > 0
     size = round(96 * chosen.scale), round(128 * chosen.scale)
-    assert chosen.gflops == pytest.approx(flops.cost(*size, len(chosen.words)) + overhead)
-    assert reader.read(photo, scale=1).relative_cost == pytest.approx(1)
+    assert chosen.gflops == pytest.approx(flops.cost(*size, len(chosen.words)) + predictor.policy.gflops)
+    assert predictor.read(photo, scale=1).relative_cost == pytest.approx(1)
 
 
 def test_large_photo_is_limited_and_its_words_are_in_its_own_pixels(checkpoint, photo):
@@ -124,21 +130,21 @@ def test_large_photo_is_limited_and_its_words_are_in_its_own_pixels(checkpoint, 
     reading = limited.read(large, scale=1)
     words = limited.read(Image.fromarray(large).resize((128, 96), Image.Resampling.BOX), scale=1).words
     assert (reading.width, reading.height) == (512, 384)
-    assert reading.gflops == pytest.approx(limited.flops.cost(96, 128, len(reading.words)))
+    assert reading.gflops == pytest.approx(limited.backend.cost(96, 128, len(reading.words)))
     found = np.concatenate([word.polygon for word in reading.words])
     assert found.max() > 128
     assert len(words) == len(reading.words)
     np.testing.assert_allclose(found, 4 * np.concatenate([word.polygon for word in words]), atol=4)
 
 
-def test_reading_twice_gives_the_same(reader, photo):
-    first, second = reader.read(photo), reader.read(photo)
+def test_reading_twice_gives_the_same(predictor, photo):
+    first, second = predictor.read(photo), predictor.read(photo)
     assert [(word.text, word.score) for word in first.words] == [(word.text, word.score) for word in second.words]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (33, 5)])
-def test_odd_sizes(reader, size):
-    reading = reader.read(np.zeros((*size, 3), np.uint8))
+def test_odd_sizes(predictor, size):
+    reading = predictor.read(np.zeros((*size, 3), np.uint8))
     assert (reading.height, reading.width) == size
 
 
@@ -152,33 +158,34 @@ def test_odd_sizes(reader, size):
         ({"scale": float("nan")}, ["scale=nan"]),
     ],
 )
-def test_bad_options(reader, photo, options, words):
+def test_bad_options(predictor, photo, options, words):
     with pytest.raises(ConfigError) as error:
-        reader.read(photo, **options)
+        predictor.read(photo, **options)
     assert all(word in str(error.value) for word in words)
 
 
 def test_without_a_selector(tmp_path, photo):
-    reader = load(make_checkpoint(tmp_path / "student.ckpt", selector=False), device="cpu")
-    assert isinstance(reader, DynamicSpotter)
-    assert reader.read(photo).scale == 1
-    assert reader.read(photo, scale=0.3).scale == 0.3
+    predictor = load(make_checkpoint(tmp_path / "student.ckpt", selector=False), device="cpu")
+    assert isinstance(predictor, Predictor)
+    assert (predictor.policy, predictor.scales, predictor.calibration) == (None, (), None)
+    assert predictor.read(photo).scale == 1
+    assert predictor.read(photo, scale=0.3).scale == 0.3
     with pytest.raises(ConfigError, match="selector"):
-        reader.read(photo, gamma=0.1)
+        predictor.read(photo, gamma=0.1)
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
-def test_bad_arrays(reader, image):
+def test_bad_arrays(predictor, image):
     with pytest.raises(ConfigError, match="uint8 RGB"):
-        reader.read(image)
+        predictor.read(image)
 
 
-def test_bad_files(reader, tmp_path):
+def test_bad_files(predictor, tmp_path):
     with pytest.raises(DataError, match="absent"):
-        reader.read(tmp_path / "absent.png")
+        predictor.read(tmp_path / "absent.png")
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(DataError, match=r"text\.png"):
-        reader.read(tmp_path / "text.png")
+        predictor.read(tmp_path / "text.png")
     with pytest.raises(CheckpointError, match="absent"):
         load(tmp_path / "absent.ckpt")
 
@@ -191,7 +198,7 @@ def test_device_that_is_not_there(checkpoint):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_reads_on_a_gpu_as_on_a_cpu(checkpoint, reader, photo):
-    reading, expected = load(checkpoint, device="cuda").read(photo, scale=1), reader.read(photo, scale=1)
+def test_reads_on_a_gpu_as_on_a_cpu(checkpoint, predictor, photo):
+    reading, expected = load(checkpoint, device="cuda").read(photo, scale=1), predictor.read(photo, scale=1)
     assert reading.gflops == pytest.approx(expected.gflops)
     assert len(reading.words) == len(expected.words)

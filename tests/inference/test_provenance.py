@@ -5,6 +5,7 @@ import inspect
 import os
 from collections import OrderedDict
 from copy import deepcopy
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,17 @@ from omegaconf import OmegaConf
 from transformers import ResNetConfig
 
 from dld_spotter import evaluate
+from dld_spotter.budget.calibration import Calibration
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import ROOT
 from dld_spotter.core.errors import CheckpointError, ConfigError
-from dld_spotter.inference.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from dld_spotter.inference.checkpoint import FORMAT, amend, load_checkpoint, save_checkpoint
 from dld_spotter.inference.loading import load
 from dld_spotter.inference.provenance import ARGUMENTS, BACKBONES, PARTS
 from dld_spotter.models.backbone import Backbone, published_settings
 from dld_spotter.models.vocabulary import Vocabulary
 from tests.small import BACKBONE, SCALES, SPOTTER, THUMBNAIL, make_spotter
+from tests.trained import POINTS, make_checkpoint
 
 FACTS = {"format": FORMAT, "model": {"student": SPOTTER}, "scales": list(SCALES), "thumbnail": THUMBNAIL}
 CONF = ROOT / "conf"
@@ -62,7 +65,9 @@ def touch(folder):
     return {"_target_": "pathlib.Path.touch", "_args_": [{"_target_": "pathlib.Path", "_args_": [f"{folder}/executed"]}]}
 
 
-@pytest.mark.parametrize("key", ["thumbnail", "scales", "format", "calibration", "ladder", "escalation", "something"])
+@pytest.mark.parametrize(
+    "key", ["thumbnail", "scales", "format", "calibration", "operating_points", "second_pass", "ladder", "something"]
+)
 @pytest.mark.parametrize("nested", [False, True])
 def test_nothing_is_built_from_any_value(write, tmp_path, key, nested):
     value = {"deep": [touch(tmp_path)]} if nested else touch(tmp_path)
@@ -117,7 +122,12 @@ def multiplied(times):
         ({"extra": nested(40)}, "levels"),
         ({"extra": multiplied(6)}, "values"),
         ({"extra": "x" * 300_000}, "300000 characters"),
-        ({"calibration": {"gammas": [1.0], "costs": [1.0], "continuous": True, "images": float("inf")}}, "calibration"),
+        ({"operating_points": POINTS.to_dict() | {"images": inf}}, "OperatingPoints (expected int, found inf)"),
+        ({"operating_points": POINTS.to_dict() | {"scales": ["wide"]}}, "OperatingPoints"),
+        ({"operating_points": POINTS.to_dict() | {"run": "ls"}}, "unknown entry run"),
+        ({"operating_points": 5}, "OperatingPoints"),
+        ({"second_pass": {"gains": {"tables": {"0.3": {"1.0": []}}}}}, "gains need a table"),
+        ({"second_pass": {"context": inf}}, "SecondPassRule (expected int, found inf)"),
     ],
 )
 def test_plain_values_of_sane_size(write, change, words):
@@ -129,6 +139,16 @@ def test_plain_values_of_sane_size(write, change, words):
 def test_what_every_checkpoint_says(write, key):
     path = write({name: value for name, value in FACTS.items() if name != key})
     assert_refused(lambda: load_checkpoint(path), f"lacks {key}")
+
+
+@pytest.mark.parametrize("change", [{"images": inf}, {"gammas": ["low"]}, {"costs": []}, {"run": "ls"}])
+def test_what_a_selector_spends_is_plain_too(tmp_path, change):
+    path = make_checkpoint(tmp_path / "strange.ckpt")
+    calibration = Calibration((0.05, 0.1, 0.3), (0.9, 0.5, 0.2), False, 9)
+    amend(path, {"calibration": calibration.to_dict()})
+    assert load(path, device="cpu").calibration == calibration
+    amend(path, {"calibration": calibration.to_dict() | change})
+    assert_refused(lambda: load(path, device="cpu"), "Calibration", "calibrate it again")
 
 
 def changed(at, value):
@@ -156,7 +176,8 @@ def changed(at, value):
         ("channels", 16.0, "channels"),
         ("channels", 60_000, "another shape"),
         ("hidden", 60_000, "another shape"),
-        ("strip", [8, 10**9], "strip"),
+        ("crop_size", [8, 10**9], "crop_size"),
+        ("strip", [8, 10**9], "crop_size"),  # as it was called
         ("layers", 10**6, "layers"),
         ("backbone.name", "timm_backbone", "backbone.name"),
         ("backbone.pretrained", "microsoft/resnet-18", "pretrained"),

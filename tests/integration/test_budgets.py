@@ -93,14 +93,14 @@ def test_what_cannot_be_is_a_sentence(checkpoints, tmp_path, options, sentence):
     assert sentence in ended.error
 
 
-def test_measuring_tells_the_luck_of_the_oracle(checkpoints, tmp_path):
+def test_measuring_tells_the_selection_bias_of_the_oracle(checkpoints, tmp_path):
     ended = run(
         "measure",
         *(f"ckpt={checkpoints / 'student.ckpt'}", *SMALL_SCENES, "images=4", "data.workers=0", "jitter=1", "resamples=20"),
         *(f"paths.output_dir={tmp_path}", "device=cpu", "task=detection"),
     )
     assert ended.status == 0, ended.stderr
-    rows = json.loads((tmp_path / "oracle_luck.json").read_text())["student"]
+    rows = json.loads((tmp_path / "oracle_bias.json").read_text())["student"]
     assert rows
-    assert rows[0].keys() == {"budget", "hmean", "again", "luck", "share"}
+    assert rows[0].keys() == {"budget", "hmean", "again", "bias", "share"}
     assert (tmp_path / "outcomes_student_again.npz").is_file()

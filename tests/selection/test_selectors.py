@@ -195,7 +195,7 @@ def by_hand(words=(2.0, 0.0, 1.0), **options):
 
 def test_losses_by_hand():
     """Two small words and a large one: 1.25 and 2.375 are read, 1.25 and 1 beside them are false."""
-    selector = by_hand(false_price=0.5).eval()
+    selector = by_hand(false_positive_cost=0.5).eval()
     expected = torch.tensor([[0.5 * 1.25 - 1.25, 0.5 * 1.0 - 2.375]]) / 2
     torch.testing.assert_close(selector.losses(thumbnails(), SIZES), expected.expand(4, 2))
     half = torch.tensor([[0.25, 1.0]]).expand(4, -1)
@@ -298,7 +298,7 @@ def test_twice_the_side_moves_every_count_by_an_octave_of_bins():
         (lambda: RandomScale(SCALES, 0.1, []), "factors"),
         (lambda: GumbelSelector(SCALES, 0.1, [1.0], gumbel_temperature=0), r"gumbel_temperature.*found 0"),
         (lambda: quality(explore=1.5), r"selector\.explore .*found 1\.5"),
-        (lambda: quality(false_price=-1), r"selector\.false_price .*found -1"),
+        (lambda: quality(false_positive_cost=-1), r"selector\.false_positive_cost .*found -1"),
         (lambda: quality(bins=2), "3 bins"),
         (lambda: quality(heights=(9.0, 4.0)), "ascending heights"),
     ],

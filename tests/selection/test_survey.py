@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from dld_spotter.budget.controller import Calibration
-from dld_spotter.budget.cost import FlopCost, selector_gflops
+from dld_spotter.budget.calibration import Calibration
+from dld_spotter.budget.cost import FlopCost
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.inference.checkpoint import amend, load_checkpoint
 from dld_spotter.selection.gumbel import GumbelSelector
@@ -29,7 +29,9 @@ def flops():
 
 def make_quality():
     torch.manual_seed(3)
-    return QualitySelector(SCALES, 0.2, [0.5, 1.0], [4, 4, 4, 4], 8)
+    selector = QualitySelector(SCALES, 0.2, [0.5, 1.0], [4, 4, 4, 4], 8)
+    selector.thumbnail = THUMBNAIL
+    return selector
 
 
 def test_every_image_is_asked_about_once(loader, flops):
@@ -38,7 +40,7 @@ def test_every_image_is_asked_about_once(loader, flops):
     assert seen.names == ("0", "1", "2", "3")
     assert seen.costs[:, -1].tolist() == seen.spent[:, -1].tolist() == [1.0] * 4
     assert seen.spent[2, 0] == pytest.approx(flops.cost(48, 38, 2) / flops.cost(160, 128, 2))
-    assert seen.overhead[1] == pytest.approx(selector_gflops(selector, THUMBNAIL) / flops.cost(64, 96))
+    assert seen.overhead[1] == pytest.approx(selector.gflops / flops.cost(64, 96))
     first = loader[0]
     choices = selector(first.thumbnails, first.views[1.0].sizes, torch.from_numpy(seen.costs[:3]).float())
     assert seen.index[:, :3].tolist() == [choice.index.tolist() for choice in choices]
@@ -68,10 +70,10 @@ def test_a_checkpoint_keeps_it(tmp_path, loader, flops):
     path = make_checkpoint(tmp_path / "student.ckpt")
     before = load_checkpoint(path)
     calibration = calibrate(make_quality(), loader, flops)
-    amend(path, {"calibration": calibration.plain()})
+    amend(path, {"calibration": calibration.to_dict()})
     after = load_checkpoint(path)
-    assert Calibration.read(after.provenance["calibration"], str(path)) == calibration
-    assert after.provenance == before.provenance | {"calibration": calibration.plain()}
+    assert Calibration.from_dict(after.provenance["calibration"], str(path)) == calibration
+    assert after.provenance == before.provenance | {"calibration": calibration.to_dict()}
     assert after.state.keys() == before.state.keys()
     assert all(torch.equal(after.state[name], before.state[name]) for name in before.state)
     assert [file.name for file in tmp_path.iterdir()] == ["student.ckpt"]

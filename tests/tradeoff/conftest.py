@@ -8,7 +8,7 @@ from dld_spotter.tradeoff import Outcomes
 
 @pytest.fixture
 def worked():
-    """Two images at two scales: the first gains from the dear scale, the second does not."""
+    """Two images at two scales: the first gains from the costly scale, the second does not."""
     ones = np.ones((2, 2), int)
     return Outcomes(
         names=("small text", "large text"),

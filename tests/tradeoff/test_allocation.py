@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.tradeoff import best_mix, chosen, hmean, oracle, random_mix, spend, static
-from dld_spotter.tradeoff.outcomes import COST
+from dld_spotter.tradeoff import Measures, best_mix, chosen, oracle, random_mix, spend, static
 
 
 def _reached(outcomes, allocation):
-    totals = spend(outcomes, allocation).mean(0)
-    return float(hmean(totals)), float(totals[COST])
+    mean = spend(outcomes, allocation).mean()
+    return float(mean.hmean), float(mean.relative_cost)
 
 
 def test_worked_example(worked):
@@ -21,27 +20,28 @@ def test_worked_example(worked):
     # Knowing which image gains: 2*7/(7+8) at the same cost, and no budget buys more.
     assert _reached(worked, oracle(worked, 0.625)) == pytest.approx((14 / 15, 0.625))
     assert _reached(worked, oracle(worked, 1.0)) == pytest.approx((14 / 15, 0.625))
-    # Half of that gain: the small text is drawn at the dear scale every other time, 2*5/(5.5+8).
+    # Half of that gain: the small text is drawn at the costly scale every other time, 2*5/(5.5+8).
     assert _reached(worked, oracle(worked, 0.4375)) == pytest.approx((10 / 13.5, 0.4375))
 
 
 def test_random_mix_beats_every_distribution_on_a_grid(random_table):
-    means = random_table(20, 4).totals.mean(0)
+    means = random_table(20, 4).measures.mean()
     grid = np.array([point for point in product(range(21), repeat=4) if sum(point) == 20]) / 20
-    for budget in np.linspace(means[0, COST], 1, 9):
-        mixes = grid @ means
-        allowed = hmean(mixes)[mixes[:, COST] <= budget]
+    for budget in np.linspace(means.relative_cost[0], 1, 9):
+        mixes = Measures(grid @ means.values)
+        allowed = mixes.hmean[mixes.relative_cost <= budget]
         weights = best_mix(means, np.asarray(budget))
         assert weights.sum() == pytest.approx(1)
-        assert (weights @ means)[COST] <= budget + 1e-9
-        assert allowed.max() <= hmean(weights @ means) + 1e-12
+        best = means.mixed(weights)
+        assert best.relative_cost <= budget + 1e-9
+        assert allowed.max() <= best.hmean + 1e-12
         # The grid is fine enough to come close, so the mix is not better than possible.
-        assert hmean(weights @ means) <= allowed.max() + 0.02
+        assert best.hmean <= allowed.max() + 0.02
 
 
 def test_best_mix_leaves_out_what_does_not_pay(worked):
-    worse = worked.totals.mean(0)[::-1].copy()
-    worse[:, COST] = [0.25, 1.0]
+    mean = worked.measures.mean()[::-1]
+    worse = Measures.of(mean.matched, mean.predicted, mean.true, relative_cost=[0.25, 1.0])
     assert best_mix(worse, np.asarray(0.8)).tolist() == [1, 0]
     assert np.isnan(best_mix(worse, np.asarray(0.2))).all()
 
@@ -50,14 +50,15 @@ def test_best_mix_leaves_out_what_does_not_pay(worked):
 def test_oracle_equals_brute_force(random_table, seed):
     outcomes = random_table(4, 3, seed)
     choices = np.array(list(product(range(3), repeat=4)))
-    totals = np.stack([spend(outcomes, chosen(outcomes, choice)).mean(0) for choice in choices])
+    means = Measures.stack(spend(outcomes, chosen(outcomes, choice)).mean() for choice in choices)
     cheapest = outcomes.relative_cost.min(1).mean()
     for budget in np.linspace(cheapest, 0.9, 7):
-        cheap, dear = totals[totals[:, COST] <= budget + 1e-12], totals[totals[:, COST] > budget]
+        cheap, costly = means[means.relative_cost <= budget + 1e-12], means[means.relative_cost > budget]
         # The optimum of the relaxed problem mixes at most two deterministic choices.
-        share = (budget - cheap[:, None, COST]) / (dear[None, :, COST] - cheap[:, None, COST])
-        mixed = (1 - share[..., None]) * cheap[:, None] + share[..., None] * dear[None]
-        best = max(hmean(cheap).max(), hmean(mixed).max(initial=0))
+        low, high = cheap.relative_cost[:, None, None], costly.relative_cost[None, :, None]
+        share = (budget - low) / (high - low)
+        mixed = Measures((1 - share) * cheap.values[:, None] + share * costly.values[None])
+        best = max(cheap.hmean.max(), mixed.hmean.max(initial=0))
         value, cost = _reached(outcomes, oracle(outcomes, budget))
         assert value == pytest.approx(best, abs=1e-7)
         assert cost <= budget * (1 + 1e-6)

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,26 +11,28 @@ from rich.console import Console
 from dld_spotter.core.bootstrap import resample
 from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff import (
-    Choices,
-    Overhead,
     Point,
     TradeOff,
+    chosen,
     cost_grid,
     mix_points,
     oracle_points,
     plot,
+    spend,
     static_points,
     table,
 )
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 @pytest.fixture
 def trade_off(worked):
     resamples = resample(2, 50)
-    spent = Choices((0.1,), np.array([[1, 0]]), Overhead(0.01, 0.1, 0.001)).totals(worked)
+    dynamic = spend(worked, chosen(worked, np.array([1, 0]))).plus(0.01, 0.1, 0.001)
     points = [
         *static_points(worked, "student", resamples),
-        *(Point.of("dynamic", "student", totals, resamples, gamma=gamma) for gamma, totals in spent.items()),
+        Point.of("dynamic", "student", dynamic, resamples, gamma=0.1),
         *mix_points(worked, "student", [0.625], resamples),
         *oracle_points(worked, "student", [0.625], resamples),
     ]
@@ -63,6 +66,16 @@ def test_the_file_has_the_promised_form(trade_off, tmp_path):
     assert TradeOff.read(tmp_path / "tradeoff.json") == trade_off
 
 
+@pytest.mark.parametrize(
+    "path", sorted(EXPERIMENTS.glob("*/tradeoff*.json")), ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_trade_offs_of_earlier_studies_can_be_read(path, tmp_path):
+    result = TradeOff.read(path)
+    assert result.points
+    result.write(tmp_path / "again.json")
+    assert json.loads((tmp_path / "again.json").read_text()) == json.loads(path.read_text())
+
+
 def test_runs_are_joined_when_they_were_scored_alike(trade_off):
     other = replace(trade_off, points=(trade_off.points[0], replace(trade_off.points[1], model="control")))
     joined = TradeOff.join([trade_off, other])
@@ -77,11 +90,42 @@ def test_a_grid_of_costs_spans_the_scales_evenly_in_the_logarithm(worked):
 
 
 def test_other_files_are_refused_by_name(tmp_path):
-    (tmp_path / "list.json").write_text("[]")
-    (tmp_path / "short.json").write_text('{"points": [{"method": "static"}]}')
-    for name in ("absent", "list", "short"):
-        with pytest.raises(DataError, match=rf"{name}\.json is no trade-off"):
+    (tmp_path / "cut.json").write_text('{"dataset": ')
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "latin.json").write_bytes(b'"\xe9"')
+    for name in ("absent", "cut", "deep", "latin"):
+        with pytest.raises(DataError, match=rf"{name}\.json cannot be read as JSON .*; write it with TradeOff\.write"):
             TradeOff.read(tmp_path / f"{name}.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"hmean": "high"}, "expected a number, found 'high') at points[0].hmean"),
+        ({"hmean": None}, "expected a number, found None) at points[0].hmean"),
+        ({"method": "fixed"}, "expected one of static, dynamic, random_mix, oracle, found 'fixed') at points[0].method"),
+        ({"hmean_interval": [0.5]}, "expected 2 values, found 1) at points[0].hmean_interval"),
+    ],
+)
+def test_damaged_points_are_told(trade_off, tmp_path, change, told):
+    content = trade_off.to_dict()
+    content["points"][0] |= change
+    (tmp_path / "wrong.json").write_text(json.dumps(content))
+    with pytest.raises(DataError) as caught:
+        TradeOff.read(tmp_path / "wrong.json")
+    assert str(caught.value).startswith(str(tmp_path / "wrong.json"))
+    assert told in str(caught.value)
+
+
+def test_what_other_tools_add_is_left_out_and_what_lacks_is_told(trade_off, tmp_path):
+    content = trade_off.to_dict()
+    content["points"][0] |= {"colour": "red"}
+    (tmp_path / "more.json").write_text(json.dumps(content | {"author": "someone"}))
+    assert TradeOff.read(tmp_path / "more.json") == trade_off
+    del content["points"][0]["model"]
+    (tmp_path / "less.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"less\.json holds a damaged or older TradeOff \(no entry model\) at points\[0\]"):
+        TradeOff.read(tmp_path / "less.json")
 
 
 def test_a_picture_with_all_lines(trade_off, tmp_path):
@@ -99,5 +143,6 @@ def test_the_table_fits_a_terminal(trade_off):
     console.print(table(trade_off.points))
     text = console.file.getvalue()
     assert "…" not in text
-    for expected in ("fixed scale", "random mix", "oracle", "dynamic", "scale 0.5", "gamma 0.1", "87.5", "75.0-100.0", "0.635"):
+    methods = ("fixed scale", "random policy", "oracle", "dynamic")
+    for expected in (*methods, "scale 0.5", "gamma 0.1", "87.5", "75.0-100.0", "0.635"):
         assert expected in text

@@ -1,16 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dld_spotter.core.bootstrap import bootstrap, resample
 from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff import (
-    Overhead,
+    Measures,
     area_over_log_cost,
     chosen,
     cost_at_hmean,
     difference,
+    estimate,
     gap_closed,
-    hmean,
     hmean_at_cost,
     oracle,
     pareto_front,
@@ -20,7 +22,6 @@ from dld_spotter.tradeoff import (
     versus_mix,
     versus_static,
 )
-from dld_spotter.tradeoff.outcomes import COST
 
 COSTS, HMEANS = np.array([1.0, 0.1, 0.4]), np.array([0.6, 0.4, 0.3])
 
@@ -80,40 +81,66 @@ def test_pairing_cancels_what_both_methods_share(random_table):
     outcomes, resamples = random_table(60, 4), resample(60)
     same = spend(outcomes, static(outcomes, 1.0))
     assert difference(same, same, resamples) == (0, 0, 0)
-    a_tenth_more = same * np.array([1.1, 1, 1, 1, 1, 1])
+    a_tenth_more = Measures(same.values * np.array([1.1, 1, 1, 1, 1, 1]))
     paired = difference(a_tenth_more, same, resamples)
-    alone = bootstrap(hmean, same, resamples=resamples)
+    alone = estimate(lambda means: means.hmean, same, resamples=resamples)
     assert paired.low > 0
     assert paired.high - paired.low < (alone.high - alone.low) / 2
 
 
 def test_methods_on_the_baseline_gain_nothing(random_table):
     outcomes, resamples = random_table(60, 5), resample(60, 200)
-    costs, statics = outcomes.totals.mean(0)[:, COST], hmean(outcomes.totals.mean(0))
-    best = spend(outcomes, static(outcomes, outcomes.scales[int(np.argmax(statics))]))
+    means = outcomes.measures.mean()
+    cost = float(means.relative_cost.mean())
+    best = spend(outcomes, static(outcomes, outcomes.scales[int(np.argmax(means.hmean))]))
     assert versus_static(best, outcomes, resamples).value == pytest.approx(0)
-    mixed = spend(outcomes, random_mix(outcomes, float(np.mean(costs))))
+    mixed = spend(outcomes, random_mix(outcomes, cost))
     assert versus_mix(mixed, outcomes, resamples).value == pytest.approx(0)
     assert gap_closed(mixed, outcomes, resamples).value == pytest.approx(0, abs=1e-6)
-    top = spend(outcomes, oracle(outcomes, float(np.mean(costs))))
+    top = spend(outcomes, oracle(outcomes, cost))
     assert gap_closed(top, outcomes, resamples) == pytest.approx((1, 1, 1))
     assert versus_mix(top, outcomes, resamples).low > 0
 
 
 def test_gains_by_hand(worked):
     # The right choice for both images, 14/15 at cost 0.625 and overhead 0.125, against scales of cost 0.25 and 1.0.
-    method = spend(worked, chosen(worked, np.array([1, 0])), Overhead(relative_cost=0.125))
+    method = spend(worked, chosen(worked, np.array([1, 0]))).plus(relative_cost=0.125)
     whole = np.full((1, 2), 1 / 2)
     curve = 1 / 2 + (7 / 8 - 1 / 2) * np.log(3) / np.log(4)
     assert versus_static(method, worked, whole) == pytest.approx((14 / 15 - curve,) * 3)
-    # Random mix at 0.75: one third cheap, two thirds dear: 2 * 17/3 / (20/3 + 8) = 17/22.
+    # Random policy at 0.75: one third cheap, two thirds costly: 2 * 17/3 / (20/3 + 8) = 17/22.
     assert versus_mix(method, worked, whole) == pytest.approx((14 / 15 - 17 / 22,) * 3)
     assert gap_closed(method, worked, whole) == pytest.approx((1, 1, 1))
+
+
+def test_a_method_that_costs_less_than_every_scale_has_no_baseline(worked):
+    cheap = spend(worked, static(worked, 0.5)).plus(relative_cost=-0.1)
+    for versus in (versus_static, versus_mix):
+        assert np.isnan(versus(cheap, worked, resample(2, 20))).all()
+
+
+def test_resamples_without_a_baseline_are_left_out(worked):
+    # The method costs 0.15 on the first image and 0.45 on the second: of the resamples, those of the first alone are cheaper
+    # than any scale.
+    cost = Measures.of(0, 0, 0, relative_cost=[-0.1, 0.2]).values
+    method = Measures(spend(worked, static(worked, 0.5)).values + cost)
+    resamples = np.array([[1, 0], [0.5, 0.5], [0, 1]])
+    for versus in (versus_static, versus_mix):
+        assert versus(method, worked, resamples)[1:] == versus(method, worked, resamples[1:])[1:]
+        assert np.isfinite(versus(method, worked, resamples)).all()
 
 
 def test_no_gap_has_no_share(random_table):
     single = random_table(5, 1)
     assert np.isnan(gap_closed(spend(single, np.ones((5, 1))), single, resample(5, 10))).all()
+
+
+def test_a_gap_of_rounding_has_no_share(worked):
+    # Both images gain the same, so that the oracle is the random policy but for the slack of its budget.
+    matched, predicted = np.array([[0, 3], [0, 3]]), np.full((2, 2), 3)
+    outcomes = replace(worked, matched=matched, predicted=predicted, true=predicted)
+    method = spend(outcomes, random_mix(outcomes, 0.5)).plus(relative_cost=0.1)
+    assert np.isnan(gap_closed(method, outcomes, resample(2, 20))).all()
 
 
 def test_different_images_cannot_be_paired(worked, random_table):

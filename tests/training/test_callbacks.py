@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.training.callbacks import DistinctNoise, SameLength, ScaleHistogram, TemperatureSchedule
-from tests.small import SCALES
-from tests.training.test_modules import make_module
+from dld_spotter.training.modules import TeacherModule
+from tests.small import SCALES, make_spotter
+from tests.training.test_modules import make_module, shared
 
 
 def trainer(step, total=1000):
@@ -26,9 +26,9 @@ def test_temperature_never_falls_below_the_floor():
 
 
 def test_other_modules_and_endless_runs():
-    schedule, other = TemperatureSchedule(), DetectionLoss()
+    schedule, other = TemperatureSchedule(), TeacherModule(make_spotter(), **shared())
     schedule.on_train_batch_start(trainer(3), other, None, 0)
-    assert not hasattr(other, "temperature")
+    assert other.temperature == 1.0, "nothing is drawn in the teacher stage"
     module = make_module()
     schedule.on_train_batch_start(trainer(3, float("inf")), module, None, 0)
     assert module.temperature == 5.0
@@ -41,10 +41,10 @@ def test_the_selector_receives_the_temperature(batch):
     module = make_module()
     module.temperature = 3.5
     seen = []
-    decide = module.selector.decide
-    module.selector.decide = lambda logits, temperature: seen.append(temperature) or decide(logits, temperature)
+    sample = module.selector.sample
+    module.selector.sample = lambda logits, temperature: seen.append(temperature) or sample(logits, temperature)
     module.training_step(batch, 0)
-    assert seen == [3.5] * (module.selection.samples + 1)
+    assert seen == [3.5] * (module.selection_objective.samples + 1)
 
 
 @pytest.mark.parametrize(("rank", "same"), [(0, True), (1, False), (2, False)])
@@ -72,6 +72,8 @@ def test_histogram_counts_an_epoch():
     histogram.on_train_epoch_end(None, module)
     assert module.logged == {"scale/0.3": 5 / 8, "scale/0.5": 0, "scale/1": 3 / 8}
     assert len(module.logged) == len(SCALES)
+    histogram.on_train_batch_end(None, TeacherModule(make_spotter(), **shared()), None, None, 0)
+    assert not histogram.counts, "the teacher stage chooses no scale"
     module.logged.clear()
     histogram.on_train_epoch_end(None, module)
     assert not module.logged

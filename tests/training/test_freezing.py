@@ -5,6 +5,7 @@ import torch
 
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.selection.baselines import RandomScale
+from dld_spotter.training.components import Frozen
 from dld_spotter.training.modules import TeacherModule
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter
@@ -20,9 +21,9 @@ def batch():
 def test_frozen_parts_stay_as_they_are(batch, stage):
     parts = ("backbone", "neck", "head")
     if stage == "teacher":
-        module = recorded(TeacherModule(make_spotter(1), **shared(), freeze=parts))
+        module = recorded(TeacherModule(make_spotter(1), **shared(), frozen=Frozen(parts)))
     else:
-        module = make_module(terms={}, selector=RandomScale(SCALES, 0.1, (1.0,)), freeze=parts, freeze_normalization=False)
+        module = make_module(terms={}, selector=RandomScale(SCALES, 0.1, (1.0,)), frozen=Frozen(parts))
     learner = module.teacher if stage == "teacher" else module.student
     before = snapshot(learner)
     steps(module, batch, 2)
@@ -31,7 +32,7 @@ def test_frozen_parts_stay_as_they_are(batch, stage):
 
 
 def test_a_frozen_recogniser_lets_gradients_through():
-    module = TeacherModule(make_spotter(1), **shared(), freeze=["recognizer"])
+    module = TeacherModule(make_spotter(1), **shared(), frozen=Frozen(["recognizer"]))
     for mode in (False, True):  # cuDNN has no backward pass for an LSTM in evaluation mode
         module.train(mode)
         modes = {type(part): part.training for part in module.teacher.recognizer.modules()}
@@ -40,7 +41,7 @@ def test_a_frozen_recogniser_lets_gradients_through():
 
 
 def test_a_selector_learns_alone(batch):
-    module = make_module("gumbel", terms={}, freeze=["backbone", "neck", "head", "recognizer"], freeze_normalization=False)
+    module = make_module("gumbel", terms={}, frozen=Frozen(["backbone", "neck", "head", "recognizer"]))
     student, selector = snapshot(module.student), snapshot(module.selector)
     steps(module, batch, 2)
     assert not changed(student, module.student)
@@ -52,4 +53,4 @@ def test_a_selector_learns_alone(batch):
 )
 def test_what_cannot_be_frozen_is_named(parts, words):
     with pytest.raises(ConfigError, match=rf"stages\.\*\.freeze=.*{words}"):
-        TeacherModule(make_spotter(1), **shared(), freeze=parts)
+        TeacherModule(make_spotter(1), **shared(), frozen=Frozen(parts))

@@ -16,9 +16,12 @@ from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.selection.baselines import FixedScale, RandomScale
 from dld_spotter.selection.gumbel import GumbelSelector
-from dld_spotter.selection.objectives import Evidence, MixtureObjective, OutcomeRegression
+from dld_spotter.selection.mixture import MixtureObjective
+from dld_spotter.selection.objective import Evidence
+from dld_spotter.selection.outcome_regression import OutcomeRegression
 from dld_spotter.selection.quality import QualitySelector
-from dld_spotter.training.modules import DLDModule, TeacherModule, mean_or_zero
+from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
+from dld_spotter.training.modules import STATISTICS, DLDModule, TeacherModule, mean_or_zero
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter
 
@@ -30,12 +33,13 @@ learning = pytest.mark.parametrize("kind", SELECTION_TERMS)
 
 
 def shared():
+    """What modules of both stages take."""
     return {
-        "detection_loss": DetectionLoss(),
-        "recognition_loss": RecognitionLoss(),
-        "objective": Objective(WEIGHTS),
-        "optimizer": lambda groups: torch.optim.AdamW(groups, lr=1e-2),
-        "scheduler": lambda optimizer, max_lr, total_steps: LambdaLR(optimizer, lambda step: 1.0),
+        "losses": StageLosses(DetectionLoss(), RecognitionLoss(), Objective(WEIGHTS)),
+        "optimization": Optimization(
+            lambda groups: torch.optim.AdamW(groups, lr=1e-2),
+            lambda optimizer, max_lr, total_steps: LambdaLR(optimizer, lambda step: 1.0),
+        ),
         "provenance": {"format": 1},
     }
 
@@ -52,14 +56,14 @@ def make_selection(selector):
     return OutcomeRegression(Rules(), images=3, capacity=16, batch=8) if isinstance(selector, QualitySelector) else None
 
 
-def make_module(selector="gumbel", terms=TERMS, **options):
-    """A module whose logged values are kept in ``module.logged``."""
+def make_module(selector="gumbel", terms=TERMS, frozen=STATISTICS, **options):
+    """A module whose logged values are kept in ``module.logged``; ``options`` are of the selection."""
     teacher, student = make_spotter(1), make_spotter(1)
     selector = make_selector(selector) if isinstance(selector, str) else selector
-    selection = options.pop("selection", make_selection(selector))
+    objective = options.pop("selection", make_selection(selector))
+    selection = ScaleSelection(selector, objective, AreaCost(student), **options)
     distillation = Distillation({name: term() for name, term in terms.items()})
-    module = DLDModule(teacher, student, selector, distillation, selection, AreaCost(student), **shared(), **options)
-    return recorded(module)
+    return recorded(DLDModule(teacher, student, selection, distillation, **shared(), frozen=frozen))
 
 
 def recorded(module):
@@ -72,7 +76,7 @@ def recorded(module):
 def steps(module, batch, count=2, seed=0):
     """Train without a trainer; returns the losses."""
     torch.manual_seed(seed)
-    optimizer = module.optimizer_factory(module.parameter_groups())
+    optimizer = module.optimization.optimizer(module.parameter_groups())
     losses = []
     for _ in range(count):
         optimizer.zero_grad()
@@ -134,7 +138,7 @@ def test_the_trainer_leaves_the_teacher_alone(batch):
 
 @pytest.mark.parametrize("freeze", [True, False])
 def test_modes(freeze):
-    module = make_module(freeze_normalization=freeze)
+    module = make_module(frozen=Frozen(normalization=freeze))
     for _ in range(2):
         assert not any(part.training for part in module.teacher.modules())
         assert not any(parameter.requires_grad for parameter in module.teacher.parameters())
@@ -159,7 +163,7 @@ def test_the_teacher_is_asked_only_where_something_is_compared_with_it(batch, te
 @learning
 def test_statistics_of_the_student(batch, kind):
     for freeze in (True, False):
-        module = make_module(kind, freeze_normalization=freeze)
+        module = make_module(kind, frozen=Frozen(normalization=freeze))
         before = statistics(snapshot(module.student))
         steps(module, batch, 1)
         moved = [name for name, value in before.items() if not torch.equal(module.student.state_dict()[name], value)]
@@ -207,7 +211,7 @@ def test_only_the_selection_terms_train_the_selector(batch, kind):
 
 
 def test_cost_alone_drives_to_the_cheapest_scale(batch):
-    module = make_module(terms={}, selector_lr=1e-2)
+    module = make_module(terms={}, lr=1e-2)
     module.objective = Objective(dict.fromkeys(WEIGHTS, 0) | {"cost": 1})
     steps(module, batch, 40)
     choices = module.eval().selector(batch.thumbnails, batch.views[1.0].sizes, costs_of(module, batch))
@@ -284,7 +288,7 @@ def test_unusual_batches_have_finite_losses(pages, kind):
 
 @pytest.mark.parametrize("index", [[0, 1, 2], [2, 2, 2], [1, 0, 1], [2, 0, 0]])
 def test_words_are_read_in_their_places(batch, index):
-    """One look per scale gives what every image gives alone."""
+    """One forward pass per scale gives what every image gives alone."""
     module = make_module().eval()
     index = torch.tensor(index)
     found, recognition, order = module.read_at(index, batch)
@@ -321,7 +325,7 @@ def test_distillation_compares_the_same_words(batch):
 
 def test_reading_everywhere_matches_reading_at_one_scale(batch):
     module = make_module()
-    logits, detection = module.selection.read_everywhere(SCALES, Evidence(module.student, batch, None, None, 1.0))
+    logits, detection = module.selection_objective.read_everywhere(SCALES, Evidence(module.student, batch, None, None, 1.0))
     assert logits.shape[:2] == (3, 5)
     assert detection.shape == (3, 3)
     assert not logits.requires_grad
@@ -332,7 +336,7 @@ def test_reading_everywhere_matches_reading_at_one_scale(batch):
 
 
 def test_the_selector_has_its_own_learning_rate():
-    groups = make_module(selector_lr=0.5).parameter_groups()
+    groups = make_module(lr=0.5).parameter_groups()
     optimizer = torch.optim.AdamW(groups, lr=1e-2)
     assert [group["lr"] for group in optimizer.param_groups] == [1e-2, 0.5]
     module = make_module()

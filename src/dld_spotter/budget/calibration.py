@@ -121,10 +121,10 @@ def _decisive(losses: np.ndarray, costs: np.ndarray) -> np.ndarray:
     """Cost weights, even in the logarithm, from the one that first turns an image cheaper to the one that last does."""
     rise = losses[:, None, :] - losses[:, :, None]
     saving = costs[:, :, None] - costs[:, None, :]
-    prices = (rise / np.where(saving > 0, saving, inf))[(saving > 0) & (rise > 0)]
-    if not len(prices):
+    turning = (rise / np.where(saving > 0, saving, inf))[(saving > 0) & (rise > 0)]
+    if not len(turning):
         return np.ones(1)
-    return np.geomspace(prices.min() * (1 - 1e-6), prices.max() * (1 + 1e-6), GRID)
+    return np.geomspace(turning.min() * (1 - 1e-6), turning.max() * (1 + 1e-6), GRID)
 
 
 def _mean_at(values: np.ndarray, index: np.ndarray) -> float:

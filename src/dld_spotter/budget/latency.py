@@ -6,11 +6,14 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+
+from dld_spotter.core.errors import CheckpointError
+from dld_spotter.core.records import Record
 
 SIZES = ((192, 256), (384, 512), (576, 768), (768, 1024), (960, 1280))
 """Heights and widths that are measured."""
@@ -18,7 +21,7 @@ REPEATS = 3
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(Record):
     """``seconds = fixed + slope * GFLOP``.
 
     Args:
@@ -95,13 +98,13 @@ def known_line(weights: str, device: str, threads: int, measure: Callable[[], Li
     key = f"{weights} on {platform.node()} {device} with {threads} threads"
     lines = _read_cache(path)
     if key not in lines:
-        lines[key] = asdict(measure())
+        lines[key] = measure()
         with suppress(OSError):  # a home that cannot be written to: measured again next time
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}")
-            partial.write_text(json.dumps(lines, indent=1) + "\n", "utf-8")
+            partial.write_text(json.dumps({name: line.to_dict() for name, line in lines.items()}, indent=1) + "\n", "utf-8")
             partial.replace(path)
-    return Line(**lines[key])
+    return lines[key]
 
 
 def cache_folder() -> Path:
@@ -109,10 +112,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dld_spotter"
 
 
-def _read_cache(path: Path) -> dict[str, dict[str, float]]:
+def _read_cache(path: Path) -> dict[str, Line]:
     """What earlier runs have measured; a file that is missing or damaged holds nothing."""
     try:
         content = json.loads(path.read_text("utf-8"))
-        return {key: asdict(Line(float(line["fixed"]), float(line["slope"]))) for key, line in content.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {key: Line.from_dict(line, str(path)) for key, line in content.items()}
+    except (OSError, ValueError, AttributeError, RecursionError, CheckpointError):
         return {}

@@ -27,6 +27,8 @@ from dld_spotter.inference.checkpoint import FORMAT, Checkpoint, load_checkpoint
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.backbone import published_settings
 from dld_spotter.models.spotter import Spotter
+from dld_spotter.selection.selector import Selector
+from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
 from dld_spotter.training.modules import DLDModule, TeacherModule
 from dld_spotter.training.processes import is_first
 
@@ -34,8 +36,6 @@ create = partial(instantiate, _convert_="all")
 """Build an object from its configuration, its arguments being plain lists and dictionaries."""
 CHECKPOINTS = ("best", "last")
 """Callbacks that write into the folder of their stage."""
-DATA_FACTS = ("name", "root", "strict", "size", "crops", "photos", "scans", "fonts", "pictures", "words", "held_out", "cache")
-"""Entries of a data configuration that others refer to, beside the arguments of the data module."""
 WANDB_HOST = "api.wandb.ai"
 OFFLINE = ("offline", "dryrun")
 """Values of WANDB_MODE; Lightning itself sets the second, which the next run of a sweep finds."""
@@ -103,12 +103,12 @@ def provenance(config: DictConfig) -> dict[str, Any]:
 
 def build_data(config: DictConfig, stage: str = "distillation") -> SpottingDataModule:
     """Build the data module; the teacher stage trains on one view per batch, at a scale drawn at random."""
-    resolved = OmegaConf.to_container(config.data, resolve=True)
+    resolved = OmegaConf.to_container(config.data.module, resolve=True)
     resolved["train_collate"]["draw_one"] = stage == "teacher"
-    data: SpottingDataModule = create({key: value for key, value in resolved.items() if key not in DATA_FACTS})
+    data: SpottingDataModule = create(resolved)
     refuse_overlap(train=data.train, validation=data.validation, test=data.test)
-    if resolved.get("cache") is not None and data.train is not None:
-        data.train = CachedDataset(data.train, cache_folder(resolved["cache"], resolved["train"]))
+    if config.data.cache is not None and data.train is not None:
+        data.train = CachedDataset(data.train, cache_folder(config.data.cache, resolved["train"]))
     return data
 
 
@@ -190,9 +190,8 @@ def _whole(config: DictConfig, images: int) -> SpottingDataModule:
 
 def _part_of(config: DictConfig, part: str) -> SpottingDataModule:
     """Build the data module with one of its data sets alone."""
-    resolved = OmegaConf.to_container(config.data, resolve=True)
     others = dict.fromkeys({"train", "validation", "test"} - {part})
-    return create({key: value for key, value in (resolved | others).items() if key not in DATA_FACTS})
+    return create(OmegaConf.to_container(config.data.module, resolve=True) | others)
 
 
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> None:
@@ -236,40 +235,50 @@ def build_teacher(config: DictConfig) -> Spotter:
 
 def build_teacher_module(config: DictConfig, teacher: Spotter) -> TeacherModule:
     """Build the module of the teacher stage."""
-    return TeacherModule(teacher, **_shared(config, config.stages.teacher))
+    stage = config.stages.teacher
+    return TeacherModule(
+        teacher, _losses(config), _optimization(config, stage), provenance(config), Frozen(_parts_to_freeze(stage))
+    )
 
 
 def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
     """Build the module of the distillation stage; the student starts from the teacher's weights where they fit."""
+    stage = config.stages.distillation
     student: Spotter = create(config.model.student)
     shapes = [{name: value.shape for name, value in spotter.state_dict().items()} for spotter in (student, teacher)]
     fits = shapes[0] == shapes[1]
     if fits:
         student.load_state_dict(teacher.state_dict())
     return DLDModule(
-        teacher=teacher,
-        student=student,
-        selector=create(config.selector),
-        distillation=Distillation(create(config.distillation.terms)),
-        selection=create(config.selection) if "selection" in config else None,
-        cost_model=create(config.cost)(student),
-        **_shared(config, config.stages.distillation),
-        selector_lr=config.stages.distillation.selector_lr,
-        freeze_normalization=fits,  # a student that starts from nothing has no statistics to keep
+        teacher,
+        student,
+        _selection(config, student),
+        Distillation(create(config.distillation.terms)),
+        _losses(config),
+        _optimization(config, stage),
+        provenance(config),
+        Frozen(_parts_to_freeze(stage), normalization=fits),  # one that starts from nothing has no statistics to keep
     )
 
 
-def _shared(config: DictConfig, stage: DictConfig) -> dict[str, Any]:
-    optimizer = create(config.optimizer, lr=stage.lr)
-    return {
-        "detection_loss": create(config.detection_loss),
-        "recognition_loss": create(config.recognition_loss),
-        "objective": create(config.objective),
-        "optimizer": optimizer,
-        "scheduler": create(config.scheduler),
-        "provenance": provenance(config),
-        "freeze": [stage.freeze] if isinstance(stage.freeze, str) else list(stage.freeze or []),
-    }
+def _selection(config: DictConfig, student: Spotter) -> ScaleSelection:
+    """How the distillation stage chooses scales for a student."""
+    selector: Selector = create(config.selector)
+    selector.thumbnail = config.thumbnail
+    objective = create(config.selection) if "selection" in config else None
+    return ScaleSelection(selector, objective, create(config.cost)(student), config.stages.distillation.selector_lr)
+
+
+def _losses(config: DictConfig) -> StageLosses:
+    return StageLosses(create(config.detection_loss), create(config.recognition_loss), create(config.objective))
+
+
+def _optimization(config: DictConfig, stage: DictConfig) -> Optimization:
+    return Optimization(create(config.optimizer, lr=stage.lr), create(config.scheduler))
+
+
+def _parts_to_freeze(stage: DictConfig) -> list[str]:
+    return [stage.freeze] if isinstance(stage.freeze, str) else list(stage.freeze or [])
 
 
 def build_loggers(config: DictConfig) -> list[Logger]:

@@ -16,13 +16,24 @@ SETTINGS = {
     "strip": "crop_size",
     "ladder": "operating_points",
     "escalation": "second_pass",
-    "second_look": "two_pass",
     "price": "gain_threshold",
     "prices": "gain_thresholds",
     "legible": "min_height",
-    "glances": "thumbnails",
+    "false_price": "false_positive_cost",
 }
-"""Setting, in a checkpoint or an override -> what it is called now."""
+"""Setting of a checkpoint -> what it is called now."""
+OVERRIDES = {
+    "escalation.price": "second_pass.gain_threshold",
+    "escalation.legible": "second_pass.min_height",
+    "occlusion.legible": "occlusion.max_hidden",
+    "escalation": "second_pass",
+    "second_look": "two_pass",
+    "close_up": "full_resolution_crops",
+    "strip": "crop_size",
+    "glances": "thumbnails",
+    "false_price": "false_positive_cost",
+}
+"""Part of the path of an override -> what it is called now; the longer parts come first. A price of a shop sign is none."""
 OPTIONS = {"data=glances": "data=whole"}
 """Chosen option -> what it is called now."""
 
@@ -49,6 +60,10 @@ def renamed_override(argument: str) -> str:
     found = _OVERRIDE.fullmatch(argument)
     if argument.startswith("-") or not found:
         return argument
-    path = ".".join(SETTINGS.get(key, key) for key in found["path"].split("."))
-    now = f"{found['sign']}{path}{found['rest'] or ''}"
+    path = f".{found['path']}."
+    for earlier, now in OVERRIDES.items():
+        path = path.replace(f".{earlier}.", f".{now}.")
+    path = path[1:-1]
+    appended = found["sign"] == "+" and path != found["path"]  # the present name may be there already
+    now = f"{'++' if appended else found['sign']}{path}{found['rest'] or ''}"
     return OPTIONS.get(now, now)

@@ -24,9 +24,9 @@ class SpottingResult:
 
     Args:
         words: polygons in pixels of the reference.
-        sizes: height and width of every view that went through the detector: one, or two after a second look.
+        sizes: height and width of every view that went through the detector: one, or two after a second pass.
         reads: how many words of each view went through the recogniser; more than were sure enough to be reported.
-        again: how many were read in both views, at most: legible ones of the first in what was looked at again.
+        again: how many were read in both views, at most: high enough ones of the first in what was read again.
     """
 
     words: list[Word]
@@ -35,9 +35,9 @@ class SpottingResult:
     again: float = 0
 
     def spent(self, cost: Cost) -> float:
-        """Cost of all that was looked at and read."""
+        """Cost of all that was detected in and recognised."""
         return sum(cost(*size, read) for size, read in zip(self.sizes, self.reads, strict=True))
 
     def full(self, size: Sequence[int], cost: Cost) -> float:
-        """Cost of one look at the whole reference of this height and width that reads each of these words once."""
+        """Cost of one pass over the whole reference of this height and width that reads each of these words once."""
         return cost(*size, sum(self.reads) - self.again)

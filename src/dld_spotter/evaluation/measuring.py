@@ -2,14 +2,13 @@
 
 import subprocess
 import time
-from collections.abc import Container, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cache
 from math import isinf
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 from rich.progress import track
 
 from dld_spotter.budget.operating_points import OperatingPoint
@@ -21,15 +20,7 @@ from dld_spotter.core.words import Word
 from dld_spotter.evaluation.predictions import PredictionForm
 from dld_spotter.inference.predictor import Predictor, Reading
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.tradeoff import (
-    Outcomes,
-    Point,
-    TradeOff,
-    cost_grid,
-    mix_points,
-    oracle_points,
-    static_points,
-)
+from dld_spotter.tradeoff import Measures, Outcomes, Point, TradeOff, cost_grid, mix_points, oracle_points, static_points
 
 
 class Samples(Iterable[Sample], Sized, Protocol):
@@ -48,10 +39,10 @@ class Counting:
     rules: Rules
     form: PredictionForm
 
-    def measures(self, sample: Sample, reading: Reading) -> list[float]:
-        """Matched, predicted and true words of an image, relative cost, GFLOP and seconds, as a table of outcomes has them."""
+    def measures(self, sample: Sample, reading: Reading) -> Measures:
+        """What the reading of an image gave and took."""
         counts = self.rules.count(sample.name, sample.instances, self.form.as_read(reading.words))
-        return [*counts, reading.relative_cost, reading.gflops, reading.seconds]
+        return Measures.of(*counts, reading.relative_cost, reading.gflops, reading.seconds)
 
 
 def measure(predictor: Predictor, samples: Samples, scales: Sequence[float], counting: Counting, label: str) -> Outcomes:
@@ -81,18 +72,16 @@ def measure_second_pass(
 def _table(
     predictor: Predictor, samples: Samples, points: Sequence[OperatingPoint], counting: Counting, label: str
 ) -> Outcomes:
-    rows: dict[str, list[list[float]]] = {}
+    rows: dict[str, Measures] = {}
     for sample in track(samples, description=label):
         if sample.name not in rows:
             if not rows:  # the first run of every size prepares kernels
                 _read_points(predictor, sample, points)
             readings = _read_points(predictor, sample, points)
-            rows[sample.name] = [counting.measures(sample, reading) for reading in readings]
+            rows[sample.name] = Measures.stack(counting.measures(sample, reading) for reading in readings)
     if not rows:
         raise DataError("there is no image to read; give another data=")
-    matched, predicted, true, relative, gflops, seconds = np.moveaxis(np.array(list(rows.values()), float), -1, 0)
-    counts = (column.astype(int) for column in (matched, predicted, true))
-    return Outcomes(tuple(rows), tuple(point.scale for point in points), *counts, relative, gflops, seconds)
+    return Outcomes.of(tuple(rows), tuple(point.scale for point in points), Measures.stack(rows.values()))
 
 
 def _read_points(predictor: Predictor, sample: Sample, points: Sequence[OperatingPoint]) -> list[Reading]:
@@ -100,7 +89,7 @@ def _read_points(predictor: Predictor, sample: Sample, points: Sequence[Operatin
     return [predictor.read_points([sample.image], [point], decided=False)[0] for point in points]
 
 
-def follow(predictor: Predictor, samples: Samples, counting: Counting, outcomes: Outcomes) -> dict[float, np.ndarray]:
+def follow(predictor: Predictor, samples: Samples, counting: Counting, outcomes: Outcomes) -> dict[float, Measures]:
     """Read every image at each of the policy's cost weights.
 
     An image whose operating point is a single pass at a scale of the table is not read again: its row of the table counts,
@@ -113,7 +102,7 @@ def follow(predictor: Predictor, samples: Samples, counting: Counting, outcomes:
         outcomes: of these images and of the same weights.
 
     Returns:
-        cost weight -> measures ``(N, 6)`` in the order of the table.
+        cost weight -> measures ``(N,)`` in the order of the table.
 
     Raises:
         DataError: an image of the table is missing.
@@ -123,13 +112,13 @@ def follow(predictor: Predictor, samples: Samples, counting: Counting, outcomes:
     for sample in track(samples, description="following the policy"):
         if sample.name in rows or sample.name not in places:
             continue
-        known: dict[OperatingPoint, list[float]] = {}
-        rows[sample.name] = [
+        known: dict[OperatingPoint, Measures] = {}
+        rows[sample.name] = Measures.stack(
             _followed(predictor, sample, gamma, counting, outcomes, places[sample.name], known) for gamma in policy.gammas
-        ]
+        )
     refuse_missing(outcomes.names, rows)
-    columns = np.moveaxis(np.array([rows[name] for name in outcomes.names], float), 1, 0)
-    return dict(zip(policy.gammas, columns, strict=True))
+    table = Measures.stack(rows[name] for name in outcomes.names)
+    return {gamma: table[:, g] for g, gamma in enumerate(policy.gammas)}
 
 
 def _followed(
@@ -139,8 +128,8 @@ def _followed(
     counting: Counting,
     outcomes: Outcomes,
     row: int,
-    known: dict[OperatingPoint, list[float]],
-) -> list[float]:
+    known: dict[OperatingPoint, Measures],
+) -> Measures:
     """Measures of one image at one cost weight; several may ask for the same operating point."""
     reference = predictor.reference_of(sample.image)
     start = time.perf_counter()
@@ -150,14 +139,13 @@ def _followed(
         k = outcomes.scales.index(point.scale)
         own = predictor.policy.gflops
         full = predictor.backend.cost(*reference.shape[:2], 0)
-        measured = outcomes.totals[row, k]
-        return [*measured[:3], measured[3] + own / full, measured[4] + own, measured[5] + seconds]
+        return outcomes.measures[row, k].plus(own / full, own, seconds)
     if point not in known:
         if not known:  # the first run of a size prepares kernels
             predictor.read_points([sample.image], [point])
         (reading,) = predictor.read_points([sample.image], [point])
         known[point] = counting.measures(sample, reading)
-    return [*known[point][:5], known[point][5] + seconds]
+    return known[point].plus(seconds=seconds)
 
 
 def refuse_missing(names: Sequence[str], known: Container[str]) -> None:
@@ -173,6 +161,7 @@ def evaluate(
     counting: Counting,
     resamples: int = 1000,
     plan: Mapping[str, OperatingPoint] | None = None,
+    observe: Callable[[Sample, Reading], None] | None = None,
 ) -> tuple[Point, dict[str, list[Word]]]:
     """Read every image once, as :meth:`Predictor.read` does for a request.
 
@@ -183,11 +172,13 @@ def evaluate(
         counting: how words are counted.
         resamples: bootstrap resamples.
         plan: operating point of each image, chosen beforehand, in place of what is requested.
+        observe: called with every image and its reading, outside of what is timed.
 
     Returns:
         the point of the trade-off, and per image its words in pixels of the original image.
     """
-    rows, read = [], {}
+    rows: list[Measures] = []
+    read: dict[str, list[Word]] = {}
     for sample in track(samples, description="reading"):
         if sample.name in read:
             continue
@@ -200,11 +191,13 @@ def evaluate(
             raise ConfigError(f"{sample.name}: {error}") from error
         rows.append(counting.measures(sample, reading))
         read[sample.name] = list(reading.words)
+        if observe is not None:
+            observe(sample, reading)
     if not rows:
         raise DataError("there is no image to read; give another data=")
     given = _given(predictor, request, plan is not None)
     method = "static" if "scale" in given else "dynamic"
-    return Point.of(method, "student", np.array(rows, float), resample(len(rows), resamples), **given), read
+    return Point.of(method, "student", Measures.stack(rows), resample(len(rows), resamples), **given), read
 
 
 def _given(predictor: Predictor, request: Request, planned: bool) -> dict[str, float]:
@@ -218,7 +211,7 @@ def _given(predictor: Predictor, request: Request, planned: bool) -> dict[str, f
 
 def trade_off(
     tables: Mapping[str, Outcomes],
-    dynamic: Mapping[str, Mapping[float, np.ndarray]],
+    dynamic: Mapping[str, Mapping[float, Measures]],
     dataset: str,
     spotter: str,
     rules: Rules,
@@ -228,7 +221,7 @@ def trade_off(
 
     Args:
         tables: model -> its outcomes on the same images; static points of each.
-        dynamic: model -> cost weight -> measures ``(N, 6)`` of its images; dynamic points, with random mix and oracle of its
+        dynamic: model -> cost weight -> measures ``(N,)`` of its images; dynamic points, with random policy and oracle of its
             table.
         dataset: name of the data set.
         spotter: name of the spotter.
@@ -242,7 +235,7 @@ def trade_off(
         points += static_points(outcomes, model, drawn)
     for model, spent in dynamic.items():
         outcomes = tables[model]
-        points += [Point.of("dynamic", model, totals, drawn, gamma=gamma) for gamma, totals in spent.items()]
+        points += [Point.of("dynamic", model, measures, drawn, gamma=gamma) for gamma, measures in spent.items()]
         grid = cost_grid(outcomes)
         points += mix_points(outcomes, model, grid, drawn) + oracle_points(outcomes, model, grid, drawn)
     return TradeOff(dataset, rules.protocol, rules.task, rules.lexicon_name, images, spotter, commit(), tuple(points))

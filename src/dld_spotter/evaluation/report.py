@@ -17,7 +17,7 @@ from dld_spotter.data.dataset import report_damage
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.evaluation.measuring import Counting, Samples, follow, measure, trade_off
 from dld_spotter.inference.predictor import Predictor
-from dld_spotter.tradeoff import Outcomes, bias_over, bias_table, compare, comparison_table, cost_grid, plot, table
+from dld_spotter.tradeoff import Measures, Outcomes, bias_over, bias_table, compare, comparison_table, cost_grid, plot, table
 
 BIAS_POINTS = 6
 """Budgets at which the selection bias of the oracle is told."""
@@ -74,8 +74,8 @@ def report(
     if "student" in predictors and predictors["student"].policy is not None:
         outcomes = found["student"]
         dynamic["student"] = follow(predictors["student"], samples, about.counting, outcomes)
-        measures = {"gammas": list(dynamic["student"]), "totals": np.stack(list(dynamic["student"].values()))}
-        np.savez_compressed(about.folder / "dynamic_student.npz", names=np.array(outcomes.names, str), **measures)
+        followed = {"gammas": list(dynamic["student"]), "totals": Measures.stack(dynamic["student"].values()).values}
+        np.savez_compressed(about.folder / "dynamic_student.npz", names=np.array(outcomes.names, str), **followed)
     rules, spotter = about.counting.rules, next(iter(predictors.values())).backend.describe()
     result = trade_off(found, dynamic, about.dataset, spotter, rules, about.resamples)
     result.write(about.folder / "tradeoff.json")

@@ -17,6 +17,7 @@ from dld_spotter.metrics.formats import Annotations, printable, read_annotations
 from dld_spotter.metrics.lexicons import Lexicon, image_key
 from dld_spotter.metrics.matching import Hmean, ImageCounts, ImageMatch, match_images
 from dld_spotter.metrics.protocols import check_task, find_protocol
+from dld_spotter.metrics.rules import Rules
 
 
 @dataclass
@@ -66,6 +67,8 @@ def score(cfg: ScoreConfig) -> dict[str, Any]:
     result = _report(cfg, truth, predictions, lexicon, matches)
     if cfg.compare is not None:
         return result | _compare(cfg, truth, predictions, lexicon)
+    if _explains_all(cfg, truth):
+        return result | {"fates": _fates(cfg, truth, predictions, lexicon)}
     if cfg.explain is not None:
         return result | {"explanation": _explain(cfg, truth, predictions, lexicon)}
     if cfg.baseline is not None:
@@ -173,6 +176,21 @@ def _compare(cfg: ScoreConfig, truth: Annotations, predictions: Annotations, lex
 
     show_comparison(reports, differing)
     return {"compare": reports, "differences": differing}
+
+
+def _explains_all(cfg: ScoreConfig, truth: Annotations) -> bool:
+    """Whether the fates of all words are asked for, rather than an explanation of one image."""
+    return cfg.explain is not None and cfg.explain.lower() == "true" and cfg.explain not in truth.images
+
+
+def _fates(cfg: ScoreConfig, truth: Annotations, predictions: Annotations, lexicon: Lexicon | None) -> dict[str, Any]:
+    from dld_spotter.evaluation.fates import explain_files, leave
+
+    rules = Rules(cfg.protocol, cfg.task, cfg.iou, lexicon)
+    truths = {image: truth.truth(image) for image in truth.images}
+    folder = Path(cfg.paths.output_dir)
+    report = leave(folder, explain_files(truths, predictions.images, rules), rules, predictions.confidences)
+    return {"folder": str(folder), **report.to_dict()}
 
 
 def _explain(cfg: ScoreConfig, truth: Annotations, predictions: Annotations, lexicon: Lexicon | None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What computes the two halves of reading, finding and recognising: torch, ONNX Runtime, or a black-box engine."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -14,9 +15,11 @@ class Backend(ABC):
 
     Attributes:
         counts_flops: whether :meth:`cost` is in GFLOP; else it is in millions of pixels, as of an engine of unknown FLOPs.
+        min_score: words of a lower score are dropped.
     """
 
     counts_flops: bool = True
+    min_score: float = 0.0
 
     @abstractmethod
     def describe(self) -> str:
@@ -49,3 +52,30 @@ class Backend(ABC):
         Returns:
             the words of each that are sure enough, polygons in pixels of the images.
         """
+
+    @contextmanager
+    def keeping_all(self) -> Iterator[None]:
+        """Within this, words are kept whatever their score."""
+        before, self.min_score = self.min_score, 0.0
+        try:
+            yield
+        finally:
+            self.min_score = before
+
+    def read_boxes(self, detections: Detections, polygons: Sequence[np.ndarray]) -> list[Word]:
+        """Recognise given words in a view, whatever their score, as if they had been detected.
+
+        Args:
+            detections: of an image.
+            polygons: ``(P, 2)`` pixels of the image, P even and at least 4, clockwise from the text's top left.
+
+        Returns:
+            what is read in each; of score 0 and without text where nothing is.
+
+        Raises:
+            ConfigError: of a black-box engine, which finds its words itself.
+        """
+        given = detections.at(polygons)
+        with self.keeping_all():
+            read = self.recognize([given] * len(polygons), list(given.all[:, None]))  # each on its own: none is another's part
+        return [next(iter(words), Word(polygon, "", 0.0)) for words, polygon in zip(read, polygons, strict=True)]

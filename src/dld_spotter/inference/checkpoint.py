@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.core.aliases import renamed
-from dld_spotter.core.errors import CheckpointError, ConfigError
-from dld_spotter.inference.provenance import check_part, check_plain, check_provenance, check_vocabulary, shown
+from dld_spotter.core.errors import CheckpointError, ConfigError, shown
+from dld_spotter.inference.provenance import check_part, check_plain, check_provenance, check_vocabulary
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.vocabulary import Vocabulary
 from dld_spotter.selection.policy import OperatingPointPolicy, Policy

@@ -22,7 +22,7 @@ SURE, UNSURE = np.array([0, 122, 110]), np.array([196, 80, 0])
 PAPER, INK, GREY = (255, 255, 255), (24, 24, 27), (113, 113, 122)
 MOST_CROWDED = 0.1
 """Share of the labels that may hide something."""
-CELL, BAND, STRIP, GAP = 560, 24, 36, 8
+CELL, BAND, CROP_HEIGHT, GAP = 560, 24, 36, 8
 """Contact sheet, pixels: width of a picture, height of a line of text, height of a word, distance between two."""
 SIDE_POINTS = 33
 """Points along each side of a word by which its height and length are measured."""
@@ -198,7 +198,7 @@ def _cell(sample: Sample) -> Image.Image:
     instances = sample.instances.scaled(size[0] / width, size[1] / height)
     words = [Word(polygon, "", float(not ignore)) for polygon, ignore in zip(instances.polygons, instances.ignore, strict=True)]
     small = cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
-    cell = Image.new("RGB", (CELL, size[1] + 2 * BAND + STRIP), PAPER)
+    cell = Image.new("RGB", (CELL, size[1] + 2 * BAND + CROP_HEIGHT), PAPER)
     cell.paste(Image.fromarray(_outline(small, words)))
     draw = ImageDraw.Draw(cell)
     for word in words:
@@ -217,12 +217,12 @@ def _write_strips(cell: Image.Image, sample: Sample, top: int) -> None:
     counting = sorted((Word(p, text, 1.0) for p, text, ignore in words if not ignore), key=_height, reverse=True)
     draw, left = ImageDraw.Draw(cell), 0
     for word in counting:
-        strip, text = _cut_out(sample.image, word), _visible(word.text)
-        width = max(strip.width, round(_font(13).getlength(text)))
+        crop, text = _cut_out(sample.image, word), _visible(word.text)
+        width = max(crop.width, round(_font(13).getlength(text)))
         if left + width > CELL:
             continue
-        cell.paste(strip, (left, top))
-        draw.text((left, top + STRIP + 2), text, INK, _font(13), anchor="la")
+        cell.paste(crop, (left, top))
+        draw.text((left, top + CROP_HEIGHT + 2), text, INK, _font(13), anchor="la")
         left += width + 2 * GAP
 
 
@@ -232,15 +232,15 @@ def _visible(text: str) -> str:
 
 
 def _cut_out(image: np.ndarray, word: Word) -> Image.Image:
-    """What lies between the two sides of a word, straightened as a spotter straightens it, ``STRIP`` pixels high."""
+    """What lies between the two sides of a word, straightened as a spotter straightens it, ``CROP_HEIGHT`` pixels high."""
     ends = polygons_to_boundaries([word.polygon], SIDE_POINTS)
     length = np.linalg.norm(np.diff(ends[0], axis=1), axis=-1).sum(-1).mean()
     height = max(float(word_heights(ends)[0]), 1e-3)
-    width = int(np.clip(round(STRIP * length / height), 8, CELL // 2))
-    finer = int(np.clip(round(height / STRIP), 1, FINEST))  # large words are averaged, not picked from
+    width = int(np.clip(round(CROP_HEIGHT * length / height), 8, CELL // 2))
+    finer = int(np.clip(round(height / CROP_HEIGHT), 1, FINEST))  # large words are averaged, not picked from
     edges = polygons_to_boundaries([word.polygon], finer * width + 1)[0]
     upper, lower = (edges[:, 1:] + edges[:, :-1]) / 2
-    down = ((np.arange(finer * STRIP) + 0.5) / (finer * STRIP))[:, None, None]
+    down = ((np.arange(finer * CROP_HEIGHT) + 0.5) / (finer * CROP_HEIGHT))[:, None, None]
     grid = (upper * (1 - down) + lower * down - 0.5).astype(np.float32)  # the first pixel's centre is 0 to OpenCV
-    strip = cv2.remap(image, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=GREY)
-    return Image.fromarray(cv2.resize(strip, (width, STRIP), interpolation=cv2.INTER_AREA))
+    crop = cv2.remap(image, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=GREY)
+    return Image.fromarray(cv2.resize(crop, (width, CROP_HEIGHT), interpolation=cv2.INTER_AREA))

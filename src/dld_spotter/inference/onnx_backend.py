@@ -111,6 +111,15 @@ class OnnxBackend(Backend):
         """Load one of the graphs."""
         return _open(self.folder / name, self.threads, self.providers)
 
+    @property
+    def min_score(self) -> float:
+        """Words of a lower score are dropped."""
+        return self.meta["min_score"]
+
+    @min_score.setter
+    def min_score(self, value: float) -> None:
+        self.meta["min_score"] = value
+
     def describe(self) -> str:
         """See :meth:`Backend.describe`."""
         return "ONNX" + (f", vocabulary {self.vocabulary.name}" if self.vocabulary else "")
@@ -137,7 +146,7 @@ class OnnxBackend(Backend):
         views = self._batch_of([self.resize(image, *size) for image in images])
         text, *pyramid = self._detector.run(None, {"images": views})
         factors = np.array([size[1] / whole[1], size[0] / whole[0]], np.float32)
-        least = least_score(self.meta["min_score"], self.vocabulary)
+        least = least_score(self.min_score, self.vocabulary)
         found = []
         for row, probability in enumerate(text):
             proposals = self.postprocess(probability, *size).promising(least)
@@ -165,13 +174,13 @@ class OnnxBackend(Backend):
         texts = [self.charset.decode(indices) for indices in labels.tolist()]
         chosen = found.surest(scores, np.array([len(text) for text in texts]))
         scores = scores * found.scores
-        sure = chosen[scores[chosen] >= least_score(self.meta["min_score"], self.vocabulary)]
+        sure = chosen[scores[chosen] >= least_score(self.min_score, self.vocabulary)]
         texts = self._rescore(context[sure], [texts[k] for k in sure])
         scores = boost_known_words(scores[sure], texts, self.vocabulary)
         return [
             Word(boundaries_to_polygon(boundaries[k]), text, score)
             for k, text, score in zip(sure.tolist(), texts, scores.tolist(), strict=True)
-            if text and score >= self.meta["min_score"]
+            if text and score >= self.min_score
         ]
 
     def _rescore(self, context: np.ndarray, texts: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dld_spotter.core.errors import CheckpointError
+from dld_spotter.core.errors import CheckpointError, shown
 from dld_spotter.inference.provenance import (
     ARGUMENTS,
     CHARSET,
@@ -20,7 +20,6 @@ from dld_spotter.inference.provenance import (
     number,
     one_of,
     several,
-    shown,
     text,
     whole,
 )

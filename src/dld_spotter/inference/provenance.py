@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dld_spotter.core.errors import CheckpointError
+from dld_spotter.core.errors import CheckpointError, shown
 from dld_spotter.models.vocabulary import ENGLISH, NONE
 
 DEPTH = 16
@@ -139,6 +139,7 @@ _DECODER = {
     "curved_below": number(0, 1),
     "turned_above": number(0, 1e4),
     "levels": either(several(number(0, 1), 0, 16), number(0, 1)),
+    "stride": whole(1, 64),
 }
 CHARSET, BACKBONE = "dld_spotter.core.charset.Charset", "dld_spotter.models.backbone.Backbone"
 DECODER, SPOTTER = "dld_spotter.models.detector.TextMapDecoder", "dld_spotter.models.spotter.TextMapSpotter"
@@ -170,7 +171,7 @@ ARGUMENTS: dict[str, dict[str, Rule | str]] = {
     | {
         "heights": several(number(0, 1e5), 2, 2),
         "bins": whole(3, 1024),
-        "false_price": number(0, 1),
+        "false_positive_cost": number(0, 1),
         "explore": number(0, 1),
     },
 }
@@ -182,15 +183,6 @@ PARTS = {
     "selector": tuple(name for name in ARGUMENTS if name.startswith("dld_spotter.selection.")),
 }
 """Part of a checkpoint -> classes that it may be."""
-
-
-def shown(value: Any) -> str:
-    """A value in a message: on one line, and short."""
-    try:
-        words = ascii(value) if isinstance(value, str | bytes | int | float | bool | None) else type(value).__name__
-    except ValueError:  # a whole number of thousands of digits
-        words = type(value).__name__
-    return words if len(words) <= 60 else f"{words[:57]}..."
 
 
 def check_plain(tree: Any, origin: Path | str, buildable: tuple[str, ...] = ()) -> None:

@@ -35,6 +35,15 @@ class TorchBackend(Backend):
         """Words that readings are weighed against."""
         return self.spotter.vocabulary
 
+    @property
+    def min_score(self) -> float:
+        """Words of a lower score are dropped."""
+        return self.spotter.min_score
+
+    @min_score.setter
+    def min_score(self, value: float) -> None:
+        self.spotter.min_score = value
+
     def describe(self) -> str:
         """Family of the spotter, and what words it knows."""
         return type(self.spotter).__name__ + (f", vocabulary {self.vocabulary.name}" if self.vocabulary else "")

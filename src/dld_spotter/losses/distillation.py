@@ -4,6 +4,7 @@ A term compares teacher and student on the same words, or their text maps of the
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -56,8 +57,23 @@ def token_kl(student: Tensor, teacher: Tensor, temperature: float, mask: Tensor 
     return divergence.mean() if mask is None else (divergence * mask).sum() / mask.sum().clamp(min=1)
 
 
-class DistillationTerm(nn.Module, ABC):
-    """One comparison of teacher and student on the same N words."""
+WORDS, MAPS = "words", "maps"
+
+
+class DistillationTerm(nn.Module):
+    """One comparison of teacher and student.
+
+    Attributes:
+        compares: what of both: ``WORDS`` that they read, see :class:`WordTerm`, or ``MAPS`` of images, see :class:`MapTerm`.
+    """
+
+    compares: str
+
+
+class WordTerm(DistillationTerm, ABC):
+    """One comparison on the same N words."""
+
+    compares = WORDS
 
     @abstractmethod
     def forward(
@@ -76,27 +92,47 @@ class DistillationTerm(nn.Module, ABC):
         """
 
 
-class RoIFeatures(DistillationTerm):
+class MapTerm(DistillationTerm, ABC):
+    """One comparison on the same B images."""
+
+    compares = MAPS
+
+    @abstractmethod
+    def forward(self, student: DetectionMaps, teacher: DetectionMaps, view: View, reference: View) -> Tensor:
+        """Compare the maps of B images.
+
+        Args:
+            student: of ``view``, with gradient.
+            teacher: of ``reference``, without.
+            view: what the student has seen.
+            reference: what the teacher has seen.
+
+        Returns:
+            ``(B,)`` a value for each image.
+        """
+
+
+class RoIFeatures(WordTerm):
     """L_roi: mean squared difference of the RoI features."""
 
     def forward(
         self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
     ) -> dict[str, Tensor]:
-        """See :class:`DistillationTerm`."""
+        """See :class:`WordTerm`."""
         return {"roi": squared_difference(student.roi, teacher.roi)}
 
 
-class Context(DistillationTerm):
+class Context(WordTerm):
     """L_con: mean squared difference of the sequence encoder's hidden states."""
 
     def forward(
         self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
     ) -> dict[str, Tensor]:
-        """See :class:`DistillationTerm`."""
+        """See :class:`WordTerm`."""
         return {"context": squared_difference(student.context, teacher.context)}
 
 
-class SequenceBeams(DistillationTerm):
+class SequenceBeams(WordTerm):
     """L_seq: the student gives probability to the teacher's likeliest sequences.
 
     Args:
@@ -114,7 +150,7 @@ class SequenceBeams(DistillationTerm):
     def forward(
         self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
     ) -> dict[str, Tensor]:
-        """See :class:`DistillationTerm`."""
+        """See :class:`WordTerm`."""
         with torch.no_grad():
             paths, scores = spotters[1].beams(teacher.context, self.beams)
         words, beams, length = paths.shape
@@ -125,7 +161,7 @@ class SequenceBeams(DistillationTerm):
         return {"sequence": loss / (paths[:, 0] != PADDING).sum(1).float().mean() if self.per_character else loss}
 
 
-class TokenKL(DistillationTerm):
+class TokenKL(WordTerm):
     """Character-level distillation with a temperature, on the attention decoder and on CTC.
 
     Args:
@@ -144,14 +180,14 @@ class TokenKL(DistillationTerm):
     def forward(
         self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
     ) -> dict[str, Tensor]:
-        """See :class:`DistillationTerm`."""
+        """See :class:`WordTerm`."""
         loss = token_kl(student.logits, teacher.logits, self.temperature, labels != PADDING)
         if self.ctc:
             loss = loss + self.ctc * token_kl(student.ctc_logits, teacher.ctc_logits, self.temperature)
         return {"token": loss * self.temperature**2}
 
 
-class TextMap(nn.Module):
+class TextMap(MapTerm):
     """What the teacher finds at full resolution, as the target of the student's smaller text map.
 
     The paper's terms are about reading alone. This one is the divergence of Bernoulli distributions ``KL(teacher || student)``
@@ -160,17 +196,7 @@ class TextMap(nn.Module):
     """
 
     def forward(self, student: DetectionMaps, teacher: DetectionMaps, view: View, reference: View) -> Tensor:
-        """Compare the maps of B images.
-
-        Args:
-            student: of ``view``, with gradient.
-            teacher: of ``reference``, without.
-            view: what the student looked at.
-            reference: what the teacher looked at.
-
-        Returns:
-            ``(B,)`` divergence of each image.
-        """
+        """See :class:`MapTerm`."""
         target, known = map_in_view(single(teacher.text).sigmoid(), reference, view)
         entropy = -torch.xlogy(target, target) - torch.xlogy(1 - target, 1 - target)
         divergence = F.binary_cross_entropy_with_logits(single(student.text), target, reduction="none") - entropy
@@ -204,20 +230,21 @@ class Distillation(nn.Module):
     """The terms of one run, together.
 
     Args:
-        terms: by any name; none for the control row that trains without distillation.
+        terms: by any name, None among them; none for the control that trains without distillation.
     """
 
-    def __init__(self, terms: dict[str, DistillationTerm | TextMap]) -> None:
+    def __init__(self, terms: Mapping[str, DistillationTerm | None]) -> None:
         super().__init__()
-        given = {name: term for name, term in terms.items() if term is not None}
-        self.terms = nn.ModuleDict({name: term for name, term in given.items() if not isinstance(term, TextMap)})
-        self.maps = nn.ModuleDict({name: term for name, term in given.items() if isinstance(term, TextMap)})
+        self.words, self.maps = (
+            nn.ModuleDict({name: term for name, term in terms.items() if term is not None and term.compares == kind})
+            for kind in (WORDS, MAPS)
+        )
 
     def __len__(self) -> int:
-        return len(self.terms) + len(self.maps)
+        return len(self.words) + len(self.maps)
 
     def compare_maps(self, student: DetectionMaps, teacher: DetectionMaps, view: View, reference: View) -> dict[str, Tensor]:
-        """Compare what is found in B images, see :class:`TextMap`; ``(B,)`` by name."""
+        """Compare what is found in B images, see :class:`MapTerm`; ``(B,)`` by name."""
         return {name: term(student, teacher, view, reference) for name, term in self.maps.items()}
 
     def forward(
@@ -226,6 +253,6 @@ class Distillation(nn.Module):
         """Compare what is read; no word gives no term."""
         found: dict[str, Tensor] = {}
         if len(labels):
-            for term in self.terms.values():
+            for term in self.words.values():
                 found |= term(student, teacher, labels, spotters)
         return found

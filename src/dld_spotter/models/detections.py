@@ -1,19 +1,21 @@
 """What is found in a view before anything is read, in a module that needs no torch."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from dld_spotter.core.geometry import boundaries_to_polygon, word_heights
-from dld_spotter.core.words import Word
+from dld_spotter.core.geometry import boundaries_to_polygon, polygons_to_boundaries, word_heights
 from dld_spotter.models.contours import Proposals
+
+POINTS = 8
+"""Points of each boundary of a word that is given, where nothing was detected to go by."""
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """One view of an image, looked at by the detector alone.
+    """One view of an image, seen by the detector alone.
 
     Args:
         size: height and width of the view.
@@ -47,12 +49,13 @@ class Detections:
         polygons = self.polygons()
         return [polygons[root] for root in self.proposals.roots()]
 
+    def at(self, polygons: Sequence[np.ndarray]) -> "Detections":
+        """The same view as if words had been detected at polygons ``(P, 2)`` in pixels of the reference, with certainty."""
+        points = self.proposals.boundaries.shape[2] if len(self.proposals) else POINTS
+        boundaries = polygons_to_boundaries([polygon * self.factors for polygon in polygons], points)
+        given = Proposals(boundaries, np.ones(len(polygons), np.float32), np.full(len(polygons), -1))
+        return replace(self, proposals=given)
+
     def within(self, which: np.ndarray, most: int | None) -> np.ndarray:
         """So many of the regions at ``which`` at most, see :meth:`Proposals.pick`; wholes come with all of their parts."""
         return which[self.proposals.take(which).pick(most=None if most is None else max(most, 0))]
-
-
-Find = Callable[[np.ndarray, float], Detections]
-"""Looks at an image ``(H, W, 3)`` uint8 at a scale of it."""
-Read = Callable[[Detections, np.ndarray], list[Word]]
-"""Reads the regions of a glance at indices ``(M,)``: words that are sure enough, polygons in pixels of the reference."""

@@ -55,10 +55,12 @@ class Spotter(nn.Module, ABC):
         charset: the characters it writes.
         stride: heights and widths of its inputs are multiples of this.
         vocabulary: words that it weighs what it reads against; None for none.
+        min_score: words of a lower score are dropped; 0, and none is.
     """
 
     charset: Charset
     stride: int
+    min_score: float = 0.0
     vocabulary: Vocabulary | None = None
 
     @abstractmethod

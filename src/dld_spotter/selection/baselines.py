@@ -22,7 +22,7 @@ class FixedScale(Selector):
     """
 
     def __init__(self, scales: Sequence[float], gamma: float, factors: Sequence[float], scale: float) -> None:
-        super().__init__(scales, gamma, factors, trainable=False)
+        super().__init__(scales, gamma, factors)
         if float(scale) not in self.scales:
             raise ConfigError(f"selector.scale={scale} is not among scales={list(self.scales)}; choose one of them")
         self.chosen = self.scales.index(float(scale))
@@ -48,7 +48,7 @@ class RandomScale(Selector):
     """
 
     def __init__(self, scales: Sequence[float], gamma: float, factors: Sequence[float], seed: int = 0) -> None:
-        super().__init__(scales, gamma, factors, trainable=False)
+        super().__init__(scales, gamma, factors)
         self.seed = seed
 
     def forward(self, thumbnails: Tensor, sizes: Tensor, costs: Tensor, temperature: float = 1.0) -> list[ScaleChoice]:

@@ -16,9 +16,9 @@ from dld_spotter.core.errors import CheckpointError, ConfigError, DataError
 from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
 from dld_spotter.inference.torch_backend import usable_device
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.objectives import fit_table, heights, heights_loss, shown_heights
+from dld_spotter.selection.heights import fit_table, heights, heights_loss, shown_heights
 from dld_spotter.selection.quality import QualitySelector
-from dld_spotter.tradeoff import Outcomes, hmean
+from dld_spotter.tradeoff import Outcomes
 
 ITERATIONS = 300
 """Passes of expectation maximisation over a table of outcomes; the table has few numbers and a pass takes a millisecond."""
@@ -141,12 +141,12 @@ def fit_outcomes(selector: QualitySelector, known: dict[str, Tensor], outcomes: 
     selector.readings.fill_(len(outcomes.names))
 
 
-def false_price(outcomes: Outcomes) -> float:
-    """What a false word costs beside a right one that is missing, at the best fixed scale; see :func:`price_at`."""
-    return price_at(float(hmean(outcomes.totals.sum(0)).max()))
+def false_positive_cost(outcomes: Outcomes) -> float:
+    """What a false word costs beside a right one that is missing, at the best fixed scale."""
+    return false_positive_cost_at(float(outcomes.measures.sum().hmean.max()))
 
 
-def price_at(value: float) -> float:
+def false_positive_cost_at(value: float) -> float:
     """What a false word costs an Hmean H of this value beside a right one that is missing: H / (2 - H).
 
     Of ``H = 2 m / (p + t)`` with m matched, p = m + f predicted and t true words, dH is (2 - H) dm - H df over p + t.

@@ -27,6 +27,8 @@ class GumbelSelector(Selector):
         gumbel_temperature: temperature at the start of training; a callback cools it.
     """
 
+    learns_by = "mixture"
+
     def __init__(
         self,
         scales: Sequence[float],
@@ -36,7 +38,7 @@ class GumbelSelector(Selector):
         hidden: int = 128,
         gumbel_temperature: float = 5.0,
     ) -> None:
-        super().__init__(scales, gamma, factors, trainable=True)
+        super().__init__(scales, gamma, factors)
         if gumbel_temperature <= 0:
             raise ConfigError(f"selector.gumbel_temperature must be above 0, found {gumbel_temperature}")
         self.gumbel_temperature = gumbel_temperature

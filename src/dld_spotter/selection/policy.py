@@ -48,12 +48,11 @@ class Policy(ABC):
         Raises:
             ConfigError: it is none of them.
         """
-        if gamma is None:
-            return len(self.gammas) // 2
-        if round(float(gamma), 9) not in self.gammas:
+        wanted = round(float(self.weight(gamma)), 9)
+        if wanted not in self.gammas:
             known = ", ".join(f"{value:g}" for value in self.gammas)
             raise ConfigError(f"gamma={gamma:g} is none of this selector's cost weights; choose one of {known}")
-        return self.gammas.index(round(float(gamma), 9))
+        return self.gammas.index(wanted)
 
     def weight(self, gamma: float | None) -> float:
         """A cost weight, by default the middle one."""

@@ -20,10 +20,10 @@ class QualitySelector(Selector):
     In two steps, each of which learns from what tells it most. A network counts the words of each height that a thumbnail
     shows; its targets, the true heights, are free of noise and cost no reading. A table says how many words of a height are
     read rightly, and how many false ones appear beside them, at each scale; its few numbers follow the student from the
-    outcomes of the images it trains on (:class:`~dld_spotter.selection.objectives.OutcomeRegression`), and can be
+    outcomes of the images it trains on (:class:`~dld_spotter.selection.outcome_regression.OutcomeRegression`), and can be
     fitted to another reader alone. The choice is ``argmin_k loss_k + gamma * cost_k`` with
 
-        loss_k = (false_price * false_k - right_k) / words,
+        loss_k = (false_positive_cost * false_k - right_k) / words,
 
     in words of an average image. ``experiments/26_selector_network`` compares it with predicting
     outcomes, or training losses, directly.
@@ -36,12 +36,13 @@ class QualitySelector(Selector):
         hidden: same.
         heights: lowest and highest height of a word in pixels of the reference, the ends of the bins.
         bins: bins of height, even in the logarithm; the first and the last are open.
-        false_price: what a false word costs beside a right one that is missing. The Hmean H pays H / (2 - H), so that 0.5
-            fits where some two thirds are read.
+        false_positive_cost: what a false word costs beside a right one that is missing. The Hmean H pays H / (2 - H), so
+            that 0.5 fits where some two thirds are read.
         explore: share of training images that are read at a scale drawn at random, whatever is predicted.
     """
 
     continuous = True
+    learns_by = "outcomes"
     table: Tensor
     """``(2, bins + 1, K)`` words read rightly and falsely per word of a height, and in the last row per image."""
     words: Tensor
@@ -58,16 +59,16 @@ class QualitySelector(Selector):
         hidden: int = 128,
         heights: tuple[float, float] = (4.0, 200.0),
         bins: int = 14,
-        false_price: float = 0.5,
+        false_positive_cost: float = 0.5,
         explore: float = 0.3,
     ) -> None:
-        super().__init__(scales, gamma, factors, trainable=True)
-        for name, value in (("false_price", false_price), ("explore", explore)):
+        super().__init__(scales, gamma, factors)
+        for name, value in (("false_positive_cost", false_positive_cost), ("explore", explore)):
             if not 0 <= value <= 1:
                 raise ConfigError(f"selector.{name} must be from 0 to 1, found {value}")
         if bins < 3 or not 0 < heights[0] < heights[1]:
             raise ConfigError(f"selector needs at least 3 bins and ascending heights above 0, found {bins} and {heights}")
-        self.false_price = false_price
+        self.false_positive_cost = false_positive_cost
         self.explore = explore
         self.network = ThumbnailNetwork(bins, channels, hidden)
         edges = torch.logspace(log2(heights[0]), log2(heights[1]), bins - 1, base=2)
@@ -98,7 +99,7 @@ class QualitySelector(Selector):
     def losses(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
         """Loss ``(B, K)`` that is expected of each scale."""
         right, false = self.outcomes(self.histogram(thumbnails, sizes)).unbind(1)
-        return (self.false_price * false - right) / self.words
+        return (self.false_positive_cost * false - right) / self.words
 
     def judge(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
         """See :meth:`Selector.judge`; one head."""

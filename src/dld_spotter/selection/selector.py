@@ -31,16 +31,18 @@ class Selector(nn.Module, Policy):
         scales: the candidate scales, ascending.
         factors: what the run's cost weight is multiplied by, one decision each.
         gammas: the cost weights it decides for, ascending.
-        trainable: whether it learns.
+        learns_by: name of the objective that it learns by, see
+            :attr:`~dld_spotter.selection.objective.SelectionObjective.name`; None where it does not learn.
         gumbel_temperature: temperature of its decisions at the start of training.
         thumbnail: side in pixels of the image that it sees; whoever builds a selector for use sets it.
     """
 
     continuous = False
+    learns_by: str | None = None
     gumbel_temperature: float = 1.0
     thumbnail: int = 128
 
-    def __init__(self, scales: Sequence[float], gamma: float, factors: Sequence[float], trainable: bool) -> None:
+    def __init__(self, scales: Sequence[float], gamma: float, factors: Sequence[float]) -> None:
         super().__init__()
         if not scales or list(scales) != sorted(set(scales)):
             raise ConfigError(f"scales must be ascending and distinct, found {list(scales)}")
@@ -51,7 +53,11 @@ class Selector(nn.Module, Policy):
         self.scales = tuple(float(scale) for scale in scales)
         self.factors = tuple(float(factor) for factor in factors)
         self.gammas = tuple(round(gamma * factor, 9) for factor in self.factors)
-        self.trainable = trainable
+
+    @property
+    def trainable(self) -> bool:
+        """Whether it learns."""
+        return self.learns_by is not None
 
     @property
     def gflops(self) -> float:

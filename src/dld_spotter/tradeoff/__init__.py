@@ -1,9 +1,10 @@
 """What resolution buys: every point of the cost-accuracy trade-off from one table of outcomes."""
 
 from dld_spotter.tradeoff.allocation import allocate, best_mix, chosen, decide, oracle, random_mix, static
-from dld_spotter.tradeoff.comparison import Choices, Comparison, compare, comparison_table
+from dld_spotter.tradeoff.comparison import Comparison, compare, comparison_table
+from dld_spotter.tradeoff.measures import MEASURES, Measures, estimate
 from dld_spotter.tradeoff.oracle_bias import OracleBias, bias_over, bias_table, oracle_bias
-from dld_spotter.tradeoff.outcomes import Outcomes, Overhead, hmean, precision, recall, spend
+from dld_spotter.tradeoff.outcomes import Outcomes, spend
 from dld_spotter.tradeoff.points import Point, TradeOff, cost_grid, mix_points, oracle_points, static_points
 from dld_spotter.tradeoff.report import plot, table
 from dld_spotter.tradeoff.statistics import (
@@ -19,11 +20,11 @@ from dld_spotter.tradeoff.statistics import (
 )
 
 __all__ = [
-    "Choices",
+    "MEASURES",
     "Comparison",
+    "Measures",
     "OracleBias",
     "Outcomes",
-    "Overhead",
     "Point",
     "TradeOff",
     "allocate",
@@ -38,8 +39,8 @@ __all__ = [
     "cost_grid",
     "decide",
     "difference",
+    "estimate",
     "gap_closed",
-    "hmean",
     "hmean_at_cost",
     "mix_points",
     "on_curves",
@@ -48,9 +49,7 @@ __all__ = [
     "oracle_points",
     "pareto_front",
     "plot",
-    "precision",
     "random_mix",
-    "recall",
     "spend",
     "static",
     "static_points",

@@ -6,33 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dld_spotter.core.bootstrap import Estimate, bootstrap, resample
-from dld_spotter.tradeoff.allocation import chosen
-from dld_spotter.tradeoff.outcomes import COST, Outcomes, Overhead, hmean, spend
+from dld_spotter.core.bootstrap import Estimate, resample
+from dld_spotter.tradeoff.measures import Measures, estimate
+from dld_spotter.tradeoff.outcomes import Outcomes
 from dld_spotter.tradeoff.statistics import gap_closed, versus_mix, versus_static
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What a selector chose for N images.
-
-    Args:
-        gammas: its G cost weights.
-        index: ``(G, N)`` int64 index of the scale.
-        overhead: what choosing costs per image.
-    """
-
-    gammas: tuple[float, ...]
-    index: np.ndarray
-    overhead: Overhead
-
-    def totals(self, outcomes: Outcomes) -> dict[float, np.ndarray]:
-        """Cost weight -> measures ``(N, 6)`` of each image, as the table of outcomes has them."""
-        chosen_at = {gamma: chosen(outcomes, index) for gamma, index in zip(self.gammas, self.index, strict=True)}
-        return {gamma: spend(outcomes, allocation, self.overhead) for gamma, allocation in chosen_at.items()}
 
 
 @dataclass(frozen=True)
@@ -46,8 +26,8 @@ class Comparison:
         share_of_teacher: Hmean over that of the vanilla teacher at scale 1.0.
         over_vanilla: minus the vanilla teacher's static curve.
         over_static: minus the same model's static curve.
-        over_mix: minus the best random mix of the same model's scales.
-        gap_closed: share of the way from random mix to oracle.
+        over_mix: minus the random policy over the same model's scales.
+        gap_closed: share of the way from the random policy to the oracle.
     """
 
     gamma: float
@@ -61,33 +41,39 @@ class Comparison:
 
 
 def compare(
-    vanilla: Outcomes, outcomes: Outcomes, dynamic: Mapping[float, np.ndarray], resamples: int = 1000
+    vanilla: Outcomes, outcomes: Outcomes, dynamic: Mapping[float, Measures], resamples: int = 1000
 ) -> list[Comparison]:
     """Hold a dynamic model against its baselines on the same images.
 
     Args:
         vanilla: table of the teacher.
         outcomes: table of the dynamic model.
-        dynamic: cost weight -> its measures ``(N, 6)`` of these images.
+        dynamic: cost weight -> its measures ``(N,)`` of these images.
         resamples: bootstrap resamples.
     """
     drawn = resample(len(outcomes.names), resamples)
-    top = vanilla.totals[:, vanilla.scales.index(1.0)]
+    full = vanilla.measures[:, vanilla.scales.index(1.0)]
     rows = []
-    for gamma, totals in dynamic.items():
+    for gamma, measures in dynamic.items():
+        mean = measures.mean()
         rows.append(
             Comparison(
                 gamma=gamma,
-                relative_cost=float(totals[:, COST].mean()),
-                hmean=float(hmean(totals.mean(0))),
-                share_of_teacher=bootstrap(lambda own, full: hmean(own) / hmean(full).clip(1e-9), totals, top, resamples=drawn),
-                over_vanilla=versus_static(totals, vanilla, drawn),
-                over_static=versus_static(totals, outcomes, drawn),
-                over_mix=versus_mix(totals, outcomes, drawn),
-                gap_closed=gap_closed(totals, outcomes, drawn),
+                relative_cost=float(mean.relative_cost),
+                hmean=float(mean.hmean),
+                share_of_teacher=estimate(_share, measures, full, resamples=drawn),
+                over_vanilla=versus_static(measures, vanilla, drawn),
+                over_static=versus_static(measures, outcomes, drawn),
+                over_mix=versus_mix(measures, outcomes, drawn),
+                gap_closed=gap_closed(measures, outcomes, drawn),
             )
         )
     return rows
+
+
+def _share(own: Measures, full: Measures) -> np.ndarray:
+    """Hmean as a share of another's."""
+    return own.hmean / full.hmean.clip(1e-9)
 
 
 def comparison_table(rows: Iterable[Comparison]) -> "Table":
@@ -96,7 +82,7 @@ def comparison_table(rows: Iterable[Comparison]) -> "Table":
     from rich.table import Table
 
     result = Table(title="Dynamic student at equal cost", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("gamma", "cost", "Hmean", "of teacher", "vs vanilla", "vs mix", "gap closed"):
+    for column in ("gamma", "cost", "Hmean", "of teacher", "vs vanilla", "vs random", "gap closed"):
         result.add_column(column, justify="right")
     for row in rows:
         result.add_row(
@@ -110,5 +96,7 @@ def comparison_table(rows: Iterable[Comparison]) -> "Table":
     return result
 
 
-def _points(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:+.1f}\n{100 * estimate.low:+.1f}..{100 * estimate.high:+.1f}"
+def _points(found: Estimate) -> str:
+    if np.isnan(found.value):
+        return "-"
+    return f"{100 * found.value:+.1f}\n{100 * found.low:+.1f}..{100 * found.high:+.1f}"

@@ -2,24 +2,14 @@
 
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 
-from dld_spotter.core import hmean as core
 from dld_spotter.core.errors import DataError
-
-MEASURES = ("matched", "predicted", "true", "relative_cost", "gflops", "seconds")
-MATCHED, PREDICTED, TRUE, COST, GFLOPS, SECONDS = range(len(MEASURES))
-
-
-class Overhead(NamedTuple):
-    """What a selector costs per image, beside the reading itself."""
-
-    relative_cost: float = 0.0
-    gflops: float = 0.0
-    seconds: float = 0.0
+from dld_spotter.tradeoff.measures import MEASURES, Floats, Measures
 
 
 @dataclass(frozen=True)
@@ -55,10 +45,18 @@ class Outcomes:
         if not self.names or list(self.scales) != sorted(set(self.scales)):
             raise DataError(f"outcomes need at least one image and ascending scales, found {len(self.names)} and {self.scales}")
 
-    @property
-    def totals(self) -> np.ndarray:
-        """All measures as one ``(N, K, 6)`` float array in the order of ``MEASURES``."""
-        return np.stack([getattr(self, measure) for measure in MEASURES], axis=-1).astype(float)
+    @classmethod
+    def of(cls, names: tuple[str, ...], scales: tuple[float, ...], measures: Measures) -> Self:
+        """Build from measures ``(N, K)``, whose counts are whole numbers."""
+        counts = (measures.matched.astype(int), measures.predicted.astype(int), measures.true.astype(int))
+        return cls(names, scales, *counts, measures.relative_cost, measures.gflops, measures.seconds)
+
+    @cached_property
+    def measures(self) -> Measures:
+        """All measures ``(N, K)``; they belong to the table and cannot be written to."""
+        measures = Measures.of(*(getattr(self, measure) for measure in MEASURES))
+        measures.values.setflags(write=False)
+        return measures
 
     def save(self, path: str | Path) -> None:
         """Write a compressed ``.npz``."""
@@ -76,23 +74,6 @@ class Outcomes:
             raise DataError(f"{path} is no table of outcomes ({error}); write one with Outcomes.save") from error
 
 
-def spend(outcomes: Outcomes, weights: np.ndarray, overhead: Overhead | None = None) -> np.ndarray:
-    """Expected measures per image ``(N, 6)`` when image i is read at scale k with probability ``weights[i, k]``."""
-    totals = np.einsum("nk,nkm->nm", weights, outcomes.totals)
-    totals[:, COST:] += overhead or Overhead()
-    return totals
-
-
-def precision(totals: np.ndarray) -> np.ndarray:
-    """Matched over predicted words of ``(..., 6)`` measures, 0 where nothing was predicted."""
-    return core.precision(totals[..., MATCHED], totals[..., PREDICTED])
-
-
-def recall(totals: np.ndarray) -> np.ndarray:
-    """Matched over true words of ``(..., 6)`` measures, 0 where there is none."""
-    return core.recall(totals[..., MATCHED], totals[..., TRUE])
-
-
-def hmean(totals: np.ndarray) -> np.ndarray:
-    """Harmonic mean of precision and recall of ``(..., 6)`` measures."""
-    return core.hmean(totals[..., MATCHED], totals[..., PREDICTED], totals[..., TRUE])
+def spend(outcomes: Outcomes, weights: Floats) -> Measures:
+    """Expected measures of each image ``(N,)`` when image i is read at scale k with probability ``weights[i, k]``."""
+    return outcomes.measures.mixed(weights)

@@ -2,23 +2,32 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 
-from dld_spotter.core.bootstrap import bootstrap
-from dld_spotter.core.errors import DataError
+from dld_spotter.core.errors import DataError, SpotterError
+from dld_spotter.core.records import Record
 from dld_spotter.tradeoff.allocation import oracle, random_mix, static
-from dld_spotter.tradeoff.outcomes import COST, GFLOPS, SECONDS, Outcomes, hmean, precision, recall, spend
+from dld_spotter.tradeoff.measures import Measures, estimate
+from dld_spotter.tradeoff.outcomes import Outcomes, spend
 
 Method = Literal["static", "dynamic", "random_mix", "oracle"]
 
 
+class TradeOffRecord(Record):
+    """A record of ``tradeoff.json``; other tools may write more into it."""
+
+    remedy: ClassVar[str] = "write it with TradeOff.write"
+    refusal: ClassVar[type[SpotterError]] = DataError
+    closed: ClassVar[bool] = False
+
+
 @dataclass(frozen=True)
-class Point:
+class Point(TradeOffRecord):
     """One way to spend and what it brought; costs are means per image, the selector included.
 
     Args:
@@ -48,19 +57,33 @@ class Point:
     hmean_interval: tuple[float, float] | None = None
 
     @classmethod
-    def of(cls, method: Method, model: str, totals: np.ndarray, resamples: np.ndarray, **given: float | None) -> Self:
-        """Summarise a method's measures per image ``(N, 6)``; ``given`` are scale, gamma and budget where they apply."""
-        mean = totals.mean(0)
-        estimate = bootstrap(hmean, totals, resamples=resamples)
+    def of(
+        cls,
+        method: Method,
+        model: str,
+        measures: Measures,
+        resamples: np.ndarray,
+        *,
+        scale: float | None = None,
+        gamma: float | None = None,
+        budget: float | None = None,
+    ) -> Self:
+        """Summarise a method's measures of each image ``(N,)``, with what it was asked for."""
+        mean = measures.mean()
+        found = estimate(lambda means: means.hmean, measures, resamples=resamples)
         return cls(
-            method,
-            model,
-            estimate.value,
-            float(precision(mean)),
-            float(recall(mean)),
-            *(float(value) if isfinite(value) else None for value in mean[[COST, GFLOPS, SECONDS]]),
-            **given,
-            hmean_interval=(estimate.low, estimate.high),
+            method=method,
+            model=model,
+            hmean=found.value,
+            precision=float(mean.precision),
+            recall=float(mean.recall),
+            relative_cost=float(mean.relative_cost),
+            gflops=_known(mean.gflops),
+            seconds=_known(mean.seconds),
+            scale=scale,
+            gamma=gamma,
+            budget=budget,
+            hmean_interval=(found.low, found.high),
         )
 
 
@@ -72,13 +95,13 @@ def static_points(outcomes: Outcomes, model: str, resamples: np.ndarray) -> list
 
 
 def cost_grid(outcomes: Outcomes, number: int = 24) -> np.ndarray:
-    """Budgets for a smooth curve, even in the logarithm from the cheapest scale's mean cost to the dearest one's."""
+    """Budgets for a smooth curve, even in the logarithm from the cheapest scale's mean cost to that of the most costly."""
     costs = outcomes.relative_cost.mean(0)
     return np.geomspace(costs.min(), costs.max(), number)
 
 
 def mix_points(outcomes: Outcomes, model: str, budgets: Iterable[float], resamples: np.ndarray) -> list[Point]:
-    """The best random mix of scales at each mean relative cost."""
+    """The random policy at each mean relative cost."""
     return [
         Point.of("random_mix", model, spend(outcomes, random_mix(outcomes, budget)), resamples, budget=float(budget))
         for budget in budgets
@@ -94,7 +117,7 @@ def oracle_points(outcomes: Outcomes, model: str, budgets: Iterable[float], resa
 
 
 @dataclass(frozen=True)
-class TradeOff:
+class TradeOff(TradeOffRecord):
     """All points of one data set, as ``tradeoff.json`` carries them.
 
     Args:
@@ -140,20 +163,17 @@ class TradeOff:
 
     def write(self, path: str | Path) -> None:
         """Write JSON; what does not apply is null."""
-        Path(path).write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n", "utf-8")
+        Path(path).write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", "utf-8")
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
         """Read what :meth:`write` wrote; raises :class:`DataError` naming the file and the fault."""
         try:
             content = json.loads(Path(path).read_text("utf-8"))
-            points = tuple(_point(entry) for entry in content.pop("points"))
-            return cls(**{field.name: content[field.name] for field in fields(cls) if field.name != "points"}, points=points)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path} is no trade-off ({type(error).__name__}: {error}); use TradeOff.write") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"{path} cannot be read as JSON ({type(error).__name__}: {error}); {cls.remedy}") from error
+        return cls.from_dict(content, str(path))
 
 
-def _point(entry: dict[str, Any]) -> Point:
-    interval: Sequence[float] | None = entry["hmean_interval"]
-    known = {field.name: entry[field.name] for field in fields(Point)}
-    return Point(**known | {"hmean_interval": interval and tuple(interval)})
+def _known(value: np.ndarray) -> float | None:
+    return float(value) if isfinite(value) else None

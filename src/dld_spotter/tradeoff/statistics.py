@@ -1,55 +1,59 @@
 """Curves, areas and differences, with paired bootstrap intervals over images."""
 
 from collections.abc import Callable
+from math import nan
 
 import numpy as np
 
-from dld_spotter.core.bootstrap import Estimate, bootstrap
-from dld_spotter.tradeoff.allocation import SLACK, best_mix, oracle
-from dld_spotter.tradeoff.outcomes import COST, Outcomes, hmean, spend
+from dld_spotter.core.bootstrap import Estimate
+from dld_spotter.tradeoff.allocation import LEAST_GAP, SLACK, best_mix, oracle
+from dld_spotter.tradeoff.measures import Measures, estimate
+from dld_spotter.tradeoff.outcomes import Outcomes, spend
 
 GRID = 256
 
 
-def difference(first: np.ndarray, second: np.ndarray, resamples: np.ndarray) -> Estimate:
-    """Hmean of one method minus another's, each ``(N, 6)`` measures per image of the same images."""
-    return bootstrap(lambda a, b: hmean(a) - hmean(b), first, second, resamples=resamples)
+def difference(first: Measures, second: Measures, resamples: np.ndarray) -> Estimate:
+    """Hmean of one method minus another's, each with its measures ``(N,)`` of the same images."""
+    return estimate(lambda a, b: a.hmean - b.hmean, first, second, resamples=resamples)
 
 
-def versus_static(method: np.ndarray, baseline: Outcomes, resamples: np.ndarray) -> Estimate:
-    """Hmean of a method ``(N, 6)`` minus the baseline's static curve at the same mean cost."""
-    return bootstrap(
-        lambda own, static: hmean(own) - hmean_at_cost(static[..., COST], hmean(static), own[..., COST]),
-        method,
-        baseline.totals,
-        resamples=resamples,
-    )
+def versus_static(method: Measures, baseline: Outcomes, resamples: np.ndarray) -> Estimate:
+    """Hmean of a method ``(N,)`` minus the baseline's static curve at the same mean cost; NaN where that is lower than any."""
+
+    def over(own: Measures, static: Measures) -> np.ndarray:
+        return own.hmean - hmean_at_cost(static.relative_cost, static.hmean, own.relative_cost)
+
+    return estimate(over, method, baseline.measures, resamples=resamples)
 
 
-def versus_mix(method: np.ndarray, baseline: Outcomes, resamples: np.ndarray) -> Estimate:
-    """Hmean of a method ``(N, 6)`` minus the best random mix of the baseline's scales at the same mean cost."""
-    return bootstrap(lambda own, static: hmean(own) - _mix_hmean(static, own), method, baseline.totals, resamples=resamples)
+def versus_mix(method: Measures, baseline: Outcomes, resamples: np.ndarray) -> Estimate:
+    """Hmean of a method ``(N,)`` minus the random policy over the baseline's scales at the same mean cost; NaN as above."""
+    return estimate(lambda own, static: own.hmean - _mix_hmean(static, own), method, baseline.measures, resamples=resamples)
 
 
-def gap_closed(method: np.ndarray, outcomes: Outcomes, resamples: np.ndarray) -> Estimate:
-    """Share of the way from random mix to oracle that a method ``(N, 6)`` goes, at the same mean cost.
+def gap_closed(method: Measures, outcomes: Outcomes, resamples: np.ndarray) -> Estimate:
+    """Share of the way from the random policy to the oracle that a method ``(N,)`` goes, at the same mean cost.
 
-    The oracle's allocation is found once, on all images, and kept in the resamples. NaN where there is no gap.
+    The oracle's allocation is found once, on all images, and kept in the resamples. NaN where there is no gap, or where the
+    method costs less than any choice of scales.
     """
-    best = spend(outcomes, oracle(outcomes, method[:, COST].mean()))
+    cost = float(method.mean().relative_cost)
+    if cost * SLACK < outcomes.relative_cost.min(1).mean():
+        return Estimate(nan, nan, nan)
+    best = spend(outcomes, oracle(outcomes, cost))
 
-    def share(own: np.ndarray, static: np.ndarray, top: np.ndarray) -> np.ndarray:
+    def share(own: Measures, static: Measures, top: Measures) -> np.ndarray:
         mixed = _mix_hmean(static, own)
-        gap = hmean(top) - mixed
-        return np.divide(hmean(own) - mixed, gap, out=np.full_like(gap, np.nan), where=gap > 0)
+        gap = top.hmean - mixed
+        return np.divide(own.hmean - mixed, gap, out=np.full_like(gap, np.nan), where=gap > LEAST_GAP)
 
-    return bootstrap(share, method, outcomes.totals, best, resamples=resamples)
+    return estimate(share, method, outcomes.measures, best, resamples=resamples)
 
 
-def _mix_hmean(static: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Hmean of the best mix of scales ``(R, K, 6)`` at each method's cost ``(R, 6)``."""
-    weights = best_mix(static, own[..., COST])
-    return hmean(np.einsum("...k,...km->...m", weights, static))
+def _mix_hmean(static: Measures, own: Measures) -> np.ndarray:
+    """Hmean of the random policy over scales ``(R, K)`` at each method's cost ``(R,)``."""
+    return static.mixed(best_mix(static, own.relative_cost)).hmean
 
 
 def hmean_at_cost(costs: np.ndarray, hmeans: np.ndarray, cost: np.ndarray | float) -> np.ndarray:
@@ -97,8 +101,8 @@ def area_over_log_cost(costs: np.ndarray, hmeans: np.ndarray, low: float, high: 
 
 def on_curves(
     statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    curve: np.ndarray,
-    other: np.ndarray | None = None,
+    curve: Measures,
+    other: Measures | None = None,
     *,
     resamples: np.ndarray,
 ) -> Estimate:
@@ -106,17 +110,17 @@ def on_curves(
 
     Args:
         statistic: of costs and Hmeans ``(R, K)``, such as ``partial(area_over_log_cost, low=0.15, high=0.6)``.
-        curve: ``(N, K, 6)`` measures per image at K settings, such as the ``totals`` of a table.
-        other: ``(N, L, 6)`` measures of the other one.
+        curve: ``(N, K)`` measures of each image at K settings, such as those of a table.
+        other: ``(N, L)`` of the other one.
         resamples: ``(R, N)`` of :func:`dld_spotter.core.bootstrap.resample`.
     """
 
-    def value(means: np.ndarray) -> np.ndarray:
-        return statistic(means[..., COST], hmean(means))
+    def value(means: Measures) -> np.ndarray:
+        return statistic(means.relative_cost, means.hmean)
 
     if other is None:
-        return bootstrap(value, curve, resamples=resamples)
-    return bootstrap(lambda own, its: value(own) - value(its), curve, other, resamples=resamples)
+        return estimate(value, curve, resamples=resamples)
+    return estimate(lambda own, its: value(own) - value(its), curve, other, resamples=resamples)
 
 
 def pareto_front(costs: np.ndarray, hmeans: np.ndarray) -> np.ndarray:

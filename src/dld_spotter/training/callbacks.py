@@ -4,11 +4,10 @@ from typing import Any
 
 import torch
 from lightning import Callback, Trainer
-from torch import Tensor
 
 from dld_spotter.core.batches import SpottingBatch
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.training.modules import DLDModule, TeacherModule
+from dld_spotter.training.modules import StageModule
 
 
 class TemperatureSchedule(Callback):
@@ -31,13 +30,12 @@ class TemperatureSchedule(Callback):
         """Temperature after the fraction ``progress`` of a run that begins with ``start``."""
         return max(self.floor, start * self.decay ** (self.epochs * progress))
 
-    def on_train_batch_start(
-        self, trainer: Trainer, module: DLDModule | TeacherModule, batch: SpottingBatch, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, module: StageModule, batch: SpottingBatch, batch_idx: int) -> None:
         """Set the temperature of the step."""
-        if isinstance(module, DLDModule):
+        start = module.starting_temperature()
+        if start is not None:
             progress = trainer.global_step / max(1, trainer.estimated_stepping_batches)
-            module.temperature = self.temperature(module.selector.gumbel_temperature, progress)
+            module.temperature = self.temperature(start, progress)
 
 
 class DistinctNoise(Callback):
@@ -50,7 +48,7 @@ class DistinctNoise(Callback):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def on_train_start(self, trainer: Trainer, module: DLDModule | TeacherModule) -> None:
+    def on_train_start(self, trainer: Trainer, module: StageModule) -> None:
         """Seed the further processes, whose weights equal the first one's by now."""
         if trainer.global_rank:
             torch.manual_seed(self.seed + trainer.global_rank)
@@ -59,7 +57,7 @@ class DistinctNoise(Callback):
 class SameLength(Callback):
     """Refuse to resume a stage whose number of steps has changed: its learning rates were planned for the number it had."""
 
-    def on_load_checkpoint(self, trainer: Trainer, module: DLDModule | TeacherModule, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, module: StageModule, checkpoint: dict[str, Any]) -> None:
         """Compare the plan in the checkpoint with this run's.
 
         Raises:
@@ -80,14 +78,14 @@ class ScaleHistogram(Callback):
     def __init__(self) -> None:
         self.counts: dict[float, int] = {}
 
-    def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: SpottingBatch, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, module: StageModule, outputs: Any, batch: SpottingBatch, batch_idx: int
+    ) -> None:
         """Count the step's scales."""
-        if isinstance(module, DLDModule):
-            counts: Tensor = torch.bincount(module.chosen, minlength=len(module.selector.scales))
-            for scale, count in zip(module.selector.scales, counts.tolist(), strict=True):
-                self.counts[scale] = self.counts.get(scale, 0) + count
+        for scale, count in module.count_scales().items():
+            self.counts[scale] = self.counts.get(scale, 0) + count
 
-    def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, module: StageModule) -> None:
         """Log the fractions and start anew."""
         total = sum(self.counts.values())
         if total:

@@ -1,88 +1,53 @@
 """The two training stages as LightningModules; no network code, no configuration."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 
-from dld_spotter.budget.cost import CostModel
 from dld_spotter.core.batches import Recognition, SpotterOutput, SpottingBatch, Word, WordCrops
-from dld_spotter.core.errors import ConfigError, TrainingError
-from dld_spotter.losses.detection import DetectionLoss
+from dld_spotter.core.errors import TrainingError
 from dld_spotter.losses.distillation import Distillation
-from dld_spotter.losses.objective import Objective
-from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.objectives import Evidence, SelectionObjective
-from dld_spotter.selection.selector import Selector
+from dld_spotter.selection.objective import Evidence
+from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
 from dld_spotter.training.routing import read_at, same_scale, sorted_by
 
-OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
-SchedulerFactory = Callable[..., LRScheduler]
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
+NOTHING, STATISTICS = Frozen(), Frozen(normalization=True)
 
 
 class StageModule(LightningModule):
     """What both stages share: supervised losses, optimiser, validation.
 
+    Attributes:
+        stage: its name.
+        temperature: of the Gumbel-softmax in this step, where a selector draws.
+
     The best epoch is the one of the highest ``val/value``: end-to-end Hmean minus the cost weight times the mean relative cost,
     since an epoch that reads better may only have spent more.
 
     Args:
-        detection_loss: loss of the text map.
-        recognition_loss: loss of the words.
-        objective: weights of the named terms.
-        optimizer: builds the optimiser from parameters.
-        scheduler: builds the schedule from ``(optimizer, max_lr=, total_steps=)``, stepped every batch.
+        losses: what is minimised.
+        optimization: how.
         provenance: plain values that every checkpoint carries (see :mod:`dld_spotter.inference.checkpoint`).
     """
 
-    def __init__(
-        self,
-        detection_loss: DetectionLoss,
-        recognition_loss: RecognitionLoss,
-        objective: Objective,
-        optimizer: OptimizerFactory,
-        scheduler: SchedulerFactory,
-        provenance: dict[str, Any],
-    ) -> None:
+    stage: str
+    temperature: float = 1.0
+
+    def __init__(self, losses: StageLosses, optimization: Optimization, provenance: dict[str, Any]) -> None:
         super().__init__()
-        self.detection_loss = detection_loss
-        self.recognition_loss = recognition_loss
-        self.objective = objective
-        self.optimizer_factory = optimizer
-        self.scheduler_factory = scheduler
+        self.detection_loss, self.recognition_loss, self.objective = losses.detection, losses.recognition, losses.objective
+        self.optimization = optimization
         self.provenance = provenance
         self.hmean = EndToEndHmean()
         self.spent = MeanMetric()
         self.frozen: list[nn.Module] = []
-
-    def freeze(self, spotter: Spotter, parts: Sequence[str], others: bool = False) -> None:
-        """Keep parts of a spotter as they are, batch statistics included; no gradient is computed for them.
-
-        Args:
-            spotter: what they are parts of.
-            parts: their names.
-            others: whether something beside the spotter learns, so that all of it may stay as it is.
-
-        Raises:
-            ConfigError: the spotter has no such part, or nothing would be left to learn.
-        """
-        children = {name: child for name, child in spotter.named_children() if any(True for _ in child.parameters())}
-        unknown = [name for name in parts if name not in children]
-        if unknown or (set(parts) == set(children) and not others):
-            raise ConfigError(
-                f"stages.*.freeze={list(parts)} must name some of {', '.join(children)}"
-                + (f", not {unknown[0]}" if unknown else ", not all: nothing would be left to learn")
-            )
-        self.frozen = [children[name].requires_grad_(False) for name in parts]
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training, what is frozen apart."""
@@ -95,11 +60,15 @@ class StageModule(LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """One optimiser over everything that learns."""
-        groups = self.parameter_groups()
-        optimizer = self.optimizer_factory(groups)
-        rates = [group["lr"] for group in optimizer.param_groups]
-        schedule = self.scheduler_factory(optimizer, max_lr=rates, total_steps=int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return self.optimization.build(self.parameter_groups(), int(self.trainer.estimated_stepping_batches))
+
+    def starting_temperature(self) -> float | None:
+        """Gumbel temperature at the start of the stage; None where nothing is drawn."""
+        return None
+
+    def count_scales(self) -> dict[float, int]:
+        """How many images of the last step were read at each scale; empty where no scale is chosen."""
+        return {}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What learns, in groups that may differ in learning rate."""
@@ -144,29 +113,25 @@ class TeacherModule(StageModule):
 
     Args:
         teacher: the spotter to train.
-        detection_loss: see :class:`StageModule`, as what follows.
-        recognition_loss: same.
-        objective: same.
-        optimizer: same.
-        scheduler: same.
+        losses: see :class:`StageModule`, as what follows.
+        optimization: same.
         provenance: same.
-        freeze: parts of the teacher that do not learn, such as ``backbone``.
+        frozen: what of the teacher does not learn.
     """
+
+    stage = "teacher"
 
     def __init__(
         self,
         teacher: Spotter,
-        detection_loss: DetectionLoss,
-        recognition_loss: RecognitionLoss,
-        objective: Objective,
-        optimizer: OptimizerFactory,
-        scheduler: SchedulerFactory,
+        losses: StageLosses,
+        optimization: Optimization,
         provenance: dict[str, Any],
-        freeze: Sequence[str] = (),
+        frozen: Frozen = NOTHING,
     ) -> None:
-        super().__init__(detection_loss, recognition_loss, objective, optimizer, scheduler, provenance)
+        super().__init__(losses, optimization, provenance)
         self.teacher = teacher
-        self.freeze(teacher, freeze)
+        self.frozen = frozen.freeze(teacher)
         self.train()  # the trainer keeps the modes that it finds, it does not call this itself
 
     def training_step(self, batch: SpottingBatch, batch_index: int) -> Tensor:
@@ -194,56 +159,38 @@ class DLDModule(StageModule):
     Args:
         teacher: frozen; fed the reference view.
         student: fed each image at the scale the selector chose.
-        selector: chooses the scales.
+        selection: chooses the scales, and learns to.
         distillation: terms that compare student and teacher.
-        selection: how the selector learns; None where it does not.
-        cost_model: relative cost of every scale.
-        selector_lr: learning rate of the selector.
-        freeze: parts of the student that do not learn, such as ``backbone``.
-        freeze_normalization: keep the batch statistics of the teacher's training, which saw every scale: the groups of
-            one scale in a batch are too small for statistics of their own.
-        detection_loss: see :class:`StageModule`, as what follows.
-        recognition_loss: same.
-        objective: same.
-        optimizer: same.
-        scheduler: same.
+        losses: see :class:`StageModule`, as what follows.
+        optimization: same; of the student, beside which the selector has its own learning rate.
         provenance: same.
+        frozen: what of the student does not learn; by default its batch statistics, which are those of the teacher's training.
+            That saw every scale, while the groups of one scale in a batch are too small for statistics of their own.
     """
+
+    stage = "distillation"
 
     def __init__(
         self,
         teacher: Spotter,
         student: Spotter,
-        selector: Selector,
+        selection: ScaleSelection,
         distillation: Distillation,
-        selection: SelectionObjective | None,
-        cost_model: CostModel,
-        detection_loss: DetectionLoss,
-        recognition_loss: RecognitionLoss,
-        objective: Objective,
-        optimizer: OptimizerFactory,
-        scheduler: SchedulerFactory,
+        losses: StageLosses,
+        optimization: Optimization,
         provenance: dict[str, Any],
-        selector_lr: float = 2e-3,
-        freeze: Sequence[str] = (),
-        freeze_normalization: bool = True,
+        frozen: Frozen = STATISTICS,
     ) -> None:
-        super().__init__(detection_loss, recognition_loss, objective, optimizer, scheduler, provenance)
-        if selector.trainable and not (selection and isinstance(selector, selection.learns)):
-            raise ConfigError(f"selection= cannot teach a {type(selector).__name__}; leave it out, selector= brings its own")
+        super().__init__(losses, optimization, provenance)
         self.teacher = teacher.requires_grad_(False)
         self.student = student
-        self.freeze(student, freeze, others=selector.trainable)
-        self.selector = selector
+        self.frozen = frozen.freeze(student, others=selection.selector.trainable)
+        self.freeze_normalization = frozen.normalization
+        self.selector, self.selection_objective = selection.selector, selection.objective
+        self.cost_model, self.selector_lr = selection.cost_model, selection.lr
         self.distillation = distillation
-        self.selection = selection
-        self.cost_model = cost_model
-        self.selector_lr = selector_lr
-        self.freeze_normalization = freeze_normalization
-        self.temperature = 1.0
-        """Gumbel temperature, set by :class:`dld_spotter.training.callbacks.TemperatureSchedule`."""
         self.chosen = torch.zeros(0, dtype=torch.int64)
-        """``(B,)`` scales of the last step, for :class:`dld_spotter.training.callbacks.ScaleHistogram`."""
+        """``(B,)`` scales of the last step, for :meth:`count_scales`."""
         self.train()  # the trainer keeps the modes that it finds, it does not call this itself
 
     def train(self, mode: bool = True) -> Self:
@@ -255,6 +202,15 @@ class DLDModule(StageModule):
                 if isinstance(module, NORMALIZATIONS):
                     module.eval()
         return self
+
+    def starting_temperature(self) -> float | None:
+        """See :meth:`StageModule.starting_temperature`."""
+        return self.selector.gumbel_temperature
+
+    def count_scales(self) -> dict[float, int]:
+        """See :meth:`StageModule.count_scales`."""
+        counts = torch.bincount(self.chosen, minlength=len(self.selector.scales)).tolist()
+        return dict(zip(self.selector.scales, counts, strict=True))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The student; and the selector, which starts from nothing, at its own learning rate."""
@@ -271,7 +227,7 @@ class DLDModule(StageModule):
         terms = {}
         if self.selector.trainable:
             evidence = Evidence(self.student, batch, teacher.recognition, costs, self.temperature)
-            terms = self.selection(self.selector, evidence)
+            terms = self.selection_objective(self.selector, evidence)
         # Each image is read for one of the cost weights, drawn at random: over the run the student serves them all.
         choices = self.selector(batch.thumbnails, reference.sizes, costs, self.temperature)
         indices = torch.stack([choice.index for choice in choices])
@@ -298,7 +254,7 @@ class DLDModule(StageModule):
     def read_at(
         self, index: Tensor, batch: SpottingBatch, teacher: SpotterOutput | None = None
     ) -> tuple[dict[str, Tensor], Recognition, Tensor]:
-        """Student at the chosen scales: one look per scale, one recognition for all.
+        """Student at the chosen scales: one forward pass of the detector per scale, one recognition for all.
 
         Args:
             index: ``(B,)`` the scale of each image.
@@ -306,18 +262,18 @@ class DLDModule(StageModule):
             teacher: what the teacher makes of the reference, where maps are compared with its.
 
         Returns:
-            mean loss of finding, by term; recognition of the N words, look after look; the words' places in the batch ``(N,)``.
+            mean loss of finding, by term; recognition of the N words, scale after scale; their positions in the batch ``(N,)``.
         """
         losses: dict[str, list[Tensor]] = defaultdict(list)
         crops, orders = [], []
-        groups, place, group = list(same_scale(index)), torch.zeros_like(index), torch.zeros_like(index)
+        groups, row, group = list(same_scale(index)), torch.zeros_like(index), torch.zeros_like(index)
         for number, (_, images) in enumerate(groups):
-            place[images] = torch.arange(len(images), device=index.device)
+            row[images] = torch.arange(len(images), device=index.device)
             group[images] = number
         words_of = sorted_by(group[batch.image_index], len(groups))
         for (k, images), words in zip(groups, words_of, strict=True):
             view = batch.view(self.selector.scales[k]).select(images)
-            cut, maps = self.student.look(view, batch.boundaries[words], place[batch.image_index[words]])
+            cut, maps = self.student.look(view, batch.boundaries[words], row[batch.image_index[words]])
             losses["detection"].append(self.detection_loss(maps, view.targets))
             if teacher is not None and self.distillation.maps:
                 compared = self.distillation.compare_maps(maps, teacher.detection.select(images), view, view.full)
@@ -334,7 +290,7 @@ class DLDModule(StageModule):
         sizes = batch.views[1.0].sizes
         costs = self.cost_model.relative(sizes, self.selector.scales)
         index = self.selector.choose(batch.thumbnails, sizes, costs)
-        words = [look.words for look in read_at(self.student, self.selector.scales, index, batch)]
+        words = [result.words for result in read_at(self.student, self.selector.scales, index, batch)]
         self.score(words, batch, self.selector.default_gamma * costs.gather(1, index[:, None])[:, 0])
 
 

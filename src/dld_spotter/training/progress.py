@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from dld_spotter.training.modules import DLDModule
+from dld_spotter.training.modules import StageModule
 
 
 class StageProgress(ProgressBar):
@@ -36,7 +36,7 @@ class StageProgress(ProgressBar):
         """Speak again."""
         self.enabled = True
 
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, module: StageModule) -> None:
         """Say what begins."""
         if not self.enabled:
             return
@@ -52,7 +52,7 @@ class StageProgress(ProgressBar):
         )
         self.started, self.first_step = time.monotonic(), trainer.global_step
         steps = int(trainer.estimated_stepping_batches)
-        name = "distillation" if isinstance(module, DLDModule) else "teacher"
+        name = module.stage
         device = trainer.strategy.root_device.type + (f" in {trainer.world_size} processes" if trainer.world_size > 1 else "")
         console.print(f"{name} stage: {steps} step{'s' * (steps != 1)} on {device}")
         self.task = self.bar.add_task(name, total=steps, completed=trainer.global_step, figures="")

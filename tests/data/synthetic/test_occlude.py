@@ -90,7 +90,7 @@ def test_a_seed_repeats_and_another_differs():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"probability": 1.5}, {"count": (0, 2)}, {"count": (3, 2)}, {"count": (1,)}, {"legible": -1}]
+    "wrong", [{"probability": 1.5}, {"count": (0, 2)}, {"count": (3, 2)}, {"count": (1,)}, {"max_hidden": -1}]
 )
 def test_bad_settings(wrong):
     with pytest.raises(ConfigError, match="occlusion needs"):

@@ -135,7 +135,7 @@ def test_words_stand_out_from_their_surroundings():
 
 
 def test_words_below_the_legible_height_are_ignored():
-    renderer = scenes("tiny", min_legible_height=8.0)
+    renderer = scenes("tiny", degradation=Degradation(min_height=8.0))
     found = {False: 0, True: 0}
     for index in range(12):
         instances = renderer.render(index).instances
@@ -144,7 +144,7 @@ def test_words_below_the_legible_height_are_ignored():
             found[bool(ignore)] += 1
     assert found[False] > 20
     assert found[True] > 5
-    assert not any(scenes("tiny", min_legible_height=0.0).render(i).instances.ignore.any() for i in range(5))
+    assert not any(scenes("tiny", degradation=Degradation(min_height=0.0)).render(i).instances.ignore.any() for i in range(5))
 
 
 @pytest.mark.parametrize("regime", ["large", "medium", "small", "tiny"])

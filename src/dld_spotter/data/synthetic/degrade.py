@@ -32,6 +32,7 @@ class Degradation:
         defocus_probability: share of the images without other blur that are out of focus.
         defocus: largest radius of the disc that a point becomes, relative to the height of the smallest word.
         low_light_probability: share of images taken in low light: dark, tinted and grainy.
+        min_height: pixels; lower words are taken to be unreadable, and are not spared.
     """
 
     blur_probability: float = 0.4
@@ -45,6 +46,7 @@ class Degradation:
     defocus_probability: float = 0.0
     defocus: float = 0.12
     low_light_probability: float = 0.0
+    min_height: float = 8.0
 
     def __post_init__(self) -> None:
         chances = {field.name: getattr(self, field.name) for field in fields(self) if field.name.endswith("_probability")}

@@ -21,16 +21,16 @@ class Occlusion:
     Args:
         probability: share of images with something before their words.
         count: least and largest number of things, each laid over a word drawn at random.
-        legible: a word counts as long as no larger share of any of its letters, all taken as equally wide, is hidden.
+        max_hidden: a word counts as long as no larger share of any of its letters, all taken as equally wide, is hidden.
     """
 
-    def __init__(self, probability: float = 0.3, count: Sequence[int] = (1, 4), legible: float = 0.3) -> None:
-        if len(count) != 2 or not (0 <= probability <= 1 and 1 <= count[0] <= count[1] and 0 <= legible <= 1):
+    def __init__(self, probability: float = 0.3, count: Sequence[int] = (1, 4), max_hidden: float = 0.3) -> None:
+        if len(count) != 2 or not (0 <= probability <= 1 and 1 <= count[0] <= count[1] and 0 <= max_hidden <= 1):
             raise ConfigError(
-                "occlusion needs a probability and legible in 0..1 and a count of two numbers from 1 up in order, found "
-                f"{probability}, {legible} and {list(count)}"
+                "occlusion needs a probability and max_hidden in 0..1 and a count of two numbers from 1 up in order, found "
+                f"{probability}, {max_hidden} and {list(count)}"
             )
-        self.probability, self.count, self.legible = probability, tuple(count), legible
+        self.probability, self.count, self.max_hidden = probability, tuple(count), max_hidden
 
     def apply(
         self, rng: np.random.Generator, image: np.ndarray, polygons: Sequence[np.ndarray], texts: Sequence[str]
@@ -49,7 +49,7 @@ class Occlusion:
             _lay_over(rng, image, thing)
             np.maximum(covered, thing, out=covered)
         words = zip(polygons, texts, strict=True)
-        return [hidden_share_of_letters(covered, polygon, len(text)) > self.legible for polygon, text in words]
+        return [hidden_share_of_letters(covered, polygon, len(text)) > self.max_hidden for polygon, text in words]
 
 
 def hidden_share_of_letters(covered: np.ndarray, polygon: np.ndarray, letters: int) -> float:

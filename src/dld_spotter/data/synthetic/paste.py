@@ -12,7 +12,7 @@ from dld_spotter.data.synthetic.crops import Crop, CropSource
 from dld_spotter.data.synthetic.surface import Plane, enclose
 
 QUAD_MARGIN = 0.12  # of a word's height, kept around a word that is cut out along its quad
-SIGN_MARGIN = (0.1, 0.7)  # of a word's height, width of a strip around the crop
+SIGN_MARGIN = (0.1, 0.7)  # of a word's height, width of a margin around the crop
 LEAST_COVER = 0.6  # share of a crop that its word fills; below it, the rest shows neighbours and is cut away
 
 
@@ -24,7 +24,7 @@ class PlacedCrop:
         crop: what is pasted.
         plane: maps surface units to image pixels.
         scale: surface units per pixel of the crop.
-        margin: width of the strip in the crop's colours that is added around it, pixels of the crop.
+        margin: width of the margin in the crop's colours that is added around it, pixels of the crop.
     """
 
     crop: Crop
@@ -72,7 +72,7 @@ class CropPaste:
         share: of an image's words that are real crops.
         scale: smallest and largest factor of size, drawn evenly in its logarithm.
         rotation: standard deviation of the angle in degrees; no angle is larger than three of it.
-        margin_probability: share of crops that get a strip in their own colours around them, like a sign.
+        margin_probability: share of crops that get a margin in their own colours around them, like a sign.
     """
 
     def __init__(

@@ -25,8 +25,7 @@ class SceneRenderer:
         words: source of words.
         fonts: source of fonts.
         backgrounds: source of backgrounds.
-        degradation: camera.
-        min_legible_height: words whose box is lower than this many pixels are marked ``ignore``.
+        degradation: camera; words lower than what it spares are marked ``ignore``.
         occlusion: what stands before the words; nothing where None.
         spacing: least and largest space between the words of a line in em. Photos have narrower ones than the default,
             see experiments/13_word_spacing.
@@ -40,7 +39,6 @@ class SceneRenderer:
         fonts: FontBook | None = None,
         backgrounds: Backgrounds | None = None,
         degradation: Degradation | None = None,
-        min_legible_height: float = 8.0,
         occlusion: Occlusion | None = None,
         spacing: Sequence[float] = (0.25, 0.6),
     ) -> None:
@@ -49,7 +47,6 @@ class SceneRenderer:
         self.typesetter = Typesetter(words or WordSource(), fonts or FontBook(), spacing)
         self.backgrounds = backgrounds or Backgrounds()
         self.degradation = degradation or Degradation()
-        self.min_legible_height = min_legible_height
         self.occlusion = occlusion
 
     def render(self, index: int) -> Sample:
@@ -63,9 +60,9 @@ class SceneRenderer:
         texts = [text for placed in scene.blocks for text in placed.texts]
         hidden = self.occlusion.apply(rng, image, polygons, texts) if self.occlusion else [False] * len(polygons)
         heights = [_height(polygon) for polygon in polygons]
-        image = self.degradation.apply(rng, image, min((h for h in heights if h >= self.min_legible_height), default=32.0))
+        image = self.degradation.apply(rng, image, min((h for h in heights if h >= self.degradation.min_height), default=32.0))
         unknown = [ignore for placed in scene.blocks for ignore in placed.ignore]
-        low = [height < self.min_legible_height for height in heights]
+        low = [height < self.degradation.min_height for height in heights]
         ignore = [any(reasons) for reasons in zip(unknown, low, hidden, strict=True)]
         return Sample(image, TextInstances.of(polygons, texts, ignore), f"{scene.regime}_{self.seed}_{index}")
 

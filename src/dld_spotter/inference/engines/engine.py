@@ -108,6 +108,13 @@ class Engine(Backend):
         """See :meth:`Backend.recognize`."""
         return [[one.source[k] for k in kept.tolist()] for one, kept in zip(detections, which, strict=True)]
 
+    def read_boxes(self, detections: Detections, polygons: Sequence[np.ndarray]) -> list[Word]:
+        """See :meth:`Backend.read_boxes`; an engine cannot."""
+        raise ConfigError(
+            f"engine={self.name} finds its words itself and reads no given boxes; ask without the truth's boxes, or run "
+            "python -m dld_spotter.score with explain=true on its predictions"
+        )
+
 
 def _words(lines: list[Line], factor: np.ndarray) -> list[Word]:
     """Cut lines into words and bring them from a view's pixels to those of the reference, ``factor`` being (x, y)."""

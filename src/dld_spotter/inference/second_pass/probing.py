@@ -166,7 +166,7 @@ class Known:
         truth: its words.
         readable: what is read before anything is read again.
         all: what is read where nothing is.
-        waits: polygon, as bytes, of each region that is not legible -> its region, where it has one.
+        waits: polygon, as bytes, of each region that is too low to be read at once -> its region, where it has one.
         found: the regions.
     """
 
@@ -178,7 +178,7 @@ class Known:
     found: list[Region]
 
     def without(self, region: int) -> list[Word]:
-        """Words that stay when a region is read again: those that are legible, and those elsewhere."""
+        """Words that stay when a region is read again: those that are high enough, and those elsewhere."""
         return [word for word in self.all if self.waits.get(word.polygon.tobytes()) != region]
 
 
@@ -193,18 +193,18 @@ def probe_all(prober: Prober, samples: Iterable[Sample], scales: Sequence[float]
     return list(probes.values())
 
 
-def learn_gains(probes: Sequence[Sequence[Probe]], false_price: float) -> Gains:
+def learn_gains(probes: Sequence[Sequence[Probe]], false_positive_cost: float) -> Gains:
     """Fit what to expect of second passes: weighted least squares without negative gains, for each pair of scales.
 
     Args:
         probes: of N images, each at the same scales.
-        false_price: what a false word costs beside a missed one.
+        false_positive_cost: what a false word costs beside a missed one.
     """
     tables: dict[float, dict[float, Table]] = {}
     for row in zip(*probes, strict=True):
         evidence = np.concatenate([probe.evidence for probe in row]).reshape(-1, PRIOR.size)
         for second in row[0].again:
-            gains = worth(np.concatenate([probe.again[second].regions for probe in row]), false_price)
+            gains = worth(np.concatenate([probe.again[second].regions for probe in row]), false_positive_cost)
             tables.setdefault(row[0].scale, {})[second] = fit_table(evidence, gains)
     return Gains(tables) if tables else Gains()
 
@@ -218,6 +218,6 @@ def fit_table(evidence: np.ndarray, gains: np.ndarray) -> Table:
     return tuple(map(tuple, table.reshape(SHAPE).tolist()))
 
 
-def worth(counts: np.ndarray, false_price: float) -> np.ndarray:
-    """Words that counts or changes of counts ``(..., 3)`` are worth, each false one taking ``false_price`` away."""
-    return counts[..., 0] - false_price * (counts[..., 1] - counts[..., 0])
+def worth(counts: np.ndarray, false_positive_cost: float) -> np.ndarray:
+    """Words that counts or changes of counts ``(..., 3)`` are worth, each false one taking ``false_positive_cost`` away."""
+    return counts[..., 0] - false_positive_cost * (counts[..., 1] - counts[..., 0])

@@ -1,4 +1,4 @@
-"""Cut-outs of an image on one sheet, and words of the sheet back in the image."""
+"""Cut-outs of an image on one mosaic, and words of the mosaic back in the image."""
 
 from collections.abc import Iterable, Sequence
 from math import prod
@@ -9,16 +9,16 @@ from dld_spotter.core.words import Word
 from dld_spotter.selection.second_pass.regions import Box, Region, depths
 
 WIDTHS = np.geomspace(0.7, 2.0, 8)
-"""Widths of a sheet that are tried, over the side of a square as large as what comes on it."""
+"""Widths of a mosaic that are tried, over the side of a square as large as what comes on it."""
 EDGE = 2.0
 """Pixels of the edge of a cut-out within which a word may go on behind it."""
 
 Layout = tuple[tuple[int, int], list[tuple[int, int]]]
-"""Height and width of a sheet, and the left and top of each cut-out on it."""
+"""Height and width of a mosaic, and the left and top of each cut-out on it."""
 
 
 def lay_out(boxes: Sequence[Box]) -> Layout:
-    """Find a place for cut-outs on one sheet, the smallest that shelves of some widths make."""
+    """Lay out cut-outs on one mosaic, the smallest that shelves of some widths make."""
     sizes = np.array([(right - left, bottom - top) for left, top, right, bottom in boxes])
     widths = np.maximum(sizes[:, 0].max(), np.rint(WIDTHS * np.sqrt(sizes.prod(axis=1).sum())))
     return min((_shelve(sizes, width) for width in np.unique(widths)), key=lambda layout: prod(layout[0]))
@@ -41,12 +41,12 @@ def _shelve(sizes: np.ndarray, width: float) -> Layout:
 
 
 def mosaic_size(regions: Iterable[Region]) -> tuple[int, int]:
-    """Height and width of the sheet that places take."""
+    """Height and width of the mosaic that regions take."""
     return lay_out([region.box for region in regions])[0]
 
 
 def make_mosaic(image: np.ndarray, boxes: Sequence[Box]) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """Lay cut-outs on one sheet ``(h, w, 3)``, the rest of it black; returns where each lies on it, too."""
+    """Lay cut-outs on one mosaic ``(h, w, 3)``, the rest of it black; returns where each lies on it, too."""
     size, corners = lay_out(boxes)
     mosaic = np.zeros((*size, 3), np.uint8)
     for (left, top, right, bottom), (x, y) in zip(boxes, corners, strict=True):
@@ -57,19 +57,19 @@ def make_mosaic(image: np.ndarray, boxes: Sequence[Box]) -> tuple[np.ndarray, li
 def from_mosaic(
     words: Iterable[Word], cut: Sequence[Region], corners: Sequence[tuple[int, int]], found: Sequence[Region]
 ) -> list[tuple[Region, Word]]:
-    """Bring words from the sheet back to the reference.
+    """Bring words from the mosaic back to the reference.
 
     Cut-outs may show the same pixels. Of these the one counts that shows most around a word; and a word that ends where its
-    cut-out ends is none if another place shows more of it, whether that is on the sheet or not.
+    cut-out ends is none if another region shows more of it, whether that is on the mosaic or not.
 
     Args:
-        words: polygons in pixels of the sheet.
-        cut: the places that are on it.
+        words: polygons in pixels of the mosaic.
+        cut: the regions that are on it.
         corners: left and top of each.
-        found: all places of the image.
+        found: all regions of the image.
 
     Returns:
-        the words that are left, with the place where each was read.
+        the words that are left, with the region where each was read.
     """
     boxes = np.array([region.box for region in found]).reshape(-1, 4)
     own = [next(k for k, other in enumerate(found) if other is region) for region in cut]

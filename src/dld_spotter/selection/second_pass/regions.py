@@ -1,4 +1,4 @@
-"""Where words may have been missed or misread, and what a first look saw there."""
+"""Where words may have been missed or misread, and what a first pass saw there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class Region:
 
     Args:
         box: in pixels of the reference.
-        evidence: ``(4, 5)`` what the first look saw there, by kind and height (see ``gains.py``); where
-            places share pixels, each word is evidence of the one that shows most around it.
+        evidence: ``(4, 5)`` what the first pass saw there, by kind and height (see ``gains.py``); where
+            regions share pixels, each word is evidence of the one that shows most around it.
     """
 
     box: Box
@@ -45,12 +45,12 @@ class Region:
 
     @property
     def waiting(self) -> float:
-        """How many of them the first look has found, and will read if nobody looks again."""
+        """How many of them the first pass has found, and will recognise if nothing is read again."""
         return float(self.evidence[FOUND].sum())
 
     @property
     def more(self) -> float:
-        """How many more are read there than without a second look."""
+        """How many more are read there than without a second pass."""
         return self.words - self.waiting
 
 
@@ -66,13 +66,13 @@ def find_regions(
     """Everywhere that words may be; where two boxes share pixels, one around both would take more.
 
     Args:
-        probability: ``(H/2, W/2)`` text map of the first look, padding included.
+        probability: ``(H/2, W/2)`` text map of the first pass, padding included.
         size: height and width of the first view.
         whole: the same of the reference.
-        words: what the first look read, in pixels of the reference.
-        threshold: text probability from which on a place may hold words.
+        words: what the first pass read, in pixels of the reference.
+        threshold: text probability from which on a region may hold words.
         context: pixels of the reference that are shown around it.
-        waiting: outlines ``(P, 2)`` of what the first look has found to be read later, in pixels of the reference.
+        waiting: outlines ``(P, 2)`` of what the first pass has found to be read later, in pixels of the reference.
     """
     rows, columns = (-(-side // MAP_STRIDE) for side in size)
     probability = probability[:rows, :columns]

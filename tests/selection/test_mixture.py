@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from dld_spotter.core.charset import PADDING, Charset
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.losses.recognition import sequence_cross_entropy
-from dld_spotter.selection.objectives import MixtureObjective, expected_cost, image_mean
+from dld_spotter.selection.mixture import MixtureObjective, expected_cost, image_mean
 
 CHARSET = Charset("abc")
 IMAGES, SCALES = 3, 4

@@ -1,0 +1,64 @@
+"""What an exported spotter needs beside its graphs; whole exports are in ``tests/integration/test_onnx.py``."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from dld_spotter.budget.cost import FlopCost
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.inference.graphs import export_selector, export_spotter
+from dld_spotter.inference.onnx_backend import OnnxSelectorPolicy
+from dld_spotter.selection.baselines import FixedScale
+from dld_spotter.selection.gumbel import GumbelSelector
+from dld_spotter.selection.quality import QualitySelector
+from dld_spotter.selection.selector import folded
+from tests.small import SCALES, THUMBNAIL, make_spotter
+
+FACTORS = (0.3, 1.0, 3.0)
+
+
+@pytest.mark.parametrize("kind", [GumbelSelector, QualitySelector])
+def test_selector_decides_as_in_torch(kind, tmp_path):
+    """By its graph alone; the export's other graphs are left out."""
+    torch.manual_seed(0)
+    selector = kind(SCALES, 0.1, FACTORS, channels=[4, 4, 4, 4], hidden=8).eval()
+    selector.thumbnail = THUMBNAIL
+    if kind is QualitySelector:
+        selector.table.uniform_()  # before it has seen a word, all scales promise the same
+    gammas = (*selector.gammas, None, *((0.0, 2.0, 50.0) if selector.continuous else ()))
+    selector, cost = folded(selector), FlopCost(make_spotter()).cost
+    meta = {
+        "selector": export_selector(selector, tmp_path),
+        "thumbnail": THUMBNAIL,
+        "gflops": {"selector": selector.gflops},
+    }
+    backend = SimpleNamespace(meta=meta, open=lambda name: onnxruntime.InferenceSession(tmp_path / name))
+    exported = OnnxSelectorPolicy(backend)
+    assert (exported.scales, exported.gammas, exported.gflops) == (selector.scales, selector.gammas, selector.gflops)
+    assert (exported.continuous, exported.default_gamma) == (selector.continuous, selector.default_gamma)
+    rng = np.random.default_rng(0)
+    decided = set()
+    for side in (40, 90, 200, 420):
+        image = rng.integers(0, int(rng.integers(20, 256)), (side, 2 * side, 3), dtype=np.uint8)
+        for gamma in gammas:
+            point = selector.decide(image, cost, gamma)
+            assert exported.decide(image, cost, gamma) == point
+            assert exported.alternatives(point) == selector.alternatives(point)
+            decided.add(point)
+    assert len(decided) > 1
+    for policy in (exported, selector):
+        with pytest.raises(ConfigError, match="gamma=-1"):
+            policy.check(-1)
+
+
+def test_selectors_that_learn_nothing_have_no_graph(tmp_path):
+    with pytest.raises(ConfigError, match="FixedScale"):
+        export_selector(FixedScale(SCALES, 0.1, FACTORS, 0.5), tmp_path)
+
+
+def test_other_families_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="Linear"):
+        export_spotter(torch.nn.Linear(1, 1), tmp_path)
