@@ -15,7 +15,7 @@ from dld_spotter.budget.calibration import Calibration
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.demo import MOST_BYTES, Server, Viewer, decode, main
 from dld_spotter.inference.loading import load
-from dld_spotter.predict import to_json
+from dld_spotter.inference.output import to_json
 from tests.data.samples import box, sample
 from tests.trained import GAMMAS, make_checkpoint
 

@@ -73,7 +73,7 @@ def test_checkpoints_can_be_read_with(single, name):
 
 
 def test_the_selector_is_evaluated_on_the_thumbnails_that_it_learnt_from(single):
-    """What a dynamic point costs beside reading is deciding on a thumbnail of 32 pixels, not of 128."""
+    """A dynamic point costs a decision on a thumbnail of 32 pixels beside reading, not of the usual 128."""
     selector = load(single[1] / "checkpoints" / "student.ckpt", device="cpu").policy
     assert selector.thumbnail == 32
     once = Outcomes.load(single[1] / "outcomes_student.npz")
