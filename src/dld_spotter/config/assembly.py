@@ -36,8 +36,6 @@ create = partial(instantiate, _convert_="all")
 """Build an object from its configuration, its arguments being plain lists and dictionaries."""
 CHECKPOINTS = ("best", "last")
 """Callbacks that write into the folder of their stage."""
-DATA_FACTS = ("name", "root", "strict", "size", "crops", "photos", "scans", "fonts", "pictures", "words", "held_out", "cache")
-"""Entries of a data configuration that others refer to, beside the arguments of the data module."""
 WANDB_HOST = "api.wandb.ai"
 OFFLINE = ("offline", "dryrun")
 """Values of WANDB_MODE; Lightning itself sets the second, which the next run of a sweep finds."""
@@ -105,12 +103,12 @@ def provenance(config: DictConfig) -> dict[str, Any]:
 
 def build_data(config: DictConfig, stage: str = "distillation") -> SpottingDataModule:
     """Build the data module; the teacher stage trains on one view per batch, at a scale drawn at random."""
-    resolved = OmegaConf.to_container(config.data, resolve=True)
+    resolved = OmegaConf.to_container(config.data.module, resolve=True)
     resolved["train_collate"]["draw_one"] = stage == "teacher"
-    data: SpottingDataModule = create({key: value for key, value in resolved.items() if key not in DATA_FACTS})
+    data: SpottingDataModule = create(resolved)
     refuse_overlap(train=data.train, validation=data.validation, test=data.test)
-    if resolved.get("cache") is not None and data.train is not None:
-        data.train = CachedDataset(data.train, cache_folder(resolved["cache"], resolved["train"]))
+    if config.data.cache is not None and data.train is not None:
+        data.train = CachedDataset(data.train, cache_folder(config.data.cache, resolved["train"]))
     return data
 
 
@@ -192,9 +190,8 @@ def _whole(config: DictConfig, images: int) -> SpottingDataModule:
 
 def _part_of(config: DictConfig, part: str) -> SpottingDataModule:
     """Build the data module with one of its data sets alone."""
-    resolved = OmegaConf.to_container(config.data, resolve=True)
     others = dict.fromkeys({"train", "validation", "test"} - {part})
-    return create({key: value for key, value in (resolved | others).items() if key not in DATA_FACTS})
+    return create(OmegaConf.to_container(config.data.module, resolve=True) | others)
 
 
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> None:

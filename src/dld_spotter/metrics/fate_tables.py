@@ -77,7 +77,7 @@ class ScoreBin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Score bins that hold a prediction, and the expected calibration error: |score - right| by bin, mean over predictions."""
+    """Score bins that hold a prediction, and the expected calibration error: mean of |score - right|, bins by their size."""
 
     bins: tuple[ScoreBin, ...]
     error: float | None
@@ -205,10 +205,9 @@ def case_of(text: str) -> str:
 
 def _bin(edges: Sequence[float], unit: str = "") -> tuple[Callable[[float], str], list[str]]:
     """Names of bins, and which of them a number is in."""
-    whole = not unit
     names = []
     for low, high in pairwise(edges):
-        last = f"{high - 1:g}" if whole else f"{high:g}"
+        last = f"{high:g}" if unit else f"{high - 1:g}"  # of whole numbers, the last one inside
         names.append(
             f"{low:g}{unit} or more" if high == inf else f"{low:g} to {last}{unit}" if low else f"below {high:g}{unit}"
         )
