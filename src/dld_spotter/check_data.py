@@ -26,7 +26,7 @@ from dld_spotter.core.batches import Sample, SpottingBatch
 from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import ConfigError, DataError, SpotterError
 from dld_spotter.data.census import Census
-from dld_spotter.data.datamodule import SpottingDataModule
+from dld_spotter.data.datamodule import Loading, SpottingDataModule
 from dld_spotter.data.dataset import TextDataset
 from dld_spotter.data.inspection import PROBLEMS, Finding, Inspection
 from dld_spotter.data.readers.jsonl import to_line
@@ -191,7 +191,7 @@ def training_batches(config: DictConfig, parts: Mapping[str, TextDataset]) -> Da
         raise ConfigError(f"batches={config.batches} draws from training images, but there are none; give batches=0")
     collates = [create(OmegaConf.to_container(config.data[key], resolve=True)) for key in ("collate", "train_collate")]
     size = min(config.data.batch_size, len(train))
-    return SpottingDataModule(train, None, None, *collates, batch_size=size, seed=config.seed).train_dataloader()
+    return SpottingDataModule(train, None, None, *collates, Loading(size, seed=config.seed)).train_dataloader()
 
 
 def draw_batches(batches: Iterable[SpottingBatch], path: Path) -> None:

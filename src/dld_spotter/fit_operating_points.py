@@ -76,7 +76,8 @@ def run(config: DictConfig, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "student.ckpt"
     facts = {key: value for key, value in checkpoint.provenance.items() if key != "calibration"}
-    facts |= {"scales": scales, "operating_points": points.to_dict(), "second_pass": replace(rule, gains=gains).to_dict()}
+    learned = replace(rule, gains=gains, min_height=rule.height)  # the height goes with the gains, whatever is usual later
+    facts |= {"scales": scales, "operating_points": points.to_dict(), "second_pass": learned.to_dict()}
     save_checkpoint(path, {"student": student}, facts)
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
     rich.print(show(points, hmeans))

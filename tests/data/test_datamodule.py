@@ -9,7 +9,7 @@ from torch.utils.data import Subset
 
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.collate import Collate
-from dld_spotter.data.datamodule import SpottingDataModule
+from dld_spotter.data.datamodule import Loading, SpottingDataModule
 from dld_spotter.data.splits import NamedPart
 from dld_spotter.data.transforms import TextTransforms, TransformedDataset, default_transforms
 from tests.data.samples import box, sample
@@ -26,9 +26,7 @@ def scenes(count=7):
 
 def module(train=None, workers=0, seed=0, **options):
     train = scenes() if train is None else train
-    return SpottingDataModule(
-        train, scenes(5), scenes(3), COLLATE, TRAINING, batch_size=2, workers=workers, seed=seed, **options
-    )
+    return SpottingDataModule(train, scenes(5), scenes(3), COLLATE, TRAINING, Loading(2, workers=workers, seed=seed, **options))
 
 
 def passes(loader, epochs):
@@ -71,7 +69,7 @@ def test_jitter_differs_by_pass():
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_damage_found_by_any_worker_is_reported_at_the_end(workers, caplog):
-    data = SpottingDataModule(Numbers(4), Numbers(6, bad=[1, 5]), None, COLLATE, workers=workers)
+    data = SpottingDataModule(Numbers(4), Numbers(6, bad=[1, 5]), None, COLLATE, loading=Loading(workers=workers))
     names = [name for batch in data.val_dataloader() for name in batch.names]
     assert names == ["0", "2", "2", "3", "4", "0"]
     data.teardown("fit")
@@ -84,7 +82,7 @@ def test_only_training_leaves_the_resizing_to_the_device():
 
 
 def test_what_is_missing_is_named():
-    data = SpottingDataModule(scenes(1), None, None, COLLATE, batch_size=2)
+    data = SpottingDataModule(scenes(1), None, None, COLLATE, loading=Loading(2))
     with pytest.raises(ConfigError, match=r"data\.test is not set"):
         data.test_samples()
     with pytest.raises(ConfigError, match=r"data\.batch_size=2 is more than the 1 training images"):

@@ -29,15 +29,13 @@ from dld_spotter.models.backbone import published_settings
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.selector import Selector
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
-from dld_spotter.training.modules import DLDModule, TeacherModule
+from dld_spotter.training.modules import DLDModule, TeacherModule, same_shapes
 from dld_spotter.training.processes import is_first
 
 create = partial(instantiate, _convert_="all")
 """Build an object from its configuration, its arguments being plain lists and dictionaries."""
 CHECKPOINTS = ("best", "last")
 """Callbacks that write into the folder of their stage."""
-DATA_FACTS = ("name", "root", "strict", "size", "crops", "photos", "scans", "fonts", "pictures", "words", "held_out", "cache")
-"""Entries of a data configuration that others refer to, beside the arguments of the data module."""
 WANDB_HOST = "api.wandb.ai"
 OFFLINE = ("offline", "dryrun")
 """Values of WANDB_MODE; Lightning itself sets the second, which the next run of a sweep finds."""
@@ -103,14 +101,24 @@ def provenance(config: DictConfig) -> dict[str, Any]:
     }
 
 
-def build_data(config: DictConfig, stage: str = "distillation") -> SpottingDataModule:
-    """Build the data module; the teacher stage trains on one view per batch, at a scale drawn at random."""
-    resolved = OmegaConf.to_container(config.data, resolve=True)
-    resolved["train_collate"]["draw_one"] = stage == "teacher"
-    data: SpottingDataModule = create({key: value for key, value in resolved.items() if key not in DATA_FACTS})
+def build_data(config: DictConfig, stage: str = "distillation", spotter: Spotter | None = None) -> SpottingDataModule:
+    """Build the data module.
+
+    Args:
+        config: of the training.
+        stage: the teacher stage trains on one view per batch, at a scale drawn at random.
+        spotter: whose text map the targets are for; None for the usual one.
+    """
+    resolved = OmegaConf.to_container(config.data.module, resolve=True)
+    collate = resolved["train_collate"]
+    collate["draw_one"] = stage == "teacher"
+    if spotter is not None:
+        needs = {"shrink": spotter.target_shrink, "map_stride": spotter.map_stride}
+        collate |= {name: value for name, value in needs.items() if collate[name] is None}
+    data: SpottingDataModule = create(resolved)
     refuse_overlap(train=data.train, validation=data.validation, test=data.test)
-    if resolved.get("cache") is not None and data.train is not None:
-        data.train = CachedDataset(data.train, cache_folder(resolved["cache"], resolved["train"]))
+    if config.data.cache is not None and data.train is not None:
+        data.train = CachedDataset(data.train, cache_folder(config.data.cache, resolved["train"]))
     return data
 
 
@@ -192,9 +200,8 @@ def _whole(config: DictConfig, images: int) -> SpottingDataModule:
 
 def _part_of(config: DictConfig, part: str) -> SpottingDataModule:
     """Build the data module with one of its data sets alone."""
-    resolved = OmegaConf.to_container(config.data, resolve=True)
     others = dict.fromkeys({"train", "validation", "test"} - {part})
-    return create({key: value for key, value in (resolved | others).items() if key not in DATA_FACTS})
+    return create(OmegaConf.to_container(config.data.module, resolve=True) | others)
 
 
 def adopt(config: DictConfig, checkpoint: Checkpoint) -> None:
@@ -224,7 +231,7 @@ def build_teacher(config: DictConfig) -> Spotter:
         )
     teacher: Spotter = create(config.model.teacher)
     if stage.checkpoint is not None:
-        checkpoint = load_checkpoint(stage.checkpoint)
+        checkpoint = load_checkpoint(stage.checkpoint, charset=teacher.charset)
         part = "teacher" if "teacher" in checkpoint.parts() else "student"
         untrained = load_weights(teacher, checkpoint.weights(part), checkpoint.path, stage.partial)
         if untrained and is_first():
@@ -245,13 +252,10 @@ def build_teacher_module(config: DictConfig, teacher: Spotter) -> TeacherModule:
 
 
 def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
-    """Build the module of the distillation stage; the student starts from the teacher's weights where they fit."""
+    """Build the module of the distillation stage, whose teacher may still be trained before the stage begins."""
     stage = config.stages.distillation
     student: Spotter = create(config.model.student)
-    shapes = [{name: value.shape for name, value in spotter.state_dict().items()} for spotter in (student, teacher)]
-    fits = shapes[0] == shapes[1]
-    if fits:
-        student.load_state_dict(teacher.state_dict())
+    fits = same_shapes(student, teacher)  # the student starts from the teacher's weights
     return DLDModule(
         teacher,
         student,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 
@@ -22,6 +23,32 @@ from dld_spotter.data.views import fill_frames
 Draw = tuple[int, Sample]
 
 
+@dataclass(frozen=True)
+class Loading:
+    """How batches are loaded.
+
+    Args:
+        batch_size: images per training batch.
+        eval_batch_size: images per evaluation batch; None for ``batch_size``.
+        workers: loader processes; 0 loads in the main process.
+        seed: of the order and of everything drawn at random.
+
+    Raises:
+        ConfigError: a number is too small.
+    """
+
+    batch_size: int = 8
+    eval_batch_size: int | None = None
+    workers: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for key, least in (("batch_size", 1), ("eval_batch_size", 1), ("workers", 0)):
+            value = getattr(self, key)
+            if value is not None and value < least:
+                raise ConfigError(f"data.{key} must be at least {least}, found {value}; raise it")
+
+
 class SpottingDataModule(lightning.LightningDataModule):
     """Serves text data sets as :class:`~dld_spotter.core.batches.SpottingBatch`.
 
@@ -35,10 +62,7 @@ class SpottingDataModule(lightning.LightningDataModule):
         collate: builds the batches of evaluation.
         train_collate: builds the batches of training, jitter included; None for the same as in evaluation. Only this one may
             leave the resizing to the device.
-        batch_size: images per training batch.
-        eval_batch_size: images per evaluation batch; None for ``batch_size``.
-        workers: loader processes; 0 loads in the main process.
-        seed: of the order and of everything drawn at random.
+        loading: sizes of batches, workers and seed; None for the defaults.
     """
 
     def __init__(
@@ -48,36 +72,28 @@ class SpottingDataModule(lightning.LightningDataModule):
         test: TextDataset | None,
         collate: Collate,
         train_collate: Collate | None = None,
-        batch_size: int = 8,
-        eval_batch_size: int | None = None,
-        workers: int = 0,
-        seed: int = 0,
+        loading: Loading | None = None,
     ) -> None:
         super().__init__()
-        given = (("batch_size", batch_size, 1), ("eval_batch_size", eval_batch_size, 1), ("workers", workers, 0))
-        for key, value, least in given:
-            if value is not None and value < least:
-                raise ConfigError(f"data.{key} must be at least {least}, found {value}; raise it")
         if collate.on_device:
             raise ConfigError("data.collate.on_device=true is for training alone; set data.train_collate.on_device instead")
         self.train, self.validation, self.test = train, validation, test
         self.collate, self.train_collate = collate, train_collate or collate
-        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
-        self.workers, self.seed = workers, seed
+        self.loading = loading or Loading()
 
     def train_dataloader(self) -> DataLoader:
         """Return the shuffled training batches; ``set_epoch`` of its sampler chooses the pass."""
         dataset = _required(self.train, "train")
         replicas, rank = self._place()
-        sampler = PassSampler(dataset, replicas, rank, shuffle=True, seed=self.seed, drop_last=replicas > 1)
-        if len(sampler) < self.batch_size:
+        sampler = PassSampler(dataset, replicas, rank, shuffle=True, seed=self.loading.seed, drop_last=replicas > 1)
+        if len(sampler) < self.loading.batch_size:
             share = f" ({len(sampler)} for each of {replicas} processes)" if replicas > 1 else ""
             raise ConfigError(
-                f"data.batch_size={self.batch_size} is more than the {len(dataset)} training images{share}; "
+                f"data.batch_size={self.loading.batch_size} is more than the {len(dataset)} training images{share}; "
                 "lower data.batch_size"
             )
-        collate = partial(_collate_draws, self.train_collate, self.seed)
-        return self._loader(DrawnDataset(dataset), collate, self.batch_size, sampler=sampler, drop_last=True)
+        collate = partial(_collate_draws, self.train_collate, self.loading.seed)
+        return self._loader(DrawnDataset(dataset), collate, self.loading.batch_size, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
         """Return the validation batches, in order."""
@@ -88,7 +104,7 @@ class SpottingDataModule(lightning.LightningDataModule):
                 f"data.validation has {len(dataset)} images, fewer than the {replicas} processes; lower trainer.devices"
             )
         sampler = UnrepeatedDistributedSampler(dataset, replicas, rank, shuffle=False) if replicas > 1 else None
-        return self._loader(dataset, self.collate, self.eval_batch_size, sampler=sampler)
+        return self._loader(dataset, self.collate, self.loading.eval_batch_size or self.loading.batch_size, sampler=sampler)
 
     def test_samples(self) -> DataLoader:
         """Return the test images one by one, in order, as they are in their files; whoever reads them resizes them.
@@ -100,7 +116,7 @@ class SpottingDataModule(lightning.LightningDataModule):
         """
         dataset = _required(self.test, "test")
         refuse_namesakes(dataset)
-        workers = self.workers if torch.cuda.is_available() else 0
+        workers = self.loading.workers if torch.cuda.is_available() else 0
         return DataLoader(dataset, batch_size=1, collate_fn=itemgetter(0), num_workers=workers)
 
     def _place(self) -> tuple[int, int]:
@@ -123,7 +139,7 @@ class SpottingDataModule(lightning.LightningDataModule):
         workers: int | None = None,
         **options: object,
     ) -> DataLoader:
-        workers = self.workers if workers is None else workers
+        workers = self.loading.workers if workers is None else workers
         return DataLoader(
             dataset,
             batch_size,

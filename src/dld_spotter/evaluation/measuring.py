@@ -221,7 +221,7 @@ def trade_off(
 
     Args:
         tables: model -> its outcomes on the same images; static points of each.
-        dynamic: model -> cost weight -> measures ``(N,)`` of its images; dynamic points, with random mix and oracle of its
+        dynamic: model -> cost weight -> measures ``(N,)`` of its images; dynamic points, with random policy and oracle of its
             table.
         dataset: name of the data set.
         spotter: name of the spotter.

@@ -10,29 +10,41 @@ import numpy as np
 
 from dld_spotter.core.words import Word
 from dld_spotter.data.dataset import TextDataset, has_curved_words
-from dld_spotter.metrics.formats import unquoted
-from dld_spotter.metrics.protocols import TotalTextProtocol
+from dld_spotter.metrics.formats import CONFIDENCE, unquoted
+from dld_spotter.metrics.protocols import DavarProtocol, TotalTextProtocol
 from dld_spotter.metrics.rules import Rules
+
+MARK = "####"
+"""What stands before the texts of polygons."""
 
 
 @dataclass(frozen=True)
 class PredictionForm:
-    """How words are written, a text file per image; ``score`` reads both forms.
+    """How words are written, a text file per image; ``score`` reads all of these forms.
 
     What is scored is what is written: a figure of :mod:`dld_spotter.evaluation` is that of the official script on the archive.
 
     Args:
-        polygons: the form for curved words, ``NAME.txt`` with ``x1,y1,...,xn,yn,####text`` lines in hundredths of a pixel; else
-            that of ICDAR, ``res_NAME.txt`` with ``x1,y1,...,x4,y4,text`` lines, polygons being reduced to their corners in
+        polygons: the form for curved words, ``NAME.txt`` with ``x1,y1,...,xn,yn,####text`` lines in hundredths of a pixel;
+            else that of ICDAR, ``res_NAME.txt`` with ``x1,y1,...,x4,y4,text`` lines, polygons being reduced to their corners in
             whole pixels.
+        confidences: write the score of each word before its text, where a lexicon's policy asks for it; never with polygons.
+        commas: whether texts may hold commas; the script of the DLD authors takes what stands behind the last one, and takes
+            quotes as they are.
     """
 
     polygons: bool = False
+    confidences: bool = False
+    commas: bool = True
 
     @classmethod
     def of(cls, rules: Rules, dataset: TextDataset) -> Self:
         """The form of a protocol and a data set."""
-        return cls(rules.protocol == TotalTextProtocol.name or has_curved_words(dataset))
+        if rules.protocol == TotalTextProtocol.name or has_curved_words(dataset):
+            return cls(polygons=True)
+        if rules.protocol == DavarProtocol.name:
+            return cls(commas=False)
+        return cls(confidences=rules.lexicon is not None and rules.lexicon.policy == "score_weighted")
 
     def points(self, polygon: np.ndarray) -> np.ndarray:
         """The points of a polygon ``(P, 2)`` that are written, as they are read again, float32."""
@@ -43,15 +55,33 @@ class PredictionForm:
     def line(self, word: Word) -> str:
         """One word."""
         if self.polygons:
-            return ",".join(f"{value:.2f}" for value in word.polygon.ravel().tolist()) + f",####{word.text}"
-        return ",".join(map(str, corners(word.polygon).ravel().tolist())) + f",{word.text}"
+            return ",".join(f"{value:.2f}" for value in word.polygon.ravel().tolist()) + f",{MARK}{word.text}"
+        numbers = [*map(str, corners(word.polygon).ravel().tolist()), *([_confidence(word)] if self.confidences else [])]
+        return ",".join([*numbers, self._protected(word.text)])
 
     def as_read(self, words: Sequence[Word]) -> list[Word]:
-        """The words as they are read from the archive; their scores, which are not written, stay."""
-        return [
-            Word(self.points(word.polygon), unquoted(word.text.strip() if self.polygons else word.text), word.score)
-            for word in words
+        """The words as they are read from the archive, in the order in which they compete; a score that is not written is 1."""
+        scores = [float(_confidence(word)) if self.confidences else 1.0 for word in words]
+        read = [
+            Word(self.points(word.polygon), self._text(word.text), score) for word, score in zip(words, scores, strict=True)
         ]
+        return sorted(read, key=lambda word: -word.score)
+
+    def _text(self, text: str) -> str:
+        """A text as it is read."""
+        if self.polygons:
+            return unquoted(text.partition(f",{MARK}")[0].strip())
+        return unquoted(self._protected(text)) if self.commas else self._protected(text)
+
+    def _protected(self, text: str) -> str:
+        """A text that cannot be taken for a mark of polygons or for a confidence: in quotes, or behind a space."""
+        marked = text.startswith(MARK)
+        if not self.commas:
+            return " " * marked + text.replace(",", "")
+        if not (marked or CONFIDENCE.fullmatch(text)):
+            return text
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
 
     def write(self, path: Path, words: Mapping[str, Sequence[Word]]) -> None:
         """Write an archive.
@@ -70,3 +100,7 @@ def corners(polygon: np.ndarray) -> np.ndarray:
     """Ends of the upper and of the lower boundary of a polygon ``(P, 2)``, as whole pixels ``(4, 2)``."""
     half = len(polygon) // 2
     return np.rint(polygon[[0, half - 1, half, -1]]).astype(int)
+
+
+def _confidence(word: Word) -> str:
+    return f"{word.score:.4f}"

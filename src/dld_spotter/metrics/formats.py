@@ -38,7 +38,7 @@ _NUMBER = r"\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\s*"
 _POLYGON = re.compile(rf"({_NUMBER}(?:,{_NUMBER}){{5,}}),####(.*)")
 _QUADRILATERAL = re.compile(rf"({_NUMBER}(?:,{_NUMBER}){{7}})(?:,(.*))?")
 _ANY_LENGTH = re.compile(rf"({_NUMBER}(?:,{_NUMBER}){{5,}}),([^,]*)")
-_CONFIDENCE = re.compile(r"\s*([01](?:\.\d*)?|\.\d+|\d(?:\.\d*)?[eE]-\d+)\s*(?:,(.*))?")
+CONFIDENCE = re.compile(r"\s*([01](?:\.\d*)?|\.\d+|\d(?:\.\d*)?[eE]-\d+)\s*(?:,(.*))?")
 _QUOTED = re.compile(r'\s*"(.*)"\s*')
 
 
@@ -244,7 +244,7 @@ def _any_length(line: _Line) -> Word:
 
 def _is_confidence(text: str, alone: bool) -> bool:
     """Whether a confidence stands before a text or, where ``alone`` is allowed, without one."""
-    found = _CONFIDENCE.fullmatch(text)
+    found = CONFIDENCE.fullmatch(text)
     return bool(found) and float(found[1]) <= 1 and (alone or found[2] is not None)
 
 
@@ -252,7 +252,7 @@ def _finish(words: list[tuple[np.ndarray, str]], confident: bool) -> list[Word]:
     """Split confidences from texts where there are any, the most confident first."""
     if not confident:
         return [Word(polygon, unquoted(text), 1.0) for polygon, text in words]
-    columns = [(polygon, *_CONFIDENCE.fullmatch(text).groups()) for polygon, text in words]
+    columns = [(polygon, *CONFIDENCE.fullmatch(text).groups()) for polygon, text in words]
     scored = [Word(polygon, unquoted(text or ""), float(confidence)) for polygon, confidence, text in columns]
     return sorted(scored, key=lambda word: -word.score)
 

@@ -95,13 +95,13 @@ def static_points(outcomes: Outcomes, model: str, resamples: np.ndarray) -> list
 
 
 def cost_grid(outcomes: Outcomes, number: int = 24) -> np.ndarray:
-    """Budgets for a smooth curve, even in the logarithm from the cheapest scale's mean cost to the dearest one's."""
+    """Budgets for a smooth curve, even in the logarithm from the cheapest scale's mean cost to that of the most costly."""
     costs = outcomes.relative_cost.mean(0)
     return np.geomspace(costs.min(), costs.max(), number)
 
 
 def mix_points(outcomes: Outcomes, model: str, budgets: Iterable[float], resamples: np.ndarray) -> list[Point]:
-    """The best random mix of scales at each mean relative cost."""
+    """The random policy at each mean relative cost."""
     return [
         Point.of("random_mix", model, spend(outcomes, random_mix(outcomes, budget)), resamples, budget=float(budget))
         for budget in budgets

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from rich.table import Table
 
-# One look per method; models differ by colour where a method has several.
+# One style per method; models differ by colour where a method has several.
 STYLES: dict[str, dict[str, Any]] = {
     "static": {"linestyle": "-", "marker": "o", "linewidth": 1.8, "markersize": 5, "zorder": 3},
     "random_mix": {"linestyle": ":", "color": "#e08b00", "linewidth": 2.0, "zorder": 4},
@@ -21,7 +21,7 @@ STATIC_COLORS = (
     *("#222222", "#1f6fb4", "#2b8a3e", "#8e44ad", "#0f8b8d"),
     *("#c1272d", "#e08b00", "#6b8e23", "#d6569b", "#8c564b"),
 )
-WORDS = {"static": "fixed scale", "random_mix": "random mix", "oracle": "oracle", "dynamic": "dynamic"}
+WORDS = {"static": "fixed scale", "random_mix": "random policy", "oracle": "oracle", "dynamic": "dynamic"}
 TICKS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)
 
 

@@ -1,6 +1,7 @@
 """Curves, areas and differences, with paired bootstrap intervals over images."""
 
 from collections.abc import Callable
+from math import nan
 
 import numpy as np
 
@@ -27,16 +28,20 @@ def versus_static(method: Measures, baseline: Outcomes, resamples: np.ndarray) -
 
 
 def versus_mix(method: Measures, baseline: Outcomes, resamples: np.ndarray) -> Estimate:
-    """Hmean of a method ``(N,)`` minus the best random mix of the baseline's scales at the same mean cost; NaN as above."""
+    """Hmean of a method ``(N,)`` minus the random policy over the baseline's scales at the same mean cost; NaN as above."""
     return estimate(lambda own, static: own.hmean - _mix_hmean(static, own), method, baseline.measures, resamples=resamples)
 
 
 def gap_closed(method: Measures, outcomes: Outcomes, resamples: np.ndarray) -> Estimate:
-    """Share of the way from random mix to oracle that a method ``(N,)`` goes, at the same mean cost.
+    """Share of the way from the random policy to the oracle that a method ``(N,)`` goes, at the same mean cost.
 
-    The oracle's allocation is found once, on all images, and kept in the resamples. NaN where there is no gap.
+    The oracle's allocation is found once, on all images, and kept in the resamples. NaN where there is no gap, or where the
+    method costs less than any choice of scales.
     """
-    best = spend(outcomes, oracle(outcomes, float(method.mean().relative_cost)))
+    cost = float(method.mean().relative_cost)
+    if cost * SLACK < outcomes.relative_cost.min(1).mean():
+        return Estimate(nan, nan, nan)
+    best = spend(outcomes, oracle(outcomes, cost))
 
     def share(own: Measures, static: Measures, top: Measures) -> np.ndarray:
         mixed = _mix_hmean(static, own)
@@ -47,7 +52,7 @@ def gap_closed(method: Measures, outcomes: Outcomes, resamples: np.ndarray) -> E
 
 
 def _mix_hmean(static: Measures, own: Measures) -> np.ndarray:
-    """Hmean of the best mix of scales ``(R, K)`` at each method's cost ``(R,)``."""
+    """Hmean of the random policy over scales ``(R, K)`` at each method's cost ``(R,)``."""
     return static.mixed(best_mix(static, own.relative_cost)).hmean
 
 
