@@ -108,7 +108,8 @@ class FlopCost(CostModel):
 
     def _detect(self, height: int, width: int) -> FlopCounterMode:
         images = torch.zeros(1, 3, height, width, dtype=torch.uint8, device="meta")
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        counter = FlopCounterMode(display=False)
+        with torch.no_grad(), counter:
             self.spotter.detect(images)
         return counter
 
@@ -126,9 +127,10 @@ class FlopCost(CostModel):
         boundaries = torch.zeros(1, 2, 8, 2, device="meta")
         index = torch.zeros(1, dtype=torch.int64, device="meta")
         labels = torch.zeros(1, 7, dtype=torch.int64, device="meta")
+        counter = FlopCounterMode(display=False)
         with torch.no_grad():
             features, _ = self.spotter.detect(images)
-            with FlopCounterMode(display=False) as counter:
+            with counter:
                 recognition = self.spotter.recognize(self.spotter.cut(features, boundaries, index), labels)
                 if self.spotter.vocabulary is not None:
                     tried = torch.zeros(1 + SPELLINGS, dtype=torch.int64, device="meta")

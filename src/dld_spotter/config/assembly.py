@@ -29,7 +29,7 @@ from dld_spotter.models.backbone import published_settings
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.selector import Selector
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
-from dld_spotter.training.modules import DLDModule, TeacherModule
+from dld_spotter.training.modules import DLDModule, TeacherModule, same_shapes
 from dld_spotter.training.processes import is_first
 
 create = partial(instantiate, _convert_="all")
@@ -252,13 +252,10 @@ def build_teacher_module(config: DictConfig, teacher: Spotter) -> TeacherModule:
 
 
 def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
-    """Build the module of the distillation stage; the student starts from the teacher's weights where they fit."""
+    """Build the module of the distillation stage, whose teacher may still be trained before the stage begins."""
     stage = config.stages.distillation
     student: Spotter = create(config.model.student)
-    shapes = [{name: value.shape for name, value in spotter.state_dict().items()} for spotter in (student, teacher)]
-    fits = shapes[0] == shapes[1]
-    if fits:
-        student.load_state_dict(teacher.state_dict())
+    fits = same_shapes(student, teacher)  # the student starts from the teacher's weights
     return DLDModule(
         teacher,
         student,

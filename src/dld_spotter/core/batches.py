@@ -27,6 +27,7 @@ class Sample:
     name: str
 
 
+@dataclass(frozen=True)
 class Movable:
     """A dataclass of tensors that moves to a device as a whole, nested ones included."""
 

@@ -145,8 +145,9 @@ class Checkpoint:
 
     def second_pass(self) -> SecondPassRule:
         """When and where to read again, as it was fitted to the student; the untaught rule where it was not."""
-        known = self.provenance.get("second_pass")
-        return SecondPassRule() if known is None else SecondPassRule.from_dict(known, str(self.path))
+        if "second_pass" not in self.provenance:
+            return SecondPassRule()
+        return SecondPassRule.from_dict(self.provenance["second_pass"], str(self.path))
 
 
 def locate(name: str | Path) -> Path:
