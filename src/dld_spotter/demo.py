@@ -25,8 +25,8 @@ from dld_spotter.core.errors import ConfigError, DataError, SpotterError
 from dld_spotter.data.photos import ReferenceSize, read_image
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.inference.loading import load
+from dld_spotter.inference.output import to_json
 from dld_spotter.inference.predictor import Predictor
-from dld_spotter.predict import to_json
 
 HOST = "127.0.0.1"
 MOST_BYTES = 64 * 2**20

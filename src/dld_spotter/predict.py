@@ -24,7 +24,8 @@ from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
 from dld_spotter.data.views import ReferenceSize
 from dld_spotter.inference.drawing import draw_reading
 from dld_spotter.inference.loading import load
-from dld_spotter.inference.predictor import Predictor, Reading
+from dld_spotter.inference.output import to_json
+from dld_spotter.inference.predictor import Predictor
 
 STDIN = STDOUT = "-"
 
@@ -131,28 +132,6 @@ def read_all(
             out.write(json.dumps(to_json(path, reading), ensure_ascii=False) + "\n")
             out.flush()
     return damaged
-
-
-def to_json(path: Path, reading: Reading) -> dict[str, Any]:
-    """One line of the output: pixels of the original image, GFLOP, seconds."""
-    words = [
-        {
-            "polygon": [[round(x, 1), round(y, 1)] for x, y in word.polygon.tolist()],
-            "text": word.text,
-            "score": round(word.score, 4),
-        }
-        for word in reading.words
-    ]
-    return {
-        "image": str(path),
-        "width": reading.width,
-        "height": reading.height,
-        "scale": reading.scale,
-        "relative_cost": round(reading.relative_cost, 5),
-        "gflops": round(reading.gflops, 5),
-        "seconds": round(reading.seconds, 5),
-        "words": words,
-    }
 
 
 def find_images(source: str | ListConfig | Sequence[str]) -> list[Path]:

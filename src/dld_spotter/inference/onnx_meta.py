@@ -82,6 +82,8 @@ def check_meta(meta: Mapping[str, Any], path: Path) -> None:
     if meta["selector"] is not None:
         check_fields(meta["selector"], SELECTOR_RULES, "selector", path)
     check_fields(meta["provenance"], {"training": GROUP}, "provenance", path)
+    if "reads" in meta:
+        check_fields(meta, {"reads": one_of("features", "pixels")}, "", path)
     for name, target in (("charset", CHARSET), ("postprocess", TEXT_MAP_DECODER)):
         rules = ARGUMENTS[target]
         if foreign := sorted(set(meta[name]) - set(rules)):

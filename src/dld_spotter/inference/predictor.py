@@ -88,8 +88,8 @@ class Predictor:
         policy: decides how each image is read; without one they are read at 1.0 unless a scale is given.
         rule: what a second pass may bring; None for nothing learned.
         reference: rule for the reference resolution; None limits the longest side to ``LONG``.
-        second_pass: gain threshold of second passes where the policy, or a scale that is asked for, knows none; infinite for a
-            single pass.
+        second_pass: gain threshold of second passes at a scale that is asked for, and where the policy does not decide on them;
+            infinite for a single pass.
     """
 
     _pixels = 0
@@ -221,7 +221,7 @@ class Predictor:
     def decide(self, reference: np.ndarray, gamma: float | None = None) -> OperatingPoint:
         """How the policy would have an image ``(H, W, 3)`` at the reference resolution read."""
         point = self.policy.decide(reference, self.backend.cost, gamma)
-        return replace(point, second_pass=self.second_pass) if isinf(point.second_pass) else point
+        return point if self.policy.second_passes else replace(point, second_pass=self.second_pass)
 
     def _decides(self, request: Request) -> bool:
         return request.scale is None and self.policy is not None
