@@ -34,6 +34,7 @@ ALLOCATIONS = ("stream", "set")
 
 def run(config: DictConfig, folder: Path) -> None:
     """Score and leave ``evaluation.json``, ``predictions.zip`` and, where asked for, the fates of words in ``folder``."""
+    check_explain(config)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
     assembly.adopt(config, checkpoint)
@@ -71,6 +72,14 @@ def run(config: DictConfig, folder: Path) -> None:
     if fates is not None:
         fates.leave(folder)
     print(f"everything is in {folder}")
+
+
+def check_explain(config: DictConfig) -> None:
+    """Raise ConfigError if fates are asked for in a way that nobody understands."""
+    if not isinstance(config.explain, bool):
+        raise ConfigError(f"explain={config.explain} must be true or false; python -m dld_spotter.score explains single images")
+    if not isinstance(config.examples, int) or config.examples < 0:
+        raise ConfigError(f"examples={config.examples} must be a whole number of at least 0, the pictures of each fate")
 
 
 def plan_for(config: DictConfig, request: Request, predictor: Predictor) -> dict[str, OperatingPoint] | None:

@@ -1,6 +1,5 @@
 """Export to ONNX: ``python -m dld_spotter.export ckpt=FILE out=FOLDER``; ``--help`` lists what can be overridden."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -131,6 +130,7 @@ def describe(checkpoint: Checkpoint, predictor: Predictor) -> dict[str, Any]:
         "stride": spotter.stride,
         "scales": list(checkpoint.provenance["scales"]),
         "postprocess": asdict(spotter.postprocess),
+        "reads": "features" if spotter.recognizer.reads_features else "pixels",
         "full_resolution_crops": spotter.full_resolution_crops,
         "min_score": spotter.min_score,
         "max_length": spotter.recognizer.max_length,
@@ -143,7 +143,7 @@ def describe(checkpoint: Checkpoint, predictor: Predictor) -> dict[str, Any]:
         },
         "provenance": {
             "checkpoint": checkpoint.path.name,
-            "sha256": hashlib.sha256(checkpoint.path.read_bytes()).hexdigest(),
+            "sha256": checkpoint.fingerprint(),
             "part": checkpoint.reader,
             "dld_spotter": version("dld_spotter"),
             "training": checkpoint.provenance,

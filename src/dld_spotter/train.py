@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Mapping
-from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,15 +97,14 @@ def run_stages(
     """
     fit_stage = partial(fit, config, checkpoints=checkpoints, loggers=loggers, interrupted=interrupted, processes=processes)
     score = 0.0
-    if config.stages.distillation.epochs:
-        assembly.build_dld_module(config, deepcopy(teacher))  # what it refuses is told now rather than after the teacher stage
+    # Built before the teacher stage, so that what it refuses is told now; the student takes the teacher's weights later on.
+    module = assembly.build_dld_module(config, teacher) if config.stages.distillation.epochs else None
     if interrupted != "distillation":  # whose checkpoint holds the teacher too
         if config.stages.teacher.epochs:
             score, _ = fit_stage("teacher", assembly.build_teacher_module(config, teacher))
         save(checkpoints / "teacher.ckpt", {"teacher": teacher}, config)
-    if not config.stages.distillation.epochs:
+    if module is None:
         return score, {"teacher": teacher}, None
-    module = assembly.build_dld_module(config, teacher)
     score, best = fit_stage("distillation", module)
     facts = calibration(config, module.student, module.selector)
     save(checkpoints / "student.ckpt", {"student": module.student, "selector": module.selector}, config, facts)
@@ -210,7 +208,7 @@ def fit(
     """
     trainer = assembly.build_trainer(config, loggers, stage_folders(checkpoints)[stage], config.stages[stage].epochs)
     resume = config.resume if interrupted == stage else None
-    data = assembly.build_data(config, stage)
+    data = assembly.build_data(config, stage, module.teacher if stage == "teacher" else module.student)
     try:
         with processes.launching(trainer):
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)

@@ -82,6 +82,21 @@ def test_predictions_score_as_the_evaluation_did(photos: Path):
     assert again["hmean"] == pytest.approx(found["hmean"], abs=1e-9)
 
 
+def test_fates_add_up_to_the_evaluation(photos: Path):
+    given = ["data=scenes", "~data.root", "scale=1.0", "explain=true", "examples=2"]
+    evaluate.run(config("evaluate", photos, *given), photos / "out")
+    evaluation, fates = (json.loads((photos / "out" / f"{name}.json").read_text()) for name in ("evaluation", "fates"))
+    assert (fates["total"]["hmean"], fates["images"]) == (pytest.approx(evaluation["hmean"]), evaluation["images"])
+    assert sum(cost["words"] for cost in fates["costs"]) == fates["counts"]["true"] == len(fates["words"]) > 0
+    false = fates["counts"]["predicted"] - fates["counts"]["matched"]
+    assert sum(cost["false"] for cost in fates["costs"]) == len(fates["false_predictions"]) == false
+    assert all(isinstance(word["box"], str) for word in fates["words"])
+    assert {word["fate"] for word in fates["words"]} <= {cost["fate"] for cost in fates["costs"]}
+    for name in ("fates.png", "fates_examples.png"):
+        with Image.open(photos / "out" / name) as picture:
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 50
+
+
 def test_predictions_for_curved_words_keep_every_point(photos: Path):
     evaluate.run(config("evaluate", photos, "protocol=totaltext", "task=detection", "scale=1.0"), photos / "out")
     found = json.loads((photos / "out" / "evaluation.json").read_text())
@@ -119,6 +134,8 @@ def test_words_of_a_reader_of_polygons_keep_every_point(photos: Path):
         (["gamma=0.1", "scale=0.5"], "exclude each other"),
         (["scale=1.5"], "at most 1"),
         (["scale=0"], "above 0"),
+        (["explain=img_1"], "explain=img_1 must be true or false"),
+        (["explain=true", "examples=-1"], "examples=-1 must be a whole number"),
     ],
 )
 def test_impossible_requests_are_refused(photos: Path, overrides: list[str], sentence: str):

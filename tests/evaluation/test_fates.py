@@ -11,7 +11,7 @@ from dld_spotter.budget.requests import Request
 from dld_spotter.core.batches import Sample
 from dld_spotter.core.instances import TextInstances
 from dld_spotter.core.words import Word
-from dld_spotter.evaluation.fates import FateCollector, beside, examples_of, explain_files, leave
+from dld_spotter.evaluation.fates import FateCollector, beside, examples_of, explain, explain_files, leave
 from dld_spotter.evaluation.measuring import Counting, evaluate
 from dld_spotter.evaluation.predictions import PredictionForm
 from dld_spotter.inference.predictor import Predictor
@@ -56,6 +56,14 @@ def test_an_evaluation_explains_what_it_reads(tmp_path: Path):
     assert [row["claim"] for row in told["false_predictions"]] == ["of_lost_word"]
     for name in ("fates.png", "fates_examples.png"):
         assert colours(tmp_path / name) > 50
+
+
+def test_one_call_from_python_explains_a_data_set(tmp_path: Path):
+    images = [sample(64, 96, [box(10, 20, 70, 16)], ["cat"], name="one"), sample(64, 96, name="none")]
+    fates = explain(Predictor(TorchBackend(make_spotter())), images, request=Request(scale=0.5))
+    assert list(fates.images) == ["one", "none"]
+    assert fates.report.counts.true == 1
+    assert fates.leave(tmp_path) == fates.report
 
 
 def test_the_truths_boxes_are_read_at_the_scale_of_the_reading():

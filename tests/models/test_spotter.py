@@ -156,7 +156,7 @@ def test_close_up_moves_no_word(batch):
 
 def test_forcing_repeats_the_forward_pass(spotter, batch):
     read = forward(spotter, batch).recognition
-    torch.testing.assert_close(spotter.force(read.context, batch.labels), read.logits)
+    torch.testing.assert_close(spotter.recognizer.attention(read.context, batch.labels), read.logits)
 
 
 def test_stepping_repeats_forcing(spotter, batch):

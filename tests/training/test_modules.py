@@ -151,6 +151,34 @@ def test_modes(freeze):
         module.train()
 
 
+def test_a_student_starts_from_the_teacher_that_was_trained_meanwhile(batch):
+    """The stage is built before the teacher is trained, in place."""
+    module = make_module()
+    before, selector = snapshot(module.teacher), snapshot(module.selector)
+    steps(recorded(TeacherModule(module.teacher, **shared())), batch)
+    trained = snapshot(module.teacher)
+    assert changed(before, module.teacher)
+    assert not changed(before, module.student)
+    module.setup("fit")
+    assert not changed(trained, module.student)
+    assert not changed(selector, module.selector)
+    assert not any(parameter.requires_grad for parameter in module.teacher.parameters())
+    assert not any(part.training for part in module.teacher.modules())
+    assert module.student.training
+    steps(module, batch)
+    assert changed(trained, module.student)
+    assert not changed(trained, module.teacher)
+
+
+def test_a_student_of_another_shape_starts_from_nothing():
+    student = make_spotter(2, hidden=10)
+    selection = ScaleSelection(RandomScale(SCALES, 0.1, [1.0]), None, AreaCost(student))
+    module = DLDModule(make_spotter(1), student, selection, Distillation({}), **shared(), frozen=Frozen())
+    before = snapshot(student)
+    module.setup("fit")
+    assert not changed(before, student)
+
+
 @pytest.mark.parametrize("terms", [{}, TERMS])
 def test_the_teacher_is_asked_only_where_something_is_compared_with_it(batch, terms):
     module = make_module(terms=terms, selector=RandomScale(SCALES, 0.1, (1.0,)))

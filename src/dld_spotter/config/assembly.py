@@ -29,7 +29,7 @@ from dld_spotter.models.backbone import published_settings
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.selector import Selector
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
-from dld_spotter.training.modules import DLDModule, TeacherModule
+from dld_spotter.training.modules import DLDModule, TeacherModule, same_shapes
 from dld_spotter.training.processes import is_first
 
 create = partial(instantiate, _convert_="all")
@@ -101,10 +101,20 @@ def provenance(config: DictConfig) -> dict[str, Any]:
     }
 
 
-def build_data(config: DictConfig, stage: str = "distillation") -> SpottingDataModule:
-    """Build the data module; the teacher stage trains on one view per batch, at a scale drawn at random."""
+def build_data(config: DictConfig, stage: str = "distillation", spotter: Spotter | None = None) -> SpottingDataModule:
+    """Build the data module.
+
+    Args:
+        config: of the training.
+        stage: the teacher stage trains on one view per batch, at a scale drawn at random.
+        spotter: whose text map the targets are for; None for the usual one.
+    """
     resolved = OmegaConf.to_container(config.data.module, resolve=True)
-    resolved["train_collate"]["draw_one"] = stage == "teacher"
+    collate = resolved["train_collate"]
+    collate["draw_one"] = stage == "teacher"
+    if spotter is not None:
+        needs = {"shrink": spotter.target_shrink, "map_stride": spotter.map_stride}
+        collate |= {name: value for name, value in needs.items() if collate[name] is None}
     data: SpottingDataModule = create(resolved)
     refuse_overlap(train=data.train, validation=data.validation, test=data.test)
     if config.data.cache is not None and data.train is not None:
@@ -221,7 +231,7 @@ def build_teacher(config: DictConfig) -> Spotter:
         )
     teacher: Spotter = create(config.model.teacher)
     if stage.checkpoint is not None:
-        checkpoint = load_checkpoint(stage.checkpoint)
+        checkpoint = load_checkpoint(stage.checkpoint, charset=teacher.charset)
         part = "teacher" if "teacher" in checkpoint.parts() else "student"
         untrained = load_weights(teacher, checkpoint.weights(part), checkpoint.path, stage.partial)
         if untrained and is_first():
@@ -242,13 +252,10 @@ def build_teacher_module(config: DictConfig, teacher: Spotter) -> TeacherModule:
 
 
 def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
-    """Build the module of the distillation stage; the student starts from the teacher's weights where they fit."""
+    """Build the module of the distillation stage, whose teacher may still be trained before the stage begins."""
     stage = config.stages.distillation
     student: Spotter = create(config.model.student)
-    shapes = [{name: value.shape for name, value in spotter.state_dict().items()} for spotter in (student, teacher)]
-    fits = shapes[0] == shapes[1]
-    if fits:
-        student.load_state_dict(teacher.state_dict())
+    fits = same_shapes(student, teacher)  # the student starts from the teacher's weights
     return DLDModule(
         teacher,
         student,

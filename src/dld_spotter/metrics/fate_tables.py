@@ -144,7 +144,7 @@ def _costs(images: Sequence[ImageFates], counts: ImageCounts) -> list[Cost]:
         for word in image.words:
             words[word.fate] += 1
         for one in image.predictions:
-            false[fates[one.owner] if one.claim is Claim.OF_LOST_WORD else one.claim] += 1
+            false[fates[one.owner] if one.claim is Claim.OF_LOST_WORD and one.owner is not None else one.claim] += 1
     now = float(hmean(*counts))
 
     def cost(name: Fate | Claim, lost: int, share: float, gone: int) -> Cost:

@@ -6,6 +6,7 @@ expected counts.
 
 import numpy as np
 
+from dld_spotter.core.arrays import Floats, Indices
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.tradeoff.measures import Measures
 from dld_spotter.tradeoff.outcomes import Outcomes, spend
@@ -16,19 +17,19 @@ LEAST_GAP = 1e-6
 """Between two Hmeans; what is less is rounding, and nothing is told as a share of it."""
 
 
-def static(outcomes: Outcomes, scale: float) -> np.ndarray:
+def static(outcomes: Outcomes, scale: float) -> Floats:
     """Read every image at one of the table's scales."""
     if scale not in outcomes.scales:
         raise ConfigError(f"scale={scale} was not measured; choose one of {', '.join(map(str, outcomes.scales))}")
     return chosen(outcomes, np.full(len(outcomes.names), outcomes.scales.index(scale)))
 
 
-def chosen(outcomes: Outcomes, index: np.ndarray) -> np.ndarray:
+def chosen(outcomes: Outcomes, index: Indices) -> Floats:
     """Read image i at scale ``index[i]``; ``index`` is ``(N,)`` int."""
     return np.eye(len(outcomes.scales))[index]
 
 
-def random_mix(outcomes: Outcomes, budget: float) -> np.ndarray:
+def random_mix(outcomes: Outcomes, budget: float) -> Floats:
     """The random policy: every image's scale is drawn from the best distribution of mean relative cost at most ``budget``.
 
     It knows nothing of the single image, so a selector must beat it to be worth anything.
@@ -38,7 +39,7 @@ def random_mix(outcomes: Outcomes, budget: float) -> np.ndarray:
     return np.tile(best_mix(means, np.asarray(budget)), (len(outcomes.names), 1))
 
 
-def best_mix(means: Measures, cost: np.ndarray) -> np.ndarray:
+def best_mix(means: Measures, cost: Floats) -> Floats:
     """The distribution over scales with the highest Hmean of expected counts at a mean cost of at most ``cost``.
 
     Maximising a ratio of linear functions under one linear constraint needs at most two scales, so all singles and
@@ -68,7 +69,7 @@ def best_mix(means: Measures, cost: np.ndarray) -> np.ndarray:
     return np.where(feasible.any(-1, keepdims=True), best, np.nan)
 
 
-def oracle(outcomes: Outcomes, budget: float) -> np.ndarray:
+def oracle(outcomes: Outcomes, budget: float) -> Floats:
     """The best allocation there is at a mean relative cost of at most ``budget``, knowing every outcome.
 
     Hmean is a ratio, so Dinkelbach's method maximises ``2 matched - h (predicted + true)`` and raises ``h`` to the Hmean
@@ -88,16 +89,17 @@ def oracle(outcomes: Outcomes, budget: float) -> np.ndarray:
     return allocation
 
 
-def _hmean_of(outcomes: Outcomes, allocation: np.ndarray) -> float:
+def _hmean_of(outcomes: Outcomes, allocation: Floats) -> float:
     return float(spend(outcomes, allocation).sum().hmean)
 
 
-def decide(losses: np.ndarray, costs: np.ndarray, gamma: float) -> np.ndarray:
+def decide(losses: Floats, costs: Floats, gamma: float) -> Indices:
     """Index ``(N,)`` of the scale with the least ``loss + gamma * cost``, both ``(N, K)``."""
-    return (losses + gamma * costs).argmin(1)
+    index: Indices = np.argmin(losses + gamma * costs, axis=1)
+    return index
 
 
-def allocate(losses: np.ndarray, costs: np.ndarray, budget: float) -> np.ndarray:
+def allocate(losses: Floats, costs: Floats, budget: float) -> Indices:
     """Choose a scale for each image of a known set, so that the summed loss is least at a mean cost of at most ``budget``.
 
     Args:
@@ -120,7 +122,7 @@ def allocate(losses: np.ndarray, costs: np.ndarray, budget: float) -> np.ndarray
     return np.where(extra.cumsum() <= room, costly, cheap)
 
 
-def _knapsack(losses: np.ndarray, costs: np.ndarray, budget: float) -> tuple[np.ndarray, np.ndarray, float]:
+def _knapsack(losses: Floats, costs: Floats, budget: float) -> tuple[Indices, Indices, float]:
     """Minimise the summed loss at a mean cost of at most ``budget`` by bisecting the Lagrange multiplier of cost.
 
     Returns:
@@ -128,7 +130,7 @@ def _knapsack(losses: np.ndarray, costs: np.ndarray, budget: float) -> tuple[np.
         the budget.
     """
 
-    def choose(multiplier: float) -> tuple[np.ndarray, float]:
+    def choose(multiplier: float) -> tuple[Indices, float]:
         index = decide(losses, costs, multiplier)
         return index, float(np.take_along_axis(costs, index[:, None], 1).mean())
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dld_spotter.core.arrays import Floats
 from dld_spotter.core.bootstrap import Estimate, resample
 from dld_spotter.tradeoff.measures import Measures, estimate
 from dld_spotter.tradeoff.outcomes import Outcomes
@@ -71,9 +72,9 @@ def compare(
     return rows
 
 
-def _share(own: Measures, full: Measures) -> np.ndarray:
+def _share(own: Measures, full: Measures) -> Floats:
     """Hmean as a share of another's."""
-    return own.hmean / full.hmean.clip(1e-9)
+    return own.hmean / np.maximum(full.hmean, 1e-9)
 
 
 def comparison_table(rows: Iterable[Comparison]) -> "Table":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dld_spotter.core.arrays import Floats
 from dld_spotter.core.bootstrap import Estimate
 from dld_spotter.core.errors import DataError
 from dld_spotter.tradeoff.allocation import LEAST_GAP, oracle, random_mix
@@ -35,7 +36,7 @@ class OracleBias:
     share: float
 
 
-def oracle_bias(first: Outcomes, second: Outcomes, budget: float, resamples: np.ndarray) -> OracleBias:
+def oracle_bias(first: Outcomes, second: Outcomes, budget: float, resamples: Floats) -> OracleBias:
     """Choose on one table and score on the other, both ways round; that one reading is harder cancels.
 
     Args:
@@ -55,7 +56,7 @@ def oracle_bias(first: Outcomes, second: Outcomes, budget: float, resamples: np.
     own = [spend(table, choice) for table, choice in zip(tables, best, strict=True)]
     crossed = [spend(table, choice) for table, choice in zip(tables, reversed(best), strict=True)]
 
-    def bias(*means: Measures) -> np.ndarray:
+    def bias(*means: Measures) -> Floats:
         first_own, second_own, first_crossed, second_crossed = (mean.hmean for mean in means)
         return (first_own + second_own - first_crossed - second_crossed) / 2
 
@@ -68,7 +69,7 @@ def oracle_bias(first: Outcomes, second: Outcomes, budget: float, resamples: np.
     return OracleBias(float(budget), reached, again, found, found.value / gap if gap > LEAST_GAP else float("nan"))
 
 
-def bias_over(first: Outcomes, second: Outcomes, budgets: Iterable[float], resamples: np.ndarray) -> list[OracleBias]:
+def bias_over(first: Outcomes, second: Outcomes, budgets: Iterable[float], resamples: Floats) -> list[OracleBias]:
     """The selection bias at each budget that both tables can meet."""
     least = max(table.relative_cost.mean(0).min() for table in (first, second))
     return [oracle_bias(first, second, budget, resamples) for budget in budgets if budget >= least]

@@ -85,13 +85,13 @@ def _lines(points: Iterable[Point]) -> dict[tuple[str, str], list[Point]]:
 def _draw_line(axes: "Axes", line: list[Point], label: str, style: dict[str, Any], with_bars: bool) -> None:
     costs, heights = [point.relative_cost for point in line], [100 * point.hmean for point in line]
     axes.plot(costs, heights, label=label, **style)
-    bars = [point for point in line if point.hmean_interval]
+    bars = [(point, point.hmean_interval) for point in line if point.hmean_interval]
     if with_bars and bars:
-        below = [100 * (point.hmean - point.hmean_interval[0]) for point in bars]
-        above = [100 * (point.hmean_interval[1] - point.hmean) for point in bars]
+        below = [100 * (point.hmean - low) for point, (low, _) in bars]
+        above = [100 * (high - point.hmean) for point, (_, high) in bars]
         axes.errorbar(
-            [point.relative_cost for point in bars],
-            [100 * point.hmean for point in bars],
+            [point.relative_cost for point, _ in bars],
+            [100 * point.hmean for point, _ in bars],
             yerr=[[max(0, value) for value in below], [max(0, value) for value in above]],
             fmt="none",
             ecolor=style["color"],

@@ -130,7 +130,7 @@ class TeacherModule(StageModule):
         frozen: Frozen = NOTHING,
     ) -> None:
         super().__init__(losses, optimization, provenance)
-        self.teacher = teacher
+        self.teacher = teacher.requires_grad_(True)  # a distillation stage that waits for it may have frozen it
         self.frozen = frozen.freeze(teacher)
         self.train()  # the trainer keeps the modes that it finds, it does not call this itself
 
@@ -155,6 +155,8 @@ class TeacherModule(StageModule):
 
 class DLDModule(StageModule):
     """Distillation stage: L = L_det + L_rec + L_DRS + L_SKD, one optimisation end to end (DLD, section 3.4).
+
+    It may be built before the teacher is trained: a student of the teacher's shape takes its weights when the stage begins.
 
     Args:
         teacher: frozen; fed the reference view.
@@ -192,6 +194,17 @@ class DLDModule(StageModule):
         self.chosen = torch.zeros(0, dtype=torch.int64)
         """``(B,)`` scales of the last step, for :meth:`count_scales`."""
         self.train()  # the trainer keeps the modes that it finds, it does not call this itself
+
+    def setup(self, stage: str) -> None:
+        """Begin with the teacher as it is by now: it learns no more, and the student starts from its weights where they fit.
+
+        A checkpoint to go on with is read after this.
+        """
+        if stage == "fit":
+            self.teacher.requires_grad_(False)
+            if same_shapes(self.student, self.teacher):
+                self.student.load_state_dict(self.teacher.state_dict())
+            self.train()
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training, the teacher and everything frozen apart."""
@@ -292,6 +305,12 @@ class DLDModule(StageModule):
         index = self.selector.choose(batch.thumbnails, sizes, costs)
         words = [result.words for result in read_at(self.student, self.selector.scales, index, batch)]
         self.score(words, batch, self.selector.default_gamma * costs.gather(1, index[:, None])[:, 0])
+
+
+def same_shapes(one: nn.Module, other: nn.Module) -> bool:
+    """Whether the weights of one module fit into another."""
+    first, second = ({name: value.shape for name, value in module.state_dict().items()} for module in (one, other))
+    return first == second
 
 
 def mean_or_zero(values: Tensor) -> Tensor:

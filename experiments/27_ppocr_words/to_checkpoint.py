@@ -1,0 +1,61 @@
+"""Put the tuned detector and PP-OCR's recogniser into one checkpoint, which every command takes as ``ckpt=``.
+
+    python experiments/27_ppocr_words/to_checkpoint.py OUTPUT/best.pt OUT.ckpt [--min-score 0.5]
+
+The detector is the average that train_detector.py keeps, the recogniser that of the installed rapidocr with a last layer for
+printable ASCII. Half precision, 11 MB. Printed are the file's size and the GFLOP of a photo and of a word.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from dld_spotter.budget.cost import FlopCost
+from dld_spotter.core.errors import CheckpointError
+from dld_spotter.inference import ppocr
+from dld_spotter.inference.checkpoint import load_checkpoint, save_checkpoint
+
+PHOTO = (720, 1280)
+"""Height and width in pixels of the photo whose GFLOP are printed."""
+
+
+def convert(best: Path, out: Path, min_score: float = 0.5) -> Path:
+    """Write the checkpoint.
+
+    Args:
+        best: what train_detector.py wrote.
+        out: where to.
+        min_score: words read with less confidence are dropped.
+
+    Raises:
+        CheckpointError: ``best`` is missing or holds no averaged detector, or rapidocr is not installed.
+    """
+    start = load_checkpoint(ppocr.NAME)
+    spotter = start.spotter()
+    try:
+        spotter.detector.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["average"])
+    except (OSError, KeyError, RuntimeError, TypeError) as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        raise CheckpointError(f"{best} holds no detector of train_detector.py ({reason}); give its best.pt") from error
+    model = {"student": start.provenance["model"]["student"] | {"min_score": min_score}}
+    save_checkpoint(out, {"student": spotter}, start.provenance | {"model": model})
+    return out
+
+
+def main() -> None:
+    """Convert, and say what came out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("best", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--min-score", type=float, default=0.5)
+    arguments = parser.parse_args()
+    out = convert(arguments.best, arguments.out, arguments.min_score)
+    cost = FlopCost(load_checkpoint(out).spotter())
+    photo, (height, width) = cost.cost(*PHOTO), PHOTO
+    size = out.stat().st_size / 1e6
+    print(f"{out}: {size:.1f} MB, {photo:.1f} GFLOP at {height} x {width}, {cost.per_word:.2f} for a word of 96 x 48")
+
+
+if __name__ == "__main__":
+    main()
