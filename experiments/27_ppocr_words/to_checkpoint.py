@@ -3,9 +3,9 @@
     python experiments/27_ppocr_words/to_checkpoint.py OUTPUT/best.pt OUT.ckpt [--min-score 0.5]
     python experiments/27_ppocr_words/to_checkpoint.py bundled OUT.ckpt --min-score 0.7
 
-The detector is the average that train_detector.py keeps, or that of the bundled weights (spotter=tiny_ppocr); the recogniser that
-of the installed rapidocr with a last layer for printable ASCII. Half precision, below 12 MB. Printed are the file's size and the
-GFLOP of a photo and of a word.
+The detector is the average that train_detector.py keeps, or that of the bundled weights (spotter=tiny_ppocr); the recogniser is
+that of the installed rapidocr with a last layer for printable ASCII. Half precision, below 12 MB. Printed are the size of the file
+and the GFLOP of a photo and of a word.
 """
 
 import argparse
