@@ -4,8 +4,8 @@
     python experiments/27_ppocr_words/to_checkpoint.py bundled OUT.ckpt --min-score 0.7
 
 The detector is the average that train_detector.py keeps, or that of the bundled weights (spotter=tiny_ppocr); the recogniser is
-that of the installed rapidocr with a last layer for printable ASCII. Half precision, below 12 MB. Printed are the size of the file
-and the GFLOP of a photo and of a word.
+that of the installed rapidocr with a last layer for printable ASCII. Half precision, below 12 MB. Printed are the size of the
+file and the GFLOP of a photo and of a word.
 """
 
 import argparse
