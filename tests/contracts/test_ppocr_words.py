@@ -90,3 +90,17 @@ def test_the_tuned_detector_becomes_a_checkpoint(tmp_path):
     for name in ("absent.pt", "other.pt"):
         with pytest.raises(CheckpointError, match=f"{name} holds no detector of train_detector.py"):
             convert(tmp_path / name, tmp_path / "none.ckpt")
+
+
+def test_the_bundled_detector_becomes_one_with_another_recogniser(tmp_path):
+    if reason := missing():
+        pytest.skip(reason)
+    convert = runpy.run_path(str(FOLDER / "to_checkpoint.py"))["convert"]
+    out = convert(Path("bundled"), tmp_path / "both.ckpt", min_score=0.7)
+    assert out.stat().st_size < 12e6
+    ours, both, theirs = (load_checkpoint(name).spotter() for name in ("bundled", out, "ppocr_small"))
+    image = torch.randint(0, 255, (1, 3, 64, 96), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(ours.detect(image)[1].text, both.detect(image)[1].text)
+    expected = theirs.recognizer.network.output.weight
+    torch.testing.assert_close(both.recognizer.network.output.weight, expected, atol=1e-3, rtol=1e-3)
