@@ -1,7 +1,8 @@
 """Links between the Markdown files of the repository: checked, and followed into the site that MkDocs builds.
 
-The README is the site's first page; the lab book, the changelog and the guide for contributors are pages, too. Links to code, which is
-no part of the site, become plain text there. A link to what does not exist fails the build, and ``tests/contracts/test_docs.py``.
+The README is the site's first page; the lab book, the changelog and the guide for contributors are pages, too. Links to code,
+which is no part of the site, become plain text there. A link to what does not exist fails the build, and
+``tests/contracts/test_docs.py``.
 """
 
 import os
