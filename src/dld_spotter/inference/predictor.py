@@ -207,30 +207,39 @@ class Predictor:
 
     def _decide(self, photo: Photo, request: Request, tracker: BudgetTracker | None) -> Photo:
         """Say how a photo is read: as was asked for, or as the policy decides; cheaper where that is too costly."""
-        if not self._decides(request):
+        policy = self._policy_for(request)
+        if policy is None:
             point = self._asked(request)
         else:
             weight = request.gamma if tracker is None else tracker.gamma(self.backend.cost(*photo.size, 0))
             point = self.decide(photo.reference, weight)
-            photo = replace(photo, deciding=self.policy.gflops)
+            photo = replace(photo, deciding=policy.gflops)
         if request.max_cost is not None:
             cap = CostCap(request.max_cost, photo.size, self.backend.cost, photo.deciding)
             point = cap.lower(point, self._alternatives(point, request))
         return replace(photo, point=point)
 
     def decide(self, reference: np.ndarray, gamma: float | None = None) -> OperatingPoint:
-        """How the policy would have an image ``(H, W, 3)`` at the reference resolution read."""
+        """How the policy would have an image ``(H, W, 3)`` at the reference resolution read.
+
+        Raises:
+            ConfigError: there is no policy.
+        """
+        if self.policy is None:
+            raise ConfigError("nothing here decides how an image is read; give a checkpoint with a selector, or a scale")
         point = self.policy.decide(reference, self.backend.cost, gamma)
         return point if self.policy.second_passes else replace(point, second_pass=self.second_pass)
 
-    def _decides(self, request: Request) -> bool:
-        return request.scale is None and self.policy is not None
+    def _policy_for(self, request: Request) -> Policy | None:
+        """The policy, where a request leaves it to one how images are read."""
+        return self.policy if request.scale is None else None
 
     def _asked(self, request: Request) -> OperatingPoint:
         return OperatingPoint(1.0 if request.scale is None else float(request.scale), self.second_pass)
 
     def _alternatives(self, point: OperatingPoint, request: Request) -> list[OperatingPoint]:
-        return self.policy.alternatives(point) if self._decides(request) else []
+        policy = self._policy_for(request)
+        return [] if policy is None else policy.alternatives(point)
 
     def _read(self, photos: Sequence[Photo], max_cost: float | None, start: float) -> list[Reading]:
         """Read photos whose operating points are known; those of one size and scale together."""
@@ -298,10 +307,10 @@ class Predictor:
         """Raise ConfigError if an image ``(H, W, 3)`` costs more than ``request`` allows even at the lowest scale."""
         if request.max_cost is None:
             return
-        decides = self._decides(request)
-        deciding = self.policy.gflops if decides else 0.0
+        policy = self._policy_for(request)
+        deciding = 0.0 if policy is None else policy.gflops
         cap = CostCap(request.max_cost, self.reference(*image.shape[:2]), self.backend.cost, deciding)
-        wanted = OperatingPoint(max(self.scales)) if decides else self._asked(request)
+        wanted = self._asked(request) if policy is None else OperatingPoint(max(policy.scales))
         cap.lower(wanted, self._alternatives(wanted, request))
 
     def tracker(self, request: Request) -> BudgetTracker | None:
