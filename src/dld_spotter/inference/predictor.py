@@ -202,9 +202,10 @@ class Predictor:
         """
         pixels = [to_array(image) for image in images]
         start = time.perf_counter()
-        deciding = self.policy.gflops if decided and self.policy else 0.0
+        policy = self.policy if decided else None
+        deciding = 0.0 if policy is None else policy.gflops
         photos = [replace(self._photo(one), point=point, deciding=deciding) for one, point in zip(pixels, points, strict=True)]
-        return self._read([self._capped(photo, max_cost, decided) for photo in photos], max_cost, start)
+        return self._read([self._capped(photo, max_cost, policy) for photo in photos], max_cost, start)
 
     def reference_of(self, pixels: np.ndarray) -> np.ndarray:
         """Bring an image ``(H, W, 3)`` to the reference resolution."""
@@ -215,34 +216,40 @@ class Predictor:
 
     def _decide(self, photo: Photo, request: Request, tracker: BudgetTracker | None) -> Photo:
         """Say how a photo is read: as was asked for, or as the policy decides; cheaper where that is too costly."""
-        if not self._decides(request):
+        policy = self._policy_for(request)
+        if policy is None:
             point = self._asked(request)
         else:
             weight = request.gamma if tracker is None else tracker.gamma(self.backend.cost(*photo.size, 0))
             point = self.decide(photo.reference, weight)
-            photo = replace(photo, deciding=self.policy.gflops)
-        return self._capped(replace(photo, point=point), request.max_cost, self._decides(request))
+            photo = replace(photo, deciding=policy.gflops)
+        return self._capped(replace(photo, point=point), request.max_cost, policy)
 
-    def _capped(self, photo: Photo, max_cost: float | None, decided: bool) -> Photo:
-        """The same photo, read at a cheaper operating point of the policy where its own is too costly."""
+    def _capped(self, photo: Photo, max_cost: float | None, policy: Policy | None) -> Photo:
+        """The same photo, read at a cheaper operating point of the policy that decided where its own is too costly."""
         if max_cost is None:
             return photo
         cap = CostCap(max_cost, photo.size, self.backend.cost, photo.deciding)
-        return replace(photo, point=cap.lower(photo.point, self._alternatives(photo.point, decided)))
+        cheaper = [] if policy is None else policy.alternatives(photo.point)
+        return replace(photo, point=cap.lower(photo.point, cheaper))
 
     def decide(self, reference: np.ndarray, gamma: float | None = None) -> OperatingPoint:
-        """How the policy would have an image ``(H, W, 3)`` at the reference resolution read."""
+        """How the policy would have an image ``(H, W, 3)`` at the reference resolution read.
+
+        Raises:
+            ConfigError: there is no policy.
+        """
+        if self.policy is None:
+            raise ConfigError("nothing here decides how an image is read; give a checkpoint with a selector, or a scale")
         point = self.policy.decide(reference, self.backend.cost, gamma)
         return point if self.policy.second_passes else replace(point, second_pass=self.second_pass)
 
-    def _decides(self, request: Request) -> bool:
-        return request.scale is None and self.policy is not None
+    def _policy_for(self, request: Request) -> Policy | None:
+        """The policy, where a request leaves it to one how images are read."""
+        return self.policy if request.scale is None else None
 
     def _asked(self, request: Request) -> OperatingPoint:
         return OperatingPoint(1.0 if request.scale is None else float(request.scale), self.second_pass)
-
-    def _alternatives(self, point: OperatingPoint, decided: bool) -> list[OperatingPoint]:
-        return self.policy.alternatives(point) if decided and self.policy else []
 
     def _read(self, photos: Sequence[Photo], max_cost: float | None, start: float) -> list[Reading]:
         """Read photos whose operating points are known; those of one size and scale together."""
@@ -310,11 +317,11 @@ class Predictor:
         """Raise ConfigError if an image ``(H, W, 3)`` costs more than ``request`` allows even at the lowest scale."""
         if request.max_cost is None:
             return
-        decides = self._decides(request)
-        deciding = self.policy.gflops if decides else 0.0
+        policy = self._policy_for(request)
+        deciding = 0.0 if policy is None else policy.gflops
         cap = CostCap(request.max_cost, self.reference(*image.shape[:2]), self.backend.cost, deciding)
-        wanted = OperatingPoint(max(self.scales)) if decides else self._asked(request)
-        cap.lower(wanted, self._alternatives(wanted, decides))
+        wanted = self._asked(request) if policy is None else OperatingPoint(max(policy.scales))
+        cap.lower(wanted, [] if policy is None else policy.alternatives(wanted))
 
     def tracker(self, request: Request) -> BudgetTracker | None:
         """The account of a budget, the same one whenever this predictor is asked for it; None where no budget is requested.
