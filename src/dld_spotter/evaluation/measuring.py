@@ -137,9 +137,8 @@ def _followed(
     seconds = time.perf_counter() - start
     if isinf(point.second_pass) and point.scale in outcomes.scales:
         k = outcomes.scales.index(point.scale)
-        own = predictor.policy.gflops
-        full = predictor.backend.cost(*reference.shape[:2], 0)
-        return outcomes.measures[row, k].plus(own / full, own, seconds)
+        own, read = predictor.policy.gflops, outcomes.measures[row, k]
+        return read.plus(own * float(read.relative_cost / read.gflops), own, seconds)
     if point not in known:
         if not known:  # the first run of a size prepares kernels
             predictor.read_points([sample.image], [point])

@@ -27,6 +27,8 @@ from dld_spotter.selection.second_pass.rule import SecondPassRule
 LONG = 1280
 """Longest side in pixels of the reference where nothing else is asked for, so that large photos stay affordable."""
 
+TOGETHER = 2**24
+"""Pixels of references that are read together at most, which bounds memory."""
 FULL = OperatingPoint(1.0)
 """A single pass at the reference resolution."""
 
@@ -251,15 +253,18 @@ class Predictor:
     def _asked(self, request: Request) -> OperatingPoint:
         return OperatingPoint(1.0 if request.scale is None else float(request.scale), self.second_pass)
 
-    def _read(self, photos: Sequence[Photo], max_cost: float | None, start: float) -> list[Reading]:
+    def _read(self, photos: Sequence[Photo], max_cost: float | None, began: float) -> list[Reading]:
         """Read photos whose operating points are known; those of one size and scale together."""
         alike: dict[tuple[float, tuple[int, int]], list[int]] = {}
         for place, photo in enumerate(photos):
             alike.setdefault((photo.point.scale, photo.size), []).append(place)
         found: dict[int, SpottingResult] = {}
-        for (scale, _), places in alike.items():
-            found |= zip(places, self._spot([photos[place] for place in places], scale, max_cost), strict=True)
-        seconds = (time.perf_counter() - start) / max(len(photos), 1)
+        for (scale, size), places in alike.items():
+            most = max(1, TOGETHER // prod(size))
+            for start in range(0, len(places), most):
+                some = places[start : start + most]
+                found |= zip(some, self._spot([photos[place] for place in some], scale, max_cost), strict=True)
+        seconds = (time.perf_counter() - began) / max(len(photos), 1)
         readings = [self._reading(photo, found[place], seconds) for place, photo in enumerate(photos)]
         self._tidy(photos)
         return readings
@@ -302,6 +307,12 @@ class Predictor:
 
     def check(self, request: Request) -> None:
         """Raise ConfigError if images cannot be read as requested."""
+        policy = self._policy_for(request)
+        if policy is not None and policy.second_passes and self.second_pass not in (inf, SecondPassRule.gain_threshold):
+            raise ConfigError(
+                f"second_pass.gain_threshold={self.second_pass:g} does nothing beside the operating points of this checkpoint, "
+                "which have thresholds of their own; give scale= with it, or leave it out"
+            )
         for name, value in request.given.items():
             if name == "scale":
                 if not 0 < value <= 1:
@@ -355,6 +366,4 @@ class Predictor:
 
     def _read_blank(self, height: int, width: int) -> None:
         blank = np.zeros((height, width, 3), np.uint8)
-        if self.policy is not None:
-            self.decide(blank)
         read_once(self.backend.detect([blank], 1.0), self.backend)
