@@ -47,7 +47,7 @@ def built(family) -> Spotter:
 
 def batch_for(spotter: Spotter, first_only: bool = False) -> SpottingBatch:
     """Two images with words of several sizes and aspect ratios, and one without."""
-    words = [box(8, 8, 60, 14), turned_box(110, 70, 160, 34, 12), box(4, 120, 240, 120)]
+    words = [box(8, 8, 60, 14), turned_box(120, 70, 160, 60, 8), box(4, 120, 240, 120)]
     many = sample(256, 256, words, ["cat", "word", "LONG"])
     one = sample(64, 96, [box(10, 20, 60, 20)], ["dog"], name="one")
     collate = Collate(spotter.charset, (0.5, 1.0), shrink=spotter.target_shrink, map_stride=spotter.map_stride)
