@@ -1,7 +1,7 @@
 """Links between the Markdown files of the repository: checked, and followed into the site that MkDocs builds.
 
-The README is the site's first page; the lab book, the changelog and the guide for contributors are pages, too. Links to code, which is
-no part of the site, become plain text there. A link to what does not exist fails the build, and ``tests/contracts/test_docs.py``.
+The README is the site's first page; the lab book, the changelog and the guide for contributors are pages, too. Links to code,
+which is no part of the site, become plain text there. A link to what does not exist fails the build, and a test.
 """
 
 import os
@@ -23,8 +23,6 @@ FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<target>[^()\s]+)\)")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
-ROLE = re.compile(r":(?:class|meth|func|attr|mod|data):<code>~?([^<]*)</code>")
-"""A reference of a docstring in the form of Sphinx."""
 ELSEWHERE = ("http://", "https://", "mailto:")
 
 
@@ -127,8 +125,3 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if wrong := problems(origin(site)):
         raise PluginError("; ".join(wrong))
     return rewritten(markdown, site)
-
-
-def on_page_content(html: str, **_: Any) -> str:
-    """Show the last part of what a docstring refers to, without the role before it (an event of MkDocs)."""
-    return ROLE.sub(lambda match: f"<code>{match[1].rpartition('.')[2]}</code>", html)

@@ -3,8 +3,8 @@
     python experiments/benchmarks/hops.py predict input=PHOTO budget=0.3
     python experiments/benchmarks/hops.py train debug=tiny stages.teacher.checkpoint=bundled stages.teacher.epochs=0
 
-Of ``predict`` it counts from the open photo to the written line; of ``train`` while a batch is made and a training step runs, the renderer
-of scenes being one file.
+Of ``predict`` it counts from the open photo to the written line; of ``train`` while a batch is made and a training step runs,
+the renderer of scenes being one file.
 """
 
 import runpy

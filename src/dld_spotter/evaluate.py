@@ -86,12 +86,15 @@ def plan_for(config: DictConfig, request: Request, predictor: Predictor) -> dict
     """The operating points of all images at once where ``allocation=set`` is asked for beside a budget.
 
     Raises:
-        ConfigError: there is no such allocation, or the budget cannot be met.
+        ConfigError: there is no such allocation, the budget cannot be met, or the policy predicts nothing to allocate by.
     """
     if config.allocation not in ALLOCATIONS:
         raise ConfigError(f"allocation={config.allocation} is unknown; choose one of {', '.join(ALLOCATIONS)}")
     if config.allocation == "stream" or not request.budgeted:
         return None
+    if not predictor.policy.predicts_losses:
+        name, amount = request.budgeted
+        raise ConfigError(f"allocation=set with {name}={amount:g} needs a selector that predicts losses; give stream")
     line = predictor.line() if request.budget_ms else None
     loader = assembly.build_survey_loader(config, config.images)
     plan = allocate_set(survey(predictor.policy, loader, predictor.backend.model), request, line)

@@ -210,6 +210,18 @@ def test_a_plan_is_read_as_it_stands(spotter):
     assert [len(words[one.name]) for one in SAMPLES] == [len(reading.words) for reading in readings]
 
 
+def test_a_cap_holds_beside_a_plan(spotter):
+    predictor = Predictor(TorchBackend(spotter), small(QualitySelector))
+    one = sample(160, 192, [box(10, 10, 60, 20), box(20, 60, 80, 24)], ["cat", "dog"])
+    plan, spent = {one.name: OperatingPoint(1.0)}, {}
+    for max_cost in (None, 0.6):
+        point, _ = evaluate(predictor, [one], Request(budget=0.9, max_cost=max_cost), by(), 10, plan)
+        spent[max_cost] = point.relative_cost
+    assert spent[0.6] <= 0.6 < 1 <= spent[None]
+    with pytest.raises(ConfigError, match=r"sample: max_cost=0\.001 cannot be met"):
+        evaluate(predictor, [one], Request(budget=0.9, max_cost=0.001), by(), 10, plan)
+
+
 def test_words_come_back_in_pixels_of_the_original_file(spotter):
     predictor = Predictor(TorchBackend(spotter), reference=ReferenceSize(long=96))
     large = [Sample(np.kron(one.image, np.ones((2, 2, 1), np.uint8)), one.instances.scaled(2, 2), one.name) for one in SAMPLES]

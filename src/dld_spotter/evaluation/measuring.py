@@ -171,7 +171,7 @@ def evaluate(
         request: a scale, a cost weight, a budget, a cap, or nothing.
         counting: how words are counted.
         resamples: bootstrap resamples.
-        plan: operating point of each image, chosen beforehand, in place of what is requested.
+        plan: operating point of each image, chosen beforehand, in place of what is requested; a cap holds beside it.
         observe: called with every image and its reading, outside of what is timed.
 
     Returns:
@@ -186,7 +186,7 @@ def evaluate(
             if plan is None:
                 (reading,) = predictor.read_request([sample.image], request)
             else:
-                (reading,) = predictor.read_points([sample.image], [plan[sample.name]])
+                (reading,) = predictor.read_points([sample.image], [plan[sample.name]], max_cost=request.max_cost)
         except ConfigError as error:
             raise ConfigError(f"{sample.name}: {error}") from error
         rows.append(counting.measures(sample, reading))

@@ -184,19 +184,27 @@ class Predictor:
                 tracker.record(reading.relative_cost, reading.gflops, reading.seconds)
         return readings
 
-    def read_points(self, images: Sequence[ImageLike], points: Sequence[OperatingPoint], decided: bool = True) -> list[Reading]:
+    def read_points(
+        self,
+        images: Sequence[ImageLike],
+        points: Sequence[OperatingPoint],
+        decided: bool = True,
+        max_cost: float | None = None,
+    ) -> list[Reading]:
         """Read several images at operating points that are known.
 
         Args:
             images: as of :meth:`read`.
             points: one of each.
             decided: whether the policy has decided for them, whose GFLOP then count.
+            max_cost: as of :meth:`read`; where the policy has decided, another of its points takes the place of one that is too
+                costly.
         """
         pixels = [to_array(image) for image in images]
         start = time.perf_counter()
         deciding = self.policy.gflops if decided and self.policy else 0.0
         photos = [replace(self._photo(one), point=point, deciding=deciding) for one, point in zip(pixels, points, strict=True)]
-        return self._read(photos, None, start)
+        return self._read([self._capped(photo, max_cost, decided) for photo in photos], max_cost, start)
 
     def reference_of(self, pixels: np.ndarray) -> np.ndarray:
         """Bring an image ``(H, W, 3)`` to the reference resolution."""
@@ -213,10 +221,14 @@ class Predictor:
             weight = request.gamma if tracker is None else tracker.gamma(self.backend.cost(*photo.size, 0))
             point = self.decide(photo.reference, weight)
             photo = replace(photo, deciding=self.policy.gflops)
-        if request.max_cost is not None:
-            cap = CostCap(request.max_cost, photo.size, self.backend.cost, photo.deciding)
-            point = cap.lower(point, self._alternatives(point, request))
-        return replace(photo, point=point)
+        return self._capped(replace(photo, point=point), request.max_cost, self._decides(request))
+
+    def _capped(self, photo: Photo, max_cost: float | None, decided: bool) -> Photo:
+        """The same photo, read at a cheaper operating point of the policy where its own is too costly."""
+        if max_cost is None:
+            return photo
+        cap = CostCap(max_cost, photo.size, self.backend.cost, photo.deciding)
+        return replace(photo, point=cap.lower(photo.point, self._alternatives(photo.point, decided)))
 
     def decide(self, reference: np.ndarray, gamma: float | None = None) -> OperatingPoint:
         """How the policy would have an image ``(H, W, 3)`` at the reference resolution read."""
@@ -229,8 +241,8 @@ class Predictor:
     def _asked(self, request: Request) -> OperatingPoint:
         return OperatingPoint(1.0 if request.scale is None else float(request.scale), self.second_pass)
 
-    def _alternatives(self, point: OperatingPoint, request: Request) -> list[OperatingPoint]:
-        return self.policy.alternatives(point) if self._decides(request) else []
+    def _alternatives(self, point: OperatingPoint, decided: bool) -> list[OperatingPoint]:
+        return self.policy.alternatives(point) if decided and self.policy else []
 
     def _read(self, photos: Sequence[Photo], max_cost: float | None, start: float) -> list[Reading]:
         """Read photos whose operating points are known; those of one size and scale together."""
@@ -302,7 +314,7 @@ class Predictor:
         deciding = self.policy.gflops if decides else 0.0
         cap = CostCap(request.max_cost, self.reference(*image.shape[:2]), self.backend.cost, deciding)
         wanted = OperatingPoint(max(self.scales)) if decides else self._asked(request)
-        cap.lower(wanted, self._alternatives(wanted, request))
+        cap.lower(wanted, self._alternatives(wanted, decides))
 
     def tracker(self, request: Request) -> BudgetTracker | None:
         """The account of a budget, the same one whenever this predictor is asked for it; None where no budget is requested.
