@@ -1,9 +1,11 @@
-"""Put the tuned detector and PP-OCR's recogniser into one checkpoint, which every command takes as ``ckpt=``.
+"""Put a detector and PP-OCR's recogniser into one checkpoint, which every command takes as ``ckpt=``.
 
     python experiments/27_ppocr_words/to_checkpoint.py OUTPUT/best.pt OUT.ckpt [--min-score 0.5]
+    python experiments/27_ppocr_words/to_checkpoint.py bundled OUT.ckpt --min-score 0.7
 
-The detector is the average that train_detector.py keeps, the recogniser that of the installed rapidocr with a last layer for
-printable ASCII. Half precision, 11 MB. Printed are the file's size and the GFLOP of a photo and of a word.
+The detector is the average that train_detector.py keeps, or that of the bundled weights (spotter=tiny_ppocr); the recogniser is
+that of the installed rapidocr with a last layer for printable ASCII. Half precision, below 12 MB. Printed are the size of the
+file and the GFLOP of a photo and of a word.
 """
 
 import argparse
@@ -14,7 +16,7 @@ import torch
 from dld_spotter.budget.cost import FlopCost
 from dld_spotter.core.errors import CheckpointError
 from dld_spotter.inference import ppocr
-from dld_spotter.inference.checkpoint import load_checkpoint, save_checkpoint
+from dld_spotter.inference.checkpoint import BUNDLED, Checkpoint, load_checkpoint, save_checkpoint
 
 PHOTO = (720, 1280)
 """Height and width in pixels of the photo whose GFLOP are printed."""
@@ -32,6 +34,8 @@ def convert(best: Path, out: Path, min_score: float = 0.5) -> Path:
         CheckpointError: ``best`` is missing or holds no averaged detector, or rapidocr is not installed.
     """
     start = load_checkpoint(ppocr.NAME)
+    if str(best) == BUNDLED:
+        return behind_our_detector(load_checkpoint(BUNDLED), start, out, min_score)
     spotter = start.spotter()
     try:
         spotter.detector.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["average"])
@@ -40,6 +44,27 @@ def convert(best: Path, out: Path, min_score: float = 0.5) -> Path:
         raise CheckpointError(f"{best} holds no detector of train_detector.py ({reason}); give its best.pt") from error
     model = {"student": start.provenance["model"]["student"] | {"min_score": min_score}}
     save_checkpoint(out, {"student": spotter}, start.provenance | {"model": model})
+    return out
+
+
+def behind_our_detector(ours: Checkpoint, theirs: Checkpoint, out: Path, min_score: float) -> Path:
+    """The bundled student with another recogniser; its operating points were fitted to its own and do not come along."""
+    config = ours.config("student") | {
+        "recognizer": theirs.config("student")["recognizer"],
+        "full_resolution_crops": True,
+        "min_score": min_score,
+    }
+    facts = {key: ours.provenance[key] for key in ("format", "scales", "thumbnail")} | {"model": {"student": config}}
+    weights = {name: value for name, value in ours.weights("student").items() if not name.startswith("recognizer.")}
+    weights |= {name: value for name, value in theirs.weights("student").items() if name.startswith("recognizer.")}
+    unread = {name for name in weights if name.startswith(("neck.smooth.1.", "neck.smooth.2."))}  # it reads pixels alone
+    state = {
+        f"student.{name}": value.half() if value.is_floating_point() else value
+        for name, value in weights.items()
+        if name not in unread
+    }
+    spotter = Checkpoint(out, facts, state).spotter()
+    save_checkpoint(out, {"student": spotter}, facts)
     return out
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
 from dld_spotter.budget.requests import Request
 from dld_spotter.config.entry import entry_point
+from dld_spotter.config.second_pass import second_pass_of
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.dataset import read_image
 from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
@@ -65,7 +65,7 @@ def predict(config: DictConfig, folder: Path) -> None:
     if config.batch < 1:
         raise ConfigError(f"batch={config.batch} must be at least 1; give how many photos are read at a time")
     images = find_images(config.input)
-    rule = instantiate(config.second_pass) if config.two_pass else None
+    rule = second_pass_of(config)
     predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, rule, config.vocabulary)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     predictor.check(request)

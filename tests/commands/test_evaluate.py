@@ -13,9 +13,11 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from dld_spotter import evaluate, measure
+from dld_spotter.budget.calibration import Calibration
 from dld_spotter.config.entry import ROOT
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.evaluation.scoring import ScoreConfig, score
+from dld_spotter.inference.checkpoint import amend
 from dld_spotter.tradeoff import Outcomes, TradeOff
 from tests.small import SCALES
 from tests.trained import GAMMAS, make_checkpoint
@@ -141,6 +143,18 @@ def test_words_of_a_reader_of_polygons_keep_every_point(photos: Path):
 def test_impossible_requests_are_refused(photos: Path, overrides: list[str], sentence: str):
     with pytest.raises(ConfigError, match=sentence):
         evaluate.run(config("evaluate", photos, *overrides), photos / "out")
+
+
+@pytest.mark.parametrize("points", [False, True])
+def test_a_set_is_allocated_by_what_a_selector_predicts(photos: Path, points: bool):
+    path = make_checkpoint(photos / "other.ckpt", selector=not points, operating_points=points)
+    if not points:
+        amend(path, {"calibration": Calibration(GAMMAS, (0.8, 0.5, 0.3), False, 9).to_dict()})
+    with pytest.raises(
+        ConfigError, match=r"allocation=set with budget=0\.5 needs a selector that predicts losses; give stream"
+    ):
+        evaluate.run(config("evaluate", photos, f"ckpt={path}", "budget=0.5", "allocation=set"), photos / "out")
+    evaluate.run(config("evaluate", photos, f"ckpt={path}", "budget=0.5"), photos / "out")
 
 
 def test_any_scale_can_be_asked_for(photos: Path):

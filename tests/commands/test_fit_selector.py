@@ -66,8 +66,8 @@ def test_a_student_gets_a_selector_for_any_budget(tmp_path: Path):
     assert 0 < calibration.low <= calibration.high <= 1.1
     outcomes = Outcomes.load(tmp_path / "outcomes_student.npz")
     assert len(outcomes.names) == 3
-    price = load_checkpoint(path).config("selector")["false_positive_cost"]
-    assert price == pytest.approx(false_positive_cost(outcomes), abs=1e-3)
+    cost = load_checkpoint(path).config("selector")["false_positive_cost"]
+    assert cost == pytest.approx(false_positive_cost(outcomes), abs=1e-3)
 
 
 def test_readings_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

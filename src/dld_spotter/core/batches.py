@@ -171,8 +171,8 @@ class Recognition(Movable):
 
     def select(self, index: Tensor) -> "Recognition":
         """Keep the words at ``index`` ``(M,)`` int64, in that order."""
-        values = (getattr(self, f.name) for f in fields(self))
-        return Recognition(*(None if value is None else value[index] for value in values))
+        logits = None if self.logits is None else self.logits[index]
+        return Recognition(self.roi[index], self.context[index], logits, self.ctc_logits[index])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from pydoc import locate as locate_object
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.vocabulary import Vocabulary
 from dld_spotter.selection.policy import OperatingPointPolicy, Policy
 from dld_spotter.selection.second_pass.rule import SecondPassRule
-from dld_spotter.selection.selector import folded
+from dld_spotter.selection.selector import Selector, folded
 
 BUNDLED = "bundled"
 FORMAT = 1
@@ -77,7 +77,7 @@ class Checkpoint:
 
     def config(self, part: str) -> dict[str, Any]:
         """Configuration of one part, checked: it builds what :mod:`~dld_spotter.inference.provenance` lists alone."""
-        config = self.provenance["model"].get(part)
+        config: dict[str, Any] | None = self.provenance["model"].get(part)
         if config is None:
             raise CheckpointError(f"{self.path} has no configuration of a {part}; give another file")
         check_part(config, part, self.path)
@@ -98,7 +98,8 @@ class Checkpoint:
 
     def _make(self, part: str, config: dict[str, Any]) -> nn.Module:
         try:
-            return _built(config)
+            module: nn.Module = _built(config)
+            return module
         except ConfigError as error:  # which says itself what can be done
             raise CheckpointError(f"{self.path} has a configuration of a {part} that cannot be built: {error}") from error
         except Exception as error:  # what stands on the list may still not fit together, in any way
@@ -124,7 +125,7 @@ class Checkpoint:
 
     def spotter(self) -> Spotter:
         """The part that reads."""
-        return self.build(self.reader)
+        return cast(Spotter, self.build(self.reader))  # whose configuration was checked to be one
 
     def policy(self, device: torch.device | None = None) -> Policy | None:
         """The policy that decides how images are read, ready for use; None where there is none.
@@ -137,7 +138,7 @@ class Checkpoint:
             return OperatingPointPolicy(OperatingPoints.from_dict(self.provenance["operating_points"], origin))
         if "selector" not in self.parts():
             return None
-        selector = folded(self.build("selector")).to(device or torch.device("cpu"))
+        selector = folded(cast(Selector, self.build("selector"))).to(device or torch.device("cpu"))
         selector.thumbnail = self.provenance["thumbnail"]
         if "calibration" in self.provenance:
             selector.calibration = Calibration.from_dict(self.provenance["calibration"], origin)
@@ -288,5 +289,8 @@ def _built(tree: Any) -> Any:
     """Build what a checked configuration describes."""
     if isinstance(tree, Mapping):
         values = {key: _built(value) for key, value in tree.items() if key != "_target_"}
-        return locate_object(tree["_target_"])(**values) if "_target_" in tree else values
+        if "_target_" not in tree:
+            return values
+        kind: Any = locate_object(tree["_target_"])
+        return kind(**values)
     return [_built(value) for value in tree] if isinstance(tree, list | tuple) else tree

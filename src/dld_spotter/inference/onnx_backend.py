@@ -123,7 +123,8 @@ class OnnxBackend(Backend):
     @property
     def min_score(self) -> float:
         """Words of a lower score are dropped."""
-        return self.meta["min_score"]
+        score: float = self.meta["min_score"]
+        return score
 
     @min_score.setter
     def min_score(self, value: float) -> None:
@@ -142,7 +143,8 @@ class OnnxBackend(Backend):
         """GFLOP of a view; those of convolutions follow the number of pixels."""
         stride, costs = self.meta["stride"], self.meta["gflops"]
         pixels = -(-height // stride) * -(-width // stride) * stride**2
-        return pixels * costs["per_pixel"] + words * costs["per_word"]
+        gflops: float = pixels * costs["per_pixel"] + words * costs["per_word"]
+        return gflops
 
     def resize(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
         """See :meth:`Backend.resize`."""
@@ -150,7 +152,7 @@ class OnnxBackend(Backend):
 
     def detect(self, images: Sequence[np.ndarray], scale: float) -> list[Detections]:
         """See :meth:`Backend.detect`."""
-        whole = images[0].shape[:2]
+        whole = images[0].shape[0], images[0].shape[1]
         size = scaled_size(*whole, scale)
         views = self._batch_of([self.resize(image, *size) for image in images])
         text, *pyramid = self._detector.run(None, {"images": views})
@@ -199,7 +201,8 @@ class OnnxBackend(Backend):
 
     def weigh(self, context: np.ndarray, words: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Log-probability ``(M,)`` of texts, see :meth:`dld_spotter.models.spotter.Spotter.weigh`."""
-        return self._speller.run(None, {"context": context, "words": words, "labels": labels})[0]
+        log_probabilities: np.ndarray = self._speller.run(None, {"context": context, "words": words, "labels": labels})[0]
+        return log_probabilities
 
     def _rescore(self, context: np.ndarray, texts: list[str]) -> list[str]:
         """See :meth:`dld_spotter.models.spotter.MapSpotter.rescore`."""
@@ -219,7 +222,8 @@ def _reduced(probability: np.ndarray, factor: int) -> np.ndarray:
     if factor <= 1:
         return probability
     height, width = (side // factor for side in probability.shape)
-    return probability.reshape(height, factor, width, factor).mean((1, 3))
+    means: np.ndarray = probability.reshape(height, factor, width, factor).mean((1, 3))
+    return means
 
 
 class OnnxSelectorPolicy(Policy):
@@ -233,7 +237,8 @@ class OnnxSelectorPolicy(Policy):
         facts = backend.meta["selector"]
         self.scales, self.gammas = tuple(facts["scales"]), tuple(facts["gammas"])
         self.continuous = facts["continuous"]
-        self.side, self._gflops = backend.meta["thumbnail"], backend.meta["gflops"]["selector"]
+        self.side = backend.meta["thumbnail"]
+        self._gflops: float = backend.meta["gflops"]["selector"]
         self._session = backend.open(SELECTOR)
 
     @property

@@ -48,14 +48,16 @@ class OnnxCropBackend(OnnxBackend):
 
 def _levels(boundaries: np.ndarray) -> np.ndarray:
     """How often an image is halved for words ``(N, 2, K, 2)``, as in :func:`dld_spotter.models.roi.sample_crops`."""
-    return np.log2(np.maximum(word_heights(boundaries), 1e-3) / HEIGHT).round().clip(0, LEVELS - 1).astype(int)
+    halvings: np.ndarray = np.log2(np.maximum(word_heights(boundaries), 1e-3) / HEIGHT).round().clip(0, LEVELS - 1)
+    return halvings.astype(int)
 
 
 def _halved(pixels: np.ndarray) -> np.ndarray:
     """Mean of each 2 x 2 pixels of ``(1, 3, H, W)``."""
     batch, channels, height, width = pixels.shape
     even = pixels[:, :, : height // 2 * 2, : width // 2 * 2]
-    return even.reshape(batch, channels, height // 2, 2, width // 2, 2).mean((3, 5))
+    means: np.ndarray = even.reshape(batch, channels, height // 2, 2, width // 2, 2).mean((3, 5))
+    return means
 
 
 def ctc_greedy(log_probabilities: np.ndarray) -> tuple[Sequence[int], float]:

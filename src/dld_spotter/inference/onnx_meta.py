@@ -53,7 +53,7 @@ SELECTOR_RULES = {
 }
 
 
-def read_meta(folder: Path) -> Mapping[str, Any]:
+def read_meta(folder: Path) -> dict[str, Any]:
     """Read ``meta.json`` of an export.
 
     Raises:
@@ -88,6 +88,6 @@ def check_meta(meta: Mapping[str, Any], path: Path) -> None:
         rules = ARGUMENTS[target]
         if foreign := sorted(set(meta[name]) - set(rules)):
             raise CheckpointError(f"{path} has the unknown {name}.{shown(foreign[0])}; export again")
-        check_fields(meta[name], {key: rules[key] for key in meta[name]}, name, path)
+        check_fields(meta[name], {key: rule for key in meta[name] if isinstance(rule := rules[key], Rule)}, name, path)
     if "characters" not in meta["charset"]:
         raise CheckpointError(f"{path} lacks charset.characters; export again")

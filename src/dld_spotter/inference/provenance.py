@@ -147,10 +147,10 @@ PPOCR_SPOTTER = "dld_spotter.models.ppocr.spotter.PPOCRSpotter"
 PPOCR_RECOGNIZER = "dld_spotter.models.ppocr.reading.PPOCRWordRecognizer"
 VOCABULARY = either(NOTHING, text(4096))
 """Which one may be opened is told by :func:`check_vocabulary`."""
-ARGUMENTS: dict[str, dict[str, Rule | str]] = {
+ARGUMENTS: dict[str, Mapping[str, Rule | str]] = {
     CHARSET: {"characters": text(CHARACTERS), "fold_case": FLAG},
     BACKBONE: {"name": one_of(*BACKBONES), "settings": either(SETTINGS, NOTHING), "pretrained": NOTHING},
-    DECODER: dict(_DECODER),
+    DECODER: _DECODER,
     SPOTTER: {
         "charset": CHARSET,
         "backbone": BACKBONE,

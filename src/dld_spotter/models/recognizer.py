@@ -134,6 +134,8 @@ class AttentionDecoder(nn.Module):
         columns: columns of the context.
     """
 
+    never_written: Tensor
+
     def __init__(self, inputs: int, hidden: int, classes: int, columns: int) -> None:
         super().__init__()
         self.embed = nn.Embedding(classes, hidden)

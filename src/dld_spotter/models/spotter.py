@@ -57,6 +57,7 @@ class Spotter(nn.Module, ABC):
         vocabulary: words that it weighs what it reads against; None for none.
         has_attention: whether ``Recognition`` has an attention decoder's logits; CTC logits it always has.
         min_score: words of a lower score are dropped; 0, and none is.
+        full_resolution_crops: whether it takes the words' pixels from the full resolution where a view offers that.
     """
 
     charset: Charset
@@ -66,6 +67,7 @@ class Spotter(nn.Module, ABC):
     min_score: float = 0.0
     vocabulary: Vocabulary | None = None
     has_attention: bool = True
+    full_resolution_crops: bool = False
 
     @abstractmethod
     def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:

@@ -22,7 +22,7 @@ from dld_spotter.data.collate import Collate
 from dld_spotter.inference import ppocr
 from dld_spotter.inference.checkpoint import load_checkpoint, save_checkpoint
 from dld_spotter.inference.loading import load
-from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TokenKL
+from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TextMap, TokenKL
 from dld_spotter.models.detector import TextMapDecoder
 from dld_spotter.models.ppocr import weights
 from dld_spotter.models.ppocr.reading import PPOCRWordRecognizer
@@ -141,6 +141,18 @@ def test_another_family_is_taught_by_its_readings_alone(words):
         Distillation({"t": TokenKL()})(*read, words.labels, (student, teacher))
 
 
+def test_maps_of_two_strides_are_compared(words):
+    student, teacher = make_spotter(1), small(2).eval()
+    view, reference = words.views[0.5], words.views[1.0]
+    maps = [spotter.detect(one.images)[1] for spotter, one in ((student, view), (teacher, reference))]
+    assert [one.text.shape[1] for one in maps] == [view.images.shape[2] // 2, reference.images.shape[2]]
+    for one, other, seen in ((maps[0], maps[1], view), (maps[1], maps[1], reference)):
+        found = TextMap()(one, other, seen, reference)
+        assert found.isfinite().all()
+        assert (found >= -1e-5).all()
+    assert TextMap()(maps[1], maps[1], reference, reference).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize("objective", ["kl", "cross_entropy"])
 def test_the_mixture_of_scales_is_one_of_ctc_columns(words, objective):
     student, teacher = small(1), small(2).eval()
@@ -228,3 +240,21 @@ def test_a_second_pass_sees_a_map_of_the_usual_stride(words):
     (found, _) = small().eval().find(replace(words.views[1.0], full=None))
     height, width = words.views[1.0].images.shape[2:]
     assert found.probability.shape == (height // 2, width // 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"recognizer": {"_target_": "os.system"}}, "no class that dld_spotter builds"),
+        ({"recognizer": None}, "recognizer is None"),
+        ({"stages": [48, 96, 192]}, "stages"),
+        ({"stages": [48, 96, 192, 10**9]}, "stages"),
+        ({"detector": "/etc/passwd"}, "has no 'detector'"),
+    ],
+)
+def test_a_checkpoint_builds_nothing_else(tmp_path: Path, change, message):
+    model = {"student": ppocr.configuration(CHARSET) | change}
+    facts = {"format": 1, "model": model, "scales": [1.0], "thumbnail": 64}
+    torch.save({"state_dict": {"student.x": torch.zeros(1)}, "dld_spotter": facts}, tmp_path / "strange.ckpt")
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path / "strange.ckpt").spotter()

@@ -77,7 +77,7 @@ class PPOCRWordRecognizer(WordRecognizer):
 
     def _encode(self, crops: WordCrops) -> tuple[Tensor, Tensor]:
         """RoI features and context, zeros behind the end of a word."""
-        groups = {crops.pixels.shape[3]: slice(None)} if crops.pixels.is_meta else _groups(crops.widths)
+        groups = {crops.pixels.shape[3]: slice(None)} if crops.widths is None else _groups(crops.widths)
         if not groups:  # no word, but what data-parallel training asks for: a gradient of every parameter
             return self.network.maps_and_context(crops.pixels)
         parts = [self.network.maps_and_context(crops.pixels[words, :, :, :width]) for width, words in groups.items()]
