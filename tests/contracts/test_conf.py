@@ -1,6 +1,7 @@
 """Every option of every group in ``conf/`` composes with the defaults and builds what its group promises."""
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from dld_spotter.config.assembly import build_data, create
-from dld_spotter.config.entry import ROOT
+from dld_spotter.config.entry import HELP, ROOT
 from dld_spotter.config.studies import RENAMED, find_experiments
 from dld_spotter.core.aliases import renamed_override
 from dld_spotter.core.charset import Charset
@@ -33,6 +34,8 @@ from tests.data.samples import write_crops
 CONF = ROOT / "conf"
 DEEPEST = 6
 """Keys that lead to the deepest value of a data configuration."""
+OLD_WORDS = r"\b(?:looks?|glances?|places?|sheets?|steps?|ladders?|prices?|beliefs?|luck|dear(?:er)?|pages?|close-ups?)\b"
+"""Words that this project had for what the field calls otherwise, see ``docs/glossary.md``."""
 OVERLAYS = ("debug", "sweep", "paths", "hydra")  # they set values and build nothing
 FRAGMENTS = ("loading",)  # parts of other options
 PROMISES = {
@@ -171,8 +174,20 @@ def test_overlay_composes(option: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_composes(command: str, tmp_path: Path):
-    config = composed(tmp_path, command=command)
-    assert config.hydra.help.header.startswith(f"python -m dld_spotter.{command}")
+    page = composed(tmp_path, command=command).hydra.help.template
+    assert page.startswith(f"python -m dld_spotter.{command} ")
+    assert page.index("\nGroups: ") < page.index("\nTypical:\n  ") < page.index("\nSweep: ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_speaks_the_words_of_the_field(command: str):
+    text = (HELP / f"{command}.txt").read_text("utf-8")
+    prose = re.sub(r"\S*[=./]\S*", "", text)  # settings and files have their names
+    assert re.findall(OLD_WORDS, prose, re.IGNORECASE) == []
+
+
+def test_every_help_is_of_a_command():
+    assert sorted(path.stem for path in HELP.iterdir()) == COMMANDS
 
 
 def levels(tree: Any) -> int:
