@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow lint format index wheel clean
+.PHONY: help install train test test-slow lint types format index docs wheel clean
 
 help:  ## what there is
 	@echo "make TARGET [PYTHON=/path/to/python3.11] [ARGS=\"...\"]"
@@ -40,6 +40,9 @@ lint: install  ## ruff, without changing anything
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+types: install  ## mypy, strict where pyproject.toml says so; minutes the first time, seconds afterwards
+	$(BIN)/mypy
+
 format: install  ## ruff, mending what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -47,9 +50,13 @@ format: install  ## ruff, mending what it can
 index: install  ## the table of studies in experiments/README.md, from their READMEs
 	$(BIN)/python experiments/index.py
 
+docs: install  ## the site, in site/, with the API from docstrings; fails on a broken link
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 wheel: install  ## dist/*.whl, with conf/ and the bundled weights inside; studies stay in the repository
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## remove what was built, and .venv; outputs/ stays
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,6 +12,7 @@ from itertools import islice
 
 import numpy as np
 import torch
+from dld_spotter.escalation import looking
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 from rich.progress import track
@@ -19,11 +20,10 @@ from rich.table import Table
 
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import ROOT
+from dld_spotter.config.given_student import given_student
 from dld_spotter.data.views import make_view
-from dld_spotter.escalation import looking
 from dld_spotter.inference.second_pass.two_pass import merge_passes
 from dld_spotter.metrics.spotting import EndToEndHmean
-from dld_spotter.selection.fitting import given_student
 from dld_spotter.selection.second_pass.mosaic import from_mosaic, make_mosaic
 from dld_spotter.selection.second_pass.regions import find_regions
 

@@ -83,10 +83,10 @@ def on_average(folder: Path, label: str, low: float = 0.15, high: float = 0.6) -
         print(f"{label}: {(ladder - mix) / (oracle - mix):.0%} of the gap between {costs[0]:.2f} and {high:g} together")
 
 
-def luck(folder: Path, label: str) -> None:
-    """How much of what the oracle gains over the random mix is luck, see ``measure jitter=``."""
-    for found in read(folder / "oracle_luck.json")["student"]:
-        gained = "{:+.1f} ({:+.1f}..{:+.1f})".format(*(100 * value for value in found["luck"]))
+def oracle_bias(folder: Path, label: str) -> None:
+    """How much of what the oracle gains over the random policy is selection bias, see ``measure jitter=``."""
+    for found in read(folder / "oracle_bias.json")["student"]:
+        gained = "{:+.1f} ({:+.1f}..{:+.1f})".format(*(100 * value for value in found["bias"]))
         share = "" if found["share"] is None else f"{100 * found['share']:.0f} %"
         row([label, f"{found['budget']:.3f}", f"{100 * found['hmean']:.1f}", gained, share])
 
@@ -113,10 +113,10 @@ def main(out: Path, truth: str, lexicons: Path) -> None:
     for name, label in measured.items():
         on_average(out / name, label)
     print()
-    head(["images", "budget", "oracle", "luck", "of its gain"])
+    head(["images", "budget", "oracle", "bias", "of its gain"])
     for name, label in measured.items():
-        if (out / name / "oracle_luck.json").exists():
-            luck(out / name, label)
+        if (out / name / "oracle_bias.json").exists():
+            oracle_bias(out / name, label)
     print()
     head(["budget", "spent", "GFLOP", "ms", "detection", "end to end", "generic", "weak", "strong"])
     for name in (*(f"budget_{amount}" for amount in BUDGETS), "none_1.0", "none_0.5"):

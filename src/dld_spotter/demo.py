@@ -25,8 +25,8 @@ from dld_spotter.core.errors import ConfigError, DataError, SpotterError
 from dld_spotter.data.photos import ReferenceSize, read_image
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.inference.loading import load
+from dld_spotter.inference.output import to_json
 from dld_spotter.inference.predictor import Predictor
-from dld_spotter.predict import to_json
 
 HOST = "127.0.0.1"
 MOST_BYTES = 64 * 2**20
@@ -202,6 +202,7 @@ def _number(name: str, text: str) -> float:
 
 def demo(config: DictConfig) -> None:
     """Serve the page until Ctrl+C."""
+    OmegaConf.resolve(config)
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
     predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, vocabulary=config.vocabulary)
     with Server(Viewer(predictor, Path(config.ckpt).name), config.port) as server, suppress(KeyboardInterrupt):

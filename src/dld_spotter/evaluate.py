@@ -34,12 +34,16 @@ ALLOCATIONS = ("stream", "set")
 
 def run(config: DictConfig, folder: Path) -> None:
     """Score and leave ``evaluation.json``, ``predictions.zip`` and, where asked for, the fates of words in ``folder``."""
+    check_explain(config)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
+    asked = config.scales
     assembly.adopt(config, checkpoint)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     predictor = predictor_of(checkpoint, assembly.build_reference(config), config.device)
     predictor.check(request)
+    if asked is not None and request.scale is None and (lacking := sorted(set(predictor.scales) - set(asked))):
+        raise ConfigError(f"scales={list(asked)} lacks {lacking}, which the selector chooses among; leave scales out")
     lexicon = None if config.lexicon in (None, "none") else Lexicon.read(config.lexicon, config.policy)
     rules = Rules(config.protocol, config.task, config.iou, lexicon)
     samples = assembly.build_test_samples(config, config.images)
@@ -73,19 +77,30 @@ def run(config: DictConfig, folder: Path) -> None:
     print(f"everything is in {folder}")
 
 
+def check_explain(config: DictConfig) -> None:
+    """Raise ConfigError if fates are asked for in a way that nobody understands."""
+    if not isinstance(config.explain, bool):
+        raise ConfigError(f"explain={config.explain} must be true or false; python -m dld_spotter.score explains single images")
+    if not isinstance(config.examples, int) or config.examples < 0:
+        raise ConfigError(f"examples={config.examples} must be a whole number of at least 0, the pictures of each fate")
+
+
 def plan_for(config: DictConfig, request: Request, predictor: Predictor) -> dict[str, OperatingPoint] | None:
     """The operating points of all images at once where ``allocation=set`` is asked for beside a budget.
 
     Raises:
-        ConfigError: there is no such allocation, or the budget cannot be met.
+        ConfigError: there is no such allocation, the budget cannot be met, or the policy predicts nothing to allocate by.
     """
     if config.allocation not in ALLOCATIONS:
         raise ConfigError(f"allocation={config.allocation} is unknown; choose one of {', '.join(ALLOCATIONS)}")
     if config.allocation == "stream" or not request.budgeted:
         return None
+    if not predictor.policy.predicts_losses:
+        name, amount = request.budgeted
+        raise ConfigError(f"allocation=set with {name}={amount:g} needs a selector that predicts losses; give stream")
     line = predictor.line() if request.budget_ms else None
     loader = assembly.build_survey_loader(config, config.images)
-    plan = allocate_set(survey(predictor.policy, loader, predictor.backend.model), request, line)
+    plan = allocate_set(survey(predictor.policy, loader, predictor.backend.flops), request, line)
     return {name: OperatingPoint(predictor.scales[k]) for name, k in plan.items()}
 
 

@@ -1,6 +1,5 @@
 """Export to ONNX: ``python -m dld_spotter.export ckpt=FILE out=FOLDER``; ``--help`` lists what can be overridden."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -71,6 +70,7 @@ def export(config: DictConfig) -> None:
         CheckpointError: the graphs do not agree with torch.
         ConfigError: a setting is wrong or a package is missing.
     """
+    OmegaConf.resolve(config)
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise ConfigError(f"export needs {', '.join(missing)}; run pip install 'dld-spotter[export]'")
@@ -131,6 +131,7 @@ def describe(checkpoint: Checkpoint, predictor: Predictor) -> dict[str, Any]:
         "stride": spotter.stride,
         "scales": list(checkpoint.provenance["scales"]),
         "postprocess": asdict(spotter.postprocess),
+        "reads": "features" if spotter.recognizer.reads_features else "pixels",
         "full_resolution_crops": spotter.full_resolution_crops,
         "min_score": spotter.min_score,
         "max_length": spotter.recognizer.max_length,
@@ -143,7 +144,7 @@ def describe(checkpoint: Checkpoint, predictor: Predictor) -> dict[str, Any]:
         },
         "provenance": {
             "checkpoint": checkpoint.path.name,
-            "sha256": hashlib.sha256(checkpoint.path.read_bytes()).hexdigest(),
+            "sha256": checkpoint.fingerprint(),
             "part": checkpoint.reader,
             "dld_spotter": version("dld_spotter"),
             "training": checkpoint.provenance,

@@ -19,6 +19,7 @@ from rich.table import Table
 from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
+from dld_spotter.config.given_student import given_student
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.hmean import hmean
 from dld_spotter.core.words import Cost
@@ -27,7 +28,7 @@ from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.second_pass.probing import Probe, Prober, learn_gains, probe_all, worth
 from dld_spotter.inference.torch_backend import TorchBackend
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.selection.fitting import false_positive_cost_at, given_student
+from dld_spotter.selection.fitting import false_positive_cost_at
 from dld_spotter.selection.second_pass.gains import Gains
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 
@@ -76,7 +77,8 @@ def run(config: DictConfig, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "student.ckpt"
     facts = {key: value for key, value in checkpoint.provenance.items() if key != "calibration"}
-    facts |= {"scales": scales, "operating_points": points.to_dict(), "second_pass": replace(rule, gains=gains).to_dict()}
+    learned = replace(rule, gains=gains, min_height=rule.height)  # the height goes with the gains, whatever is usual later
+    facts |= {"scales": scales, "operating_points": points.to_dict(), "second_pass": learned.to_dict()}
     save_checkpoint(path, {"student": student}, facts)
     assembly.save_config(config, folder)
     rich.print(show(points, hmeans))

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from dld_spotter.budget.cost import FlopCost
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
+from dld_spotter.config.given_student import given_student
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.evaluation.measuring import Counting, measure
 from dld_spotter.evaluation.predictions import PredictionForm
@@ -26,7 +27,6 @@ from dld_spotter.selection.fitting import (
     count_heights,
     false_positive_cost,
     fit_outcomes,
-    given_student,
     judge_heights,
     learn_heights,
 )

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
+from dld_spotter.config.second_pass import second_pass_of
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.evaluation.measuring import Counting, Samples, measure_second_pass
 from dld_spotter.evaluation.predictions import PredictionForm
@@ -85,7 +86,7 @@ def show_stages(predictors: Mapping[str, Predictor], samples: Samples, scales: S
         size = predictor.reference(*first.image.shape[:2])
         deciding = predictor.policy.gflops if predictor.policy else 0.0
         print(name)
-        rich.print(stage_table(predictor.backend.model, size, float(len(first.instances)), scales, deciding))
+        rich.print(stage_table(predictor.backend.flops, size, float(len(first.instances)), scales, deciding))
 
 
 def engine_of(config: DictConfig) -> dict[str, Predictor]:
@@ -116,7 +117,8 @@ def models_of(config: DictConfig, checkpoint: Checkpoint) -> dict[str, Predictor
     if config.two_pass and checkpoint.reader not in wanted:
         raise ConfigError(f"two_pass=true is of the {checkpoint.reader}, which parts={wanted} leaves out; name it")
     device, reference, policy = usable_device(config.device), assembly.build_reference(config), None
-    rule = assembly.create(config.second_pass).taught_by(checkpoint.second_pass())
+    given, known = second_pass_of(config), checkpoint.second_pass()
+    rule = known if given is None else given.taught_by(known)
     if "student" in wanted:
         policy = fitting(checkpoint.policy(device), assembly.candidate_scales(config))
     return {

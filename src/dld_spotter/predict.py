@@ -11,20 +11,21 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
 from dld_spotter.budget.requests import Request
 from dld_spotter.config.entry import entry_point
+from dld_spotter.config.second_pass import second_pass_of
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.dataset import read_image
 from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
 from dld_spotter.data.views import ReferenceSize
 from dld_spotter.inference.drawing import draw_reading
 from dld_spotter.inference.loading import load
-from dld_spotter.inference.predictor import Predictor, Reading
+from dld_spotter.inference.output import to_json
+from dld_spotter.inference.predictor import Predictor
 
 STDIN = STDOUT = "-"
 
@@ -60,11 +61,12 @@ def predict(config: DictConfig, folder: Path) -> None:
     """
     if OmegaConf.is_missing(config, "input"):
         raise ConfigError("input= is missing; give input=PHOTO, a folder, a glob, a list.txt or [a,list]")
+    OmegaConf.resolve(config)  # once, as the folder of a run is named after the time
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
     if config.batch < 1:
         raise ConfigError(f"batch={config.batch} must be at least 1; give how many photos are read at a time")
     images = find_images(config.input)
-    rule = instantiate(config.second_pass) if config.two_pass else None
+    rule = second_pass_of(config)
     predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, rule, config.vocabulary)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     predictor.check(request)
@@ -131,28 +133,6 @@ def read_all(
             out.write(json.dumps(to_json(path, reading), ensure_ascii=False) + "\n")
             out.flush()
     return damaged
-
-
-def to_json(path: Path, reading: Reading) -> dict[str, Any]:
-    """One line of the output: pixels of the original image, GFLOP, seconds."""
-    words = [
-        {
-            "polygon": [[round(x, 1), round(y, 1)] for x, y in word.polygon.tolist()],
-            "text": word.text,
-            "score": round(word.score, 4),
-        }
-        for word in reading.words
-    ]
-    return {
-        "image": str(path),
-        "width": reading.width,
-        "height": reading.height,
-        "scale": reading.scale,
-        "relative_cost": round(reading.relative_cost, 5),
-        "gflops": round(reading.gflops, 5),
-        "seconds": round(reading.seconds, 5),
-        "words": words,
-    }
 
 
 def find_images(source: str | ListConfig | Sequence[str]) -> list[Path]:

@@ -208,7 +208,7 @@ def fit(
     """
     trainer = assembly.build_trainer(config, loggers, stage_folders(checkpoints)[stage], config.stages[stage].epochs)
     resume = config.resume if interrupted == stage else None
-    data = assembly.build_data(config, stage)
+    data = assembly.build_data(config, stage, module.teacher if stage == "teacher" else module.student)
     try:
         with processes.launching(trainer):
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)

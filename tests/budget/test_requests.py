@@ -143,7 +143,7 @@ def test_without_a_calibration_there_is_no_budget(predictor, photos):
 
 
 def test_a_known_set_is_allocated_at_once(predictor, photos):
-    seen = survey(predictor.policy, [make_batch(photos)], predictor.backend.model)
+    seen = survey(predictor.policy, [make_batch(photos)], predictor.backend.flops)
     rows = np.arange(len(photos))
     for request, costs in (
         (Request(budget=0.5), seen.costs + seen.overhead[:, None]),

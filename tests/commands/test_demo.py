@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dld_spotter.budget.controller import Calibration
+from dld_spotter.budget.calibration import Calibration
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.demo import MOST_BYTES, Server, Viewer, decode, main
 from dld_spotter.inference.loading import load
-from dld_spotter.predict import to_json
+from dld_spotter.inference.output import to_json
 from tests.data.samples import box, sample
 from tests.trained import GAMMAS, make_checkpoint
 
@@ -33,16 +33,16 @@ PHOTO = encoded(PIXELS)
 
 
 @pytest.fixture(scope="module")
-def spotter(tmp_path_factory):
-    """A reader that knows what its cost weights spend."""
-    reader = load(make_checkpoint(tmp_path_factory.mktemp("demo") / "student.ckpt"), device="cpu")
-    reader.calibration = Calibration(GAMMAS, COSTS, continuous=False, images=10)
-    return reader
+def predictor(tmp_path_factory):
+    """One that knows what its cost weights spend."""
+    predictor = load(make_checkpoint(tmp_path_factory.mktemp("demo") / "student.ckpt"), device="cpu")
+    predictor.policy.calibration = Calibration(GAMMAS, COSTS, continuous=False, images=10)
+    return predictor
 
 
 @pytest.fixture(scope="module")
-def server(spotter):
-    with Server(Viewer(spotter, "student.ckpt"), 0) as server:
+def server(predictor):
+    with Server(Viewer(predictor, "student.ckpt"), 0) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -71,15 +71,15 @@ def test_page_needs_nothing_from_elsewhere(ask):
     assert b"http" not in page.replace(b"http-equiv", b"").replace(b"http://www.w3.org/", b"")
 
 
-def test_about_names_the_budgets_that_can_be_met(ask, spotter):
+def test_about_names_the_budgets_that_can_be_met(ask, predictor):
     assert ask("/about")[2] == {"checkpoint": "student.ckpt", "budgets": [0.3, 0.8], "most_bytes": MOST_BYTES}
-    spotter.calibration.check(0.3)
-    spotter.calibration.check(0.8)
+    predictor.calibration.check(0.3)
+    predictor.calibration.check(0.8)
 
 
 @pytest.mark.parametrize(("budget", "gamma"), [(0.8, 0.05), (0.6, 0.1), (0.3, 0.3)])
-def test_reads_within_a_budget_whatever_was_read_before(ask, spotter, budget, gamma):
-    expected = to_json("a photo.png", spotter.read(PIXELS, gamma=gamma))
+def test_reads_within_a_budget_whatever_was_read_before(ask, predictor, budget, gamma):
+    expected = to_json("a photo.png", predictor.read(PIXELS, gamma=gamma))
     for _ in range(2):
         status, _, found = ask(f"/read?name=a%20photo.png&budget={budget}", PHOTO)
         assert status == 200
@@ -87,10 +87,10 @@ def test_reads_within_a_budget_whatever_was_read_before(ask, spotter, budget, ga
         assert found == {key: value for key, value in expected.items() if key != "seconds"}
 
 
-def test_reads_at_a_scale(ask, spotter):
+def test_reads_at_a_scale(ask, predictor):
     found = ask("/read?scale=0.5", PHOTO)[2]
     assert (found["image"], found["scale"]) == ("photo", 0.5)
-    assert len(found["words"]) == len(spotter.read(PIXELS, scale=0.5).words)
+    assert len(found["words"]) == len(predictor.read(PIXELS, scale=0.5).words)
 
 
 def test_shows_what_is_read(ask):
@@ -190,6 +190,6 @@ def test_command_tells_mistakes_in_one_sentence(tmp_path, monkeypatch, capsys, a
     assert [path.name for path in tmp_path.iterdir()] == ["student.ckpt"]
 
 
-def test_a_port_that_is_taken(server, spotter):
+def test_a_port_that_is_taken(server, predictor):
     with pytest.raises(ConfigError, match=f"port={server.server_port} cannot be used"):
-        Server(Viewer(spotter, "student.ckpt"), server.server_port)
+        Server(Viewer(predictor, "student.ckpt"), server.server_port)

@@ -43,15 +43,16 @@ def test_mistakes_are_told_in_one_sentence(tmp_path, monkeypatch, capsys, argume
 
 def test_meta_says_what_the_graphs_do_not(tmp_path):
     path = make_checkpoint(tmp_path / "student.ckpt")
-    reader = load(path, device="cpu")
-    meta = describe(load_checkpoint(path), reader)
+    predictor = load(path, device="cpu")
+    meta = describe(load_checkpoint(path), predictor)
     assert meta["charset"] == {"characters": CHARACTERS, "fold_case": False}
     assert meta["scales"] == list(SCALES)
     assert meta["postprocess"]["threshold"] == 0.05
     assert meta["provenance"]["part"] == "student"
+    assert meta["gflops"]["selector"] == predictor.policy.gflops > 0
     pixels, words = 96 * 160, 3
     gflops = pixels * meta["gflops"]["per_pixel"] + words * meta["gflops"]["per_word"]
-    assert gflops == pytest.approx(reader.gflops(96, 160, words))
+    assert gflops == pytest.approx(predictor.backend.cost(96, 160, words))
 
 
 def test_disagreement_is_refused(tmp_path):

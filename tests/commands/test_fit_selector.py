@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from dld_spotter import fit_selector
-from dld_spotter.budget.controller import Calibration
+from dld_spotter.budget.calibration import Calibration
 from dld_spotter.config.entry import ROOT
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.inference.checkpoint import load_checkpoint
@@ -57,27 +57,28 @@ def test_a_student_gets_a_selector_for_any_budget(tmp_path: Path):
     assert fitted.parts() == ["student", "selector"]
     before, after = load_checkpoint(student).weights("student"), fitted.weights("student")
     assert all(torch.equal(before[name], after[name]) for name in before)
-    selector = fitted.selector()
+    selector = fitted.policy()
     assert selector.scales == SCALES
     assert int(selector.readings) == 3
     assert fitted.provenance["thumbnail"] == 32
-    calibration = Calibration.read(fitted.provenance["calibration"], "test")
+    assert selector.thumbnail == 32
+    calibration = Calibration.from_dict(fitted.provenance["calibration"], "test")
     assert 0 < calibration.low <= calibration.high <= 1.1
     outcomes = Outcomes.load(tmp_path / "outcomes_student.npz")
     assert len(outcomes.names) == 3
-    price = load_checkpoint(path).config("selector")["false_positive_cost"]
-    assert price == pytest.approx(false_positive_cost(outcomes), abs=1e-3)
+    cost = load_checkpoint(path).config("selector")["false_positive_cost"]
+    assert cost == pytest.approx(false_positive_cost(outcomes), abs=1e-3)
 
 
 def test_readings_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     student = make_checkpoint(tmp_path / "student.ckpt", selector=False)
     fit_selector.run(config(student), tmp_path)
-    first = load_checkpoint(tmp_path / "student.ckpt").selector()
+    first = load_checkpoint(tmp_path / "student.ckpt").policy()
     make_checkpoint(tmp_path / "again.ckpt", selector=False)
     monkeypatch.setattr(fit_selector, "measure", lambda *_: pytest.fail("read once more"))
     (tmp_path / "second").mkdir()
     known = f"outcomes={tmp_path / 'outcomes_student.npz'}"
-    second = load_checkpoint(fit_selector.run(config(tmp_path / "again.ckpt", known), tmp_path / "second")).selector()
+    second = load_checkpoint(fit_selector.run(config(tmp_path / "again.ckpt", known), tmp_path / "second")).policy()
     torch.testing.assert_close(second.table, first.table)
     with pytest.raises(ConfigError, match=r"has the scales \[0\.3, 0\.5, 1\.0\], expected \[0\.5, 1\.0\]"):
         fit_selector.run(config(tmp_path / "again.ckpt", known, "scales=[0.5,1.0]"), tmp_path / "second")
@@ -86,7 +87,7 @@ def test_readings_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_what_thumbnails_show_is_not_learnt_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     student = make_checkpoint(tmp_path / "given.ckpt", selector=False)
     first = fit_selector.run(config(student), tmp_path)
-    monkeypatch.setattr(fit_selector, "learn", lambda *_: pytest.fail("looked once more"))
+    monkeypatch.setattr(fit_selector, "learn", lambda *_: pytest.fail("learnt once more"))
     (tmp_path / "second").mkdir()
     second = fit_selector.run(config(student, f"network={first}", "seed=2"), tmp_path / "second")
     before, after = (load_checkpoint(path).weights("selector") for path in (first, second))

@@ -70,15 +70,15 @@ def test_tables_of_an_earlier_run_are_not_read_again(photos: Path, monkeypatch: 
         measure.run(config(photos, f"ckpt={checkpoint}", known, engine=None), photos / "third")
 
 
-def test_the_steps_of_a_ladder_stand_beside_mix_and_oracle(photos: Path, capsys: pytest.CaptureFixture):
-    checkpoint = make_checkpoint(photos / "student.ckpt", selector=False, ladder=True)
+def test_operating_points_stand_beside_mix_and_oracle(photos: Path, capsys: pytest.CaptureFixture):
+    checkpoint = make_checkpoint(photos / "student.ckpt", selector=False, operating_points=True)
     measure.run(config(photos, f"ckpt={checkpoint}", engine=None), photos / "out")
     points = TradeOff.read(photos / "out" / "tradeoff.json").select("dynamic")
     assert sorted(point.gamma for point in points) == pytest.approx([0.01, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6])
     spent = {point.gamma: point.gflops for point in points}
     once = Outcomes.load(photos / "out" / "outcomes_student.npz")
-    assert spent[0.05] == pytest.approx(once.gflops[:, -1].mean())  # the last step is one look at the reference
-    assert spent[0.8] > once.gflops[:, 0].mean()  # the first one is followed by a second
+    assert spent[0.05] == pytest.approx(once.gflops[:, -1].mean())  # the last point is one pass over the reference
+    assert spent[0.8] > once.gflops[:, 0].mean()  # the first pass of the first one is followed by a second
     with np.load(photos / "out" / "dynamic_student.npz", allow_pickle=False) as kept:
         assert kept["names"].tolist() == list(once.names)
         assert dict(zip(kept["gammas"].tolist(), kept["totals"][..., 4].mean(1), strict=True)) == pytest.approx(spent)
@@ -88,16 +88,16 @@ def test_the_steps_of_a_ladder_stand_beside_mix_and_oracle(photos: Path, capsys:
     assert not TradeOff.read(photos / "less" / "tradeoff.json").select("dynamic")
 
 
-def test_a_second_look_stands_beside_fixed_scales(photos: Path):
+def test_a_second_pass_stands_beside_fixed_scales(photos: Path):
     checkpoint = make_checkpoint(photos / "student.ckpt")
-    often = ["second_look=true", "escalation.threshold=0.01", "escalation.price=0"]
+    often = ["two_pass=true", "second_pass.threshold=0.01", "second_pass.gain_threshold=0"]
     measure.run(config(photos, f"ckpt={checkpoint}", *often, engine=None), photos / "out")
-    once, twice = (Outcomes.load(photos / "out" / f"outcomes_{name}.npz") for name in ("student", "second_look"))
+    once, twice = (Outcomes.load(photos / "out" / f"outcomes_{name}.npz") for name in ("student", "two_pass"))
     np.testing.assert_array_equal(once.matched[:, -1], twice.matched[:, -1])  # the reference is read once
     np.testing.assert_allclose(once.gflops[:, -1], twice.gflops[:, -1])
     assert (twice.gflops[:, :-1] > once.gflops[:, :-1]).all()
     models = {point.model for point in TradeOff.read(photos / "out" / "tradeoff.json").points}
-    assert models == {"student", "second_look"}
+    assert models == {"student", "two_pass"}
 
 
 def test_an_engine_leaves_what_our_models_leave(photos: Path):
@@ -117,7 +117,7 @@ def test_an_engine_leaves_what_our_models_leave(photos: Path):
         ("drawn", 1.0, None),
     ]
     assert trade_off.select("static")[1].hmean == 1
-    for left in ("tradeoff.png", "oracle_luck.json", "outcomes_drawn_again.npz"):
+    for left in ("tradeoff.png", "oracle_bias.json", "outcomes_drawn_again.npz"):
         assert (photos / "out" / left).stat().st_size > 0
 
 
@@ -126,7 +126,7 @@ def test_the_engine_is_warm_before_it_is_timed(photos: Path, monkeypatch: pytest
     read = DrawnEngine.read
     monkeypatch.setattr(DrawnEngine, "read", lambda self, image: shapes.append(image.shape[:2]) or read(self, image))
     measure.run(config(photos, "scales=[0.5,1.0]"), photos / "out")
-    assert shapes == [(32, 48)] * 2 + [(64, 96)] * 2 + [(48, 64), (96, 128)]
+    assert shapes == [(32, 48), (64, 96)] * 2 + [(48, 64), (96, 128)]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_verbose_shows_what_each_part_costs(photos: Path, capsys: pytest.Capture
     measure.run(settings, photos / "out")
     shown = [line.split() for line in capsys.readouterr().out.partition("GFLOP (1e9")[2].splitlines()]
     rows = {line[0]: np.array(line[1:], float) for line in shown if len(line) == 1 + len(SCALES)}
-    parts = [rows[name] for name in ("Backbone", "FeaturePyramid", "TextMapHead", "selector")]
+    parts = [rows[name] for name in ("Backbone", "FeaturePyramid", "TextMapHead", "policy")]
     words = [rows[f"Recognizer.{name}"] for name in ("encoder", "attention", "ctc")]
     assert np.allclose(np.sum(parts + words, axis=0), rows["all"], atol=0.004)
     assert len(rows["all"]) == len(SCALES)

@@ -84,17 +84,30 @@ def test_photos_are_read_in_batches(predict, photos, tmp_path):
     assert "batch=0 must be at least 1" in predict(f"input={photos}", "batch=0")[2]
 
 
-def test_a_second_look_is_charged(predict, photos, tmp_path):
-    out = [tmp_path / f"{results}.jsonl" for results in (1, 2)]
-    settings = ["scale=0.5", "draw=false", "escalation.threshold=0.01", "escalation.price=0"]
-    assert predict(f"input={photos}", f"out={out[0]}", *settings)[0] == 0
-    assert predict(f"input={photos}", f"out={out[1]}", "second_look=true", *settings)[0] == 0
+def test_a_second_pass_is_charged(predict, photos, tmp_path):
+    out = [tmp_path / f"{passes}.jsonl" for passes in (1, 2)]
+    settings = ["scale=0.5", "draw=false", "second_pass.threshold=0.01", "second_pass.gain_threshold=0"]
+    assert predict(f"input={photos}", f"out={out[0]}", *settings[:2])[0] == 0
+    status, _, err = predict(f"input={photos}", *settings)
+    assert (status, "acts with two_pass=true alone" in err) == (2, True)
+    assert predict(f"input={photos}", f"out={out[1]}", "two_pass=true", *settings)[0] == 0
     (once,), (twice,) = map(read_lines, out)
     assert twice["scale"] == once["scale"] == 0.5
     assert twice["gflops"] > once["gflops"]
-    status, _, err = predict(f"input={photos}", "second_look=true", "escalation.threshold=2")
+    status, _, err = predict(f"input={photos}", "two_pass=true", "second_pass.threshold=2")
     assert status == 2
     assert "0 < threshold < 1" in err
+
+
+def test_earlier_names_of_settings_go_on_working(predict, photos, tmp_path):
+    now = ["two_pass=true", "second_pass.threshold=0.01", "second_pass.gain_threshold=0", "second_pass.min_height=9"]
+    before = ["second_look=true", "escalation.threshold=0.01", "escalation.price=0", "escalation.legible=9"]
+    found = []
+    for number, settings in enumerate((now, before)):
+        out = tmp_path / f"{number}.jsonl"
+        assert predict(f"input={photos}", f"out={out}", "scale=0.5", "draw=false", *settings)[0] == 0
+        found.append([entry | {"seconds": 0} for entry in read_lines(out)])
+    assert found[0] == found[1]
 
 
 def test_no_photo_costs_more_than_it_may(predict, photos, tmp_path):

@@ -146,6 +146,31 @@ def test_explains_an_image_in_a_table_and_a_picture(folders, capsys, form):
     assert Image.open(json.loads(out)["explanation"]["picture"]).width > 400
 
 
+def test_explains_all_words_of_all_images(folders, capsys):
+    wrong = f"{QUAD},0.8,HELLO\n0,500,50,500,50,520,0,520,0.4,ghost\n"
+    (folders / "preds" / "res_img_1.txt").write_text(wrong)
+    common = (f"gt={folders / 'gt'}", f"preds={folders / 'preds'}", f"paths.output_dir={folders / 'out'}", "explain=true")
+    status, out, err = _run(capsys, *common)
+    assert status == 0
+    fates = json.loads(out)["fates"]
+    costs = {cost["fate"]: (cost["words"], cost["false"], cost["mended"]) for cost in fates["costs"]}
+    assert costs["case"] == (1, 0, 0.5)
+    assert costs["not_found"] == (1, 0, pytest.approx(4 / 5))
+    assert costs["invented"] == (0, 1, pytest.approx(2 / 3))
+    assert (fates["overall"]["box"], fates["overall"]["found"], fates["exact"]) == (None, 0.5, 0.0)
+    assert [row["predictions"] for row in fates["reliability"]["bins"]] == [1, 1]
+    assert "read, but for case" in err
+    assert json.loads((folders / "out" / "fates.json").read_text())["words"][0]["read"] == "HELLO"
+    with Image.open(folders / "out" / "fates.png") as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 50
+
+
+def test_an_image_called_true_is_explained_as_such(folders, capsys):
+    (folders / "gt" / "true.txt").write_text(f"{QUAD},a\n")
+    common = (f"gt={folders / 'gt'}", f"preds={folders / 'preds'}", f"paths.output_dir={folders}", "explain=true")
+    assert json.loads(_run(capsys, *common)[1])["explanation"]["image"] == "true"
+
+
 def test_explains_on_the_photo_and_survives_any_text(folders, capsys):
     photo = np.zeros((950, 200, 3), np.uint8)
     photo[..., 0] = 255

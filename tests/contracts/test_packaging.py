@@ -59,7 +59,7 @@ def test_constraints_pin_every_requirement_within_its_range():
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     pins = {canonicalize_name(name): pin for name, pin in (line.split("==") for line in lines)}
     extras = PROJECT["optional-dependencies"]
-    for requirement in map(Requirement, PROJECT["dependencies"] + extras["dev"] + extras["export"]):
+    for requirement in map(Requirement, PROJECT["dependencies"] + extras["dev"] + extras["export"] + extras["docs"]):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
 
 

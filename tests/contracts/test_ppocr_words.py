@@ -7,8 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from dld_spotter.core.batches import Sample, TextInstances, Word
+from dld_spotter.core.errors import CheckpointError
+from dld_spotter.inference.checkpoint import load_checkpoint
+from dld_spotter.models.ppocr.weights import missing
 from tests.data.samples import box, turned_box
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "27_ppocr_words"
@@ -67,3 +71,36 @@ def test_shares_count_words_that_matter(study):
     best, score = study["best_score"]([truth], [[*words, Word(box(200, 200, 40, 20), "", 0.35)]], "detection")
     assert best.hmean == 1
     assert score == 0.4
+
+
+def test_the_tuned_detector_becomes_a_checkpoint(tmp_path):
+    if reason := missing():
+        pytest.skip(reason)
+    convert = runpy.run_path(str(FOLDER / "to_checkpoint.py"))["convert"]
+    detector = load_checkpoint("ppocr_small").spotter().detector
+    with torch.no_grad():
+        detector.head.output.bias += 1
+    torch.save({"average": detector.state_dict()}, tmp_path / "best.pt")
+    out = convert(tmp_path / "best.pt", tmp_path / "tuned.ckpt", min_score=0.4)
+    assert out.stat().st_size < 12e6
+    spotter = load_checkpoint(out).spotter()
+    assert spotter.min_score == 0.4
+    torch.testing.assert_close(spotter.detector.head.output.bias, detector.head.output.bias, atol=1e-3, rtol=1e-3)
+    torch.save({"average": {}}, tmp_path / "other.pt")
+    for name in ("absent.pt", "other.pt"):
+        with pytest.raises(CheckpointError, match=f"{name} holds no detector of train_detector.py"):
+            convert(tmp_path / name, tmp_path / "none.ckpt")
+
+
+def test_the_bundled_detector_becomes_one_with_another_recogniser(tmp_path):
+    if reason := missing():
+        pytest.skip(reason)
+    convert = runpy.run_path(str(FOLDER / "to_checkpoint.py"))["convert"]
+    out = convert(Path("bundled"), tmp_path / "both.ckpt", min_score=0.7)
+    assert out.stat().st_size < 12e6
+    ours, both, theirs = (load_checkpoint(name).spotter() for name in ("bundled", out, "ppocr_small"))
+    image = torch.randint(0, 255, (1, 3, 64, 96), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(ours.detect(image)[1].text, both.detect(image)[1].text)
+    expected = theirs.recognizer.network.output.weight
+    torch.testing.assert_close(both.recognizer.network.output.weight, expected, atol=1e-3, rtol=1e-3)

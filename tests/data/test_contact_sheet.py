@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from dld_spotter.core.batches import Sample, TextInstances
-from dld_spotter.inference.drawing import BAND, CELL, STRIP, draw_samples
+from dld_spotter.inference.drawing import BAND, CELL, CROP_HEIGHT, draw_samples
 from tests.data.samples import box
 
 WORD = box(20, 60, 80, 36)  # as high as a strip: its left half is red, its right half blue
@@ -21,7 +21,7 @@ def sample(polygon=WORD, text="word", ignore=False, height=200, width=CELL) -> S
 
 def strip(drawn: Image.Image, height: int = 200) -> np.ndarray:
     """Pixels where the first word of the first image is shown."""
-    return np.asarray(drawn)[height + BAND : height + BAND + STRIP, :80].astype(int)
+    return np.asarray(drawn)[height + BAND : height + BAND + CROP_HEIGHT, :80].astype(int)
 
 
 def test_a_word_is_cut_out_along_its_polygon():
@@ -51,10 +51,10 @@ def arch(outer: int = 150, inner: int = 110) -> Sample:
 
 def test_a_curved_word_is_straightened_along_both_sides():
     cell = draw_samples([arch()])
-    top = cell.height - STRIP - BAND
-    shown = np.asarray(cell)[top : top + STRIP, :280].astype(int)
-    assert np.abs(shown[4 : STRIP // 2 - 3, 4:-4] - (200, 0, 0)).max() < 20
-    assert np.abs(shown[STRIP // 2 + 3 : -4, 4:-4] - (0, 0, 200)).max() < 20
+    top = cell.height - CROP_HEIGHT - BAND
+    shown = np.asarray(cell)[top : top + CROP_HEIGHT, :280].astype(int)
+    assert np.abs(shown[4 : CROP_HEIGHT // 2 - 3, 4:-4] - (200, 0, 0)).max() < 20
+    assert np.abs(shown[CROP_HEIGHT // 2 + 3 : -4, 4:-4] - (0, 0, 200)).max() < 20
 
 
 def test_large_words_are_averaged():
@@ -80,7 +80,7 @@ def test_ignored_words_are_outlined_only():
 def test_images_stand_in_rows(count, columns, rows):
     drawn = draw_samples([sample() for _ in range(count)])
     assert drawn.width >= columns * CELL
-    assert drawn.height == rows * (200 + 2 * BAND + STRIP)
+    assert drawn.height == rows * (200 + 2 * BAND + CROP_HEIGHT)
 
 
 @pytest.mark.parametrize("polygon", [np.zeros((4, 2), np.float32), box(-500, -500, 20, 10), box(5, 5, 0, 30)])

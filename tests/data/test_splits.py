@@ -34,6 +34,28 @@ def test_parts_are_disjoint_and_complete(tmp_path: Path):
     assert 90 <= len(parts["train"]) <= 150
 
 
+@pytest.mark.parametrize("shares", [SHARES, {"train": 0.9, "validation": 0.1}])
+def test_listed_images_and_no_others_are_for_validation(tmp_path: Path, shares: dict[str, float]):
+    listed = {f"img_{number}" for number in range(0, 100, 7)}
+    (tmp_path / "validation.txt").write_text("\n".join(f"{name}.png" for name in [*listed, "absent"]) + "\n")
+    parts = {name: stems(NamedPart(folder_of(tmp_path, range(100)), shares, name)) for name in shares}
+    assert parts["validation"] == listed
+    assert sum(map(len, parts.values())) == 100
+    assert set.union(*parts.values()) == {f"img_{number}" for number in range(100)}
+
+
+def test_no_photo_that_is_listed_is_trained_on():
+    root = Path(__file__).parents[3] / "shared" / "data" / "icdar2015"
+    if not (root / "train" / "validation.txt").is_file():
+        pytest.skip(f"{root} is absent")
+    listed = set((root / "train" / "validation.txt").read_text().split())
+    photos, shares = ICDAR2015(root, "train"), {"train": 0.9, "validation": 0.1}
+    train, validation = ({path.name for path in NamedPart(photos, shares, part).images} for part in shares)
+    assert validation == listed
+    assert len(train) == 900
+    assert not train & listed
+
+
 def test_a_new_image_moves_no_other(tmp_path: Path):
     before = {name: stems(NamedPart(folder_of(tmp_path, range(100)), SHARES, name)) for name in SHARES}
     after = {name: stems(NamedPart(folder_of(tmp_path, range(101)), SHARES, name)) for name in SHARES}

@@ -4,7 +4,6 @@ import shapely
 import torch
 
 from dld_spotter.core.batches import TextInstances
-from dld_spotter.data.collate import Collate
 from dld_spotter.data.targets import SHRINK_RATIO, TextRegions, detection_targets
 from dld_spotter.data.views import make_view
 from dld_spotter.models.detector import TextMapDecoder
@@ -18,7 +17,7 @@ def targets_of(item, scale=1.0, **options):
 
 
 def test_loader_and_decoder_have_one_default():
-    assert Collate.shrink == SHRINK_RATIO == TextMapDecoder.shrink
+    assert TextMapDecoder.shrink == SHRINK_RATIO
 
 
 def map_polygon(polygon, view):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.budget.cost import CostModel
 from dld_spotter.budget.operating_points import OperatingPoint
 from dld_spotter.budget.requests import Request
 from dld_spotter.core.batches import Sample
@@ -42,10 +41,12 @@ AGAIN = SAMPLES + SAMPLES
 """As after a damaged file, whose place another image takes: every name counts once."""
 
 
-class PixelsAndWords(CostModel):
-    """A cost that is easily worked out: a tenth per 100 pixels, one per word."""
+class PixelsAndWords(TorchBackend):
+    """A spotter whose cost is easily worked out: a tenth per 100 pixels, one per word."""
 
-    def cost(self, height: int, width: int, words: float = 0.0) -> float:
+    counts_flops = False
+
+    def cost(self, height: int, width: int, words: float) -> float:
         return height * width / 1000 + words
 
 
@@ -68,7 +69,7 @@ def small(kind: type[Selector]) -> Selector:
 
 @pytest.mark.parametrize("form", [False, True])
 def test_the_table_counts_every_image_once_at_every_scale(spotter, form):
-    predictor, counting = Predictor(TorchBackend(spotter, model=PixelsAndWords())), by(form, task="detection")
+    predictor, counting = Predictor(PixelsAndWords(spotter)), by(form, task="detection")
     table = measure(predictor, AGAIN, SCALES, counting, "")
     assert (table.names, table.scales) == (NAMES, SCALES)
     for i, one in enumerate(SAMPLES):
@@ -111,9 +112,7 @@ def test_following_keeps_the_order_of_the_table_and_adds_what_the_selector_costs
             i, k = table.names.index(one.name), SCALES.index(reading.scale)
             assert row[:3].tolist() == [table.matched[i, k], table.predicted[i, k], table.true[i, k]]
             assert row[4] == pytest.approx(reading.gflops) == table.gflops[i, k] + selector.gflops
-            # Relative to a pass over the reference, of which a decision has no words.
-            own = selector.gflops / predictor.backend.cost(*one.image.shape[:2], 0)
-            assert row[3] == pytest.approx(table.relative_cost[i, k] + own)
+            assert row[3] == pytest.approx(reading.relative_cost, rel=1e-9)
             assert row[5] > table.seconds[i, k]
 
 
@@ -208,6 +207,18 @@ def test_a_plan_is_read_as_it_stands(spotter):
     own = predictor.policy.gflops
     assert point.gflops == pytest.approx(np.mean([reading.gflops + own for reading in readings]))  # it was decided for
     assert [len(words[one.name]) for one in SAMPLES] == [len(reading.words) for reading in readings]
+
+
+def test_a_cap_holds_beside_a_plan(spotter):
+    predictor = Predictor(TorchBackend(spotter), small(QualitySelector))
+    one = sample(160, 192, [box(10, 10, 60, 20), box(20, 60, 80, 24)], ["cat", "dog"])
+    plan, spent = {one.name: OperatingPoint(1.0)}, {}
+    for max_cost in (None, 0.6):
+        point, _ = evaluate(predictor, [one], Request(budget=0.9, max_cost=max_cost), by(), 10, plan)
+        spent[max_cost] = point.relative_cost
+    assert spent[0.6] <= 0.6 < 1 <= spent[None]
+    with pytest.raises(ConfigError, match=r"sample: max_cost=0\.001 cannot be met"):
+        evaluate(predictor, [one], Request(budget=0.9, max_cost=0.001), by(), 10, plan)
 
 
 def test_words_come_back_in_pixels_of_the_original_file(spotter):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dld_spotter.budget.controller import Calibration
+from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.cost import FlopCost
 from dld_spotter.inference.checkpoint import amend, load_checkpoint
 from dld_spotter.selection.survey import calibrate
@@ -34,8 +34,8 @@ def student(checkpoints, tmp_path_factory):
     torch.save(content, path)
     whole = load_checkpoint(path)
     images = [sample(96, 128, [box(8, 8, 20, 6 + 4 * i)], ["cat"], name=f"{i}") for i in range(12)]
-    known = calibrate(whole.selector(), [make_batch(images, (1.0,))], FlopCost(whole.spotter()))
-    amend(path, {"calibration": known.plain()})
+    known = calibrate(whole.policy(), [make_batch(images, (1.0,))], FlopCost(whole.spotter()))
+    amend(path, {"calibration": known.to_dict()})
     return path, known
 
 
@@ -51,9 +51,9 @@ def evaluate(checkpoint, folder, *overrides):
 
 def test_every_checkpoint_of_the_selected_weights_knows_what_it_spends(checkpoints):
     known = load_checkpoint(checkpoints / "student.ckpt").provenance["calibration"]
-    calibration = Calibration.read(known, "student.ckpt")
+    calibration = Calibration.from_dict(known, "student.ckpt")
     best = load_checkpoint(checkpoints / "best.ckpt")
-    assert best.provenance["calibration"] == calibration.plain()
+    assert best.provenance["calibration"] == calibration.to_dict()
     assert {"teacher", "student", "selector"} == set(best.parts())
     assert calibration.images == 12
     assert 0 < calibration.low <= calibration.high < 1.2
@@ -93,14 +93,14 @@ def test_what_cannot_be_is_a_sentence(checkpoints, tmp_path, options, sentence):
     assert sentence in ended.error
 
 
-def test_measuring_tells_the_luck_of_the_oracle(checkpoints, tmp_path):
+def test_measuring_tells_the_selection_bias_of_the_oracle(checkpoints, tmp_path):
     ended = run(
         "measure",
         *(f"ckpt={checkpoints / 'student.ckpt'}", *SMALL_SCENES, "images=4", "data.workers=0", "jitter=1", "resamples=20"),
         *(f"paths.output_dir={tmp_path}", "device=cpu", "task=detection"),
     )
     assert ended.status == 0, ended.stderr
-    rows = json.loads((tmp_path / "oracle_luck.json").read_text())["student"]
+    rows = json.loads((tmp_path / "oracle_bias.json").read_text())["student"]
     assert rows
-    assert rows[0].keys() == {"budget", "hmean", "again", "luck", "share"}
+    assert rows[0].keys() == {"budget", "hmean", "again", "bias", "share"}
     assert (tmp_path / "outcomes_student_again.npz").is_file()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dld_spotter.budget.controller import Calibration
+from dld_spotter.budget.calibration import Calibration
 from dld_spotter.demo import Server, Viewer
 from dld_spotter.inference.loading import load
 from tests.data.samples import box, sample
@@ -30,16 +30,16 @@ for (const kind of ['input', 'change']) slider.dispatchEvent(new Event(kind));
 
 
 @pytest.fixture(scope="module")
-def spotter(tmp_path_factory):
-    reader = load(make_checkpoint(tmp_path_factory.mktemp("demo") / "student.ckpt"), device="cpu")
-    reader.calibration = Calibration(GAMMAS, (0.8, 0.5, 0.3), continuous=False, images=10)
-    return reader
+def predictor(tmp_path_factory):
+    predictor = load(make_checkpoint(tmp_path_factory.mktemp("demo") / "student.ckpt"), device="cpu")
+    predictor.policy.calibration = Calibration(GAMMAS, (0.8, 0.5, 0.3), continuous=False, images=10)
+    return predictor
 
 
 @pytest.fixture(scope="module")
-def page(spotter, tmp_path_factory):
+def page(predictor, tmp_path_factory):
     """A browser that shows the page of a server that runs meanwhile."""
-    with Server(Viewer(spotter, "student.ckpt"), 0) as server:
+    with Server(Viewer(predictor, "student.ckpt"), 0) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         with chromium(tmp_path_factory.mktemp("profile")) as browser:
             browser.open(f"http://127.0.0.1:{server.server_port}/")
@@ -63,7 +63,7 @@ def expect(page, reading):
         np.testing.assert_allclose(outline, word.polygon, atol=0.06)
 
 
-def test_a_visit(page, spotter, tmp_path):
+def test_a_visit(page, predictor, tmp_path):
     pixels = sample(360, 480, [box(30, 30, 200, 60), box(200, 220, 180, 50)], ["cat", "dog"]).image
     path, notes = tmp_path / "photo.png", tmp_path / "notes.txt"
     Image.fromarray(pixels).save(path)
@@ -75,7 +75,7 @@ def test_a_visit(page, spotter, tmp_path):
 
     page.upload("#file", path)
     page.wait(f"document.querySelector('polygon') && {IDLE}")
-    expect(page, spotter.read(pixels, gamma=0.1))
+    expect(page, predictor.read(pixels, gamma=0.1))
     frame, photo, svg = page.run(
         "return ['stage', 'photo'].map(id => document.getElementById(id)).concat(document.querySelector('svg'))"
         ".map(node => { const {x, y, width, height} = node.getBoundingClientRect(); return [x, y, width, height]; })"
@@ -88,14 +88,14 @@ def test_a_visit(page, spotter, tmp_path):
     for number, (budget, gamma) in enumerate(((0.3, 0.3), (0.8, 0.05)), start=2):
         page.run(MOVE, budget)
         page.wait(f"document.querySelectorAll('#tried tbody tr').length == {number} && {IDLE}")
-        expect(page, spotter.read(pixels, gamma=gamma))
+        expect(page, predictor.read(pixels, gamma=gamma))
 
     page.run("document.querySelector('[value=scale]').click()")
     page.wait(f"document.querySelectorAll('#tried tbody tr').length == 4 && {IDLE}")
-    expect(page, spotter.read(pixels, scale=1.0))
+    expect(page, predictor.read(pixels, scale=1.0))
     page.run(MOVE, 0.5)
     page.wait(f"document.querySelectorAll('#tried tbody tr').length == 5 && {IDLE}")
-    expect(page, spotter.read(pixels, scale=0.5))
+    expect(page, predictor.read(pixels, scale=0.5))
 
     colors = np.asarray(Image.open(page.screenshot(tmp_path / "page.png")).convert("RGB"))
     page.run("document.querySelectorAll('polygon, svg text').forEach(node => node.remove())")

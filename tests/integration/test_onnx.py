@@ -11,17 +11,18 @@ from PIL import Image
 
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
-from dld_spotter.data.views import make_view
 from dld_spotter.export import write
 from dld_spotter.inference.agreement import Agreement
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.graphs import DetectorGraph, quantize
 from dld_spotter.inference.loading import load
-from dld_spotter.inference.onnx_backend import FORMAT, META, OnnxSpotter
+from dld_spotter.inference.onnx_backend import onnx_predictor
+from dld_spotter.inference.onnx_meta import FORMAT, META
+from dld_spotter.inference.second_pass.two_pass import read_once
 from dld_spotter.models.vocabulary import KNOWN_WORD_POWER
 from tests.data.samples import box, sample, turned_box
 from tests.small import LEVELS, SCALES
-from tests.trained import GAMMAS, LADDER, make_checkpoint
+from tests.trained import GAMMAS, POINTS, make_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -32,20 +33,20 @@ def checkpoint(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def reader(checkpoint):
+def predictor(checkpoint):
     return load(checkpoint, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def folder(checkpoint, reader, tmp_path_factory):
+def folder(checkpoint, predictor, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
-    write(load_checkpoint(checkpoint), reader, folder)
+    write(load_checkpoint(checkpoint), predictor, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def exported(folder):
-    return OnnxSpotter(folder)
+    return onnx_predictor(folder)
 
 
 def photo(height, width):
@@ -57,8 +58,8 @@ PHOTOS = [photo(*size) for size in ((96, 128), (128, 96), (64, 320), (200, 256))
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_reads_as_torch_does(reader, exported, scale):
-    pairs = [(reader.read(image, scale=scale), exported.read(image, scale=scale)) for image in PHOTOS]
+def test_reads_as_torch_does(predictor, exported, scale):
+    pairs = [(predictor.read(image, scale=scale), exported.read(image, scale=scale)) for image in PHOTOS]
     agreement = Agreement.of(pairs)
     assert agreement.words > 0
     assert agreement.shares() == {"polygons": 1, "texts": 1, "scores": 1}
@@ -68,30 +69,32 @@ def test_reads_as_torch_does(reader, exported, scale):
         assert (second.width, second.height, second.scale) == (first.width, first.height, first.scale)
 
 
-def test_words_that_fall_apart_are_among_the_photos(reader):
-    results = [reader.spotter.inspect(make_view([image], 1.0))[0] for image in PHOTOS]
-    assert sum(look.reads[0] for look in results) > sum(len(look.words) for look in results)
+def test_words_that_fall_apart_are_among_the_photos(predictor):
+    backend = predictor.backend
+    results = [read_once(backend.detect([image], 1.0), backend)[0] for image in PHOTOS]
+    assert sum(result.reads[0] for result in results) > sum(len(result.words) for result in results)
 
 
 @pytest.mark.parametrize("full_resolution_crops", [False, True])
-def test_a_ladder_is_climbed_as_torch_does(full_resolution_crops, tmp_path):
-    path = make_checkpoint(tmp_path / "steps.ckpt", selector=False, full_resolution_crops=full_resolution_crops, ladder=True)
-    reader = load(path, device="cpu")
-    write(load_checkpoint(path), reader, tmp_path / "exported")
-    exported = OnnxSpotter(tmp_path / "exported")
+def test_operating_points_are_read_as_torch_does(full_resolution_crops, tmp_path):
+    given = {"selector": False, "full_resolution_crops": full_resolution_crops, "operating_points": True}
+    path = make_checkpoint(tmp_path / "points.ckpt", **given)
+    predictor = load(path, device="cpu")
+    write(load_checkpoint(path), predictor, tmp_path / "exported")
+    exported = onnx_predictor(tmp_path / "exported")
     for gamma in (2.0, 0.5, 0.1):
-        pairs = [(reader.read(image, gamma=gamma), exported.read(image, gamma=gamma)) for image in PHOTOS]
+        pairs = [(predictor.read(image, gamma=gamma), exported.read(image, gamma=gamma)) for image in PHOTOS]
         agreement = Agreement.of(pairs)
         assert agreement.words > 0
         assert agreement.shares() == {"polygons": 1, "texts": 1, "scores": 1}
         for first, second in pairs:
-            assert second.scale == first.scale == LADDER.at(gamma).scale
-            assert second.gflops == pytest.approx(first.gflops)
+            assert second.scale == first.scale == POINTS.at(gamma).scale
+            assert (second.gflops, second.second_pass) == pytest.approx((first.gflops, first.second_pass))
     for max_cost in (0.9, 0.5):
-        pairs = [[one.read(image, gamma=0.1, max_cost=max_cost) for one in (reader, exported)] for image in PHOTOS[:2]]
+        pairs = [[one.read(image, gamma=0.1, max_cost=max_cost) for one in (predictor, exported)] for image in PHOTOS[:2]]
         assert Agreement.of(pairs).shares() == {"polygons": 1, "texts": 1, "scores": 1}
         assert max(reading.relative_cost for pair in pairs for reading in pair) <= max_cost
-    assert reader.read(PHOTOS[0], gamma=2.0).gflops > reader.read(PHOTOS[0], scale=0.3).gflops  # it has looked twice
+    assert predictor.read(PHOTOS[0], gamma=2.0).gflops > predictor.read(PHOTOS[0], scale=0.3).gflops  # it has read twice
     assert 0 < exported.read(PHOTOS[0], budget=0.3).relative_cost < 1.5
 
 
@@ -101,41 +104,41 @@ def test_a_vocabulary_travels_with_the_graphs(tmp_path, monkeypatch):
     known, *others = sorted({text.lower() for text in read if text.isalpha() and len(text) > 4})
     near = {text[:-1] + "x" for text in others}
     (tmp_path / "words.txt").write_text("\n".join({known, *near}))
-    reader = load("bundled", device="cpu", vocabulary=tmp_path / "words.txt")
-    weigh = reader.spotter.weigh
+    predictor = load("bundled", device="cpu", vocabulary=tmp_path / "words.txt")
+    weigh = predictor.backend.spotter.weigh
     with monkeypatch.context() as patch:  # unsure of all it sees
-        patch.setattr(reader.spotter, "weigh", lambda *asked: weigh(*asked) / 100)
-        assert {word.text.lower() for word in reader.read(scene, scale=1.0).words} & near
-    write(load_checkpoint("bundled", tmp_path / "words.txt"), reader, tmp_path / "exported")
+        patch.setattr(predictor.backend.spotter, "weigh", lambda *asked: weigh(*asked) / 100)
+        assert {word.text.lower() for word in predictor.read(scene, scale=1.0).words} & near
+    write(load_checkpoint("bundled", tmp_path / "words.txt"), predictor, tmp_path / "exported")
     (tmp_path / "words.txt").unlink()
-    exported = OnnxSpotter(tmp_path / "exported")
-    assert exported.vocabulary.words == reader.spotter.vocabulary.words
-    pair = reader.read(scene, scale=1.0), exported.read(scene, scale=1.0)
+    exported = onnx_predictor(tmp_path / "exported")
+    assert exported.backend.vocabulary.words == predictor.backend.spotter.vocabulary.words
+    pair = predictor.read(scene, scale=1.0), exported.read(scene, scale=1.0)
     assert Agreement.of([pair]).shares() == {"polygons": 1, "texts": 1, "scores": 1}
     assert pair[1].gflops == pytest.approx(pair[0].gflops)
-    without = OnnxSpotter(tmp_path / "exported", vocabulary="none")
-    believed, plain = (
+    without = onnx_predictor(tmp_path / "exported", vocabulary="none")
+    known_word, plain = (
         next(word.score for word in one.read(scene, scale=1.0).words if word.text.lower() == known)
         for one in (exported, without)
     )
-    assert believed == pytest.approx(plain**KNOWN_WORD_POWER)
+    assert known_word == pytest.approx(plain**KNOWN_WORD_POWER)
     assert [word.text for word in without.read(scene, scale=1.0).words] == read
 
 
-def test_chooses_as_torch_does(reader, exported):
+def test_chooses_as_torch_does(predictor, exported):
     for image in PHOTOS:
         for gamma in (*GAMMAS, None):
-            assert exported.choose(image, gamma) == reader.choose(image, gamma)
+            assert exported.decide(image, gamma) == predictor.decide(image, gamma)
         reading = exported.read(image)
-        assert reading.scale == reader.read(image).scale
-        assert reading.gflops == pytest.approx(reader.read(image).gflops)
+        assert reading.scale == predictor.read(image).scale
+        assert reading.gflops == pytest.approx(predictor.read(image).gflops)
 
 
-def test_batches_of_any_size(reader, exported):
+def test_batches_of_any_size(predictor, exported):
     """The graphs themselves take several images, and words of all of them in any order."""
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (3, 3, 96, 160), dtype=np.uint8))
-    text, *pyramid = exported._detector.run(None, {"images": images.numpy()})
-    spotter = reader.spotter
+    text, *pyramid = exported.backend._detector.run(None, {"images": images.numpy()})
+    spotter = predictor.backend.spotter
     with torch.no_grad():
         features, maps = spotter.detect(images)
     np.testing.assert_allclose(text, maps.text.sigmoid(), atol=1e-5)
@@ -150,7 +153,7 @@ def test_batches_of_any_size(reader, exported):
         "boundaries": boundaries.numpy(),
         "image_boundaries": boundaries.numpy(),
     }
-    labels, scores, encoded = exported._recognizer.run(None, inputs)
+    labels, scores, encoded = exported.backend._recognizer.run(None, inputs)
     with torch.no_grad():
         _, context = spotter.recognizer.encoder(spotter.cut(features, boundaries, index))
         expected, log_probability = spotter.recognizer.read(context)
@@ -159,7 +162,7 @@ def test_batches_of_any_size(reader, exported):
     np.testing.assert_allclose(scores, log_probability, atol=1e-4)
     np.testing.assert_allclose(encoded, context, atol=1e-4)
     tried, texts = np.array([4, 0, 0, 2]), spotter.charset.encode(["cat", "dog", "", "a"], 5)
-    found = exported._speller.run(None, {"context": encoded, "words": tried, "labels": texts.numpy()})[0]
+    found = exported.backend._speller.run(None, {"context": encoded, "words": tried, "labels": texts.numpy()})[0]
     with torch.no_grad():
         np.testing.assert_allclose(found, spotter.weigh(context, torch.from_numpy(tried), texts), atol=1e-3)
 
@@ -183,23 +186,25 @@ def test_quantized_graphs_are_smaller_and_still_read(folder, exported, tmp_path)
     for name in ("student.onnx", "recognizer.onnx"):
         quantize(tmp_path / name)
         assert (tmp_path / name).stat().st_size < (folder / name).stat().st_size
-    agreement = Agreement.of([(exported.read(p, scale=1), OnnxSpotter(tmp_path).read(p, scale=1)) for p in PHOTOS])
+    agreement = Agreement.of([(exported.read(p, scale=1), onnx_predictor(tmp_path).read(p, scale=1)) for p in PHOTOS])
     assert agreement.polygons > 0
 
 
-def test_needs_no_torch(folder, reader, tmp_path):
+def test_needs_no_torch(folder, predictor, tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(PHOTOS[0]).save(path)
     code = f"""
 import sys, json
 for name in ("torch", "lightning", "hydra", "transformers", "omegaconf"):
     sys.modules[name] = None
-from dld_spotter.inference.onnx_backend import OnnxSpotter
-reading = OnnxSpotter({str(folder)!r}, threads=1).read({str(path)!r}, scale=0.5)
-print(json.dumps([word.text for word in reading.words]))
+import dld_spotter
+from dld_spotter.inference.onnx_backend import onnx_predictor
+for predictor in (onnx_predictor({str(folder)!r}, threads=1), dld_spotter.load({str(folder)!r})):
+    print(json.dumps([word.text for word in predictor.read({str(path)!r}, scale=0.5).words]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == [word.text for word in reader.read(path, scale=0.5).words]
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first == second == [word.text for word in predictor.read(path, scale=0.5).words]
 
 
 def test_options_are_checked_as_in_torch(exported):
@@ -214,23 +219,23 @@ def test_options_are_checked_as_in_torch(exported):
 
 def test_damaged_folders_are_told(folder, tmp_path):
     with pytest.raises(CheckpointError, match=r"meta\.json does not exist"):
-        OnnxSpotter(tmp_path)
+        onnx_predictor(tmp_path)
     (tmp_path / META).write_text("{")
     with pytest.raises(CheckpointError, match="cannot be read"):
-        OnnxSpotter(tmp_path)
+        onnx_predictor(tmp_path)
     (tmp_path / META).write_text('{"format": 99}')
     with pytest.raises(CheckpointError, match=f"format {FORMAT}"):
-        OnnxSpotter(tmp_path)
+        onnx_predictor(tmp_path)
     (tmp_path / META).write_text((folder / META).read_text())
     with pytest.raises(CheckpointError, match=r"student\.onnx does not exist"):
-        OnnxSpotter(tmp_path)
+        onnx_predictor(tmp_path)
     (tmp_path / "student.onnx").write_text("no graph")
     with pytest.raises(CheckpointError, match=r"student\.onnx is no graph"):
-        OnnxSpotter(tmp_path)
+        onnx_predictor(tmp_path)
 
 
-def test_torch_exports_it(reader):
-    graph = DetectorGraph(reader.spotter).eval()
+def test_torch_exports_it(predictor):
+    graph = DetectorGraph(predictor.backend.spotter).eval()
     batch, height, width = (torch.export.Dim(name, max=64) for name in ("batch", "height", "width"))
     images = torch.zeros(2, 3, 64, 96, dtype=torch.uint8)
     program = torch.export.export(graph, (images,), dynamic_shapes=({0: batch, 2: 32 * height, 3: 32 * width},))
@@ -239,18 +244,18 @@ def test_torch_exports_it(reader):
         torch.testing.assert_close(program.module()(images), graph(images))
 
 
-def test_torch_compiles_it(reader):
-    def look(images, boundaries, index):
-        features, maps = reader.spotter.detect(images)
-        return maps.text, reader.spotter.cut(features, boundaries, index).pixels
+def test_torch_compiles_it(predictor):
+    def cut(images, boundaries, index):
+        features, maps = predictor.backend.spotter.detect(images)
+        return maps.text, predictor.backend.spotter.cut(features, boundaries, index).pixels
 
-    compiled = torch.compile(look, dynamic=True)
+    compiled = torch.compile(cut, dynamic=True)
     for size, words in (((64, 96), 3), ((96, 160), 5)):
         images = torch.randint(0, 255, (2, 3, *size), dtype=torch.uint8)
         boundaries, index = torch.rand(words, 2, 8, 2) * 60, torch.arange(words) % 2
         with torch.no_grad():
             torch.testing.assert_close(
-                compiled(images, boundaries, index), look(images, boundaries, index), atol=1e-4, rtol=1e-4
+                compiled(images, boundaries, index), cut(images, boundaries, index), atol=1e-4, rtol=1e-4
             )
 
 
@@ -263,4 +268,4 @@ def test_the_command_exports_quantizes_and_compares(checkpoint, tmp_path):
     assert "ONNX int8" in done.stdout
     graphs = {"student.onnx", "recognizer.onnx", "speller.onnx", "selector.onnx"}
     assert {path.name for path in out.iterdir()} == graphs | {META}
-    assert OnnxSpotter(out).meta["quantized"] == "int8"
+    assert onnx_predictor(out).backend.meta["quantized"] == "int8"

@@ -81,7 +81,7 @@ def test_the_first_process_alone_writes_and_reports(two):
     assert pd.read_csv(folder / "metrics.csv")["val/hmean"].notna().sum() == 2
     files = {path.name for path in (folder / "checkpoints").iterdir()}
     assert files == {"best.ckpt", "last.ckpt", "student.ckpt", "teacher", "teacher.ckpt"}
-    load_checkpoint(folder / "checkpoints" / "student.ckpt").selector()
+    load_checkpoint(folder / "checkpoints" / "student.ckpt").policy()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -10,7 +11,7 @@ from wandb.proto.wandb_internal_pb2 import RunRecord
 
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.loading import load
-from dld_spotter.tradeoff import TradeOff
+from dld_spotter.tradeoff import Outcomes, TradeOff
 from tests.integration.runs import Ended, train
 
 PROMISED = [
@@ -66,8 +67,20 @@ def test_tradeoff_holds_every_method(single):
 
 @pytest.mark.parametrize("name", ["best", "last", "teacher", "student"])
 def test_checkpoints_can_be_read_with(single, name):
-    reader = load(single[1] / "checkpoints" / f"{name}.ckpt", device="cpu")
-    assert (reader.selector is None) == (name == "teacher")
+    predictor = load(single[1] / "checkpoints" / f"{name}.ckpt", device="cpu")
+    assert (predictor.policy is None) == (name == "teacher")
+    assert predictor.read(np.zeros((64, 96, 3), np.uint8)).scale in (0.5, 1.0)
+
+
+def test_the_selector_is_evaluated_on_the_thumbnails_that_it_learnt_from(single):
+    """A dynamic point costs a decision on a thumbnail of 32 pixels beside reading, not of the usual 128."""
+    selector = load(single[1] / "checkpoints" / "student.ckpt", device="cpu").policy
+    assert selector.thumbnail == 32
+    once = Outcomes.load(single[1] / "outcomes_student.npz")
+    with np.load(single[1] / "dynamic_student.npz", allow_pickle=False) as followed:
+        gflops = followed["totals"][..., 4]
+    own = np.abs(gflops[:, :, None] - once.gflops[None] - selector.gflops).min(-1)
+    np.testing.assert_allclose(own, 0, atol=1e-9)
 
 
 def test_teacher_is_what_the_student_learnt_from(single):

@@ -105,9 +105,9 @@ def test_sequence_term_by_forcing_each_path(pair):
     for word in range(len(labels)):
         probabilities = []
         for path, score in zip(paths[word], scores[word], strict=True):
-            logits = spotters[0].force(student.context[word : word + 1], path[None])
+            logits = spotters[0].recognizer.attention(student.context[word : word + 1], path[None])
             probabilities.append(float(path_log_probability(logits, path[None])))
-            own = spotters[1].force(teacher.context[word : word + 1], path[None])
+            own = spotters[1].recognizer.attention(teacher.context[word : word + 1], path[None])
             assert float(path_log_probability(own, path[None])) == pytest.approx(float(score), abs=1e-4), "one score, two ways"
         total -= math.log(sum(math.exp(p) for p in probabilities))
         characters += int((paths[word, 0] != PADDING).sum())

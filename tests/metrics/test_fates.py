@@ -76,9 +76,7 @@ def test_one_word(truth, predictions, regions, boxes, expected):
         pytest.param((105, 0, 130, 20, "way"), (0, 0, 130, 20, "Exitway"), ["merged", "merged"], id="one of them found"),
         pytest.param((110, 0, 210, 20, "###"), (0, 0, 210, 20, "Exitway"), ["merged"], id="with a don't-care word"),
         pytest.param((105, 0, 130, 20, "way"), (0, 0, 130, 20, "Exit"), ["read", "merged"], id="one of them read"),
-        pytest.param(
-            (110, 0, 210, 20, "way"), (0, 0, 160, 20, "Exitw"), ["misread", "off"], id="half of the other is no merger"
-        ),
+        pytest.param((110, 0, 210, 20, "way"), (0, 0, 160, 20, "Exitw"), ["misread", "off"], id="half of it is no merger"),
     ],
 )
 def test_neighbours(neighbour, region, expected):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dld_spotter.core.charset import BLANK, END, PADDING, START
-from dld_spotter.models.decoding import beam_search, ctc_greedy, greedy_search
+from dld_spotter.models.decoding import beam_search, ctc_beam_search, ctc_greedy, ctc_log_probability, greedy_search
 
 CPU = torch.device("cpu")
 WORDS, LENGTH, CLASSES = 3, 3, 6
@@ -149,3 +149,62 @@ def test_ctc_score_is_the_mean_over_written_columns():
     torch.testing.assert_close(score, (torch.tensor([0.9]).log() + torch.tensor([0.8]).log()) / 2)
     blank = torch.tensor([[[0.7, 0.3, 0, 0, 0, 0], [0.5, 0.2, 0.3, 0, 0, 0]]])
     torch.testing.assert_close(ctc_greedy(blank.log())[1], torch.tensor([0.7 * 0.5]).log() / 2)
+
+
+def every_text(logits):
+    """Label sequence -> probability, summed over all paths of ``(T, V)`` logits that collapse to it."""
+    probabilities, found = logits.softmax(-1), {}
+    for path in product(range(logits.shape[1]), repeat=len(logits)):
+        text = tuple(c for c, before in zip(path, (BLANK, *path), strict=False) if c != BLANK and c != before)
+        share = float(torch.stack([probabilities[t, c] for t, c in enumerate(path)]).prod())
+        found[text] = found.get(text, 0.0) + share
+    return found
+
+
+@pytest.fixture
+def columns():
+    """CTC logits of two words, END and START being as good as never written."""
+    logits = 2 * torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(3))
+    logits[..., [END, START]] = -60
+    return logits
+
+
+def test_ctc_probability_sums_every_path(columns):
+    for row, logits in enumerate(columns):
+        expected = every_text(logits)
+        texts = [(), (3,), (3, 3), (4, 3, 5), (5, 4, 5, 3)]
+        labels = torch.tensor([[*text, END, *[PADDING] * (5 - len(text))] for text in texts])
+        found = ctc_log_probability(columns[torch.full((len(texts),), row)], labels)
+        torch.testing.assert_close(found.exp(), torch.tensor([expected[text] for text in texts]), atol=1e-5, rtol=1e-4)
+
+
+def test_a_text_that_the_columns_cannot_write_has_no_probability(columns):
+    labels = torch.tensor([[3, 3, 3, 3, END]])
+    assert ctc_log_probability(columns[:1], labels).tolist() == [float("-inf")]
+    assert ctc_log_probability(columns[:0], labels[:0]).shape == (0,)
+
+
+def test_prefix_beams_are_the_likeliest_texts(columns):
+    labels, scores = ctc_beam_search(columns, 300)
+    for row, logits in enumerate(columns):
+        expected = sorted(every_text(logits).items(), key=lambda pair: -pair[1])[:20]
+        found = [tuple(path[: path.index(END)]) for path in labels[row].tolist()]
+        assert found[:20] == [text for text, _ in expected]
+        torch.testing.assert_close(scores[row, :20].exp(), torch.tensor([share for _, share in expected]), atol=1e-5, rtol=1e-3)
+
+
+def test_there_are_no_more_beams_than_texts():
+    logits = torch.tensor([[[0.0, -99, -99, 1.0]]])  # one column: nothing, or one character
+    labels, scores = ctc_beam_search(logits, 4)
+    assert labels[0, :2].tolist() == [[3, END], [END, PADDING]]
+    assert scores[0, 2:].isinf().all()
+
+
+def test_columns_of_blanks_change_nothing(columns):
+    longer = torch.cat([columns, torch.full((2, 3, 6), -1e4)], dim=1)
+    longer[:, 5:, BLANK] = 0
+    labels = torch.tensor([[3, 4, END], [5, END, PADDING]])
+    torch.testing.assert_close(ctc_log_probability(longer, labels), ctc_log_probability(columns, labels))
+    (few, some), (more, others) = ctc_beam_search(columns, 3), ctc_beam_search(longer, 3)
+    assert torch.equal(few, more)
+    torch.testing.assert_close(some, others)

@@ -156,7 +156,7 @@ def test_close_up_moves_no_word(batch):
 
 def test_forcing_repeats_the_forward_pass(spotter, batch):
     read = forward(spotter, batch).recognition
-    torch.testing.assert_close(spotter.force(read.context, batch.labels), read.logits)
+    torch.testing.assert_close(spotter.recognizer.attention(read.context, batch.labels), read.logits)
 
 
 def test_stepping_repeats_forcing(spotter, batch):
@@ -389,19 +389,3 @@ def test_collated_words_longer_than_the_decoder_are_read_or_left_out(spotter):
 def test_bad_settings_are_refused(build, message):
     with pytest.raises(ConfigError, match=message):
         build()
-
-
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("resnet", BACKBONE),
-        ("convnextv2", {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]}),
-        ("textnet", {"stem_out_channels": 8, "hidden_sizes": [8, 8, 8, 16, 16]}),
-    ],
-)
-def test_backbones_return_four_strides(name, settings):
-    backbone = Backbone(name, settings).eval()
-    maps = backbone(torch.zeros(2, 3, 64, 96))
-    assert [tuple(level.shape) for level in maps] == [
-        (2, channels, 64 // s, 96 // s) for channels, s in zip(backbone.channels, (4, 8, 16, 32), strict=True)
-    ]

@@ -17,41 +17,41 @@ def table(matched):
     return Outcomes(("a", "b"), (0.5, 1.0), np.array(matched), ones, ones, cost, cost, cost)
 
 
-def test_pure_luck_by_hand():
+def test_pure_bias_by_hand():
     # Each reading has one right and one wrong scale per image, the other reading the opposite: nothing can be known.
     first, second = table([[1, 0], [0, 1]]), table([[0, 1], [1, 0]])
     found = oracle_bias(first, second, 0.625, resample(2, 50))
-    assert (found.hmean, found.again, found.luck.value) == (1, 0, 1)
-    assert found.share == pytest.approx(2)  # random mix gives 1/2; what was chosen is worse than that
-    assert found.luck[1:] == pytest.approx((1, 1))
+    assert (found.hmean, found.again, found.bias.value) == (1, 0, 1)
+    assert found.share == pytest.approx(2)  # the random policy gives 1/2; what was chosen is worse than that
+    assert found.bias[1:] == pytest.approx((1, 1))
 
 
-def test_half_luck_by_hand():
+def test_half_bias_by_hand():
     # The first image always gains from the high scale; the second reads right at the low one by chance.
     first, second = table([[0, 1], [1, 0]]), table([[0, 1], [0, 1]])
     found = oracle_bias(first, second, 1.0, resample(2, 50))
     # Own: 1 and 1. Crossed: the first one's choices on the second table 1/2, the second one's on the first 1/2.
-    assert (found.hmean, found.again, found.luck.value) == (1, 0.5, 0.5)
-    # Random mix: 1/2 on the first, 1 on the second.
+    assert (found.hmean, found.again, found.bias.value) == (1, 0.5, 0.5)
+    # Random policy: 1/2 on the first, 1 on the second.
     assert found.share == pytest.approx(0.5 / 0.25)
 
 
-def test_no_luck_where_nothing_differs(random_table):
+def test_no_bias_where_nothing_differs(random_table):
     outcomes = random_table(40, 4)
     for row in bias_over(outcomes, outcomes, [0.01, 0.4, 0.7], resample(40, 30)):
         assert row.budget > 0.01  # which cannot be met
-        assert row.luck == (0, 0, 0)
+        assert row.bias == (0, 0, 0)
         assert row.share == 0
         assert row.hmean == row.again
 
 
-def test_noise_is_luck(random_table):
+def test_noise_is_bias(random_table):
     # The scales of these tables differ by chance alone; the other table is drawn anew for the same words.
     rng, first = np.random.default_rng(0), random_table(300, 4)
     matched = [rng.binomial(first.true, 0.5) for _ in range(2)]
     tables = [replace(first, matched=counts, predicted=first.true) for counts in matched]
     found = oracle_bias(*tables, 0.6, resample(300, 200))
-    assert found.luck.low > 0.1
+    assert found.bias.low > 0.1
     assert found.again == pytest.approx(0.5, abs=0.03)  # as any choice would give
     assert found.share == pytest.approx(1, abs=0.25)
 

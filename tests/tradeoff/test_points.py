@@ -143,5 +143,6 @@ def test_the_table_fits_a_terminal(trade_off):
     console.print(table(trade_off.points))
     text = console.file.getvalue()
     assert "…" not in text
-    for expected in ("fixed scale", "random mix", "oracle", "dynamic", "scale 0.5", "gamma 0.1", "87.5", "75.0-100.0", "0.635"):
+    methods = ("fixed scale", "random policy", "oracle", "dynamic")
+    for expected in (*methods, "scale 0.5", "gamma 0.1", "87.5", "75.0-100.0", "0.635"):
         assert expected in text

@@ -108,7 +108,7 @@ def test_gains_by_hand(worked):
     whole = np.full((1, 2), 1 / 2)
     curve = 1 / 2 + (7 / 8 - 1 / 2) * np.log(3) / np.log(4)
     assert versus_static(method, worked, whole) == pytest.approx((14 / 15 - curve,) * 3)
-    # Random mix at 0.75: one third cheap, two thirds costly: 2 * 17/3 / (20/3 + 8) = 17/22.
+    # Random policy at 0.75: one third cheap, two thirds costly: 2 * 17/3 / (20/3 + 8) = 17/22.
     assert versus_mix(method, worked, whole) == pytest.approx((14 / 15 - 17 / 22,) * 3)
     assert gap_closed(method, worked, whole) == pytest.approx((1, 1, 1))
 
@@ -136,7 +136,7 @@ def test_no_gap_has_no_share(random_table):
 
 
 def test_a_gap_of_rounding_has_no_share(worked):
-    # Both images gain the same, so that the oracle has nothing to choose and is the random mix but for the slack of its budget.
+    # Both images gain the same, so that the oracle is the random policy but for the slack of its budget.
     matched, predicted = np.array([[0, 3], [0, 3]]), np.full((2, 2), 3)
     outcomes = replace(worked, matched=matched, predicted=predicted, true=predicted)
     method = spend(outcomes, random_mix(outcomes, 0.5)).plus(relative_cost=0.1)

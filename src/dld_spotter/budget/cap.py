@@ -34,15 +34,19 @@ class CostCap:
 
     def words(self, size: Sequence[int]) -> int:
         """How many words can be read in a view of this height and width; -1 where its pixels are too costly."""
-        if self.first is not None:  # some may be words that were read before, which the pass that is compared with reads once
-            return self._words(self._left() - self.cost(*size, 0), 1.0)
-        return self._words(self.max_cost * self.cost(*self.whole, 0) - self.deciding - self.cost(*size, 0), 1 - self.max_cost)
+        height, width = size
+        # Some may be words that were read before, which the pass that is compared with reads once.
+        share = 1 - self.max_cost if self.first is None else 1.0
+        return self._words(self._left() - self.cost(height, width, 0), share)
 
     def further(self) -> int:
         """How many more words can be read in a view that was detected in, none of which was read before."""
         return self._words(self._left(), 1 - self.max_cost)
 
     def _left(self) -> float:
+        """What the decision and the passes before have left of the cap."""
+        if self.first is None:
+            return self.max_cost * self.cost(*self.whole, 0) - self.deciding
         return self.max_cost * self.first.full(self.whole, self.cost) - self.deciding - self.first.spent(self.cost)
 
     def _words(self, left: float, share: float) -> int:

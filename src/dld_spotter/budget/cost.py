@@ -79,9 +79,12 @@ class FlopCost(CostModel):
         self.counted: dict[tuple[int, int], float] = {}
         """Padded sizes seen so far -> GFLOP apart from the words; a dictionary, since caching wrappers cannot be pickled."""
         stride = spotter.stride
-        per_cell = [self.dense(rows * stride, columns * stride) / (rows * columns) for rows, columns in ((2, 2), (4, 6))]
-        # Counting takes longer than a small image's reading, and convolutions cost the same in every cell of the grid.
-        self.per_cell = per_cell[0] if isclose(*per_cell, rel_tol=1e-9) else None
+        few, some, many = (self.dense(rows * stride, columns * stride) for rows, columns in ((2, 2), (3, 5), (4, 6)))
+        # Counting takes longer than a small image's reading, and convolutions cost the same in every cell of the grid; what
+        # is computed from a map's mean (squeeze-and-excitation) costs the same for every image.
+        slope = (many - few) / 20
+        self.fixed = few - 4 * slope if not isclose(few, 4 * slope, rel_tol=1e-9) else 0.0
+        self.per_cell = slope if isclose(some, few + 11 * slope, rel_tol=1e-9) else None
         self.per_word = self._per_word()
 
     def cost(self, height: int, width: int, words: float = 0.0) -> float:
@@ -89,7 +92,7 @@ class FlopCost(CostModel):
         stride = self.spotter.stride
         size = pad_to(height, stride), pad_to(width, stride)
         if self.per_cell is not None:
-            return self.per_cell * size[0] * size[1] / stride**2 + words * self.per_word
+            return self.fixed + self.per_cell * size[0] * size[1] / stride**2 + words * self.per_word
         if size not in self.counted:
             self.counted[size] = self.dense(*size)
         return self.counted[size] + words * self.per_word
@@ -105,7 +108,8 @@ class FlopCost(CostModel):
 
     def _detect(self, height: int, width: int) -> FlopCounterMode:
         images = torch.zeros(1, 3, height, width, dtype=torch.uint8, device="meta")
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        counter = FlopCounterMode(display=False)
+        with torch.no_grad(), counter:
             self.spotter.detect(images)
         return counter
 
@@ -115,15 +119,18 @@ class FlopCost(CostModel):
     def _read(self) -> FlopCounterMode:
         """Read one word: encoder and CTC head once, the attention decoder for a word of 6 characters, 7 steps.
 
+        Recognisers whose crops are as wide as the word are counted for one of that length, 96 columns by 48 rows.
+
         With a vocabulary the decoder also weighs as many spellings as it may have to, whether this word is one or not.
         """
         images = torch.zeros(1, 3, 64, 64, dtype=torch.uint8, device="meta")
         boundaries = torch.zeros(1, 2, 8, 2, device="meta")
         index = torch.zeros(1, dtype=torch.int64, device="meta")
         labels = torch.zeros(1, 7, dtype=torch.int64, device="meta")
+        counter = FlopCounterMode(display=False)
         with torch.no_grad():
             features, _ = self.spotter.detect(images)
-            with FlopCounterMode(display=False) as counter:
+            with counter:
                 recognition = self.spotter.recognize(self.spotter.cut(features, boundaries, index), labels)
                 if self.spotter.vocabulary is not None:
                     tried = torch.zeros(1 + SPELLINGS, dtype=torch.int64, device="meta")

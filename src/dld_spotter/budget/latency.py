@@ -12,6 +12,7 @@ from typing import Self
 
 import numpy as np
 
+from dld_spotter.core.arrays import Floats
 from dld_spotter.core.errors import CheckpointError
 from dld_spotter.core.records import Record
 
@@ -35,8 +36,8 @@ class Line(Record):
     @classmethod
     def through(cls, gflops: Sequence[float], seconds: Sequence[float]) -> Self:
         """Fit measured seconds with the least relative error; neither number is below 0."""
-        gflops, seconds = np.asarray(gflops, float), np.asarray(seconds, float)
-        fixed, slope = least_squares(np.stack([1 / seconds, gflops / seconds], axis=1), np.ones(len(seconds)))
+        taken = np.array(seconds, float)
+        fixed, slope = least_squares(np.stack([1 / taken, np.array(gflops, float) / taken], axis=1), np.ones(len(taken)))
         # Where reading does not take longer for more GFLOP, the least slope that still orders sizes.
         return cls(float(fixed), max(float(slope), 1e-9))
 
@@ -49,7 +50,7 @@ class Line(Record):
         return (seconds - self.fixed) / self.slope
 
 
-def least_squares(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def least_squares(rows: Floats, targets: Floats) -> Floats:
     """The two numbers ``(2,)`` of least squared error ``|rows @ x - targets|``, neither below 0.
 
     The joint solution where it has no negative part; else one of them is 0, and the better of both single solutions is taken.
@@ -58,11 +59,13 @@ def least_squares(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
         rows: ``(N, 2)``, no column all zero.
         targets: ``(N,)``.
     """
-    joint = np.linalg.lstsq(rows, targets, rcond=None)[0]
+    joint = np.asarray(np.linalg.lstsq(rows, targets, rcond=None)[0], float)
     if (joint >= 0).all():
         return joint
     alone = np.diag(np.maximum(rows.T @ targets / (rows**2).sum(0), 0.0))  # (2, 2), one solution a row
-    return alone[((rows @ alone.T - targets[:, None]) ** 2).sum(0).argmin()]
+    errors = ((rows @ alone.T - targets[:, None]) ** 2).sum(0)
+    better: Floats = alone[errors.argmin()]
+    return better
 
 
 def measure_line(read: Callable[[int, int], object], gflops: Callable[[int, int], float]) -> Line:

@@ -87,10 +87,14 @@ class OperatingPoints(Record):
             ahead = np.flatnonzero((costs > costs[here]) & (losses < losses[here]) & (scales >= scales[here]))
             falls = (losses[here] - losses[ahead]) / (costs[ahead] - costs[here])
             kept.append(int(ahead[falls.argmax()]))
-        columns = [[values[k] for k in kept] for values in (losses.tolist(), costs.tolist())]
         chosen = [points[k] for k in kept]
-        thresholds = tuple(point.second_pass for point in chosen)
-        return cls(tuple(point.scale for point in chosen), thresholds, *map(tuple, columns), images)
+        return cls(
+            tuple(point.scale for point in chosen),
+            tuple(point.second_pass for point in chosen),
+            tuple(losses[kept].tolist()),
+            tuple(costs[kept].tolist()),
+            images,
+        )
 
     @property
     def points(self) -> list[OperatingPoint]:

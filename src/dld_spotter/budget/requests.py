@@ -82,6 +82,8 @@ class BudgetTracker:
         if name == "budget":
             calibration.check(amount)
         elif name == "budget_ms":
+            if line is None:
+                raise ValueError("budget_ms is held by the line of the device; give line=")
             target = line.gflops(amount / 1000)
             if target <= 0:
                 raise ConfigError(

@@ -114,10 +114,20 @@ def save_config(config: DictConfig, folder: Path) -> None:
     OmegaConf.save(OmegaConf.create(plain(config)), folder / "config.yaml")
 
 
-def build_data(config: DictConfig, stage: str = "distillation") -> SpottingDataModule:
-    """Build the data module; the teacher stage trains on one view per batch, at a scale drawn at random."""
+def build_data(config: DictConfig, stage: str = "distillation", spotter: Spotter | None = None) -> SpottingDataModule:
+    """Build the data module.
+
+    Args:
+        config: of the training.
+        stage: the teacher stage trains on one view per batch, at a scale drawn at random.
+        spotter: whose text map the targets are for; None for the usual one.
+    """
     resolved = OmegaConf.to_container(config.data.module, resolve=True)
-    resolved["train_collate"]["draw_one"] = stage == "teacher"
+    collate = resolved["train_collate"]
+    collate["draw_one"] = stage == "teacher"
+    if spotter is not None:
+        needs = {"shrink": spotter.target_shrink, "map_stride": spotter.map_stride}
+        collate |= {name: value for name, value in needs.items() if collate[name] is None}
     data: SpottingDataModule = create(resolved)
     refuse_overlap(train=data.train, validation=data.validation, test=data.test)
     if config.data.cache is not None and data.train is not None:
@@ -234,7 +244,7 @@ def build_teacher(config: DictConfig) -> Spotter:
         )
     teacher: Spotter = create(config.model.teacher)
     if stage.checkpoint is not None:
-        checkpoint = load_checkpoint(stage.checkpoint)
+        checkpoint = load_checkpoint(stage.checkpoint, charset=teacher.charset)
         part = "teacher" if "teacher" in checkpoint.parts() else "student"
         untrained = load_weights(teacher, checkpoint.weights(part), checkpoint.path, stage.partial)
         if untrained and is_first():

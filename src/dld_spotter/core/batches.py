@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dld_spotter.core.instances import TextInstances as TextInstances
@@ -26,6 +27,7 @@ class Sample:
     name: str
 
 
+@dataclass(frozen=True)
 class Movable:
     """A dataclass of tensors that moves to a device as a whole, nested ones included."""
 
@@ -52,10 +54,10 @@ def _change(value: Any, change: Callable[[Any], Any]) -> Any:
 
 @dataclass(frozen=True)
 class DetectionTargets(Movable):
-    """What a text map should show, at half of the view's resolution.
+    """What a text map should show, at the stride s of the map: 2 pixels of the view, 1 for some families.
 
     Args:
-        text: ``(B, H/2, W/2)`` float32, 1 inside a shrunk word.
+        text: ``(B, H/s, W/s)`` float32, 1 inside a shrunk word.
         care: the same shape, what each cell counts: 0 where an ignored word makes the answer unknown, and 1 or more elsewhere.
         border: the same shape in 0..1, 1 on a word's outline, falling to 0 at the shrink distance (threshold map).
         border_care: the same shape, 1 where ``border`` is defined.
@@ -132,17 +134,23 @@ class WordCrops(Movable):
     """What is cut out of a view for each of N words; all that recognition needs.
 
     Args:
-        pixels: ``(N, 3, 4 * h, 4 * w)`` normalised pixels.
-        features: ``(N, C, h, w)`` of the feature pyramid.
+        pixels: ``(N, 3, H, W)`` pixels in the form that the recogniser takes.
+        features: ``(N, C, h, w)`` of the feature pyramid; None for recognisers that read pixels alone.
+        widths: ``(N,)`` int64, columns of ``pixels`` that are the word's, what is behind them being zeros; None where it is
+            all of them.
     """
 
     pixels: Tensor
-    features: Tensor
+    features: Tensor | None = None
+    widths: Tensor | None = None
 
     @classmethod
     def concat(cls, parts: Sequence["WordCrops"]) -> "WordCrops":
-        """Put the words of several views behind each other."""
-        return cls(torch.cat([part.pixels for part in parts]), torch.cat([part.features for part in parts]))
+        """Put the words of several views behind each other, as wide as the widest."""
+        widest = max(part.pixels.shape[3] for part in parts)
+        pixels = torch.cat([F.pad(part.pixels, (0, widest - part.pixels.shape[3])) for part in parts])
+        others = ([getattr(part, name) for part in parts] for name in ("features", "widths"))
+        return cls(pixels, *(None if one[0] is None else torch.cat(one) for one in others))
 
 
 @dataclass(frozen=True)
@@ -150,32 +158,36 @@ class Recognition(Movable):
     """What the recognition branch computes for N words, in the order it computes it.
 
     Args:
-        roi: ``(N, C, h, w)`` strip of features of each word.
-        context: ``(N, w, C)`` hidden states of the sequence encoder.
-        logits: ``(N, L, V)`` attention decoder, one step per character.
-        ctc_logits: ``(N, w, V)`` auxiliary CTC head.
+        roi: ``(N, C, h, w)`` features of each word crop.
+        context: ``(N, T, C)`` hidden states of the sequence encoder; columns of zeros are behind the end of a word.
+        logits: ``(N, L, V)`` attention decoder, one step per character; None for recognisers without one.
+        ctc_logits: ``(N, T, V)`` CTC head, which every recogniser has; behind the end of a word nothing but blanks.
     """
 
     roi: Tensor
     context: Tensor
-    logits: Tensor
+    logits: Tensor | None
     ctc_logits: Tensor
 
     def select(self, index: Tensor) -> "Recognition":
         """Keep the words at ``index`` ``(M,)`` int64, in that order."""
-        return Recognition(*(getattr(self, f.name)[index] for f in fields(self)))
+        logits = None if self.logits is None else self.logits[index]
+        return Recognition(self.roi[index], self.context[index], logits, self.ctc_logits[index])
 
 
 @dataclass(frozen=True)
 class DetectionMaps(Movable):
-    """Text-map logits ``(B, H/2, W/2)`` and threshold logits of the same shape (differentiable binarisation)."""
+    """Text-map logits ``(B, H/s, W/s)``, s the map's stride, and threshold logits of the same shape.
+
+    Families without differentiable binarisation have no threshold.
+    """
 
     text: Tensor
-    threshold: Tensor
+    threshold: Tensor | None = None
 
     def select(self, index: Tensor) -> "DetectionMaps":
         """Keep the images at ``index`` ``(M,)`` int64."""
-        return DetectionMaps(self.text[index], self.threshold[index])
+        return DetectionMaps(self.text[index], None if self.threshold is None else self.threshold[index])
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dld_spotter.core.arrays import Floats
 from dld_spotter.core.errors import ConfigError, DataError
 
 LEVEL = 95.0
@@ -18,7 +19,7 @@ class Estimate(NamedTuple):
     high: float
 
 
-def resample(images: int, number: int = 1000, seed: int = 0) -> np.ndarray:
+def resample(images: int, number: int = 1000, seed: int = 0) -> Floats:
     """How often each image is drawn in each resample, divided by N: ``(number, N)``, rows summing to 1.
 
     One such matrix for several methods makes their comparison paired.
@@ -31,7 +32,7 @@ def resample(images: int, number: int = 1000, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=number) / images
 
 
-def bootstrap(statistic: Callable[..., np.ndarray], *tables: np.ndarray, resamples: np.ndarray) -> Estimate:
+def bootstrap(statistic: Callable[..., Floats], *tables: Floats, resamples: Floats) -> Estimate:
     """Estimate a statistic of mean measures, and its interval over images.
 
     Args:

@@ -18,9 +18,9 @@ def polygons_to_boundaries(polygons: Sequence[np.ndarray], points: int = 8) -> n
     """
     boundaries = np.zeros((len(polygons), 2, points, 2), np.float32)
     lengths = np.array([len(polygon) for polygon in polygons], int)
-    for length in np.unique(lengths):
+    for length in np.unique(lengths).tolist():
         words = np.flatnonzero(lengths == length)
-        stacked = np.stack([polygons[word] for word in words])
+        stacked = np.stack([polygons[word] for word in words.tolist()])
         upper, lower = stacked[:, : length // 2], stacked[:, : length // 2 - 1 : -1]
         boundaries[words, 0] = _resample(upper, points)
         boundaries[words, 1] = _resample(lower, points)
@@ -29,17 +29,20 @@ def polygons_to_boundaries(polygons: Sequence[np.ndarray], points: int = 8) -> n
 
 def polygon_to_boundaries(polygon: np.ndarray, points: int = 8) -> np.ndarray:
     """Describe one word ``(P, 2)`` by its boundaries ``(2, K, 2)``, see :func:`polygons_to_boundaries`."""
-    return polygons_to_boundaries([polygon], points)[0]
+    boundaries: np.ndarray = polygons_to_boundaries([polygon], points)[0]
+    return boundaries
 
 
 def boundaries_to_polygon(boundaries: np.ndarray) -> np.ndarray:
     """Join sides ``(2, K, 2)`` to a polygon ``(2K, 2)``, clockwise from the text's top left."""
-    return np.concatenate([boundaries[0], boundaries[1, ::-1]])
+    polygon: np.ndarray = np.concatenate([boundaries[0], boundaries[1, ::-1]])
+    return polygon
 
 
 def word_heights(boundaries: np.ndarray) -> np.ndarray:
     """Measure words ``(N, 2, K, 2)``: the mean distance between their boundaries, ``(N,)`` in pixels."""
-    return np.linalg.norm(boundaries[:, 0] - boundaries[:, 1], axis=-1).mean(-1)
+    heights: np.ndarray = np.linalg.norm(boundaries[:, 0] - boundaries[:, 1], axis=-1).mean(-1)
+    return heights
 
 
 def split_line(quad: np.ndarray, text: str) -> list[tuple[np.ndarray, str]]:
@@ -72,4 +75,5 @@ def _resample(lines: np.ndarray, points: int) -> np.ndarray:
     share = np.divide(wanted - start, step, out=np.zeros_like(wanted), where=step > 0)[..., None]
     first = np.take_along_axis(lines, segment[..., None], 1)
     second = np.take_along_axis(lines, segment[..., None] + 1, 1)
-    return first + share * (second - first)
+    resampled: np.ndarray = first + share * (second - first)
+    return resampled

@@ -5,10 +5,12 @@ to divide by is 0, as in the official scripts. In particular each of the three i
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from dld_spotter.core.arrays import Floats
 
 
-def precision(matched: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
+def precision(matched: ArrayLike, predicted: ArrayLike) -> Floats:
     """Matched over predicted words; 0 where nothing was predicted.
 
     >>> float(precision(3, 4)), float(precision(0, 0))
@@ -17,7 +19,7 @@ def precision(matched: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
     return _ratio(np.asarray(matched, float), np.asarray(predicted, float))
 
 
-def recall(matched: ArrayLike, true: ArrayLike) -> NDArray[np.float64]:
+def recall(matched: ArrayLike, true: ArrayLike) -> Floats:
     """Matched over true words; 0 where no word is true.
 
     >>> float(recall(3, 6)), float(recall(0, 0))
@@ -26,7 +28,7 @@ def recall(matched: ArrayLike, true: ArrayLike) -> NDArray[np.float64]:
     return _ratio(np.asarray(matched, float), np.asarray(true, float))
 
 
-def hmean(matched: ArrayLike, predicted: ArrayLike, true: ArrayLike) -> NDArray[np.float64]:
+def hmean(matched: ArrayLike, predicted: ArrayLike, true: ArrayLike) -> Floats:
     """Harmonic mean of precision and recall, ``2 matched / (predicted + true)``; 0 where nothing was predicted or is true.
 
     A count that is NaN gives NaN.
@@ -37,5 +39,5 @@ def hmean(matched: ArrayLike, predicted: ArrayLike, true: ArrayLike) -> NDArray[
     return _ratio(2 * np.asarray(matched, float), np.asarray(predicted, float) + np.asarray(true, float))
 
 
-def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator != 0)

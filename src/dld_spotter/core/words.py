@@ -40,4 +40,5 @@ class SpottingResult:
 
     def full(self, size: Sequence[int], cost: Cost) -> float:
         """Cost of one pass over the whole reference of this height and width that reads each of these words once."""
-        return cost(*size, sum(self.reads) - self.again)
+        height, width = size
+        return cost(height, width, sum(self.reads) - self.again)

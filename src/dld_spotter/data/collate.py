@@ -11,7 +11,7 @@ from dld_spotter.core.batches import Sample, SpottingBatch, TextInstances, View
 from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
-from dld_spotter.data.targets import SHRINK_RATIO, TextRegions, detection_targets
+from dld_spotter.data.targets import MAP_STRIDE, SHRINK_RATIO, TextRegions, detection_targets
 from dld_spotter.data.views import REFERENCE, ReferenceSize, make_frame, make_thumbnails, make_view, to_reference
 
 
@@ -33,7 +33,8 @@ class Collate:
         min_height: height in pixels below which a word is don't-care in a view, and not read if in all of them.
         with_targets: draw detection targets.
         between: what a cell between two words counts in them, see :func:`~dld_spotter.data.targets.detection_targets`.
-        shrink: ratio by which they shrink words, the same as that of the decoder that grows them back.
+        shrink: ratio by which they shrink words, as the spotter's text map is trained; None for the usual one.
+        map_stride: pixels of a view per cell of the spotter's text map; None for the usual one.
         draw_one: make only one view per batch, at a scale drawn at random.
         jitter: move the corners of the words that are read by up to this fraction of their height.
         max_words: words read per image at most, drawn at random; None for all.
@@ -54,7 +55,8 @@ class Collate:
     min_height: float = 4.0
     with_targets: bool = True
     between: float = 1.0
-    shrink: float = SHRINK_RATIO
+    shrink: float | None = None
+    map_stride: int | None = None
     draw_one: bool = False
     jitter: float = 0.0
     max_words: int | None = None
@@ -85,11 +87,10 @@ class Collate:
         scales = (float(rng.choice(self.scales)),) if self.draw_one else self.scales
         views = {scale: self._make_view(images, scale) for scale in scales}
         if self.with_targets:
-            regions = [TextRegions.of(sample.instances, self.shrink) for sample in samples]
-            views = {
-                scale: replace(view, targets=detection_targets(view, regions, self.min_height, self.between))
-                for scale, view in views.items()
-            }
+            shrink = SHRINK_RATIO if self.shrink is None else self.shrink
+            regions = [TextRegions.of(sample.instances, shrink) for sample in samples]
+            drawn = (self.min_height, self.between, self.map_stride or MAP_STRIDE)
+            views = {scale: replace(view, targets=detection_targets(view, regions, *drawn)) for scale, view in views.items()}
         instances = tuple(sample.instances for sample in samples)
         boundaries, image_index, texts = self._words_to_read(instances, views[max(scales)], rng)
         if self.on_device and REFERENCE not in views:

@@ -18,7 +18,8 @@ STEPS = 10_000
 class NamedPart(Dataset[Sample]):
     """The images whose name falls into one part; adding or removing images moves no other image.
 
-    Where the data set says itself which part an image belongs to (``parts``, one name or None for each image), that holds.
+    Where the data set says itself which part an image belongs to (``parts``, one name or None for each image), that holds;
+    parts that it calls ``complete`` take no further images, whose shares the others grow by.
 
     Args:
         dataset: a data set of files, with ``names``.
@@ -31,12 +32,7 @@ class NamedPart(Dataset[Sample]):
             raise ConfigError(
                 f"data part {part} must be one of the shares {dict(shares)}, which sum to at most 1; mend the shares"
             )
-        before = 0.0
-        for name, share in shares.items():
-            if name == part:
-                break
-            before += share
-        low, high = round(before * STEPS), round((before + shares[part]) * STEPS)
+        low, high = _interval(shares, part, getattr(dataset, "complete", ()))
         self.dataset = dataset
         given = getattr(dataset, "parts", None) or repeat(None)
         self.indices = [
@@ -65,6 +61,15 @@ class NamedPart(Dataset[Sample]):
         """The image files of the part."""
         images = self.dataset.images
         return images.part(self.indices) if isinstance(images, ImagePaths) else [images[i] for i in self.indices]
+
+
+def _interval(shares: Mapping[str, float], part: str, complete: Sequence[str]) -> tuple[int, int]:
+    """Hashes of the names that belong to a part, from the first to before the second; none where it is complete."""
+    given = {name: 0.0 if name in complete else share for name, share in shares.items()}
+    grow = sum(shares.values()) / (sum(given.values()) or 1.0)
+    names = list(given)
+    before = grow * sum(given[name] for name in names[: names.index(part)])
+    return round(before * STEPS), round((before + grow * given[part]) * STEPS)
 
 
 def refuse_overlap(**datasets: TextDataset | None) -> None:

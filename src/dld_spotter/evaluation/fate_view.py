@@ -54,10 +54,8 @@ def show_fates(report: FateReport, title: str) -> None:
     console.print(f"{title}\n{figures}; {counted}", highlight=False, soft_wrap=True)
     console.print(_cost_table(report.costs))
     console.print(_shares_table(report))
-    console.print(
-        f"of the found, IoU at least {CLOSE:g}: {_percent(report.close)}; of the matches, exact in case: {_percent(report.exact)}",
-        highlight=False,
-    )
+    close = f"of the found, IoU at least {CLOSE:g}: {_percent(report.close)}"
+    console.print(f"{close}; of the matches, exact in case: {_percent(report.exact)}", highlight=False)
     if report.reliability is not None and report.reliability.bins:
         console.print(_reliability_table(report.reliability))
 

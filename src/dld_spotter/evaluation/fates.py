@@ -11,11 +11,13 @@ from dld_spotter.core.instances import TextInstances
 from dld_spotter.core.words import Word
 from dld_spotter.metrics.fate_tables import FateReport, summarize
 from dld_spotter.metrics.fates import Claim, Evidence, Fate, ImageFates, Predicted, TrueWord, find_fates
+from dld_spotter.metrics.protocols import TotalTextProtocol
 from dld_spotter.metrics.rules import Rules
 
 if TYPE_CHECKING:
+    from dld_spotter.budget.requests import Request
     from dld_spotter.core.batches import Sample
-    from dld_spotter.evaluation.measuring import Counting
+    from dld_spotter.evaluation.measuring import Counting, Samples
     from dld_spotter.inference.predictor import Predictor, Reading
 
 MARGIN = 0.6
@@ -80,9 +82,36 @@ class FateCollector:
             if len(known) < self.most:
                 known.append(example)
 
+    @property
+    def report(self) -> FateReport:
+        """What the fates found so far add up to."""
+        return summarize(self.images.values())
+
     def leave(self, folder: Path) -> FateReport:
         """Write ``fates.json``, ``fates.png`` and ``fates_examples.png``, and print the tables."""
         return leave(folder, self.images, self.counting.rules, examples=self.examples)
+
+
+def explain(
+    predictor: "Predictor", samples: "Samples", rules: Rules | None = None, request: "Request | None" = None, most: int = 6
+) -> FateCollector:
+    """Read images and find the fates of their words: its ``report`` adds them up, its ``leave`` writes them.
+
+    Args:
+        predictor: reads.
+        samples: images with their words, such as ``ICDAR2015(folder)``.
+        rules: how words are counted; None for those of ICDAR, end to end, without a lexicon.
+        request: a scale, a cost weight or a budget; None leaves it to the predictor.
+        most: examples that are kept of each fate.
+    """
+    from dld_spotter.budget.requests import Request  # here, as files of predictions are explained without
+    from dld_spotter.evaluation.measuring import Counting, evaluate
+    from dld_spotter.evaluation.predictions import PredictionForm
+
+    rules = rules or Rules()
+    fates = FateCollector(predictor, Counting(rules, PredictionForm(rules.protocol == TotalTextProtocol.name)), most)
+    evaluate(predictor, samples, request or Request(), fates.counting, resamples=1, observe=fates)
+    return fates
 
 
 def beside(predictions: Sequence[Word], regions: Sequence[Word]) -> list[Word]:

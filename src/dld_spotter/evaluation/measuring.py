@@ -137,9 +137,8 @@ def _followed(
     seconds = time.perf_counter() - start
     if isinf(point.second_pass) and point.scale in outcomes.scales:
         k = outcomes.scales.index(point.scale)
-        own = predictor.policy.gflops
-        full = predictor.backend.cost(*reference.shape[:2], 0)
-        return outcomes.measures[row, k].plus(own / full, own, seconds)
+        own, read = predictor.policy.gflops, outcomes.measures[row, k]
+        return read.plus(own * float(read.relative_cost / read.gflops), own, seconds)
     if point not in known:
         if not known:  # the first run of a size prepares kernels
             predictor.read_points([sample.image], [point])
@@ -171,7 +170,7 @@ def evaluate(
         request: a scale, a cost weight, a budget, a cap, or nothing.
         counting: how words are counted.
         resamples: bootstrap resamples.
-        plan: operating point of each image, chosen beforehand, in place of what is requested.
+        plan: operating point of each image, chosen beforehand, in place of what is requested; a cap holds beside it.
         observe: called with every image and its reading, outside of what is timed.
 
     Returns:
@@ -186,7 +185,7 @@ def evaluate(
             if plan is None:
                 (reading,) = predictor.read_request([sample.image], request)
             else:
-                (reading,) = predictor.read_points([sample.image], [plan[sample.name]])
+                (reading,) = predictor.read_points([sample.image], [plan[sample.name]], max_cost=request.max_cost)
         except ConfigError as error:
             raise ConfigError(f"{sample.name}: {error}") from error
         rows.append(counting.measures(sample, reading))
@@ -221,7 +220,7 @@ def trade_off(
 
     Args:
         tables: model -> its outcomes on the same images; static points of each.
-        dynamic: model -> cost weight -> measures ``(N,)`` of its images; dynamic points, with random mix and oracle of its
+        dynamic: model -> cost weight -> measures ``(N,)`` of its images; dynamic points, with random policy and oracle of its
             table.
         dataset: name of the data set.
         spotter: name of the spotter.

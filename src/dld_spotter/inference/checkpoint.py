@@ -10,13 +10,14 @@ their training state. Earlier names are those of :mod:`dld_spotter.core.aliases`
 Whatever a file says is checked before it is used, see :mod:`dld_spotter.inference.provenance`.
 """
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from pydoc import locate as locate_object
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,13 +25,15 @@ from torch import Tensor, nn
 from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.core.aliases import renamed
+from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import CheckpointError, ConfigError, shown
+from dld_spotter.inference import ppocr
 from dld_spotter.inference.provenance import check_part, check_plain, check_provenance, check_vocabulary
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.vocabulary import Vocabulary
 from dld_spotter.selection.policy import OperatingPointPolicy, Policy
 from dld_spotter.selection.second_pass.rule import SecondPassRule
-from dld_spotter.selection.selector import folded
+from dld_spotter.selection.selector import Selector, folded
 
 BUNDLED = "bundled"
 FORMAT = 1
@@ -43,7 +46,7 @@ class Checkpoint:
     """What a file holds.
 
     Args:
-        path: the file.
+        path: the file; of weights that come with another package, their name.
         provenance: its plain values.
         state: its weights, by full name.
         given: whether the vocabulary of its spotters was named by who reads the file, not by the file.
@@ -74,7 +77,7 @@ class Checkpoint:
 
     def config(self, part: str) -> dict[str, Any]:
         """Configuration of one part, checked: it builds what :mod:`~dld_spotter.inference.provenance` lists alone."""
-        config = self.provenance["model"].get(part)
+        config: dict[str, Any] | None = self.provenance["model"].get(part)
         if config is None:
             raise CheckpointError(f"{self.path} has no configuration of a {part}; give another file")
         check_part(config, part, self.path)
@@ -95,7 +98,8 @@ class Checkpoint:
 
     def _make(self, part: str, config: dict[str, Any]) -> nn.Module:
         try:
-            return _built(config)
+            module: nn.Module = _built(config)
+            return module
         except ConfigError as error:  # which says itself what can be done
             raise CheckpointError(f"{self.path} has a configuration of a {part} that cannot be built: {error}") from error
         except Exception as error:  # what stands on the list may still not fit together, in any way
@@ -104,6 +108,16 @@ class Checkpoint:
                 f"use the version of dld_spotter that wrote it"
             ) from error
 
+    def fingerprint(self) -> str:
+        """SHA-256 of the file, or of the weights where they come with another package."""
+        digest = hashlib.sha256()
+        if self.path.is_file():
+            digest.update(self.path.read_bytes())
+        else:
+            for name, value in self.state.items():
+                digest.update(name.encode() + value.numpy().tobytes())
+        return digest.hexdigest()
+
     @property
     def reader(self) -> str:
         """The part that reads: the student where there is one, else the teacher."""
@@ -111,7 +125,7 @@ class Checkpoint:
 
     def spotter(self) -> Spotter:
         """The part that reads."""
-        return self.build(self.reader)
+        return cast(Spotter, self.build(self.reader))  # whose configuration was checked to be one
 
     def policy(self, device: torch.device | None = None) -> Policy | None:
         """The policy that decides how images are read, ready for use; None where there is none.
@@ -124,7 +138,7 @@ class Checkpoint:
             return OperatingPointPolicy(OperatingPoints.from_dict(self.provenance["operating_points"], origin))
         if "selector" not in self.parts():
             return None
-        selector = folded(self.build("selector")).to(device or torch.device("cpu"))
+        selector = folded(cast(Selector, self.build("selector"))).to(device or torch.device("cpu"))
         selector.thumbnail = self.provenance["thumbnail"]
         if "calibration" in self.provenance:
             selector.calibration = Calibration.from_dict(self.provenance["calibration"], origin)
@@ -132,27 +146,35 @@ class Checkpoint:
 
     def second_pass(self) -> SecondPassRule:
         """When and where to read again, as it was fitted to the student; the untaught rule where it was not."""
-        known = self.provenance.get("second_pass")
-        return SecondPassRule() if known is None else SecondPassRule.from_dict(known, str(self.path))
+        if "second_pass" not in self.provenance:
+            return SecondPassRule()
+        return SecondPassRule.from_dict(self.provenance["second_pass"], str(self.path))
 
 
 def locate(name: str | Path) -> Path:
-    """Path of a checkpoint; ``bundled`` means the weights that travel with the package."""
+    """Path of a checkpoint file; ``bundled`` means the weights that travel with the package."""
     return Path(str(files("dld_spotter") / "assets" / "weights" / "tiny.ckpt")) if str(name) == BUNDLED else Path(name)
 
 
-def load_checkpoint(name: str | Path, vocabulary: str | Path | None = None) -> Checkpoint:
-    """Read a checkpoint file.
+def load_checkpoint(name: str | Path, vocabulary: str | Path | None = None, charset: Charset | None = None) -> Checkpoint:
+    """Read a checkpoint.
 
     Args:
-        name: a file, or ``bundled``.
+        name: a file, ``bundled``, or ``ppocr_small`` for PP-OCRv6 small as the package rapidocr has it.
         vocabulary: of its spotters, in place of the one that they have been given: ``english``, a file, or ``none``.
+        charset: what is to be written, for weights that know more characters than are asked for; None for printable ASCII.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or no checkpoint of this package.
+        CheckpointError: the file is missing, damaged, or no checkpoint of this package; or rapidocr is not installed.
         ConfigError: the vocabulary cannot be read.
     """
-    path = locate(name)
+    if str(name) == ppocr.NAME:
+        return _with_vocabulary(Checkpoint(Path(ppocr.NAME), *ppocr.convert(charset)), vocabulary)
+    return _with_vocabulary(_read(locate(name)), vocabulary)
+
+
+def _read(path: Path) -> Checkpoint:
+    """Read and check a file."""
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path} does not exist; give a file, or 'bundled' for the weights of the package")
     try:
@@ -172,16 +194,18 @@ def load_checkpoint(name: str | Path, vocabulary: str | Path | None = None) -> C
         )
     check_provenance(provenance, f"checkpoint {path}")
     _check_tensors(state, path)
-    if vocabulary is not None:
-        known = Vocabulary.of(vocabulary)
-        models = provenance["model"]
-        spotters = {
-            part: {**models[part], "vocabulary": known and known.source}
-            for part in READERS
-            if isinstance(models.get(part), dict)
-        }
-        provenance = provenance | {"model": models | spotters}
-    return Checkpoint(path, provenance, state, given=vocabulary is not None)
+    return Checkpoint(path, provenance, state)
+
+
+def _with_vocabulary(checkpoint: Checkpoint, vocabulary: str | Path | None) -> Checkpoint:
+    """Give the spotters of a checkpoint another vocabulary; None leaves them the one that they have."""
+    if vocabulary is None:
+        return checkpoint
+    known, models = Vocabulary.of(vocabulary), checkpoint.provenance["model"]
+    spotters = {
+        part: {**models[part], "vocabulary": known and known.source} for part in READERS if isinstance(models.get(part), dict)
+    }
+    return replace(checkpoint, provenance=checkpoint.provenance | {"model": models | spotters}, given=True)
 
 
 def save_checkpoint(path: Path, parts: Mapping[str, nn.Module], provenance: Mapping[str, Any]) -> None:
@@ -265,5 +289,8 @@ def _built(tree: Any) -> Any:
     """Build what a checked configuration describes."""
     if isinstance(tree, Mapping):
         values = {key: _built(value) for key, value in tree.items() if key != "_target_"}
-        return locate_object(tree["_target_"])(**values) if "_target_" in tree else values
+        if "_target_" not in tree:
+            return values
+        kind: Any = locate_object(tree["_target_"])
+        return kind(**values)
     return [_built(value) for value in tree] if isinstance(tree, list | tuple) else tree

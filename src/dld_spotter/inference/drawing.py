@@ -242,5 +242,5 @@ def _cut_out(image: np.ndarray, word: Word) -> Image.Image:
     upper, lower = (edges[:, 1:] + edges[:, :-1]) / 2
     down = ((np.arange(finer * CROP_HEIGHT) + 0.5) / (finer * CROP_HEIGHT))[:, None, None]
     grid = (upper * (1 - down) + lower * down - 0.5).astype(np.float32)  # the first pixel's centre is 0 to OpenCV
-    crop = cv2.remap(image, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=GREY)
+    crop = cv2.remap(image, grid, None, cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT, GREY)  # type: ignore[call-overload]
     return Image.fromarray(cv2.resize(crop, (width, CROP_HEIGHT), interpolation=cv2.INTER_AREA))

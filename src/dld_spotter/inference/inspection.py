@@ -43,8 +43,7 @@ def inspect(predictor: Predictor, pixels: np.ndarray, scale: float, boxes: Seque
         (detections,) = backend.detect([reference], scale)
         regions = _regions(backend, detections)
         read = None if boxes is None else backend.read_boxes(detections, [polygon / grow for polygon in boxes])
-    enlarged = [None if words is None else tuple(_enlarged(word, grow) for word in words) for words in (regions, read)]
-    return Inspection(*enlarged)
+    return Inspection(_enlarged(regions, grow), None if read is None else _enlarged(read, grow))
 
 
 def _regions(backend: Backend, detections: Detections) -> list[Word]:
@@ -56,5 +55,5 @@ def _regions(backend: Backend, detections: Detections) -> list[Word]:
     return [word for group, words in zip(groups, read, strict=True) for word in words or [Word(outlines[group[0]], "", 0.0)]]
 
 
-def _enlarged(word: Word, grow: np.ndarray) -> Word:
-    return Word(word.polygon * grow, word.text, word.score)
+def _enlarged(words: Sequence[Word], grow: np.ndarray) -> tuple[Word, ...]:
+    return tuple(Word(word.polygon * grow, word.text, word.score) for word in words)

@@ -4,6 +4,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.photos import ReferenceSize
 from dld_spotter.inference.onnx_backend import onnx_predictor
 from dld_spotter.inference.onnx_meta import META
@@ -28,7 +29,7 @@ def load(
     Args:
         checkpoint: ``bundled``, a file, or a folder that ``python -m dld_spotter.export`` wrote, which is read without torch.
         reference: rule for the reference resolution; None limits the longest side to 1280 pixels.
-        device: where to read; None takes the GPU where there is one.
+        device: where to read; None takes the GPU where there is one. An export reads on the CPU.
         second_pass: when and where to read again; None leaves it to the checkpoint.
         vocabulary: ``english``, a file of words, or ``none``; None leaves it to the checkpoint.
 
@@ -37,6 +38,8 @@ def load(
         ConfigError: the device cannot be used, or the vocabulary be read.
     """
     if (Path(checkpoint) / META).is_file():
+        if str(device) not in ("None", "cpu"):
+            raise ConfigError(f"device={device} is none of an export, which reads on the CPU; leave it out")
         return onnx_predictor(checkpoint, reference, second_pass=second_pass, vocabulary=vocabulary)
     from dld_spotter.inference.checkpoint import load_checkpoint  # here, as an export is read without torch
 

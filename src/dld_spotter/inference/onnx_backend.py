@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from dld_spotter.data.resizing import resize
 from dld_spotter.inference.backend import Backend
 from dld_spotter.inference.onnx_meta import DETECTOR, META, RECOGNIZER, SELECTOR, SPELLER, VOCABULARY, read_meta
 from dld_spotter.inference.predictor import Predictor
-from dld_spotter.models.contours import TextMapDecoder
+from dld_spotter.models.contours import MAP_STRIDE, Proposals, TextMapDecoder
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.vocabulary import Vocabulary, boost_known_words, least_score, rescore
 from dld_spotter.selection.policy import OperatingPointPolicy, Policy
@@ -55,7 +56,11 @@ def onnx_predictor(
         CheckpointError: a file is missing, damaged, or of another format.
         ConfigError: ONNX Runtime is not installed, or the vocabulary cannot be read.
     """
-    backend = OnnxBackend(folder, threads, providers, vocabulary)
+    kind = OnnxBackend
+    if read_meta(Path(folder)).get("reads") == "pixels":
+        from dld_spotter.inference.onnx_crops import OnnxCropBackend as kind  # which is made of this one
+
+    backend = kind(folder, threads, providers, vocabulary)
     facts, origin = backend.meta["provenance"]["training"], str(backend.folder / META)
     known = SecondPassRule.from_dict(facts["second_pass"], origin) if "second_pass" in facts else SecondPassRule()
     rule = second_pass.taught_by(known) if second_pass else known
@@ -100,12 +105,16 @@ class OnnxBackend(Backend):
         except ConfigError as error:
             raise CheckpointError(f"{self.folder / META} cannot be used: {error}") from error
         self.threads, self.providers = threads, providers
-        self._detector = self.open(DETECTOR)
-        self._recognizer = self.open(RECOGNIZER)
-        self._speller = self.open(SPELLER)
+        self.open_graphs()
         if vocabulary is None and self.meta["vocabulary"]:
             vocabulary = self.folder / VOCABULARY
         self.vocabulary = Vocabulary.of(vocabulary)
+
+    def open_graphs(self) -> None:
+        """Load the graphs that finding and reading take."""
+        self._detector = self.open(DETECTOR)
+        self._recognizer = self.open(RECOGNIZER)
+        self._speller = self.open(SPELLER)
 
     def open(self, name: str) -> "InferenceSession":
         """Load one of the graphs."""
@@ -114,7 +123,8 @@ class OnnxBackend(Backend):
     @property
     def min_score(self) -> float:
         """Words of a lower score are dropped."""
-        return self.meta["min_score"]
+        score: float = self.meta["min_score"]
+        return score
 
     @min_score.setter
     def min_score(self, value: float) -> None:
@@ -133,7 +143,8 @@ class OnnxBackend(Backend):
         """GFLOP of a view; those of convolutions follow the number of pixels."""
         stride, costs = self.meta["stride"], self.meta["gflops"]
         pixels = -(-height // stride) * -(-width // stride) * stride**2
-        return pixels * costs["per_pixel"] + words * costs["per_word"]
+        gflops: float = pixels * costs["per_pixel"] + words * costs["per_word"]
+        return gflops
 
     def resize(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
         """See :meth:`Backend.resize`."""
@@ -141,7 +152,7 @@ class OnnxBackend(Backend):
 
     def detect(self, images: Sequence[np.ndarray], scale: float) -> list[Detections]:
         """See :meth:`Backend.detect`."""
-        whole = images[0].shape[:2]
+        whole = images[0].shape[0], images[0].shape[1]
         size = scaled_size(*whole, scale)
         views = self._batch_of([self.resize(image, *size) for image in images])
         text, *pyramid = self._detector.run(None, {"images": views})
@@ -151,9 +162,10 @@ class OnnxBackend(Backend):
         for row, probability in enumerate(text):
             proposals = self.postprocess(probability, *size).promising(least)
             view, *maps = (level[row : row + 1] for level in (views, *pyramid))
+            coarse = _reduced(probability, MAP_STRIDE // self.postprocess.stride)
             crops_from_full = self.meta["full_resolution_crops"] and size != whole
             full = self._batch_of(images[row : row + 1]) if crops_from_full else None
-            found.append(Detections(size, probability, proposals, factors, (view, full, *maps)))
+            found.append(Detections(size, coarse, proposals, factors, (view, full, *maps)))
         return found
 
     def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
@@ -162,16 +174,8 @@ class OnnxBackend(Backend):
 
     def _recognize(self, detections: Detections, which: np.ndarray) -> list[Word]:
         found = detections.proposals.take(which)
-        view, full, *pyramid = detections.source
         boundaries = found.boundaries / detections.factors
-        inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
-        inputs |= {"boundaries": found.boundaries, "image_index": np.zeros(len(found), np.int64)}
-        inputs |= {
-            "images": view if full is None else full,
-            "image_boundaries": found.boundaries if full is None else boundaries,
-        }
-        labels, scores, context = self._recognizer.run(["labels", "scores", "context"], inputs)
-        texts = [self.charset.decode(indices) for indices in labels.tolist()]
+        texts, scores, context = self.read(detections, found)
         chosen = found.surest(scores, np.array([len(text) for text in texts]))
         scores = scores * found.scores
         sure = chosen[scores[chosen] >= least_score(self.min_score, self.vocabulary)]
@@ -183,20 +187,43 @@ class OnnxBackend(Backend):
             if text and score >= self.min_score
         ]
 
+    def read(self, detections: Detections, found: Proposals) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Texts, scores ``(N,)`` and context of N words, which :meth:`weigh` takes."""
+        view, full, *pyramid = detections.source
+        inputs = dict(zip(("fine", "middle", "coarse"), pyramid, strict=True))
+        inputs |= {"boundaries": found.boundaries, "image_index": np.zeros(len(found), np.int64)}
+        inputs |= {
+            "images": view if full is None else full,
+            "image_boundaries": found.boundaries if full is None else found.boundaries / detections.factors,
+        }
+        labels, scores, context = self._recognizer.run(["labels", "scores", "context"], inputs)
+        return [self.charset.decode(indices) for indices in labels.tolist()], scores, context
+
+    def weigh(self, context: np.ndarray, words: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Log-probability ``(M,)`` of texts, see :meth:`dld_spotter.models.spotter.Spotter.weigh`."""
+        log_probabilities: np.ndarray = self._speller.run(None, {"context": context, "words": words, "labels": labels})[0]
+        return log_probabilities
+
     def _rescore(self, context: np.ndarray, texts: list[str]) -> list[str]:
-        """See :meth:`dld_spotter.models.spotter.TextMapSpotter.rescore`."""
+        """See :meth:`dld_spotter.models.spotter.MapSpotter.rescore`."""
         if self.vocabulary is None:
             return texts
-
-        def weigh(words: np.ndarray, labels: np.ndarray) -> np.ndarray:
-            return self._speller.run(None, {"context": context, "words": words, "labels": labels})[0]
-
+        weigh = partial(self.weigh, context)
         return rescore(texts, self.vocabulary, self.charset, self.meta["max_length"] + 1, weigh)
 
     def _batch_of(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Lay images ``(H, W, 3)`` of one size at the top left of zeros ``(B, 3, H', W')``, multiples of the stride."""
         stride = self.meta["stride"]
         return _planes(images, *(-(-side // stride) * stride for side in images[0].shape[:2]))
+
+
+def _reduced(probability: np.ndarray, factor: int) -> np.ndarray:
+    """Means over ``factor`` x ``factor`` cells of a map ``(H, W)``: what a second pass is decided on has the usual stride."""
+    if factor <= 1:
+        return probability
+    height, width = (side // factor for side in probability.shape)
+    means: np.ndarray = probability.reshape(height, factor, width, factor).mean((1, 3))
+    return means
 
 
 class OnnxSelectorPolicy(Policy):
@@ -210,7 +237,8 @@ class OnnxSelectorPolicy(Policy):
         facts = backend.meta["selector"]
         self.scales, self.gammas = tuple(facts["scales"]), tuple(facts["gammas"])
         self.continuous = facts["continuous"]
-        self.side, self._gflops = backend.meta["thumbnail"], backend.meta["gflops"]["selector"]
+        self.side = backend.meta["thumbnail"]
+        self._gflops: float = backend.meta["gflops"]["selector"]
         self._session = backend.open(SELECTOR)
 
     @property

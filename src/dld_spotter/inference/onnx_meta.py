@@ -53,7 +53,7 @@ SELECTOR_RULES = {
 }
 
 
-def read_meta(folder: Path) -> Mapping[str, Any]:
+def read_meta(folder: Path) -> dict[str, Any]:
     """Read ``meta.json`` of an export.
 
     Raises:
@@ -82,10 +82,12 @@ def check_meta(meta: Mapping[str, Any], path: Path) -> None:
     if meta["selector"] is not None:
         check_fields(meta["selector"], SELECTOR_RULES, "selector", path)
     check_fields(meta["provenance"], {"training": GROUP}, "provenance", path)
+    if "reads" in meta:
+        check_fields(meta, {"reads": one_of("features", "pixels")}, "", path)
     for name, target in (("charset", CHARSET), ("postprocess", TEXT_MAP_DECODER)):
         rules = ARGUMENTS[target]
         if foreign := sorted(set(meta[name]) - set(rules)):
             raise CheckpointError(f"{path} has the unknown {name}.{shown(foreign[0])}; export again")
-        check_fields(meta[name], {key: rules[key] for key in meta[name]}, name, path)
+        check_fields(meta[name], {key: rule for key in meta[name] if isinstance(rule := rules[key], Rule)}, name, path)
     if "characters" not in meta["charset"]:
         raise CheckpointError(f"{path} lacks charset.characters; export again")

@@ -27,6 +27,8 @@ from dld_spotter.selection.second_pass.rule import SecondPassRule
 LONG = 1280
 """Longest side in pixels of the reference where nothing else is asked for, so that large photos stay affordable."""
 
+TOGETHER = 2**24
+"""Pixels of references that are read together at most, which bounds memory."""
 FULL = OperatingPoint(1.0)
 """A single pass at the reference resolution."""
 
@@ -88,8 +90,8 @@ class Predictor:
         policy: decides how each image is read; without one they are read at 1.0 unless a scale is given.
         rule: what a second pass may bring; None for nothing learned.
         reference: rule for the reference resolution; None limits the longest side to ``LONG``.
-        second_pass: gain threshold of second passes where the policy, or a scale that is asked for, knows none; infinite for a
-            single pass.
+        second_pass: gain threshold of second passes at a scale that is asked for, and where the policy does not decide on them;
+            infinite for a single pass.
     """
 
     _pixels = 0
@@ -184,19 +186,28 @@ class Predictor:
                 tracker.record(reading.relative_cost, reading.gflops, reading.seconds)
         return readings
 
-    def read_points(self, images: Sequence[ImageLike], points: Sequence[OperatingPoint], decided: bool = True) -> list[Reading]:
+    def read_points(
+        self,
+        images: Sequence[ImageLike],
+        points: Sequence[OperatingPoint],
+        decided: bool = True,
+        max_cost: float | None = None,
+    ) -> list[Reading]:
         """Read several images at operating points that are known.
 
         Args:
             images: as of :meth:`read`.
             points: one of each.
             decided: whether the policy has decided for them, whose GFLOP then count.
+            max_cost: as of :meth:`read`; where the policy has decided, another of its points takes the place of one that is too
+                costly.
         """
         pixels = [to_array(image) for image in images]
         start = time.perf_counter()
-        deciding = self.policy.gflops if decided and self.policy else 0.0
+        policy = self.policy if decided else None
+        deciding = 0.0 if policy is None else policy.gflops
         photos = [replace(self._photo(one), point=point, deciding=deciding) for one, point in zip(pixels, points, strict=True)]
-        return self._read(photos, None, start)
+        return self._read([self._capped(photo, max_cost, policy) for photo in photos], max_cost, start)
 
     def reference_of(self, pixels: np.ndarray) -> np.ndarray:
         """Bring an image ``(H, W, 3)`` to the reference resolution."""
@@ -207,40 +218,53 @@ class Predictor:
 
     def _decide(self, photo: Photo, request: Request, tracker: BudgetTracker | None) -> Photo:
         """Say how a photo is read: as was asked for, or as the policy decides; cheaper where that is too costly."""
-        if not self._decides(request):
+        policy = self._policy_for(request)
+        if policy is None:
             point = self._asked(request)
         else:
             weight = request.gamma if tracker is None else tracker.gamma(self.backend.cost(*photo.size, 0))
             point = self.decide(photo.reference, weight)
-            photo = replace(photo, deciding=self.policy.gflops)
-        if request.max_cost is not None:
-            cap = CostCap(request.max_cost, photo.size, self.backend.cost, photo.deciding)
-            point = cap.lower(point, self._alternatives(point, request))
-        return replace(photo, point=point)
+            photo = replace(photo, deciding=policy.gflops)
+        return self._capped(replace(photo, point=point), request.max_cost, policy)
+
+    def _capped(self, photo: Photo, max_cost: float | None, policy: Policy | None) -> Photo:
+        """The same photo, read at a cheaper operating point of the policy that decided where its own is too costly."""
+        if max_cost is None:
+            return photo
+        cap = CostCap(max_cost, photo.size, self.backend.cost, photo.deciding)
+        cheaper = [] if policy is None else policy.alternatives(photo.point)
+        return replace(photo, point=cap.lower(photo.point, cheaper))
 
     def decide(self, reference: np.ndarray, gamma: float | None = None) -> OperatingPoint:
-        """How the policy would have an image ``(H, W, 3)`` at the reference resolution read."""
-        point = self.policy.decide(reference, self.backend.cost, gamma)
-        return replace(point, second_pass=self.second_pass) if isinf(point.second_pass) else point
+        """How the policy would have an image ``(H, W, 3)`` at the reference resolution read.
 
-    def _decides(self, request: Request) -> bool:
-        return request.scale is None and self.policy is not None
+        Raises:
+            ConfigError: there is no policy.
+        """
+        if self.policy is None:
+            raise ConfigError("nothing here decides how an image is read; give a checkpoint with a selector, or a scale")
+        point = self.policy.decide(reference, self.backend.cost, gamma)
+        return point if self.policy.second_passes else replace(point, second_pass=self.second_pass)
+
+    def _policy_for(self, request: Request) -> Policy | None:
+        """The policy, where a request leaves it to one how images are read."""
+        return self.policy if request.scale is None else None
 
     def _asked(self, request: Request) -> OperatingPoint:
         return OperatingPoint(1.0 if request.scale is None else float(request.scale), self.second_pass)
 
-    def _alternatives(self, point: OperatingPoint, request: Request) -> list[OperatingPoint]:
-        return self.policy.alternatives(point) if self._decides(request) else []
-
-    def _read(self, photos: Sequence[Photo], max_cost: float | None, start: float) -> list[Reading]:
+    def _read(self, photos: Sequence[Photo], max_cost: float | None, began: float) -> list[Reading]:
         """Read photos whose operating points are known; those of one size and scale together."""
         alike: dict[tuple[float, tuple[int, int]], list[int]] = {}
         for place, photo in enumerate(photos):
             alike.setdefault((photo.point.scale, photo.size), []).append(place)
         found: dict[int, SpottingResult] = {}
-        for (scale, _), places in alike.items():
-            found |= zip(places, self._spot([photos[place] for place in places], scale, max_cost), strict=True)
-        seconds = (time.perf_counter() - start) / max(len(photos), 1)
+        for (scale, size), places in alike.items():
+            most = max(1, TOGETHER // prod(size))
+            for start in range(0, len(places), most):
+                some = places[start : start + most]
+                found |= zip(some, self._spot([photos[place] for place in some], scale, max_cost), strict=True)
+        seconds = (time.perf_counter() - began) / max(len(photos), 1)
         readings = [self._reading(photo, found[place], seconds) for place, photo in enumerate(photos)]
         self._tidy(photos)
         return readings
@@ -283,6 +307,12 @@ class Predictor:
 
     def check(self, request: Request) -> None:
         """Raise ConfigError if images cannot be read as requested."""
+        policy = self._policy_for(request)
+        if policy is not None and policy.second_passes and self.second_pass not in (inf, SecondPassRule.gain_threshold):
+            raise ConfigError(
+                f"second_pass.gain_threshold={self.second_pass:g} does nothing beside the operating points of this checkpoint, "
+                "which have thresholds of their own; give scale= with it, or leave it out"
+            )
         for name, value in request.given.items():
             if name == "scale":
                 if not 0 < value <= 1:
@@ -298,11 +328,11 @@ class Predictor:
         """Raise ConfigError if an image ``(H, W, 3)`` costs more than ``request`` allows even at the lowest scale."""
         if request.max_cost is None:
             return
-        decides = self._decides(request)
-        deciding = self.policy.gflops if decides else 0.0
+        policy = self._policy_for(request)
+        deciding = 0.0 if policy is None else policy.gflops
         cap = CostCap(request.max_cost, self.reference(*image.shape[:2]), self.backend.cost, deciding)
-        wanted = OperatingPoint(max(self.scales)) if decides else self._asked(request)
-        cap.lower(wanted, self._alternatives(wanted, request))
+        wanted = self._asked(request) if policy is None else OperatingPoint(max(policy.scales))
+        cap.lower(wanted, [] if policy is None else policy.alternatives(wanted))
 
     def tracker(self, request: Request) -> BudgetTracker | None:
         """The account of a budget, the same one whenever this predictor is asked for it; None where no budget is requested.
@@ -336,6 +366,4 @@ class Predictor:
 
     def _read_blank(self, height: int, width: int) -> None:
         blank = np.zeros((height, width, 3), np.uint8)
-        if self.policy is not None:
-            self.decide(blank)
         read_once(self.backend.detect([blank], 1.0), self.backend)

@@ -143,10 +143,14 @@ _DECODER = {
 }
 CHARSET, BACKBONE = "dld_spotter.core.charset.Charset", "dld_spotter.models.backbone.Backbone"
 DECODER, SPOTTER = "dld_spotter.models.detector.TextMapDecoder", "dld_spotter.models.spotter.TextMapSpotter"
-ARGUMENTS: dict[str, dict[str, Rule | str]] = {
+PPOCR_SPOTTER = "dld_spotter.models.ppocr.spotter.PPOCRSpotter"
+PPOCR_RECOGNIZER = "dld_spotter.models.ppocr.reading.PPOCRWordRecognizer"
+VOCABULARY = either(NOTHING, text(4096))
+"""Which one may be opened is told by :func:`check_vocabulary`."""
+ARGUMENTS: dict[str, Mapping[str, Rule | str]] = {
     CHARSET: {"characters": text(CHARACTERS), "fold_case": FLAG},
     BACKBONE: {"name": one_of(*BACKBONES), "settings": either(SETTINGS, NOTHING), "pretrained": NOTHING},
-    DECODER: dict(_DECODER),
+    DECODER: _DECODER,
     SPOTTER: {
         "charset": CHARSET,
         "backbone": BACKBONE,
@@ -162,7 +166,18 @@ ARGUMENTS: dict[str, dict[str, Rule | str]] = {
         "min_score": number(0, 1),
         "blocks": several(whole(0, DEEPEST), 2, 2),
         "full_resolution_crops": FLAG,
-        "vocabulary": either(NOTHING, text(4096)),  # which one may be opened is told by check_vocabulary
+        "vocabulary": VOCABULARY,
+        "recognizer": PPOCR_RECOGNIZER,
+    },
+    PPOCR_RECOGNIZER: {"charset": CHARSET, "stages": several(WIDTH, 3, 3), "channels": WIDTH},
+    PPOCR_SPOTTER: {
+        "charset": CHARSET,
+        "recognizer": PPOCR_RECOGNIZER,
+        "postprocess": DECODER,
+        "stages": several(WIDTH, 4, 4),
+        "channels": WIDTH,
+        "min_score": number(0, 1),
+        "vocabulary": VOCABULARY,
     },
     "dld_spotter.selection.baselines.FixedScale": _SELECTOR | {"scale": number(0, SCALE)},
     "dld_spotter.selection.baselines.RandomScale": _SELECTOR | {"seed": whole(0, 2**32 - 1)},
@@ -175,11 +190,15 @@ ARGUMENTS: dict[str, dict[str, Rule | str]] = {
         "explore": number(0, 1),
     },
 }
-"""Class -> argument -> what it may be: a rule, or the class of an object. Nothing else is built from a checkpoint; no
-class here opens a file, makes a folder or asks the network."""
+"""Class -> argument -> what it may be: a rule, or the class of an object, which must be there unless it is ``OPTIONAL``.
+
+Nothing else is built from a checkpoint; no class here opens a file, makes a folder or asks the network.
+"""
+OPTIONAL = {SPOTTER: ("recognizer",)}
+"""Objects that a configuration may leave out, or give as null."""
 PARTS = {
-    "teacher": (SPOTTER,),
-    "student": (SPOTTER,),
+    "teacher": (SPOTTER, PPOCR_SPOTTER),
+    "student": (SPOTTER, PPOCR_SPOTTER),
     "selector": tuple(name for name in ARGUMENTS if name.startswith("dld_spotter.selection.")),
 }
 """Part of a checkpoint -> classes that it may be."""
@@ -288,7 +307,8 @@ def _check_build(config: Any, targets: tuple[str, ...], name: str, part: str, or
     if target not in targets:
         raise CheckpointError(f"{wrong} {name} is {shown(target)}, expected {' or '.join(targets)}; {DISTRUST}")
     rules = ARGUMENTS[target]
-    for key in (key for key, rule in rules.items() if isinstance(rule, str) and key not in config):
+    optional = OPTIONAL.get(target, ())
+    for key in (key for key, rule in rules.items() if isinstance(rule, str) and key not in (*config, *optional)):
         raise CheckpointError(f"{wrong} {name} lacks {key}; use the version of dld_spotter that wrote it")
     for key, value in config.items():
         if key == "_target_":
@@ -297,6 +317,8 @@ def _check_build(config: Any, targets: tuple[str, ...], name: str, part: str, or
         if rule is None:
             raise CheckpointError(f"{wrong} {name} has no {shown(key)}; use the version of dld_spotter that wrote it")
         if isinstance(rule, str):
+            if value is None and key in optional:
+                continue
             _check_build(value, (rule,), f"{name}.{key}", part, origin)
         elif key == "pretrained" and not rule.allows(value):
             raise CheckpointError(

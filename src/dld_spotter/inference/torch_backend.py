@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from dld_spotter.budget.cost import CostModel, FlopCost, identify
+from dld_spotter.budget.cost import FlopCost, identify
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.words import Word
 from dld_spotter.data.views import make_view, resize
@@ -22,13 +22,11 @@ class TorchBackend(Backend):
     Args:
         spotter: reads; it is put into evaluation mode.
         device: where to; None leaves it where it is.
-        model: counts the cost of a view; None counts the GFLOP of the spotter.
     """
 
-    def __init__(self, spotter: Spotter, device: torch.device | None = None, model: CostModel | None = None) -> None:
+    def __init__(self, spotter: Spotter, device: torch.device | None = None) -> None:
         self.spotter = spotter.eval() if device is None else spotter.eval().to(device)
-        self.model = model or FlopCost(spotter)
-        self.counts_flops = isinstance(self.model, FlopCost)
+        self.flops = FlopCost(spotter)
 
     @property
     def vocabulary(self) -> Vocabulary | None:
@@ -54,7 +52,7 @@ class TorchBackend(Backend):
 
     def cost(self, height: int, width: int, words: float) -> float:
         """GFLOP of a view."""
-        return self.model.cost(height, width, words)
+        return self.flops.cost(height, width, words)
 
     def resize(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
         """See :meth:`Backend.resize`."""
@@ -63,7 +61,7 @@ class TorchBackend(Backend):
     def detect(self, images: Sequence[np.ndarray], scale: float) -> list[Detections]:
         """See :meth:`Backend.detect`; the full resolution stays at hand for spotters that crop words from there."""
         view = make_view(images, scale, self.spotter.stride)
-        if scale != 1.0:
+        if scale != 1.0 and self.spotter.full_resolution_crops:
             view = replace(view, full=make_view(images, 1.0, self.spotter.stride))
         return self.spotter.find(view.to(next(self.spotter.parameters()).device))
 

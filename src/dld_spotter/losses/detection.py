@@ -13,17 +13,27 @@ LEAST_CELLS = 1000
 class DetectionLoss(nn.Module):
     """Balanced cross-entropy of the text map, dice of the binarised map, L1 of the threshold map.
 
-    What a cell counts (``care``) weighs its cross-entropy, so that such cells are among the hardest, too.
+    What a cell counts (``care``) weighs its cross-entropy, so that such cells are among the hardest, too. Of families without a
+    threshold map the text map is judged by :class:`ShrunkTextLoss` alone.
 
     Args:
         negative_ratio: the hardest non-text cells are kept, this many per text cell.
         sharpness: the k of the differentiable binarisation ``sigmoid(k * (text - threshold))``.
         dice: weight of the dice term.
         border: weight of the threshold term.
+        shrunk: how a text map without a threshold map is judged.
     """
 
-    def __init__(self, negative_ratio: float = 3.0, sharpness: float = 10.0, dice: float = 1.0, border: float = 2.0) -> None:
+    def __init__(
+        self,
+        negative_ratio: float = 3.0,
+        sharpness: float = 10.0,
+        dice: float = 1.0,
+        border: float = 2.0,
+        shrunk: "ShrunkTextLoss | None" = None,
+    ) -> None:
         super().__init__()
+        self.shrunk = shrunk or ShrunkTextLoss()
         self.negative_ratio = negative_ratio
         self.sharpness = sharpness
         self.dice = dice
@@ -31,6 +41,8 @@ class DetectionLoss(nn.Module):
 
     def forward(self, maps: DetectionMaps, targets: DetectionTargets) -> Tensor:
         """Map logits and targets ``(B, h, w)`` to the loss ``(B,)`` of each image."""
+        if maps.threshold is None:
+            return self.shrunk(maps.text, targets.text, targets.care)
         text, threshold = maps.text.float(), maps.threshold.float()
         entropy = F.binary_cross_entropy_with_logits(text, targets.text, reduction="none") * targets.care
         known = (targets.care > 0).float()

@@ -16,7 +16,6 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.targets import MAP_STRIDE
 from dld_spotter.data.views import alike
 from dld_spotter.losses.detection import LEAST_CELLS
-from dld_spotter.models.decoding import path_log_probability
 from dld_spotter.models.spotter import Spotter
 
 
@@ -154,8 +153,8 @@ class SequenceBeams(WordTerm):
         with torch.no_grad():
             paths, scores = spotters[1].beams(teacher.context, self.beams)
         words, beams, length = paths.shape
-        logits = spotters[0].force(student.context.repeat_interleave(beams, dim=0), paths.view(words * beams, length))
-        log_probabilities = path_log_probability(logits.view(words, beams, length, -1), paths)
+        tried = torch.arange(words, device=paths.device).repeat_interleave(beams)
+        log_probabilities = spotters[0].weigh(student.context, tried, paths.view(words * beams, length)).view(words, beams)
         # A beam that does not exist (fewer sequences than beams) takes no part.
         loss = sequence_loss(log_probabilities.masked_fill(scores.isinf(), float("-inf")))
         return {"sequence": loss / (paths[:, 0] != PADDING).sum(1).float().mean() if self.per_character else loss}
@@ -163,6 +162,8 @@ class SequenceBeams(WordTerm):
 
 class TokenKL(WordTerm):
     """Character-level distillation with a temperature, on the attention decoder and on CTC.
+
+    Of spotters without an attention decoder the CTC columns are compared.
 
     Args:
         temperature: T; both logits are divided by it and the loss is scaled by T**2, so that T changes what is matched
@@ -181,9 +182,18 @@ class TokenKL(WordTerm):
         self, student: Recognition, teacher: Recognition, labels: Tensor, spotters: tuple[Spotter, Spotter]
     ) -> dict[str, Tensor]:
         """See :class:`WordTerm`."""
-        loss = token_kl(student.logits, teacher.logits, self.temperature, labels != PADDING)
-        if self.ctc:
-            loss = loss + self.ctc * token_kl(student.ctc_logits, teacher.ctc_logits, self.temperature)
+        heads = {spotter.has_attention for spotter in spotters}
+        if len(heads) > 1:
+            raise ConfigError(
+                "distillation.terms.token compares characters step by step, and only one of teacher and student has an "
+                "attention decoder; give distillation=sequential, or spotters of one family"
+            )
+        weights = {"attention": 1.0, "ctc": self.ctc} if heads.pop() else {"ctc": self.ctc or 1.0}
+        loss = 0.0
+        if "attention" in weights:
+            loss = token_kl(student.logits, teacher.logits, self.temperature, labels != PADDING)
+        if weights["ctc"]:
+            loss = loss + weights["ctc"] * token_kl(student.ctc_logits, teacher.ctc_logits, self.temperature)
         return {"token": loss * self.temperature**2}
 
 
@@ -197,27 +207,30 @@ class TextMap(MapTerm):
 
     def forward(self, student: DetectionMaps, teacher: DetectionMaps, view: View, reference: View) -> Tensor:
         """See :class:`MapTerm`."""
-        target, known = map_in_view(single(teacher.text).sigmoid(), reference, view)
+        stride = view.images.shape[2] // student.text.shape[1]
+        target, known = map_in_view(single(teacher.text).sigmoid(), reference, view, stride)
         entropy = -torch.xlogy(target, target) - torch.xlogy(1 - target, 1 - target)
         divergence = F.binary_cross_entropy_with_logits(single(student.text), target, reduction="none") - entropy
         return (divergence * known).sum((1, 2)) / target.sum((1, 2)).clamp(min=LEAST_CELLS)
 
 
-def map_in_view(probability: Tensor, reference: View, view: View) -> tuple[Tensor, Tensor]:
+def map_in_view(probability: Tensor, reference: View, view: View, stride: int = MAP_STRIDE) -> tuple[Tensor, Tensor]:
     """Bring the map of the reference to the cells of another view of the same images, exact to half a cell.
 
     Args:
-        probability: ``(B, H/2, W/2)`` of the reference.
+        probability: ``(B, H / s, W / s)`` of the reference, at any stride s.
         reference: the view that it is a map of.
         view: the other view.
+        stride: pixels of ``view`` per cell of the result.
 
     Returns:
-        probabilities ``(B, h/2, w/2)``, 0 in the padding; bool of the same shape, True outside the padding.
+        probabilities ``(B, h / stride, w / stride)``, 0 in the padding; bool of the same shape, True outside the padding.
     """
     batch, _, height, width = view.images.shape
-    target = probability.new_zeros((batch, height // MAP_STRIDE, width // MAP_STRIDE))
+    target = probability.new_zeros((batch, height // stride, width // stride))
     known = torch.zeros_like(target, dtype=torch.bool)
-    cells = [-(-side.sizes // MAP_STRIDE) for side in (reference, view)]
+    own = reference.images.shape[2] // probability.shape[1]
+    cells = [-(-side.sizes // step) for side, step in ((reference, own), (view, stride))]
     for images, (rows, columns, height, width) in alike(*cells):
         whole = probability[images, None, :rows, :columns]
         part = F.interpolate(whole, (height, width), mode="bilinear", antialias=True)

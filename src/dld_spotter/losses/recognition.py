@@ -35,11 +35,11 @@ def ctc_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class RecognitionLoss(nn.Module):
-    """Attention cross-entropy plus weighted CTC.
+    """Attention cross-entropy plus weighted CTC; CTC alone for recognisers without an attention decoder.
 
     Args:
         attention: weight of the attention decoder.
-        ctc: weight of the auxiliary CTC head.
+        ctc: weight of the CTC head.
     """
 
     def __init__(self, attention: float = 1.0, ctc: float = 1.0) -> None:
@@ -51,6 +51,9 @@ class RecognitionLoss(nn.Module):
         """Loss ``(N,)`` of each word against ``labels`` ``(N, L)``."""
         if not len(labels):
             # No word: zero that still reaches every parameter, so that data-parallel training finds a gradient everywhere.
-            return (recognition.logits.sum() + recognition.ctc_logits.sum() + recognition.roi.sum()).expand(1)[:0]
-        loss = self.attention * sequence_cross_entropy(recognition.logits, labels)
-        return loss + self.ctc * ctc_loss(recognition.ctc_logits, labels)
+            read = (recognition.logits, recognition.ctc_logits, recognition.roi)
+            return torch.stack([values.sum() for values in read if values is not None]).sum().expand(1)[:0]
+        loss = self.ctc * ctc_loss(recognition.ctc_logits, labels)
+        if recognition.logits is None:
+            return loss
+        return self.attention * sequence_cross_entropy(recognition.logits, labels) + loss

@@ -58,7 +58,7 @@ def explain_image(
     by_word = {int(i): place for place, i in enumerate(kept)}
     verdicts = [image.of_truth(t) for t in range(len(truth))]
     for i, word in enumerate(words):
-        verdicts.append(image.of_word(by_word[i]) if i in by_word else _dropped(i, word, lexicon))
+        verdicts.append(image.of_word(by_word[i]) if i in by_word or not lexicon else _dropped(i, word, lexicon))
     return verdicts
 
 

@@ -77,7 +77,7 @@ class ScoreBin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Score bins that hold a prediction, and the expected calibration error: mean over predictions of |score - right|, by bins."""
+    """Score bins that hold a prediction, and the expected calibration error: mean of |score - right|, bins by their size."""
 
     bins: tuple[ScoreBin, ...]
     error: float | None
@@ -144,7 +144,7 @@ def _costs(images: Sequence[ImageFates], counts: ImageCounts) -> list[Cost]:
         for word in image.words:
             words[word.fate] += 1
         for one in image.predictions:
-            false[fates[one.owner] if one.claim is Claim.OF_LOST_WORD else one.claim] += 1
+            false[fates[one.owner] if one.claim is Claim.OF_LOST_WORD and one.owner is not None else one.claim] += 1
     now = float(hmean(*counts))
 
     def cost(name: Fate | Claim, lost: int, share: float, gone: int) -> Cost:
@@ -205,10 +205,9 @@ def case_of(text: str) -> str:
 
 def _bin(edges: Sequence[float], unit: str = "") -> tuple[Callable[[float], str], list[str]]:
     """Names of bins, and which of them a number is in."""
-    whole = not unit
     names = []
     for low, high in pairwise(edges):
-        last = f"{high - 1:g}" if whole else f"{high:g}"
+        last = f"{high:g}" if unit else f"{high - 1:g}"  # of whole numbers, the last one inside
         names.append(
             f"{low:g}{unit} or more" if high == inf else f"{low:g} to {last}{unit}" if low else f"below {high:g}{unit}"
         )

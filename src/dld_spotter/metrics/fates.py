@@ -201,7 +201,8 @@ class _Image:
         if evidence.boxes is not None:
             read = [Word(polygon, text, 1.0) for polygon, text in zip(self.truth.polygons, evidence.boxes, strict=True)]
             self.boxes = [(word.text, text) for word, text in zip(read, _correct(read, lexicon), strict=True)]
-        self.pairs = {t: (w, bool(right)) for (t, w), right in zip(self.match.pairs.tolist(), self.match.correct, strict=True)}
+        pairs, correct = self.match.pairs.tolist(), self.match.correct.tolist()
+        self.pairs: dict[int, tuple[int, bool]] = {t: (w, right) for (t, w), right in zip(pairs, correct, strict=True)}
 
     def fates(self) -> ImageFates:
         counted = np.flatnonzero(~self.match.ignored_truth).tolist()
@@ -239,9 +240,11 @@ class _Image:
 
     def _fate(self, t: int, own: int | None, right: bool, box_right: bool | None) -> tuple[Fate, bool | None]:
         """The fate of a true word, and whether it is in the truth's case; the first rule that holds decides."""
-        if self.pairs.get(t, (0, False))[1]:
-            exact = None if self.task == "detection" else self._exact(t, own)
+        pair, correct = self.pairs.get(t, (0, False))
+        if correct:
+            exact = None if self.task == "detection" else self._exact(t, pair)
             return (Fate.CASE if exact is False else Fate.READ), exact
+        text = None if own is None else self.texts[own]
         found = own is not None and self.iou[t, own] > self.threshold
         if self.task == "detection":
             right = found
@@ -249,10 +252,10 @@ class _Image:
             return Fate.UNMATCHED, None
         if right:
             return Fate.BELOW_SCORE, None
-        if found and self.texts[own] is not None and same_but_signs(self.match.truths[t], self.texts[own]):
+        if found and text is not None and same_but_signs(self.match.truths[t], text):
             return Fate.SIGN, None
         near = own is not None and self.iou[t, own] >= self._near
-        if near and not found and self._right(t, self.texts[own]):
+        if near and not found and self._right(t, text):
             return Fate.OFF, None
         if own is not None and self._merged(t, own):
             return Fate.MERGED, None
@@ -268,8 +271,8 @@ class _Image:
 
     def _exact(self, t: int, own: int) -> bool | None:
         """Whether a match is written as in the truth; None where the lexicon has changed more than the case."""
-        read, truth = self.words[own].text, self.match.truths[t]
-        if read.upper() != self.texts[own].upper():
+        read, corrected, truth = self.words[own].text, self.texts[own], self.match.truths[t]
+        if corrected is None or read.upper() != corrected.upper():
             return None
         forms = (truth, truth[1:], truth[:-1], truth[1:-1])  # those that a protocol may have accepted
         return read in [form for form in forms if form.upper() == read.upper()]
@@ -314,5 +317,5 @@ def _correct(words: Sequence[Word], lexicon: WordList | None) -> list[str | None
     written = [k for k, word in enumerate(words) if word.text]
     texts: list[str | None] = [None] * len(words)
     for k, corrected in zip(written, lexicon.correct([words[k] for k in written]), strict=True):
-        texts[k] = corrected and corrected.text
+        texts[k] = None if corrected is None else corrected.text
     return texts

@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -229,10 +230,10 @@ def _points(numbers: str, line: _Line) -> np.ndarray:
 
 
 def _polygon(line: _Line) -> Word:
-    numbers, text = _POLYGON.fullmatch(line.text).groups()
-    if numbers.count(",") % 2 == 0:
+    found = _POLYGON.fullmatch(line.text)
+    if not found or found[1].count(",") % 2 == 0:
         raise line.error("an even number of coordinates before ,####")
-    return Word(_points(numbers, line), unquoted(text.partition(",####")[0].strip()), 1.0)
+    return Word(_points(found[1], line), unquoted(found[2].partition(",####")[0].strip()), 1.0)
 
 
 def _any_length(line: _Line) -> Word:
@@ -245,15 +246,15 @@ def _any_length(line: _Line) -> Word:
 def _is_confidence(text: str, alone: bool) -> bool:
     """Whether a confidence stands before a text or, where ``alone`` is allowed, without one."""
     found = CONFIDENCE.fullmatch(text)
-    return bool(found) and float(found[1]) <= 1 and (alone or found[2] is not None)
+    return found is not None and float(found[1]) <= 1 and (alone or found[2] is not None)
 
 
 def _finish(words: list[tuple[np.ndarray, str]], confident: bool) -> list[Word]:
     """Split confidences from texts where there are any, the most confident first."""
     if not confident:
         return [Word(polygon, unquoted(text), 1.0) for polygon, text in words]
-    columns = [(polygon, *CONFIDENCE.fullmatch(text).groups()) for polygon, text in words]
-    scored = [Word(polygon, unquoted(text or ""), float(confidence)) for polygon, confidence, text in columns]
+    columns = [(polygon, CONFIDENCE.fullmatch(text)) for polygon, text in words]
+    scored = [Word(polygon, unquoted(found[2] or ""), float(found[1])) for polygon, found in columns if found]  # all are
     return sorted(scored, key=lambda word: -word.score)
 
 
@@ -288,7 +289,7 @@ def _read_json_lines(path: Path) -> dict[str, list[Word]]:
     return images
 
 
-def _word(item: dict) -> Word:
+def _word(item: dict[str, Any]) -> Word:
     polygon, text = np.asarray(item["polygon"], np.float32).reshape(-1, 2), item.get("text")
     if not np.isfinite(polygon).all() or not isinstance(text, str | None):
         raise ValueError("coordinates must be finite and texts strings")

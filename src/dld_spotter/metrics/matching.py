@@ -120,13 +120,13 @@ def match_images(
     if not 0 <= iou < 1:
         raise ConfigError(f"iou={iou} must be at least 0 and below 1, such as 0.5")
     lexicons = lexicons or [None] * len(truths)
-    words = [tuple(lexicon.apply(found) if lexicon else found) for found, lexicon in zip(words, lexicons, strict=True)]
+    compared = [tuple(lexicon.apply(found) if lexicon else found) for found, lexicon in zip(words, lexicons, strict=True)]
     texts, flags = zip(*(_comparable(truth, task) for truth in truths), strict=True) if truths else ((), ())
     ignored_truth = np.concatenate([*flags, np.zeros(0, bool)])
 
     # From here on true words and predictions are numbered through all images, pairs in the order in which they are tried.
-    sizes = np.array([(len(truth), len(found)) for truth, found in zip(truths, words, strict=True)], int).reshape(-1, 2)
-    polygons = [*(p for truth in truths for p in truth.polygons), *(word.polygon for found in words for word in found)]
+    sizes = np.array([(len(truth), len(found)) for truth, found in zip(truths, compared, strict=True)], int).reshape(-1, 2)
+    polygons = [*(p for truth in truths for p in truth.polygons), *(word.polygon for found in compared for word in found)]
     pairs = _Pairs.of(_Shapes.of(polygons, protocol), sizes, ignored_truth, iou, protocol.area_threshold(iou), exact)
     ignored_words = np.zeros(sizes[:, 1].sum(), bool)
     ignored_words[pairs.columns[ignored_truth[pairs.rows] & (pairs.inside > protocol.area_threshold(iou))]] = True
@@ -139,10 +139,10 @@ def match_images(
     for i, (true, found) in enumerate(sizes.tolist()):
         (t, w), own = first[i], slice(block[i], block[i] + true * found)
         mine = taken[ends[i - 1] if i else 0 : ends[i]] - first[i]
-        correct = [task == "detection" or protocol.same_text(texts[i][a], words[i][b].text, task) for a, b in mine.tolist()]
+        correct = [task == "detection" or protocol.same_text(texts[i][a], compared[i][b].text, task) for a, b in mine.tolist()]
         ious, inside = pairs.iou[own].reshape(true, found), pairs.inside[own].reshape(true, found)
         flags = ignored_truth[t : t + true], ignored_words[w : w + found]
-        matches.append(ImageMatch(ious, inside, *flags, mine, np.array(correct, bool), texts[i], words[i]))
+        matches.append(ImageMatch(ious, inside, *flags, mine, np.array(correct, bool), texts[i], compared[i]))
     return matches
 
 
@@ -247,7 +247,8 @@ class _Shapes:
             return np.zeros(0)
         low, high = (extreme.reduceat(self.points, self.starts[:-1]) for extreme in (np.minimum, np.maximum))
         sides = np.minimum(high[rows], high[columns]) - np.maximum(low[rows], low[columns])
-        return sides.clip(0).prod(-1)
+        shared: np.ndarray = sides.clip(0).prod(-1)
+        return shared
 
     def overlap(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """What pairs ``(K,)`` of polygons share, square pixels."""
@@ -260,7 +261,8 @@ class _Shapes:
         for i in np.flatnonzero(~shapely.is_valid(shapes)):
             shapes[i] = _even_odd(parts[i])
         first, second = shapes[place].reshape(2, -1)
-        return shapely.area(shapely.intersection(first, second))
+        areas: np.ndarray = shapely.area(shapely.intersection(first, second))
+        return areas
 
 
 def _even_odd(points: np.ndarray) -> shapely.Geometry:

@@ -22,7 +22,7 @@ import numpy as np
 from dld_spotter.core.errors import ConfigError
 
 Task = Literal["detection", "end_to_end", "word_spotting"]
-TASKS: tuple[str, ...] = get_args(Task)
+TASKS: tuple[Task, ...] = get_args(Task)
 
 PUNCTUATION = "'!?.:,*\"()·[]/"
 _TO_SPACES = str.maketrans(dict.fromkeys(PUNCTUATION, " "))
@@ -41,7 +41,8 @@ class Protocol:
 
     def corners(self, polygons: np.ndarray) -> np.ndarray:
         """Bring ``(P, 2)`` points to the precision the script reads; its files hold integers, so others are rounded."""
-        return np.rint(polygons)
+        rounded: np.ndarray = np.rint(polygons)
+        return rounded
 
     def area_threshold(self, iou: float) -> float:
         """Share of a prediction's area above which a don't-care region swallows it."""
@@ -103,9 +104,10 @@ def find_protocol(name: str | Protocol) -> Protocol:
 
 def check_task(task: str) -> Task:
     """Return ``task`` if there is such a task, else raise :class:`ConfigError`."""
-    if task not in TASKS:
-        raise ConfigError(f"task={task} is unknown; choose one of {', '.join(TASKS)}")
-    return task
+    for known in TASKS:
+        if task == known:
+            return known
+    raise ConfigError(f"task={task} is unknown; choose one of {', '.join(TASKS)}")
 
 
 def dictionary_form(transcription: str) -> str | None:

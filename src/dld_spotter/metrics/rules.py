@@ -8,7 +8,7 @@ from dld_spotter.core.instances import TextInstances
 from dld_spotter.core.words import Word
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.matching import ImageCounts, score_image
-from dld_spotter.metrics.protocols import check_task, find_protocol
+from dld_spotter.metrics.protocols import Task, check_task, find_protocol
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Rules:
     """How words are counted; see :mod:`dld_spotter.metrics.protocols`."""
 
     protocol: str = "rrc"
-    task: str = "end_to_end"
+    task: Task = "end_to_end"
     iou: float = 0.5
     lexicon: Lexicon | None = None
 
@@ -33,4 +33,5 @@ class Rules:
 
     def count(self, name: str, truth: TextInstances, words: Sequence[Word]) -> ImageCounts:
         """Count one image."""
-        return score_image(truth, words, self.protocol, self.task, self.iou, self.lexicon and self.lexicon.of(name))
+        lexicon = None if self.lexicon is None else self.lexicon.of(name)
+        return score_image(truth, words, self.protocol, self.task, self.iou, lexicon)

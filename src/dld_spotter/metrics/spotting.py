@@ -48,7 +48,7 @@ class SpottingHmean(Metric):
             if self.lexicon and not self.lexicon.shared:
                 raise ConfigError("a lexicon with one list per image needs names; give update(preds, target, names)")
             names = [""] * len(target)
-        lexicons = [self.lexicon and self.lexicon.of(name) for name in names]
+        lexicons = [None if self.lexicon is None else self.lexicon.of(name) for name in names]
         for match in match_images(target, preds, self.protocol, self.task, self.iou, lexicons, exact=False):
             self.counts += torch.tensor(match.counts, device=self.counts.device)
 

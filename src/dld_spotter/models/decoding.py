@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dld_spotter.core.charset import BLANK, END, PADDING, START
+from dld_spotter.core.charset import BLANK, END, PADDING, SPECIAL, START
 
 State = tuple[Tensor, ...]
 """What a decoder carries from step to step; every tensor's second dimension runs over the words."""
@@ -114,3 +114,80 @@ def ctc_greedy(logits: Tensor) -> tuple[Tensor, Tensor]:
     labels = torch.where(keep, path, PADDING).gather(1, order)
     counted = torch.where(keep.any(dim=1, keepdim=True), keep, True)
     return labels, (best * counted).sum(1) / counted.sum(1).clamp(min=1)
+
+
+def ctc_log_probability(logits: Tensor, labels: Tensor) -> Tensor:
+    """Log-probability of texts under CTC: the sum over everything that collapses to them (the forward algorithm).
+
+    Args:
+        logits: ``(M, T, V)``.
+        labels: ``(M, L)`` int64, padded after END, which is no character of CTC.
+
+    Returns:
+        ``(M,)`` in single precision; -inf for a text that T columns cannot write.
+    """
+    if logits.is_meta or not len(labels):  # nothing that the flop counter knows
+        return logits.new_zeros(len(labels), dtype=torch.float32)
+    log_probabilities = logits.float().log_softmax(-1).transpose(0, 1)
+    lengths = (labels != PADDING).sum(1) - 1
+    columns = torch.full_like(lengths, logits.shape[1])
+    return -F.ctc_loss(log_probabilities, labels, columns, lengths, blank=BLANK, reduction="none")
+
+
+def ctc_beam_search(logits: Tensor, beams: int) -> tuple[Tensor, Tensor]:
+    """Prefix beam search of CTC (Graves et al., 2014; Hannun et al., arXiv 1408.2873), all words at once.
+
+    A prefix is carried with the probability of having written it and then a blank, and of having just written its last
+    character. Prefixes are told apart by a hash of their characters.
+
+    Args:
+        logits: ``(N, T, V)``.
+        beams: prefixes kept.
+
+    Returns:
+        labels ``(N, beams, L)`` int64, padded after END, likeliest first, and their log-probabilities ``(N, beams)``; -inf
+        marks a beam that does not exist.
+    """
+    log_probabilities = logits.float().log_softmax(-1)
+    words, columns, classes = log_probabilities.shape
+    never = log_probabilities.new_full((words, beams), float("-inf"))
+    labels = torch.full((words, beams, columns + 1), PADDING, device=logits.device)
+    lengths = torch.zeros((words, beams), dtype=torch.int64, device=logits.device)
+    last, hashes = torch.full_like(lengths, BLANK), torch.arange(beams, device=logits.device).expand(words, -1) * -1
+    blank, written = never.clone(), never.clone()
+    blank[:, 0] = 0.0
+    characters = torch.arange(classes, device=logits.device)
+    no_character = characters < SPECIAL
+    for column in log_probabilities.unbind(1):
+        total = torch.logaddexp(blank, written)
+        stay_blank = total + column[:, BLANK, None]
+        stay_written = written + column.gather(1, last)
+        before = torch.where(characters == last[..., None], blank[..., None], total[..., None])
+        longer = (before + column[:, None]).masked_fill(no_character, float("-inf"))
+        # A longer prefix that is kept already gets what is added to it, and is no candidate of its own.
+        same = (_extended(hashes[:, :, None], last[:, None]) == hashes[:, None]) & (lengths > 0)[:, None]
+        reached = longer.gather(2, last[:, None].expand(-1, beams, -1)).masked_fill(~same, float("-inf"))
+        stay_written = torch.logaddexp(stay_written, reached.logsumexp(1))
+        taken = torch.zeros_like(longer).scatter_add_(2, last[:, None].expand(-1, beams, -1), same.to(longer.dtype)) > 0
+        longer = longer.masked_fill(taken, float("-inf"))
+        stay = torch.logaddexp(stay_blank, stay_written)
+        _, flat = torch.cat([stay, longer.flatten(1)], dim=1).topk(beams, dim=1)
+        grown = flat >= beams
+        parent = torch.where(grown, (flat - beams) // classes, flat)
+        character = torch.where(grown, (flat - beams) % classes, last.gather(1, parent))
+        blank = stay_blank.gather(1, parent).masked_fill(grown, float("-inf"))
+        written = torch.where(grown, longer.flatten(1).gather(1, (flat - beams).clamp(min=0)), stay_written.gather(1, parent))
+        labels = labels.gather(1, parent[..., None].expand_as(labels))
+        lengths, hashes = lengths.gather(1, parent), hashes.gather(1, parent)
+        position = lengths[..., None]
+        labels = labels.scatter(2, position, torch.where(grown, character, PADDING)[..., None])
+        hashes = torch.where(grown, _extended(hashes, character), hashes)
+        lengths, last = lengths + grown, character
+    scores, order = torch.logaddexp(blank, written).sort(dim=1, descending=True)
+    labels = labels.scatter(2, lengths[..., None], END).gather(1, order[..., None].expand_as(labels))
+    return labels[..., : int(lengths.max()) + 1], scores
+
+
+def _extended(hashes: Tensor, characters: Tensor) -> Tensor:
+    """Hashes of sequences with one more character each; they wrap around at 64 bits."""
+    return hashes * 1_000_003 + characters + 1

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from dld_spotter.core.batches import Recognition, WordCrops
 from dld_spotter.core.charset import PADDING, START
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.models.decoding import State, beam_search, ctc_greedy, greedy_search
+from dld_spotter.models.backbone import STRIDES
+from dld_spotter.models.decoding import State, beam_search, ctc_greedy, greedy_search, path_log_probability
 from dld_spotter.models.neck import conv_block
-from dld_spotter.models.roi import sample_crops, word_heights
+from dld_spotter.models.recognition import WordRecognizer, pixel_statistics
+from dld_spotter.models.roi import pixel_levels, sample_crops
 
 Memory = tuple[Tensor, Tensor]
 """Keys and values ``(N, T, hidden)`` that a decoder attends to."""
@@ -105,12 +107,8 @@ class CropEncoder(nn.Module):
         """
         rows, columns = self.size
         image_boundaries = boundaries if image_boundaries is None else image_boundaries
-        mip = [images]
-        unknown = boundaries.is_meta or torch.compiler.is_compiling()
-        if unknown or (word_heights(image_boundaries) > 4 * rows).any():  # only tall words need coarser pixels
-            half = F.avg_pool2d(images, 2)
-            mip += [half, F.avg_pool2d(half, 2)]
-        pixels = sample_crops(mip, (1, 2, 4)[: len(mip)], image_boundaries, image_index, (4 * rows, 4 * columns))
+        levels = pixel_levels(images, image_boundaries, 4 * rows)
+        pixels = sample_crops(levels, (1, 2, 4)[: len(levels)], image_boundaries, image_index, (4 * rows, 4 * columns))
         return WordCrops(pixels, sample_crops(pyramid, strides, boundaries, image_index, self.size))
 
     def forward(self, crops: WordCrops) -> tuple[Tensor, Tensor]:
@@ -135,6 +133,8 @@ class AttentionDecoder(nn.Module):
         classes: size of the charset.
         columns: columns of the context.
     """
+
+    never_written: Tensor
 
     def __init__(self, inputs: int, hidden: int, classes: int, columns: int) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ class AttentionDecoder(nn.Module):
         return F.log_softmax(self.attend(queries, memory)[:, 0].float(), dim=-1) + self.never_written, state
 
 
-class Recognizer(nn.Module):
+class Recognizer(WordRecognizer):
     """Strip encoder with an attention decoder and a CTC head over the same context.
 
     Args:
@@ -205,14 +205,38 @@ class Recognizer(nn.Module):
         self.ctc = nn.Linear(encoder.outputs, classes)
         self.max_length = max_length
         self.decoder = decoder
+        for name, value in zip(("mean", "std"), pixel_statistics(), strict=True):
+            self.register_buffer(name, value, persistent=False)
+
+    def crop(
+        self,
+        images: Tensor,
+        boundaries: Tensor,
+        image_index: Tensor,
+        pyramid: Sequence[Tensor] = (),
+        view_boundaries: Tensor | None = None,
+    ) -> WordCrops:
+        """See :meth:`WordRecognizer.crop`."""
+        own = boundaries if view_boundaries is None else view_boundaries
+        crops = self.encoder.cut(images.float(), pyramid, STRIDES[: len(pyramid)], own, image_index, boundaries)
+        # Normalising commutes with averages: rather a few word crops than the whole image.
+        return WordCrops((crops.pixels - self.mean) / self.std, crops.features)
 
     def forward(self, crops: WordCrops, labels: Tensor) -> Recognition:
         """Recognise words whose text ``labels`` ``(N, L)`` is given (teacher forcing)."""
         roi, context = self.encoder(crops)
         return Recognition(roi, context, self.attention(context, labels), self.ctc(context))
 
+    def encode(self, crops: WordCrops) -> Tensor:
+        """See :meth:`WordRecognizer.encode`."""
+        return self.encoder(crops)[1]
+
+    def weigh(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
+        """See :meth:`WordRecognizer.weigh`."""
+        return path_log_probability(self.attention(context, labels, words), labels)
+
     def read(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Read N words: labels ``(N, L)`` and a score in 0..1 ``(N,)``, the geometric mean of the characters' probabilities."""
+        """See :meth:`WordRecognizer.read`."""
         if self.decoder == "ctc":
             labels, log_probability = ctc_greedy(self.ctc(context))
         else:

@@ -36,6 +36,15 @@ def word_heights(boundaries: Tensor) -> Tensor:
     return (boundaries[:, 0] - boundaries[:, 1]).norm(dim=-1).mean(dim=-1)
 
 
+def pixel_levels(images: Tensor, boundaries: Tensor, rows: int) -> list[Tensor]:
+    """Images ``(B, 3, H, W)``, and where words are taller than the ``rows`` of their crops a half and a quarter of them."""
+    unknown = boundaries.is_meta or torch.compiler.is_compiling()
+    if not unknown and not (word_heights(boundaries) > rows).any():
+        return [images]
+    half = F.avg_pool2d(images, 2)
+    return [images, half, F.avg_pool2d(half, 2)]
+
+
 def sample_crops(
     maps: Sequence[Tensor], strides: Sequence[int], boundaries: Tensor, image_index: Tensor, size: tuple[int, int]
 ) -> Tensor:

@@ -1,4 +1,4 @@
-"""The spotter contract, and its first family: text map, straightened strips, attention reading."""
+"""The spotter contract, what families with a text map share, and the first of them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -6,22 +6,20 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_spotter.core.batches import DetectionMaps, Recognition, SpotterOutput, SpottingResult, View, Word, WordCrops
 from dld_spotter.core.charset import PADDING, Charset
 from dld_spotter.core.geometry import boundaries_to_polygon
 from dld_spotter.models.backbone import STRIDES, Backbone
-from dld_spotter.models.contours import Proposals
-from dld_spotter.models.decoding import path_log_probability
+from dld_spotter.models.contours import MAP_STRIDE, Proposals
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.detector import TextMapDecoder, TextMapHead
 from dld_spotter.models.neck import FeaturePyramid
+from dld_spotter.models.recognition import WordRecognizer, pixel_statistics
 from dld_spotter.models.recognizer import CropEncoder, Recognizer
 from dld_spotter.models.vocabulary import Vocabulary, boost_known_words, least_score, rescore
-
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
 
 Features = tuple[Tensor, ...]
 """What a family computes once per image and cuts words out of."""
@@ -54,14 +52,22 @@ class Spotter(nn.Module, ABC):
     Attributes:
         charset: the characters it writes.
         stride: heights and widths of its inputs are multiples of this.
+        map_stride: pixels of a view per cell of its text map, which training draws targets for.
+        target_shrink: ratio by which these targets shrink words.
         vocabulary: words that it weighs what it reads against; None for none.
+        has_attention: whether ``Recognition`` has an attention decoder's logits; CTC logits it always has.
         min_score: words of a lower score are dropped; 0, and none is.
+        full_resolution_crops: whether it takes the words' pixels from the full resolution where a view offers that.
     """
 
     charset: Charset
     stride: int
+    map_stride: int = MAP_STRIDE
+    target_shrink: float
     min_score: float = 0.0
     vocabulary: Vocabulary | None = None
+    has_attention: bool = True
+    full_resolution_crops: bool = False
 
     @abstractmethod
     def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:
@@ -132,10 +138,6 @@ class Spotter(nn.Module, ABC):
         return SpotterOutput(maps, self.recognize(crops, labels))
 
     @abstractmethod
-    def force(self, context: Tensor, labels: Tensor) -> Tensor:
-        """Logits ``(N, L, V)`` of other label sequences ``(N, L)`` for words already encoded as ``context``."""
-
-    @abstractmethod
     def weigh(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
         """Log-probability ``(M,)`` of texts.
 
@@ -150,95 +152,46 @@ class Spotter(nn.Module, ABC):
         """Likeliest label sequences ``(N, count, L)`` and log-probabilities ``(N, count)`` of encoded words."""
 
 
-class TextMapSpotter(Spotter):
-    """Backbone, FPN, text-map detector and strip recogniser.
+class MapSpotter(Spotter):
+    """What families share that find words in a text map and read crops of them.
 
-    Args:
-        charset: the characters to write.
-        backbone: the backbone.
-        channels: channels of the pyramid and of the RoI features.
-        head_channels: channels of the detection head's hidden layer.
-        widths: channels of the recogniser's three folding convolutions.
-        hidden: hidden size of the BiLSTM per direction and of the attention decoder.
-        layers: BiLSTM layers.
-        max_length: most characters of a word.
-        decoder: head that :meth:`spot` reads with, ``attention`` or ``ctc``.
-        crop_size: rows and columns of the RoI features.
+    Their features are the view's pixels ``(B, 3, H, W)`` in 0..255, then maps at strides 4, 8 and 16 for recognisers that read
+    features.
+
+    Attributes:
+        recognizer: reads the word crops.
         postprocess: text map to words.
         min_score: words read with less confidence (detection score times reading score, more for words of a vocabulary) are
             dropped.
-        blocks: residual blocks behind the recogniser's first and second folding convolution.
         full_resolution_crops: take the pixels of words from the reference images where a view offers them: words are found
             at the view's resolution and read at the full one, which costs per word what it cost before.
-        vocabulary: ``english`` or a file of words, see :class:`~dld_spotter.models.vocabulary.Vocabulary`; what was read and is
-            no word is weighed against the nearest of them. None for none.
     """
 
-    def __init__(
-        self,
-        charset: Charset,
-        backbone: Backbone,
-        channels: int,
-        head_channels: int,
-        widths: Sequence[int],
-        hidden: int,
-        postprocess: TextMapDecoder,
-        layers: int = 1,
-        max_length: int = 25,
-        decoder: str = "attention",
-        crop_size: Sequence[int] = (8, 32),
-        min_score: float = 0.0,
-        blocks: Sequence[int] = (0, 0),
-        full_resolution_crops: bool = False,
-        vocabulary: str | None = None,
-    ) -> None:
-        super().__init__()
-        self.charset = charset
-        self.stride = STRIDES[-1]
-        self.backbone = backbone
-        self.neck = FeaturePyramid(backbone.channels, channels)
-        self.head = TextMapHead(channels, head_channels)
-        encoder = CropEncoder(channels, channels, widths, hidden, layers, (crop_size[0], crop_size[1]), blocks)
-        self.recognizer = Recognizer(encoder, len(charset), hidden, max_length, decoder)
-        self.postprocess = postprocess
-        self.min_score = min_score
-        self.full_resolution_crops = full_resolution_crops
-        self.vocabulary = Vocabulary.of(vocabulary)
-        self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
-        self.to(memory_format=torch.channels_last)  # as the images come: on CPU a third of the time of single precision
+    recognizer: WordRecognizer
+    postprocess: TextMapDecoder
+    min_score: float
+    full_resolution_crops: bool
 
-    def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:
-        """See :meth:`Spotter.detect`; the features are the normalised images and pyramid levels at strides 4, 8 and 16."""
-        normalized = self.normalize(images)
-        pyramid = self.neck(self.backbone(normalized))
-        return (normalized, *pyramid), self.head(pyramid[0])
-
-    def normalize(self, images: Tensor) -> Tensor:
-        """Bring uint8 images to mean 0 and deviation 1 per channel."""
-        return (images.float() - self.mean) / self.std
+    @property
+    def has_attention(self) -> bool:
+        """See :class:`Spotter`."""
+        return self.recognizer.has_attention
 
     def cut(self, features: Features, boundaries: Tensor, image_index: Tensor, full: FullResolution | None = None) -> WordCrops:
         """See :meth:`Spotter.cut`."""
         images, *pyramid = features
-        strides = STRIDES[: len(pyramid)]
         if not self.full_resolution_crops or full is None:
-            return self.recognizer.encoder.cut(images, pyramid, strides, boundaries, image_index)
+            return self.recognizer.crop(images, boundaries, image_index, pyramid)
         image_boundaries = boundaries * full[1][image_index][:, None, None, :]
-        crops = self.recognizer.encoder.cut(full[0].float(), pyramid, strides, boundaries, image_index, image_boundaries)
-        return WordCrops(self.normalize(crops.pixels), crops.features)  # a few strips rather than the whole image
+        return self.recognizer.crop(full[0], image_boundaries, image_index, pyramid, boundaries)
 
     def recognize(self, crops: WordCrops, labels: Tensor) -> Recognition:
         """See :meth:`Spotter.recognize`."""
         return self.recognizer(crops, labels)
 
-    def force(self, context: Tensor, labels: Tensor) -> Tensor:
-        """See :meth:`Spotter.force`."""
-        return self.recognizer.attention(context, labels)
-
     def weigh(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
         """See :meth:`Spotter.weigh`."""
-        return path_log_probability(self.recognizer.attention(context, labels, words), labels)
+        return self.recognizer.weigh(context, words, labels)
 
     def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """See :meth:`Spotter.beams`."""
@@ -249,12 +202,15 @@ class TextMapSpotter(Spotter):
         """See :meth:`Spotter.find`."""
         features, maps = self.detect(view.images)
         seen = Seen(features, full_resolution(view))
-        probabilities = maps.text.float().sigmoid().cpu().numpy()
+        text = maps.text.float().sigmoid()
+        probabilities = text.cpu().numpy()
+        fine = self.map_stride < MAP_STRIDE  # what a second pass is decided on has the usual stride
+        coarse = F.avg_pool2d(text, MAP_STRIDE // self.map_stride).cpu().numpy() if fine else probabilities
         least = least_score(self.min_score, self.vocabulary)
         all_detections = []
         for row, ((height, width), factors) in enumerate(zip(view.sizes.tolist(), view.factors.cpu().numpy(), strict=True)):
             proposals = self.postprocess(probabilities[row], height, width).promising(least)
-            all_detections.append(Detections((height, width), probabilities[row], proposals, factors, (row, seen)))
+            all_detections.append(Detections((height, width), coarse[row], proposals, factors, (row, seen)))
         return all_detections
 
     @torch.inference_mode()
@@ -274,7 +230,7 @@ class TextMapSpotter(Spotter):
         features, full = all_detections[0].source[1].between(min(rows), max(rows) + 1)
         boundaries = torch.from_numpy(found.boundaries).to(features[0].device)
         image_index = (torch.tensor(rows) - min(rows))[owners].to(features[0].device)
-        _, context = self.recognizer.encoder(self.cut(features, boundaries, image_index, full))
+        context = self.recognizer.encode(self.cut(features, boundaries, image_index, full))
         labels, scores = self.recognizer.read(context)
         scores = scores.float().cpu().numpy()
         texts = [self.charset.decode(indices) for indices in labels.tolist()]
@@ -301,3 +257,77 @@ class TextMapSpotter(Spotter):
             return self.weigh(context, *tried).cpu().numpy()
 
         return rescore(texts, self.vocabulary, self.charset, self.recognizer.max_length + 1, weigh)
+
+
+class TextMapSpotter(MapSpotter):
+    """Backbone, FPN, text-map detector and a recogniser.
+
+    Args:
+        charset: the characters to write.
+        backbone: the backbone.
+        channels: channels of the pyramid and of the RoI features.
+        head_channels: channels of the detection head's hidden layer.
+        widths: channels of its own recogniser's three folding convolutions.
+        hidden: hidden size of the BiLSTM per direction and of the attention decoder.
+        layers: BiLSTM layers.
+        max_length: most characters of a word.
+        decoder: head that :meth:`spot` reads with, ``attention`` or ``ctc``.
+        crop_size: rows and columns of the RoI features.
+        postprocess: text map to words.
+        min_score: see :class:`MapSpotter`.
+        blocks: residual blocks behind the recogniser's first and second folding convolution.
+        full_resolution_crops: see :class:`MapSpotter`.
+        vocabulary: ``english`` or a file of words, see :class:`~dld_spotter.models.vocabulary.Vocabulary`; what was read and is
+            no word is weighed against the nearest of them. None for none.
+        recognizer: another recogniser, which has no use for ``widths``, ``hidden``, ``layers``, ``decoder``, ``crop_size`` and
+            ``blocks``; None for the family's own.
+    """
+
+    def __init__(
+        self,
+        charset: Charset,
+        backbone: Backbone,
+        channels: int,
+        head_channels: int,
+        widths: Sequence[int],
+        hidden: int,
+        postprocess: TextMapDecoder,
+        layers: int = 1,
+        max_length: int = 25,
+        decoder: str = "attention",
+        crop_size: Sequence[int] = (8, 32),
+        min_score: float = 0.0,
+        blocks: Sequence[int] = (0, 0),
+        full_resolution_crops: bool = False,
+        vocabulary: str | None = None,
+        recognizer: WordRecognizer | None = None,
+    ) -> None:
+        super().__init__()
+        self.charset = charset
+        self.stride = STRIDES[-1]
+        self.backbone = backbone
+        levels = 3 if recognizer is None or recognizer.reads_features else 1  # the finest is what words are found in
+        self.neck = FeaturePyramid(backbone.channels, channels, levels)
+        self.head = TextMapHead(channels, head_channels)
+        if recognizer is None:
+            encoder = CropEncoder(channels, channels, widths, hidden, layers, (crop_size[0], crop_size[1]), blocks)
+            recognizer = Recognizer(encoder, len(charset), hidden, max_length, decoder)
+        self.recognizer = recognizer
+        self.postprocess = postprocess
+        self.map_stride, self.target_shrink = postprocess.stride, postprocess.shrink
+        self.min_score = min_score
+        self.full_resolution_crops = full_resolution_crops
+        self.vocabulary = Vocabulary.of(vocabulary)
+        for name, value in zip(("mean", "std"), pixel_statistics(), strict=True):
+            self.register_buffer(name, value, persistent=False)
+        self.to(memory_format=torch.channels_last)  # as the images come: on CPU a third of the time of single precision
+
+    def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:
+        """See :meth:`Spotter.detect`; the features are the pixels and levels of the pyramid, finest first."""
+        pixels = images.float()
+        pyramid = self.neck(self.backbone(self.normalize(pixels)))
+        return (pixels, *pyramid), self.head(pyramid[0])
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Bring images in 0..255 to mean 0 and deviation 1 per channel."""
+        return (images - self.mean) / self.std

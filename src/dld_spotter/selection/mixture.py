@@ -11,11 +11,13 @@ reads at every scale without gradient, which is what a step costs: h alone carri
 import torch
 from torch import Tensor
 
+from dld_spotter.core.batches import Recognition
 from dld_spotter.core.charset import PADDING
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.losses.detection import DetectionLoss
-from dld_spotter.losses.recognition import sequence_cross_entropy
+from dld_spotter.losses.recognition import ctc_loss, sequence_cross_entropy
 from dld_spotter.models.modes import evaluating
+from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.gumbel import GumbelSelector
 from dld_spotter.selection.objective import Evidence, SelectionObjective
 
@@ -57,27 +59,54 @@ class MixtureObjective(SelectionObjective):
         """L_acc and L_flops, averaged over draws and cost weights; the cost is multiplied by each weight's factor."""
         batch = evidence.batch
         logits, detection = self.read_everywhere(selector.scales, evidence)
+        ctc = not evidence.student.has_attention
+        teacher = self.compared(evidence.teacher, evidence.student, logits)
         preferences = selector.logits(batch.thumbnails, batch.views[1.0].sizes)
         accuracy, cost = [], []
         for _ in range(self.samples):
             for choice, factor in zip(selector.sample(preferences, evidence.temperature), selector.factors, strict=True):
                 h = choice.one_hot
-                accuracy.append(self.accuracy(h, logits, evidence.teacher.logits, batch.labels, batch.image_index, detection))
+                accuracy.append(self.accuracy(h, logits, teacher, batch.labels, batch.image_index, detection, ctc))
                 cost.append(factor * expected_cost(h, evidence.costs))
         return {"accuracy": torch.stack(accuracy).mean(), "cost": torch.stack(cost).mean()}
 
     @torch.no_grad()
     def read_everywhere(self, scales: tuple[float, ...], evidence: Evidence) -> tuple[Tensor, Tensor]:
-        """Student at every scale: logits ``(K, N, L, V)`` of the batch's words and detection losses ``(B, K)``."""
+        """Student at every scale: logits ``(K, N, L, V)`` of the batch's words and detection losses ``(B, K)``.
+
+        They are those of its attention decoder, or the CTC columns of a student without one.
+        """
         batch = evidence.batch
         views = [batch.view(scale) for scale in scales]
         with evaluating(evidence.student):
             outputs = [evidence.student(view, batch.boundaries, batch.image_index, batch.labels) for view in views]
         losses = [self.detection_loss(o.detection, view.targets) for view, o in zip(views, outputs, strict=True)]
-        return torch.stack([output.recognition.logits for output in outputs]), torch.stack(losses, dim=1)
+        head = "logits" if evidence.student.has_attention else "ctc_logits"
+        return torch.stack([getattr(output.recognition, head) for output in outputs]), torch.stack(losses, dim=1)
+
+    def compared(self, teacher: Recognition, student: Spotter, logits: Tensor) -> Tensor:
+        """The teacher's logits ``(N, L, V)`` that the student's ``(K, N, L, V)`` are compared with, of the same head.
+
+        Raises:
+            ConfigError: the objective compares them, and the teacher has none that are as many.
+        """
+        wanted = teacher.logits if student.has_attention else teacher.ctc_logits
+        if self.objective == "kl" and (wanted is None or wanted.shape != logits.shape[1:]):
+            raise ConfigError(
+                "selection.objective=kl compares teacher and student step by step, and theirs differ in number; "
+                "give selection.objective=cross_entropy, or spotters of one family"
+            )
+        return logits[0] if wanted is None else wanted
 
     def accuracy(
-        self, one_hot: Tensor, logits: Tensor, teacher: Tensor, labels: Tensor, image_index: Tensor, detection: Tensor
+        self,
+        one_hot: Tensor,
+        logits: Tensor,
+        teacher: Tensor,
+        labels: Tensor,
+        image_index: Tensor,
+        detection: Tensor,
+        ctc: bool = False,
     ) -> Tensor:
         """L_acc: the loss of the mixed output.
 
@@ -88,6 +117,7 @@ class MixtureObjective(SelectionObjective):
             labels: ``(N, L)``.
             image_index: ``(N,)``.
             detection: ``(B, K)`` detection loss of every image at every scale.
+            ctc: whether the logits are CTC columns, not an attention decoder's steps.
 
         Returns:
             scalar: mean over images.
@@ -96,15 +126,17 @@ class MixtureObjective(SelectionObjective):
         loss = self.detection * (one_hot * detection).sum(1)
         if len(labels):
             mixed = torch.einsum("nk,knlv->nlv", one_hot[image_index], logits.float())
-            loss = loss + image_mean(self.words(mixed, teacher, labels), image_index, images)
+            loss = loss + image_mean(self.words(mixed, teacher, labels, ctc), image_index, images)
         return loss.mean()
 
-    def words(self, mixed: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+    def words(self, mixed: Tensor, teacher: Tensor, labels: Tensor, ctc: bool = False) -> Tensor:
         """Loss ``(N,)`` of each word of mixed logits ``(N, L, V)``."""
         if self.objective == "cross_entropy":
-            return sequence_cross_entropy(mixed, labels)
+            return ctc_loss(mixed, labels) if ctc else sequence_cross_entropy(mixed, labels)
         target = teacher.float().log_softmax(-1)
         divergence = (target.exp() * (target - mixed.log_softmax(-1))).sum(-1)
+        if ctc:
+            return divergence.mean(1)
         mask = labels != PADDING
         return (divergence * mask).sum(1) / mask.sum(1).clamp(min=1)
 

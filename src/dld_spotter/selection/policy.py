@@ -24,12 +24,16 @@ class Policy(ABC):
         scales: of the first pass, ascending; what it chooses among.
         gammas: the cost weights that reports are made for, ascending.
         continuous: whether it decides for any cost weight, else for ``gammas`` alone.
+        predicts_losses: whether it predicts what each scale would bring, so that a budget can be held over a known set at once.
+        second_passes: whether it decides when an image is read again, too; else whoever reads may.
         calibration: what its cost weights spend on average; None where that was not measured, and budgets cannot be asked for.
     """
 
     scales: tuple[float, ...]
     gammas: tuple[float, ...]
     continuous: bool = True
+    predicts_losses: bool = False
+    second_passes: bool = False
     calibration: Calibration | None = None
 
     @property
@@ -88,6 +92,8 @@ class OperatingPointPolicy(Policy):
         gamma: cost weight where none is asked for.
         factors: its multiples.
     """
+
+    second_passes = True
 
     def __init__(self, points: OperatingPoints, gamma: float = GAMMA, factors: Sequence[float] = FACTORS) -> None:
         self.points = points

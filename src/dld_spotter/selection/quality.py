@@ -42,6 +42,7 @@ class QualitySelector(Selector):
     """
 
     continuous = True
+    predicts_losses = True
     learns_by = "outcomes"
     table: Tensor
     """``(2, bins + 1, K)`` words read rightly and falsely per word of a height, and in the last row per image."""

@@ -83,7 +83,7 @@ def allocate_set(seen: Survey, request: Request, line: Line | None = None) -> di
     """Choose the scales of images that are all known, so that the expected loss is least within a budget.
 
     Args:
-        seen: what the selector expects of the images.
+        seen: what a selector that predicts losses expects of the images.
         request: a budget in any unit.
         line: seconds per GFLOP of the device; needed for ``budget_ms`` alone.
 
@@ -91,11 +91,9 @@ def allocate_set(seen: Survey, request: Request, line: Line | None = None) -> di
         image -> index of its scale.
 
     Raises:
-        ConfigError: the selector predicts no losses, or the cheapest scales cost more.
+        ConfigError: the cheapest scales cost more.
     """
     name, amount = request.budgeted
-    if seen.losses is None:
-        raise ConfigError(f"allocation=set with {name}={amount:g} needs a selector that predicts losses; give stream")
     costs = seen.costs + seen.overhead[:, None]
     if name != "budget":
         costs = costs * seen.gflops[:, None]

@@ -6,6 +6,7 @@ expected counts.
 
 import numpy as np
 
+from dld_spotter.core.arrays import Floats, Indices
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.tradeoff.measures import Measures
 from dld_spotter.tradeoff.outcomes import Outcomes, spend
@@ -16,20 +17,20 @@ LEAST_GAP = 1e-6
 """Between two Hmeans; what is less is rounding, and nothing is told as a share of it."""
 
 
-def static(outcomes: Outcomes, scale: float) -> np.ndarray:
+def static(outcomes: Outcomes, scale: float) -> Floats:
     """Read every image at one of the table's scales."""
     if scale not in outcomes.scales:
         raise ConfigError(f"scale={scale} was not measured; choose one of {', '.join(map(str, outcomes.scales))}")
     return chosen(outcomes, np.full(len(outcomes.names), outcomes.scales.index(scale)))
 
 
-def chosen(outcomes: Outcomes, index: np.ndarray) -> np.ndarray:
+def chosen(outcomes: Outcomes, index: Indices) -> Floats:
     """Read image i at scale ``index[i]``; ``index`` is ``(N,)`` int."""
     return np.eye(len(outcomes.scales))[index]
 
 
-def random_mix(outcomes: Outcomes, budget: float) -> np.ndarray:
-    """Draw every image's scale at random, from the best distribution whose mean relative cost is at most ``budget``.
+def random_mix(outcomes: Outcomes, budget: float) -> Floats:
+    """The random policy: every image's scale is drawn from the best distribution of mean relative cost at most ``budget``.
 
     It knows nothing of the single image, so a selector must beat it to be worth anything.
     """
@@ -38,7 +39,7 @@ def random_mix(outcomes: Outcomes, budget: float) -> np.ndarray:
     return np.tile(best_mix(means, np.asarray(budget)), (len(outcomes.names), 1))
 
 
-def best_mix(means: Measures, cost: np.ndarray) -> np.ndarray:
+def best_mix(means: Measures, cost: Floats) -> Floats:
     """The distribution over scales with the highest Hmean of expected counts at a mean cost of at most ``cost``.
 
     Maximising a ratio of linear functions under one linear constraint needs at most two scales, so all singles and
@@ -68,12 +69,13 @@ def best_mix(means: Measures, cost: np.ndarray) -> np.ndarray:
     return np.where(feasible.any(-1, keepdims=True), best, np.nan)
 
 
-def oracle(outcomes: Outcomes, budget: float) -> np.ndarray:
+def oracle(outcomes: Outcomes, budget: float) -> Floats:
     """The best allocation there is at a mean relative cost of at most ``budget``, knowing every outcome.
 
     Hmean is a ratio, so Dinkelbach's method maximises ``2 matched - h (predicted + true)`` and raises ``h`` to the Hmean
-    reached until it stays; each step is a knapsack that a price on cost splits into one choice per image. The oracle is
-    optimistic: it also picks lucky noise.
+    reached until it stays; each iteration is a knapsack that a Lagrange multiplier on cost splits into one choice per image.
+    The oracle is optimistic, since it chooses on the outcomes that it is scored on: its selection bias is measured by
+    :func:`dld_spotter.tradeoff.oracle_bias.oracle_bias`.
     """
     costs = outcomes.relative_cost
     _refuse_unreachable(budget, costs.min(1).mean())
@@ -82,21 +84,22 @@ def oracle(outcomes: Outcomes, budget: float) -> np.ndarray:
     while (value := _hmean_of(outcomes, allocation)) > reached + 1e-12:
         reached = value
         gains = 2 * outcomes.matched - reached * (outcomes.predicted + outcomes.true)
-        cheap, dear, share = _knapsack(-gains, costs, budget * SLACK)
-        allocation = (1 - share) * chosen(outcomes, cheap) + share * chosen(outcomes, dear)
+        cheap, costly, share = _knapsack(-gains, costs, budget * SLACK)
+        allocation = (1 - share) * chosen(outcomes, cheap) + share * chosen(outcomes, costly)
     return allocation
 
 
-def _hmean_of(outcomes: Outcomes, allocation: np.ndarray) -> float:
+def _hmean_of(outcomes: Outcomes, allocation: Floats) -> float:
     return float(spend(outcomes, allocation).sum().hmean)
 
 
-def decide(losses: np.ndarray, costs: np.ndarray, gamma: float) -> np.ndarray:
+def decide(losses: Floats, costs: Floats, gamma: float) -> Indices:
     """Index ``(N,)`` of the scale with the least ``loss + gamma * cost``, both ``(N, K)``."""
-    return (losses + gamma * costs).argmin(1)
+    index: Indices = np.argmin(losses + gamma * costs, axis=1)
+    return index
 
 
-def allocate(losses: np.ndarray, costs: np.ndarray, budget: float) -> np.ndarray:
+def allocate(losses: Floats, costs: Floats, budget: float) -> Indices:
     """Choose a scale for each image of a known set, so that the summed loss is least at a mean cost of at most ``budget``.
 
     Args:
@@ -105,47 +108,48 @@ def allocate(losses: np.ndarray, costs: np.ndarray, budget: float) -> np.ndarray
         budget: mean cost per image.
 
     Returns:
-        ``(N,)`` index of the scale; at most one image could still have been read at a dearer one.
+        ``(N,)`` index of the scale; at most one image could still have been read at a more costly one.
 
     Raises:
         ConfigError: even the cheapest scales cost more.
     """
     _refuse_unreachable(budget, costs.min(1).mean())
-    cheap, dear, _ = _knapsack(losses, costs, budget * SLACK)
+    cheap, costly, _ = _knapsack(losses, costs, budget * SLACK)
     rows = np.arange(len(costs))
-    # Images with the same price change places together: as many of them as the budget allows do so.
-    extra = costs[rows, dear] - costs[rows, cheap]
+    # Several images may change their scale at the same multiplier: as many of them as the budget allows do so.
+    extra = costs[rows, costly] - costs[rows, cheap]
     room = budget * SLACK * len(costs) - costs[rows, cheap].sum()
-    return np.where(extra.cumsum() <= room, dear, cheap)
+    return np.where(extra.cumsum() <= room, costly, cheap)
 
 
-def _knapsack(losses: np.ndarray, costs: np.ndarray, budget: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """Minimise the summed loss at a mean cost of at most ``budget`` by bisecting the price of cost.
+def _knapsack(losses: Floats, costs: Floats, budget: float) -> tuple[Indices, Indices, float]:
+    """Minimise the summed loss at a mean cost of at most ``budget`` by bisecting the Lagrange multiplier of cost.
 
     Returns:
-        choices ``(N,)`` within the budget; those at a hardly lower price, above it; the share of the latter that spends it.
+        choices ``(N,)`` within the budget; those at a hardly lower multiplier, above it; the share of the latter that spends
+        the budget.
     """
 
-    def at_price(price: float) -> tuple[np.ndarray, float]:
-        index = decide(losses, costs, price)
+    def choose(multiplier: float) -> tuple[Indices, float]:
+        index = decide(losses, costs, multiplier)
         return index, float(np.take_along_axis(costs, index[:, None], 1).mean())
 
-    dear, spent = at_price(0.0)
+    costly, spent = choose(0.0)
     if spent <= budget:
-        return dear, dear, 0.0
+        return costly, costly, 0.0
     too_low, high = 0.0, 1.0
-    cheap, saved = at_price(high)
+    cheap, saved = choose(high)
     while saved > budget:
         high *= 2
-        cheap, saved = at_price(high)
+        cheap, saved = choose(high)
     for _ in range(60):
         middle = (too_low + high) / 2
-        index, cost = at_price(middle)
+        index, cost = choose(middle)
         if cost > budget:
-            too_low, dear, spent = middle, index, cost
+            too_low, costly, spent = middle, index, cost
         else:
             high, cheap, saved = middle, index, cost
-    return cheap, dear, float(np.clip((budget - saved) / (spent - saved), 0, 1))
+    return cheap, costly, float(np.clip((budget - saved) / (spent - saved), 0, 1))
 
 
 def _refuse_unreachable(budget: float, cheapest: float) -> None:

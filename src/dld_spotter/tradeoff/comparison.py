@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dld_spotter.core.arrays import Floats
 from dld_spotter.core.bootstrap import Estimate, resample
 from dld_spotter.tradeoff.measures import Measures, estimate
 from dld_spotter.tradeoff.outcomes import Outcomes
@@ -26,8 +27,8 @@ class Comparison:
         share_of_teacher: Hmean over that of the vanilla teacher at scale 1.0.
         over_vanilla: minus the vanilla teacher's static curve.
         over_static: minus the same model's static curve.
-        over_mix: minus the best random mix of the same model's scales.
-        gap_closed: share of the way from random mix to oracle.
+        over_mix: minus the random policy over the same model's scales.
+        gap_closed: share of the way from the random policy to the oracle.
     """
 
     gamma: float
@@ -71,9 +72,9 @@ def compare(
     return rows
 
 
-def _share(own: Measures, full: Measures) -> np.ndarray:
+def _share(own: Measures, full: Measures) -> Floats:
     """Hmean as a share of another's."""
-    return own.hmean / full.hmean.clip(1e-9)
+    return own.hmean / np.maximum(full.hmean, 1e-9)
 
 
 def comparison_table(rows: Iterable[Comparison]) -> "Table":
@@ -82,7 +83,7 @@ def comparison_table(rows: Iterable[Comparison]) -> "Table":
     from rich.table import Table
 
     result = Table(title="Dynamic student at equal cost", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("gamma", "cost", "Hmean", "of teacher", "vs vanilla", "vs mix", "gap closed"):
+    for column in ("gamma", "cost", "Hmean", "of teacher", "vs vanilla", "vs random", "gap closed"):
         result.add_column(column, justify="right")
     for row in rows:
         result.add_row(

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from dld_spotter.core.arrays import Floats
 from dld_spotter.core.bootstrap import Estimate, bootstrap
 from dld_spotter.core.errors import DataError
 from dld_spotter.core.hmean import hmean, precision, recall
 
 MEASURES = ("matched", "predicted", "true", "relative_cost", "gflops", "seconds")
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,9 @@ from typing import Self
 
 import numpy as np
 
+from dld_spotter.core.arrays import Floats
 from dld_spotter.core.errors import DataError
-from dld_spotter.tradeoff.measures import MEASURES, Floats, Measures
+from dld_spotter.tradeoff.measures import MEASURES, Measures
 
 
 @dataclass(frozen=True)

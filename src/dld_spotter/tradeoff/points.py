@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 
+from dld_spotter.core.arrays import Floats
 from dld_spotter.core.errors import DataError, SpotterError
 from dld_spotter.core.records import Record
 from dld_spotter.tradeoff.allocation import oracle, random_mix, static
@@ -62,7 +63,7 @@ class Point(TradeOffRecord):
         method: Method,
         model: str,
         measures: Measures,
-        resamples: np.ndarray,
+        resamples: Floats,
         *,
         scale: float | None = None,
         gamma: float | None = None,
@@ -87,28 +88,28 @@ class Point(TradeOffRecord):
         )
 
 
-def static_points(outcomes: Outcomes, model: str, resamples: np.ndarray) -> list[Point]:
+def static_points(outcomes: Outcomes, model: str, resamples: Floats) -> list[Point]:
     """One point per scale of the table."""
     return [
         Point.of("static", model, spend(outcomes, static(outcomes, scale)), resamples, scale=scale) for scale in outcomes.scales
     ]
 
 
-def cost_grid(outcomes: Outcomes, number: int = 24) -> np.ndarray:
-    """Budgets for a smooth curve, even in the logarithm from the cheapest scale's mean cost to the dearest one's."""
+def cost_grid(outcomes: Outcomes, number: int = 24) -> Floats:
+    """Budgets for a smooth curve, even in the logarithm from the cheapest scale's mean cost to that of the most costly."""
     costs = outcomes.relative_cost.mean(0)
     return np.geomspace(costs.min(), costs.max(), number)
 
 
-def mix_points(outcomes: Outcomes, model: str, budgets: Iterable[float], resamples: np.ndarray) -> list[Point]:
-    """The best random mix of scales at each mean relative cost."""
+def mix_points(outcomes: Outcomes, model: str, budgets: Iterable[float], resamples: Floats) -> list[Point]:
+    """The random policy at each mean relative cost."""
     return [
         Point.of("random_mix", model, spend(outcomes, random_mix(outcomes, budget)), resamples, budget=float(budget))
         for budget in budgets
     ]
 
 
-def oracle_points(outcomes: Outcomes, model: str, budgets: Iterable[float], resamples: np.ndarray) -> list[Point]:
+def oracle_points(outcomes: Outcomes, model: str, budgets: Iterable[float], resamples: Floats) -> list[Point]:
     """The best scale per image, known afterwards, at each mean relative cost."""
     return [
         Point.of("oracle", model, spend(outcomes, oracle(outcomes, budget)), resamples, budget=float(budget))
@@ -175,5 +176,5 @@ class TradeOff(TradeOffRecord):
         return cls.from_dict(content, str(path))
 
 
-def _known(value: np.ndarray) -> float | None:
+def _known(value: Floats) -> float | None:
     return float(value) if isfinite(value) else None

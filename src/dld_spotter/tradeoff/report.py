@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from rich.table import Table
 
-# One look per method; models differ by colour where a method has several.
+# One style per method; models differ by colour where a method has several.
 STYLES: dict[str, dict[str, Any]] = {
     "static": {"linestyle": "-", "marker": "o", "linewidth": 1.8, "markersize": 5, "zorder": 3},
     "random_mix": {"linestyle": ":", "color": "#e08b00", "linewidth": 2.0, "zorder": 4},
@@ -21,7 +21,7 @@ STATIC_COLORS = (
     *("#222222", "#1f6fb4", "#2b8a3e", "#8e44ad", "#0f8b8d"),
     *("#c1272d", "#e08b00", "#6b8e23", "#d6569b", "#8c564b"),
 )
-WORDS = {"static": "fixed scale", "random_mix": "random mix", "oracle": "oracle", "dynamic": "dynamic"}
+WORDS = {"static": "fixed scale", "random_mix": "random policy", "oracle": "oracle", "dynamic": "dynamic"}
 TICKS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)
 
 
@@ -85,13 +85,13 @@ def _lines(points: Iterable[Point]) -> dict[tuple[str, str], list[Point]]:
 def _draw_line(axes: "Axes", line: list[Point], label: str, style: dict[str, Any], with_bars: bool) -> None:
     costs, heights = [point.relative_cost for point in line], [100 * point.hmean for point in line]
     axes.plot(costs, heights, label=label, **style)
-    bars = [point for point in line if point.hmean_interval]
+    bars = [(point, point.hmean_interval) for point in line if point.hmean_interval]
     if with_bars and bars:
-        below = [100 * (point.hmean - point.hmean_interval[0]) for point in bars]
-        above = [100 * (point.hmean_interval[1] - point.hmean) for point in bars]
+        below = [100 * (point.hmean - low) for point, (low, _) in bars]
+        above = [100 * (high - point.hmean) for point, (_, high) in bars]
         axes.errorbar(
-            [point.relative_cost for point in bars],
-            [100 * point.hmean for point in bars],
+            [point.relative_cost for point, _ in bars],
+            [100 * point.hmean for point, _ in bars],
             yerr=[[max(0, value) for value in below], [max(0, value) for value in above]],
             fmt="none",
             ecolor=style["color"],

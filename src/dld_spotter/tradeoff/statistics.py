@@ -1,9 +1,11 @@
 """Curves, areas and differences, with paired bootstrap intervals over images."""
 
 from collections.abc import Callable
+from math import nan
 
 import numpy as np
 
+from dld_spotter.core.arrays import Floats, Indices
 from dld_spotter.core.bootstrap import Estimate
 from dld_spotter.tradeoff.allocation import LEAST_GAP, SLACK, best_mix, oracle
 from dld_spotter.tradeoff.measures import Measures, estimate
@@ -12,33 +14,37 @@ from dld_spotter.tradeoff.outcomes import Outcomes, spend
 GRID = 256
 
 
-def difference(first: Measures, second: Measures, resamples: np.ndarray) -> Estimate:
+def difference(first: Measures, second: Measures, resamples: Floats) -> Estimate:
     """Hmean of one method minus another's, each with its measures ``(N,)`` of the same images."""
     return estimate(lambda a, b: a.hmean - b.hmean, first, second, resamples=resamples)
 
 
-def versus_static(method: Measures, baseline: Outcomes, resamples: np.ndarray) -> Estimate:
+def versus_static(method: Measures, baseline: Outcomes, resamples: Floats) -> Estimate:
     """Hmean of a method ``(N,)`` minus the baseline's static curve at the same mean cost; NaN where that is lower than any."""
 
-    def over(own: Measures, static: Measures) -> np.ndarray:
+    def over(own: Measures, static: Measures) -> Floats:
         return own.hmean - hmean_at_cost(static.relative_cost, static.hmean, own.relative_cost)
 
     return estimate(over, method, baseline.measures, resamples=resamples)
 
 
-def versus_mix(method: Measures, baseline: Outcomes, resamples: np.ndarray) -> Estimate:
-    """Hmean of a method ``(N,)`` minus the best random mix of the baseline's scales at the same mean cost; NaN as above."""
+def versus_mix(method: Measures, baseline: Outcomes, resamples: Floats) -> Estimate:
+    """Hmean of a method ``(N,)`` minus the random policy over the baseline's scales at the same mean cost; NaN as above."""
     return estimate(lambda own, static: own.hmean - _mix_hmean(static, own), method, baseline.measures, resamples=resamples)
 
 
-def gap_closed(method: Measures, outcomes: Outcomes, resamples: np.ndarray) -> Estimate:
-    """Share of the way from random mix to oracle that a method ``(N,)`` goes, at the same mean cost.
+def gap_closed(method: Measures, outcomes: Outcomes, resamples: Floats) -> Estimate:
+    """Share of the way from the random policy to the oracle that a method ``(N,)`` goes, at the same mean cost.
 
-    The oracle's allocation is found once, on all images, and kept in the resamples. NaN where there is no gap.
+    The oracle's allocation is found once, on all images, and kept in the resamples. NaN where there is no gap, or where the
+    method costs less than any choice of scales.
     """
-    best = spend(outcomes, oracle(outcomes, float(method.mean().relative_cost)))
+    cost = float(method.mean().relative_cost)
+    if cost * SLACK < outcomes.relative_cost.min(1).mean():
+        return Estimate(nan, nan, nan)
+    best = spend(outcomes, oracle(outcomes, cost))
 
-    def share(own: Measures, static: Measures, top: Measures) -> np.ndarray:
+    def share(own: Measures, static: Measures, top: Measures) -> Floats:
         mixed = _mix_hmean(static, own)
         gap = top.hmean - mixed
         return np.divide(own.hmean - mixed, gap, out=np.full_like(gap, np.nan), where=gap > LEAST_GAP)
@@ -46,12 +52,12 @@ def gap_closed(method: Measures, outcomes: Outcomes, resamples: np.ndarray) -> E
     return estimate(share, method, outcomes.measures, best, resamples=resamples)
 
 
-def _mix_hmean(static: Measures, own: Measures) -> np.ndarray:
-    """Hmean of the best mix of scales ``(R, K)`` at each method's cost ``(R,)``."""
+def _mix_hmean(static: Measures, own: Measures) -> Floats:
+    """Hmean of the random policy over scales ``(R, K)`` at each method's cost ``(R,)``."""
     return static.mixed(best_mix(static, own.relative_cost)).hmean
 
 
-def hmean_at_cost(costs: np.ndarray, hmeans: np.ndarray, cost: np.ndarray | float) -> np.ndarray:
+def hmean_at_cost(costs: Floats, hmeans: Floats, cost: Floats | float) -> Floats:
     """Height of a curve of points at a cost.
 
     A point serves every higher cost as well, so the curve never falls; between points it is straight over the logarithm
@@ -76,7 +82,7 @@ def hmean_at_cost(costs: np.ndarray, hmeans: np.ndarray, cost: np.ndarray | floa
     return np.where(left >= 0, value, np.nan)
 
 
-def cost_at_hmean(costs: np.ndarray, hmeans: np.ndarray, target: float) -> np.ndarray:
+def cost_at_hmean(costs: Floats, hmeans: Floats, target: float) -> Floats:
     """The least cost at which curves of :func:`hmean_at_cost`, ``(..., K)``, reach ``target``; NaN where they never do."""
     costs, best = _rising(costs, hmeans)
     reached = best >= target
@@ -88,18 +94,18 @@ def cost_at_hmean(costs: np.ndarray, hmeans: np.ndarray, target: float) -> np.nd
     return np.where(reached.any(-1), cost, np.nan)
 
 
-def area_over_log_cost(costs: np.ndarray, hmeans: np.ndarray, low: float, high: float) -> np.ndarray:
+def area_over_log_cost(costs: Floats, hmeans: Floats, low: float, high: float) -> Floats:
     """Mean height of curves ``(..., K)`` over the logarithm of cost from ``low`` to ``high``; NaN where one starts later."""
     heights = [hmean_at_cost(costs, hmeans, np.full(np.shape(costs)[:-1], cost)) for cost in np.geomspace(low, high, GRID)]
-    return np.trapezoid(heights, dx=1 / (GRID - 1), axis=0)
+    return np.asarray(np.trapezoid(heights, dx=1 / (GRID - 1), axis=0))
 
 
 def on_curves(
-    statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    statistic: Callable[[Floats, Floats], Floats],
     curve: Measures,
     other: Measures | None = None,
     *,
-    resamples: np.ndarray,
+    resamples: Floats,
 ) -> Estimate:
     """Estimate a statistic of a curve, or by how much it exceeds that of another curve on the same images.
 
@@ -110,7 +116,7 @@ def on_curves(
         resamples: ``(R, N)`` of :func:`dld_spotter.core.bootstrap.resample`.
     """
 
-    def value(means: Measures) -> np.ndarray:
+    def value(means: Measures) -> Floats:
         return statistic(means.relative_cost, means.hmean)
 
     if other is None:
@@ -118,18 +124,18 @@ def on_curves(
     return estimate(lambda own, its: value(own) - value(its), curve, other, resamples=resamples)
 
 
-def pareto_front(costs: np.ndarray, hmeans: np.ndarray) -> np.ndarray:
+def pareto_front(costs: Floats, hmeans: Floats) -> Indices:
     """Indices, by rising cost, of the points that no other point beats in Hmean at no more cost."""
     order = np.lexsort((-np.asarray(hmeans), costs))
     best = np.maximum.accumulate(np.asarray(hmeans)[order])
     return order[np.diff(best, prepend=-np.inf) > 0]
 
 
-def _rising(costs: np.ndarray, hmeans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rising(costs: Floats, hmeans: Floats) -> tuple[Floats, Floats]:
     """Points by rising cost, each with the best Hmean up to its cost."""
     order = np.argsort(costs, axis=-1)
     return np.take_along_axis(costs, order, -1), np.maximum.accumulate(np.take_along_axis(hmeans, order, -1), axis=-1)
 
 
-def _pick(values: np.ndarray, index: np.ndarray) -> np.ndarray:
+def _pick(values: Floats, index: Indices) -> Floats:
     return np.take_along_axis(values, index[..., None], -1)[..., 0]

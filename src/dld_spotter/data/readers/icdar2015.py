@@ -13,8 +13,15 @@ OFFICIAL = {
 }
 
 
+LISTED = "validation.txt"
+"""Names of image files, one a line, that are for validation; it lies beside the folder of the images."""
+
+
 class ICDAR2015(PairedDataset):
     """Words as quadrilaterals, one ``x1,y1,x2,y2,x3,y3,x4,y4,text`` a line; ``###`` marks don't-care words.
+
+    Where a ``validation.txt`` lists images, these and no others are for validation
+    (:class:`~dld_spotter.data.splits.NamedPart`).
 
     Args:
         root: holds ``images/`` and ``gts/``, or the official archives unpacked, or ``train/`` and ``test/`` folders of these.
@@ -24,6 +31,18 @@ class ICDAR2015(PairedDataset):
 
     def __init__(self, root: str | Path | None, split: str | None = None, strict: bool = False) -> None:
         super().__init__(root, candidate_folders(split, [PLAIN], OFFICIAL), strict)
+
+    @property
+    def parts(self) -> list[str | None]:
+        """Of each image ``validation`` where ``validation.txt`` lists it, else None."""
+        path = self.images[0].parent.parent / LISTED
+        listed = set(path.read_text("utf-8-sig").split()) if path.is_file() else set()
+        return ["validation" if image.name in listed else None for image in self.images]
+
+    @property
+    def complete(self) -> tuple[str, ...]:
+        """Parts that hold no image but those that :attr:`parts` gives them."""
+        return ("validation",) if "validation" in self.parts else ()
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""

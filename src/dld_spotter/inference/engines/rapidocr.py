@@ -100,7 +100,8 @@ def words_of(line: Line, pieces: Sequence[Piece] | None) -> list[Line]:
     >>> words_of(line, pieces[:1]) == words_of(line, None) == [line]
     True
     """
-    spelled = "".join(text for text, _, _ in pieces or [])
+    pieces = pieces or []
+    spelled = "".join(text for text, _, _ in pieces)
     if spelled != "".join(line.text.split()) or CHINESE.search(spelled):
         return [line]
     return [Line(beginning_as(np.array(box), line.polygon), text, line.score) for text, _, box in pieces]
@@ -108,7 +109,10 @@ def words_of(line: Line, pieces: Sequence[Piece] | None) -> list[Line]:
 
 def models_folder() -> Path:
     """Where the wheel keeps its models."""
-    return Path(str(find_spec("rapidocr").origin)).parent / "models"
+    found = find_spec("rapidocr")
+    if found is None or found.origin is None:
+        raise ConfigError(f"engine=rapidocr is not installed; {REMEDY}")
+    return Path(found.origin).parent / "models"
 
 
 def model_files() -> dict[str, Path]:

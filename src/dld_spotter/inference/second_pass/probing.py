@@ -152,7 +152,7 @@ class Prober:
             reads = sum(result.reads) * expected / max(expected.sum(), 1e-9)
         return Again(changes, reads, counts, whole)
 
-    def count(self, name: str, truth: TextInstances, words: list) -> np.ndarray:
+    def count(self, name: str, truth: TextInstances, words: Sequence[Word]) -> np.ndarray:
         """Matched, predicted and true words ``(3,)``."""
         return np.array(self.rules.count(name, truth, words), float)
 
@@ -220,4 +220,5 @@ def fit_table(evidence: np.ndarray, gains: np.ndarray) -> Table:
 
 def worth(counts: np.ndarray, false_positive_cost: float) -> np.ndarray:
     """Words that counts or changes of counts ``(..., 3)`` are worth, each false one taking ``false_positive_cost`` away."""
-    return counts[..., 0] - false_positive_cost * (counts[..., 1] - counts[..., 0])
+    words: np.ndarray = counts[..., 0] - false_positive_cost * (counts[..., 1] - counts[..., 0])
+    return words

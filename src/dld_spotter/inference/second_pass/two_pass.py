@@ -27,7 +27,7 @@ def read_once(
 ) -> list[SpottingResult]:
     """Recognise all that was detected in images of one view, of each what can be afforded."""
     caps = [None] * len(detections) if caps is None else caps
-    which = [one.within(one.all, cap and cap.words(one.size)) for one, cap in zip(detections, caps, strict=True)]
+    which = [one.within(one.all, _affordable(cap, one)) for one, cap in zip(detections, caps, strict=True)]
     words = backend.recognize(detections, which)
     return [SpottingResult(found, (one.size,), (len(kept),)) for found, one, kept in zip(words, detections, which, strict=True)]
 
@@ -55,8 +55,8 @@ def read_twice(
     size = image.shape[:2]
     scale = sqrt(prod(detections.size) / prod(size))  # sides are rounded
     readable, outlines = detections.heights() >= rule.read_from(scale), detections.outlines()
-    first = _recognize(detections, np.flatnonzero(readable), backend, cap and cap.words(detections.size))
-    waiting, left = np.flatnonzero(~readable), cap and cap.after(first)
+    first = _recognize(detections, np.flatnonzero(readable), backend, _affordable(cap, detections))
+    waiting, left = np.flatnonzero(~readable), None if cap is None else cap.after(first)
     unread = [outlines[k] for k in waiting]
     found = find_regions(detections.probability, detections.size, size, first.words, rule.threshold, rule.context, unread)
     again = choose(found, scale, size, rule, gain_threshold, backend.cost, left)
@@ -66,14 +66,20 @@ def read_twice(
     waiting = waiting[~inside[waiting]]
     mosaic, corners = (image, []) if again.regions is None else make_mosaic(image, [region.box for region in again.regions])
     closer = backend.detect([mosaic], again.scale)[0]
-    second = _recognize(closer, closer.all, backend, left and left.words(closer.size) - len(waiting))
+    most = _affordable(left, closer)
+    second = _recognize(closer, closer.all, backend, None if most is None else most - len(waiting))
     twice = min(int((readable & inside).sum()), *first.reads, *second.reads)
     both = SpottingResult(first.words, (*first.sizes, *second.sizes), (*first.reads, *second.reads), twice)
-    both = _and_more(both, detections, waiting, backend, cap and cap.after(both))
+    both = _and_more(both, detections, waiting, backend, None if cap is None else cap.after(both))
     words = second.words
     if again.regions is not None:
         words = [word for _, word in from_mosaic(words, again.regions, corners, found)]
     return replace(both, words=merge_passes(both.words, words))
+
+
+def _affordable(cap: CostCap | None, detections: Detections) -> int | None:
+    """How many words of a view can be read; None without a cap."""
+    return None if cap is None else cap.words(detections.size)
 
 
 def _recognize(detections: Detections, which: np.ndarray, backend: Backend, most: int | None) -> SpottingResult:
@@ -86,7 +92,7 @@ def _and_more(
     result: SpottingResult, detections: Detections, which: np.ndarray, backend: Backend, left: CostCap | None
 ) -> SpottingResult:
     """The same result, for which more of the first view is recognised."""
-    more = _recognize(detections, which, backend, left and left.further())
+    more = _recognize(detections, which, backend, None if left is None else left.further())
     return replace(result, words=result.words + more.words, reads=(result.reads[0] + more.reads[0], *result.reads[1:]))
 
 
@@ -107,7 +113,8 @@ def merge_passes(first: Sequence[Word], second: Sequence[Word]) -> list[Word]:
     rated = [(word.score, word) for word in first] + [(word.score + SURER, word) for word in second]
     order = [word for _, word in sorted(rated, key=lambda pair: -pair[0])]
     shapes = shapely.make_valid(np.array([shapely.Polygon(word.polygon) for word in order], object))
-    areas, kept = shapely.area(shapes), []
+    areas = shapely.area(shapes)
+    kept: list[int] = []
     for k, shape in enumerate(shapes):
         shared = shapely.area(shapely.intersection(shapes[kept], shape))
         if not (shared > SHARED * np.minimum(areas[kept], areas[k])).any():

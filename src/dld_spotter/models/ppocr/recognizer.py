@@ -8,16 +8,15 @@ from torch import Tensor, nn
 
 from dld_spotter.models.decoding import ctc_greedy
 from dld_spotter.models.ppocr.blocks import Stage, Trunk
+from dld_spotter.models.ppocr.widths import COLUMN, HEIGHT
+
+__all__ = ["COLUMN", "HEIGHT", "PPOCRRecognizer"]
 
 STAGES = (
     Stage(96, (True, False, False)),
     Stage(192, (True, False, True, False, True, False), (2, 1)),
     Stage(384, (True, False), (2, 1)),
 )
-HEIGHT = 48
-"""Rows of its strips."""
-COLUMN = 8
-"""Columns of a strip per step of the logits."""
 GRAY = 127.5
 """What strips are padded with on the right where several of them go through at once: 0 once they are normalised."""
 HEADS = 8
@@ -101,8 +100,12 @@ class PPOCRRecognizer(nn.Module):
 
     def encode(self, strips: Tensor) -> Tensor:
         """Map strips, see :meth:`forward`, to their context ``(N, W / 8, C)``."""
+        return self.maps_and_context(strips)[1]
+
+    def maps_and_context(self, strips: Tensor) -> tuple[Tensor, Tensor]:
+        """The trunk's maps ``(N, C, 3, W / 4)`` too."""
         maps = self.trunk(strips.float() / GRAY - 1)[-1]
-        return self.encoder(F.avg_pool2d(maps, (HEIGHT // 16, 2)))
+        return maps, self.encoder(F.avg_pool2d(maps, (HEIGHT // 16, 2)))
 
     def forward(self, strips: Tensor) -> Tensor:
         """Read N words.

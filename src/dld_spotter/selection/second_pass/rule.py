@@ -68,10 +68,13 @@ class SecondPassRule(Record):
         return 0.0 if scale >= AT_ONCE else self.height
 
     def taught_by(self, known: Self) -> Self:
-        """This rule with the gains that ``known`` has learned, where it has none of its own."""
+        """This rule with what ``known`` was fitted with, where it has nothing of its own: gains, and settings left as usual."""
         if self.gains != Gains():
             return self
-        return replace(self, gains=known.gains, min_height=known.height if self.min_height is None else self.min_height)
+        usual = SecondPassRule()
+        kept = {name: getattr(known, name) for name in ("threshold", "context") if getattr(self, name) == getattr(usual, name)}
+        height = known.height if self.min_height is None else self.min_height
+        return replace(self, gains=known.gains, min_height=height, **kept)
 
 
 class SecondPass(NamedTuple):

@@ -1,0 +1,28 @@
+"""A reading as plain values: the lines that ``predict`` writes and the demo shows. Needs no torch."""
+
+from pathlib import Path
+from typing import Any
+
+from dld_spotter.inference.predictor import Reading
+
+
+def to_json(path: Path, reading: Reading) -> dict[str, Any]:
+    """One line of the output: pixels of the original image, GFLOP, seconds."""
+    words = [
+        {
+            "polygon": [[round(x, 1), round(y, 1)] for x, y in word.polygon.tolist()],
+            "text": word.text,
+            "score": round(word.score, 4),
+        }
+        for word in reading.words
+    ]
+    return {
+        "image": str(path),
+        "width": reading.width,
+        "height": reading.height,
+        "scale": reading.scale,
+        "relative_cost": round(reading.relative_cost, 5),
+        "gflops": round(reading.gflops, 5),
+        "seconds": round(reading.seconds, 5),
+        "words": words,
+    }

@@ -1,0 +1,120 @@
+"""PP-OCR's recogniser behind any detector: rectified word crops as wide as the word, CTC."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dld_spotter.core.batches import Recognition, WordCrops
+from dld_spotter.core.charset import BLANK, Charset
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.models.decoding import ctc_beam_search, ctc_greedy, ctc_log_probability
+from dld_spotter.models.ppocr.recognizer import STAGES, PPOCRRecognizer
+from dld_spotter.models.ppocr.widths import COLUMN, HEIGHT, NOMINAL_WIDTH, WIDTHS, crop_widths
+from dld_spotter.models.recognition import WordRecognizer
+from dld_spotter.models.roi import pixel_levels, sample_crops
+
+BEYOND = -1e4
+"""Logit of every character behind the end of a word."""
+
+
+class PPOCRWordRecognizer(WordRecognizer):
+    """Reads word crops 48 pixels high with PP-OCRv6 small's network, of any widths of layers.
+
+    Crops of one width go through the network together, so that a batch gives what its words give alone.
+
+    Args:
+        charset: the characters to write.
+        stages: channels of the trunk's stages.
+        channels: of the columns, a multiple of 8.
+    """
+
+    max_length = WIDTHS[-1] // COLUMN
+    has_attention = False
+    reads_features = False
+
+    def __init__(self, charset: Charset, stages: Sequence[int] = (96, 192, 384), channels: int = 120) -> None:
+        super().__init__()
+        if len(stages) != len(STAGES) or channels % 8 or stages[0] % 4:
+            raise ConfigError(
+                f"recognizer.stages must be {len(STAGES)} numbers, the first a multiple of 4, and recognizer.channels a "
+                f"multiple of 8, found {list(stages)} and {channels}"
+            )
+        widths = [stage._replace(channels=width) for stage, width in zip(STAGES, stages, strict=True)]
+        self.network = PPOCRRecognizer(len(charset), widths, channels)
+
+    def crop(
+        self,
+        images: Tensor,
+        boundaries: Tensor,
+        image_index: Tensor,
+        pyramid: Sequence[Tensor] = (),
+        view_boundaries: Tensor | None = None,
+    ) -> WordCrops:
+        """See :meth:`WordRecognizer.crop`; the pyramid is not read."""
+        levels = pixel_levels(images.float(), boundaries, HEIGHT)
+        strides = (1, 2, 4)[: len(levels)]
+        if boundaries.is_meta:
+            return WordCrops(sample_crops(levels, strides, boundaries, image_index, (HEIGHT, NOMINAL_WIDTH)))
+        widths = torch.from_numpy(crop_widths(boundaries.detach().cpu().numpy())).to(boundaries.device)
+        groups = _groups(widths)
+        widest = max(groups, default=NOMINAL_WIDTH)
+        pixels = levels[0].new_zeros((len(boundaries), 3, HEIGHT, widest))
+        for width, words in groups.items():
+            size = (HEIGHT, width)
+            pixels[words, :, :, :width] = sample_crops(levels, strides, boundaries[words], image_index[words], size)
+        return WordCrops(pixels, widths=widths)
+
+    def forward(self, crops: WordCrops, labels: Tensor) -> Recognition:
+        """See :meth:`WordRecognizer.forward`; RoI features are the trunk's maps ``(N, C, 3, W / 4)``."""
+        roi, context = self._encode(crops)
+        return Recognition(roi, context, None, self.logits(context))
+
+    def encode(self, crops: WordCrops) -> Tensor:
+        """See :meth:`WordRecognizer.encode`."""
+        return self._encode(crops)[1]
+
+    def _encode(self, crops: WordCrops) -> tuple[Tensor, Tensor]:
+        """RoI features and context, zeros behind the end of a word."""
+        groups = {crops.pixels.shape[3]: slice(None)} if crops.widths is None else _groups(crops.widths)
+        if not groups:  # no word, but what data-parallel training asks for: a gradient of every parameter
+            return self.network.maps_and_context(crops.pixels)
+        parts = [self.network.maps_and_context(crops.pixels[words, :, :, :width]) for width, words in groups.items()]
+        if len(parts) == 1:
+            return parts[0]
+        order = torch.cat(list(groups.values())).argsort()
+        maps = torch.cat([_padded(part, 3, max(m.shape[3] for m, _ in parts)) for part, _ in parts])
+        context = torch.cat([_padded(part, 1, max(c.shape[1] for _, c in parts)) for _, part in parts])
+        return maps[order], context[order]
+
+    def logits(self, context: Tensor) -> Tensor:
+        """CTC logits ``(N, T, V)``: behind the end of a word nothing but blanks, which changes no probability."""
+        logits = self.network.output(context)
+        behind = (context == 0).all(-1, keepdim=True)
+        beyond = torch.full_like(logits[:1, :1], BEYOND)
+        beyond[..., BLANK] = 0
+        return torch.where(behind, beyond, logits)
+
+    def read(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`WordRecognizer.read`."""
+        labels, log_probability = ctc_greedy(self.logits(context))
+        return labels, log_probability.exp()
+
+    def weigh(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
+        """See :meth:`WordRecognizer.weigh`, by the forward algorithm."""
+        return ctc_log_probability(self.logits(context)[words], labels)
+
+    def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """See :meth:`WordRecognizer.beams`, by prefix beam search."""
+        return ctc_beam_search(self.logits(context), count)
+
+
+def _groups(widths: Tensor) -> dict[int, Tensor]:
+    """Width -> the words ``(M,)`` int64 that have it."""
+    return {width: (widths == width).nonzero()[:, 0] for width in widths.unique().tolist()}
+
+
+def _padded(values: Tensor, dim: int, size: int) -> Tensor:
+    """Zeros behind ``values`` along a dimension, until it has that size."""
+    return F.pad(values, (0, 0) * (values.ndim - 1 - dim) + (0, size - values.shape[dim]))
