@@ -202,6 +202,7 @@ def _number(name: str, text: str) -> float:
 
 def demo(config: DictConfig) -> None:
     """Serve the page until Ctrl+C."""
+    OmegaConf.resolve(config)
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
     predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, vocabulary=config.vocabulary)
     with Server(Viewer(predictor, Path(config.ckpt).name), config.port) as server, suppress(KeyboardInterrupt):

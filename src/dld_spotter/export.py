@@ -70,6 +70,7 @@ def export(config: DictConfig) -> None:
         CheckpointError: the graphs do not agree with torch.
         ConfigError: a setting is wrong or a package is missing.
     """
+    OmegaConf.resolve(config)
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise ConfigError(f"export needs {', '.join(missing)}; run pip install 'dld-spotter[export]'")

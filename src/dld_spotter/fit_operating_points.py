@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import rich
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -80,7 +80,7 @@ def run(config: DictConfig, folder: Path) -> Path:
     learned = replace(rule, gains=gains, min_height=rule.height)  # the height goes with the gains, whatever is usual later
     facts |= {"scales": scales, "operating_points": points.to_dict(), "second_pass": learned.to_dict()}
     save_checkpoint(path, {"student": student}, facts)
-    OmegaConf.save(config, folder / "config.yaml", resolve=True)
+    assembly.save_config(config, folder)
     rich.print(show(points, hmeans))
     rich.print(f"{checkpoint.path} with {len(points.costs)} operating points, seen on {points.images} images, is in {path}")
     return path

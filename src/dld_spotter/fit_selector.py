@@ -8,7 +8,7 @@ from pathlib import Path
 import rich
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from dld_spotter.budget.cost import FlopCost
 from dld_spotter.config import assembly
@@ -111,7 +111,7 @@ def save(config: DictConfig, checkpoint: Checkpoint, student: Spotter, selector:
         facts["calibration"] = calibrate(selector, loader, FlopCost(student)).to_dict()
     path = folder / "student.ckpt"
     save_checkpoint(path, {"student": student, "selector": selector}, facts)
-    OmegaConf.save(config, folder / "config.yaml", resolve=True)
+    assembly.save_config(config, folder)
     rich.print(f"{checkpoint.path} with a selector is in {path}")
     return path
 

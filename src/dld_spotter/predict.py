@@ -61,6 +61,7 @@ def predict(config: DictConfig, folder: Path) -> None:
     """
     if OmegaConf.is_missing(config, "input"):
         raise ConfigError("input= is missing; give input=PHOTO, a folder, a glob, a list.txt or [a,list]")
+    OmegaConf.resolve(config)  # once, as the folder of a run is named after the time
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
     if config.batch < 1:
         raise ConfigError(f"batch={config.batch} must be at least 1; give how many photos are read at a time")

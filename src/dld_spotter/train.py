@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning import LightningModule
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch.nn import Module
 
 from dld_spotter.budget.cost import FlopCost
@@ -48,7 +48,7 @@ def train(config: DictConfig, folder: Path) -> float:
     interrupted = interrupted_stage(config, folder / "checkpoints")
     if is_first():
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, folder / "config.yaml", resolve=True)
+        assembly.save_config(config, folder)
         if interrupted:
             set_aside(folder / "metrics.csv")
         print(plan(config, interrupted, folder))

@@ -87,7 +87,9 @@ def test_photos_are_read_in_batches(predict, photos, tmp_path):
 def test_a_second_pass_is_charged(predict, photos, tmp_path):
     out = [tmp_path / f"{passes}.jsonl" for passes in (1, 2)]
     settings = ["scale=0.5", "draw=false", "second_pass.threshold=0.01", "second_pass.gain_threshold=0"]
-    assert predict(f"input={photos}", f"out={out[0]}", *settings)[0] == 0
+    assert predict(f"input={photos}", f"out={out[0]}", *settings[:2])[0] == 0
+    status, _, err = predict(f"input={photos}", *settings)
+    assert (status, "acts with two_pass=true alone" in err) == (2, True)
     assert predict(f"input={photos}", f"out={out[1]}", "two_pass=true", *settings)[0] == 0
     (once,), (twice,) = map(read_lines, out)
     assert twice["scale"] == once["scale"] == 0.5

@@ -78,4 +78,6 @@ def test_help_teaches(monkeypatch, capsys):
     assert "token*" in text
     assert "sequential*" not in text
     assert "tradeoff.png" in text
+    assert "+experiments=NAME" in text
+    assert "HYDRA_FULL_ERROR=1" in text
     assert text.count("\n  ") >= 20

@@ -1,6 +1,7 @@
 """Every option of every group in ``conf/`` composes with the defaults and builds what its group promises."""
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,9 @@ from PIL import Image
 from scipy.io import savemat
 
 from dld_spotter.config.assembly import build_data, create
-from dld_spotter.config.entry import ROOT
+from dld_spotter.config.entry import HELP, ROOT
 from dld_spotter.config.studies import RENAMED, find_experiments
+from dld_spotter.core.aliases import renamed_override
 from dld_spotter.core.charset import Charset
 from dld_spotter.inference.engines.engine import Engine
 from dld_spotter.losses.distillation import Distillation
@@ -30,6 +32,10 @@ from dld_spotter.selection.selector import Selector
 from tests.data.samples import write_crops
 
 CONF = ROOT / "conf"
+DEEPEST = 6
+"""Keys that lead to the deepest value of a data configuration."""
+OLD_WORDS = r"\b(?:looks?|glances?|places?|sheets?|steps?|ladders?|prices?|beliefs?|luck|dear(?:er)?|pages?|close-ups?)\b"
+"""Words that this project had for what the field calls otherwise, see ``docs/glossary.md``."""
 OVERLAYS = ("debug", "sweep", "paths", "hydra")  # they set values and build nothing
 FRAGMENTS = ("loading",)  # parts of other options
 PROMISES = {
@@ -168,8 +174,89 @@ def test_overlay_composes(option: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_composes(command: str, tmp_path: Path):
-    config = composed(tmp_path, command=command)
-    assert config.hydra.help.header.startswith(f"python -m dld_spotter.{command}")
+    page = composed(tmp_path, command=command).hydra.help.template
+    assert page.startswith(f"python -m dld_spotter.{command} ")
+    assert page.index("\nGroups: ") < page.index("\nTypical:\n  ") < page.index("\nSweep: ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_speaks_the_words_of_the_field(command: str):
+    text = (HELP / f"{command}.txt").read_text("utf-8")
+    prose = re.sub(r"\S*[=./]\S*", "", text)  # settings and files have their names
+    assert re.findall(OLD_WORDS, prose, re.IGNORECASE) == []
+
+
+def test_every_help_is_of_a_command():
+    assert sorted(path.stem for path in HELP.iterdir()) == COMMANDS
+
+
+def levels(tree: Any) -> int:
+    """How many keys lead to the deepest value; an interpolation is a value."""
+    return 1 + max(map(levels, tree.values())) if isinstance(tree, dict) and tree else 0
+
+
+DATA = [f"data={option.name}" for option in BUILDING if option.parts[0] == "data"]
+
+
+@pytest.mark.parametrize("chosen", [*DATA, *(f"+experiments={name}" for name in EXPERIMENTS)])
+def test_data_configurations_are_at_most_six_levels_deep(chosen: str, tmp_path: Path):
+    data = OmegaConf.to_container(composed(tmp_path, chosen).data)
+    assert levels(data) <= DEEPEST
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_study_writes_at_most_six_levels_of_data(name: str):
+    """Composed, it may look shallower than it is written: what replaces an interpolation is expanded."""
+    written = OmegaConf.to_container(OmegaConf.load(find_experiments(ROOT / "experiments")[name]))
+    assert levels(written.get("data", {})) <= DEEPEST
+
+
+def test_levels_are_counted_in_keys():
+    assert [levels(tree) for tree in (1, {}, {"a": 1}, {"a": {"b": {}, "c": {"d": "${data.x.y}"}}})] == [0, 0, 1, 3]
+
+
+OVERRIDES = {
+    "real_mixed": {
+        "data.train.datasets.rendered.renderer.layout.probabilities.scenes": 0.5,
+        "data.train.datasets.rendered.renderer.layout.layouts.real_scenes.crops.share": 0.9,
+        "data.train.datasets.rendered.renderer.degradation": {"blur": 0.1},
+    },
+    "whole": {
+        "data.train.datasets.rendered.renderer.layout.probabilities.large": 0.5,
+        "data.train.datasets.rendered.renderer.layout.width": [64, 160],
+    },
+    "mixed": {
+        "data.train.renderer.layout.layouts.scenes.probabilities.large": 0.5,
+        "data.train.renderer.layout.layouts.dense.words": 7,
+    },
+    "scenes": {
+        "data.batch_size": 3,
+        "data.workers": 5,
+        "data.train_collate.jitter": 0.5,
+        "data.test.renderer.layout.height": 96,
+    },
+}
+"""Option of data -> overrides that users may have, those of before the deepest nodes had names among them."""
+
+
+@pytest.mark.parametrize("option", OVERRIDES)
+def test_overrides_of_data_reach_the_data_module(option: str, tmp_path: Path):
+    given = OVERRIDES[option]
+    extra = "+" if option == "real_mixed" else ""  # no degradation is written there
+    arguments = [f"{extra if 'degradation' in key else ''}{key}={_plain(value)}" for key, value in given.items()]
+    data = composed(tmp_path, f"data={option}", *map(renamed_override, arguments)).data
+    module = OmegaConf.to_container(data.module, resolve=True)
+    module |= module["loading"]
+    for key, value in given.items():
+        found = module
+        for part in key.split(".")[1:]:
+            found = found[part]
+        assert found == value, key
+
+
+def _plain(value: Any) -> str:
+    """A value as it stands on the command line."""
+    return json.dumps(value).replace('"', "")
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -23,6 +23,12 @@ from dld_spotter.core.aliases import CLASSES, OPTIONS, OVERRIDES, SETTINGS, rena
         ("selector.false_price=0.4", "selector.false_positive_cost=0.4"),
         ("data.train.renderer.occlusion.legible=0.2", "data.train.renderer.occlusion.max_hidden=0.2"),
         ("escalation.price=1,2,4", "second_pass.gain_threshold=1,2,4"),
+        (
+            "data.train.datasets.rendered.renderer.layout.layouts.real_scenes.crops.share=0.9",
+            "data.layouts.real_scenes.crops.share=0.9",
+        ),
+        ("data.train.datasets.rendered.renderer.layout.probabilities={scenes:1}", "data.probabilities={scenes:1}"),
+        ("data.train.renderer.layout.layouts.scenes.probabilities.tiny=1", "data.text_sizes.tiny=1"),
     ],
 )
 def test_an_override_takes_its_present_name(earlier: str, now: str):

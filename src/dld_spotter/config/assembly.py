@@ -101,6 +101,19 @@ def provenance(config: DictConfig) -> dict[str, Any]:
     }
 
 
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Plain values of a configuration; ``data.module`` stays as it is written, since it repeats what stands beside it."""
+    values = OmegaConf.to_container(config, resolve=True)
+    if "data" in values:
+        values["data"]["module"] = OmegaConf.to_container(config.data.module)
+    return values
+
+
+def save_config(config: DictConfig, folder: Path) -> None:
+    """Write a configuration to ``config.yaml``."""
+    OmegaConf.save(OmegaConf.create(plain(config)), folder / "config.yaml")
+
+
 def build_data(config: DictConfig, stage: str = "distillation", spotter: Spotter | None = None) -> SpottingDataModule:
     """Build the data module.
 
@@ -183,7 +196,7 @@ def build_validation_samples(config: DictConfig) -> DataLoader | None:
 
 
 def build_survey_loader(config: DictConfig, images: int | None = None) -> DataLoader:
-    """Build the loader of the test images in batches, for selectors that look at thumbnails alone."""
+    """Build the loader of the test images in batches, for selectors that see thumbnails alone."""
     data = _part_of(config, "test")
     data.validation = data.test if images is None else Subset(data.test, range(min(images, len(data.test))))
     return data.val_dataloader()
@@ -292,7 +305,7 @@ def build_loggers(config: DictConfig) -> list[Logger]:
     """Build the loggers of a run."""
     loggers = [create(logger) for logger in config.logger.values()]
     for logger in loggers:
-        logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))
+        logger.log_hyperparams(plain(config))
     return loggers
 
 

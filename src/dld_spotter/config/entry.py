@@ -28,6 +28,19 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1]
 """Folder of ``conf/``: the package in a wheel, the repository, which has ``experiments/`` too, in a checkout."""
 
+HELP = Path(__file__).with_name("help")
+"""Folder of the commands' help: what each does, ``Typical:``, and overrides with what they do."""
+HELP_PAGE = """{about}
+Groups: choose with GROUP=OPTION (* is the default)
+{options}
+
+Everything else: KEY=VALUE; --cfg job prints every key with its value.
+
+Typical:
+{typical}
+Sweep: -m KEY=A,B runs one job for each value.   A failed run in full: HYDRA_FULL_ERROR=1
+"""
+
 USER_ERRORS = (SpotterError, HydraException, OmegaConfBaseException)
 """What a user can cause and mend; everything else is a defect and keeps its traceback."""
 
@@ -81,8 +94,20 @@ def list_options(choices: Mapping[str, str | None]) -> str:
     )
 
 
+def help_page(command: str, choices: Mapping[str, str | None]) -> str:
+    """What ``--help`` prints: ``help/COMMAND.txt``, with the groups of the command between its two parts.
+
+    Args:
+        command: such as ``train``.
+        choices: as of :func:`list_options`.
+    """
+    about, _, typical = (HELP / f"{command}.txt").read_text("utf-8").partition("\nTypical:\n")
+    page = HELP_PAGE.format(about=about, options=list_options(choices), typical=typical)
+    return page.replace("$", "$$")  # Hydra takes it for a template
+
+
 experiments.register(ROOT / "experiments")
-OmegaConf.register_new_resolver("list_options", list_options, replace=True)
+OmegaConf.register_new_resolver("help_page", help_page, replace=True)
 OmegaConf.register_new_resolver("characters_of", characters_of, replace=True)
 
 

@@ -23,6 +23,9 @@ SETTINGS = {
 }
 """Setting of a checkpoint -> what it is called now."""
 OVERRIDES = {
+    "data.train.datasets.rendered.renderer.layout.probabilities": "data.probabilities",
+    "data.train.datasets.rendered.renderer.layout.layouts": "data.layouts",
+    "data.train.renderer.layout.layouts.scenes.probabilities": "data.text_sizes",
     "escalation.price": "second_pass.gain_threshold",
     "escalation.legible": "second_pass.min_height",
     "occlusion.legible": "occlusion.max_hidden",

@@ -34,14 +34,14 @@ class ThumbnailSet:
 
     @classmethod
     def of(cls, loader: DataLoader, edges: Tensor, label: str) -> "ThumbnailSet":
-        """Look at every image of a loader of batches with the reference view."""
+        """Collect the thumbnails of a loader of batches with the reference view."""
         rows = [(batch.thumbnails, shown_heights(batch, edges)) for batch in track(loader, label)]
         thumbnails, shown = zip(*rows, strict=True)
         return cls(torch.cat(thumbnails), torch.cat(shown))
 
 
 def learn_heights(selector: QualitySelector, thumbnails: ThumbnailSet, steps: int, batch: int, lr: float, seed: int) -> None:
-    """Train the selector's network on glances; nothing is read.
+    """Train the selector's network on thumbnails; nothing is read.
 
     Args:
         selector: on the device it is on.
@@ -67,7 +67,7 @@ def learn_heights(selector: QualitySelector, thumbnails: ThumbnailSet, steps: in
 
 @torch.inference_mode()
 def judge_heights(selector: QualitySelector, thumbnails: ThumbnailSet, batch: int = 64) -> tuple[float, float]:
-    """Poisson deviance per image of what the network says of glances, and of the mean histogram: what knowing nothing gives."""
+    """Poisson deviance per image of what the network says of thumbnails, and of the mean histogram, which knows nothing."""
     parts = [selector.network(part.to(selector.edges.device)).exp().cpu() for part in thumbnails.thumbnails.split(batch)]
     predicted, shown = torch.cat(parts), thumbnails.shown.cpu()
 

@@ -1,4 +1,4 @@
-"""The network that looks at thumbnails."""
+"""The network that sees thumbnails."""
 
 from collections.abc import Sequence
 from itertools import pairwise
