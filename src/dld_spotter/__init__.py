@@ -1,4 +1,4 @@
-"""Text spotting at the resolution each photo needs (Dynamic Low-resolution Distillation, arXiv 2207.06694).
+"""Text spotting within a computing budget: two-pass reading, Dynamic Low-resolution Distillation (arXiv 2207.06694).
 
 ``dld_spotter.load("bundled").read("photo.jpg")`` gives a ``Reading`` with its ``Word`` objects.
 """
