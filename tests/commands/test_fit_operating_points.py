@@ -58,7 +58,7 @@ def test_a_student_gets_operating_points_for_any_budget(tmp_path: Path):
     assert predictor.rule.threshold == 0.3
     ruled = dld_spotter.load(path, device="cpu", second_pass=SecondPassRule(gain_threshold=7.0)).rule
     # What was learned is kept beside another gain threshold.
-    assert ruled == SecondPassRule(gain_threshold=7.0, min_height=12.0, gains=predictor.rule.gains)
+    assert ruled == SecondPassRule(threshold=0.3, gain_threshold=7.0, min_height=12.0, gains=predictor.rule.gains)
     assert ruled.gains != SecondPassRule().gains
     budget = (points.calibration.low + points.calibration.high) / 2
     reading = predictor.read(sample(96, 128, [box(10, 10, 60, 20)], ["cat"]).image, budget=budget)
@@ -150,9 +150,12 @@ def test_a_budget_is_held_whatever_rule_is_given_beside_it(points: OperatingPoin
     amend(path, {"operating_points": points.to_dict()})
     image = sample(96, 128, [box(10, 10, 60, 20)], ["cat"]).image
     for gamma in (2.0, 0.5, 0.01):
-        ruled = dld_spotter.load(path, device="cpu", second_pass=SecondPassRule(threshold=0.05, gain_threshold=0.0))
+        ruled = dld_spotter.load(path, device="cpu", second_pass=SecondPassRule(threshold=0.05))
         spent = [one.read(image, gamma=gamma).gflops for one in (dld_spotter.load(path, device="cpu"), ruled)]
         assert spent[0] == spent[1]  # the gain threshold is that of the operating point
+    ruled = dld_spotter.load(path, device="cpu", second_pass=SecondPassRule(threshold=0.05, gain_threshold=0.0))
+    with pytest.raises(ConfigError, match="have thresholds of their own; give scale="):
+        ruled.read(image, gamma=0.5)
     once, twice = (one.read(image, scale=0.3) for one in (dld_spotter.load(path, device="cpu"), ruled))
     assert once.second_pass == 0 < twice.second_pass  # that of the rule is for a scale that is asked for
 

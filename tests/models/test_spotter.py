@@ -132,7 +132,7 @@ def test_factors_bring_words_into_the_view(spotter):
 
 def test_words_found_from_afar_are_read_close_up(batch):
     spotter = make_spotter(full_resolution_crops=True).eval()
-    far, full = (spotter.look(batch.view(scale), batch.boundaries, batch.image_index)[0] for scale in (0.5, 1.0))
+    far, full = (spotter.detect_and_cut(batch.view(scale), batch.boundaries, batch.image_index)[0] for scale in (0.5, 1.0))
     assert torch.allclose(far.pixels, full.pixels, atol=1e-5)
     assert not torch.allclose(far.features, full.features, atol=1e-2)
 
@@ -140,7 +140,8 @@ def test_words_found_from_afar_are_read_close_up(batch):
 def test_without_close_up_a_view_is_all_that_counts(batch):
     spotter = make_spotter().eval()
     offered, alone = (
-        spotter.look(view, batch.boundaries, batch.image_index)[0].pixels for view in (batch.view(0.5), batch.views[0.5])
+        spotter.detect_and_cut(view, batch.boundaries, batch.image_index)[0].pixels
+        for view in (batch.view(0.5), batch.views[0.5])
     )
     assert torch.equal(offered, alone)
 

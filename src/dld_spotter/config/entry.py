@@ -201,7 +201,8 @@ def _tell(error: BaseException) -> int:
         cause = cause.__cause__ or cause.__context__  # OmegaConf while it looked a value up
     cause = cause or error
     own = str(cause).rpartition(f"{type(cause).__name__}: ")[2]  # a loader's worker puts its traceback before the message
-    message = " ".join(own.partition("Config search path:")[0].split())
+    plain = own.partition("Config search path:")[0].partition("To append to your config use")[0]  # which would hide a typo
+    message = " ".join(plain.split())
     hint = "" if isinstance(cause, SpotterError | InstantiationException) else " (--help lists what can be chosen)"
     print(f"error: {message}{hint}", file=sys.stderr)
     return 1 if isinstance(cause, SpotterError) and not isinstance(cause, ConfigError) else 2

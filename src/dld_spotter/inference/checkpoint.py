@@ -36,6 +36,8 @@ from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.selection.selector import Selector, folded
 
 BUNDLED = "bundled"
+WEIGHTS = {BUNDLED: "tiny.ckpt", "bundled_ppocr": "ppocr_words.ckpt"}
+"""Name of weights that travel with the package -> their file."""
 FORMAT = 1
 READERS = ("teacher", "student")
 PARTS = (*READERS, "selector")
@@ -152,8 +154,9 @@ class Checkpoint:
 
 
 def locate(name: str | Path) -> Path:
-    """Path of a checkpoint file; ``bundled`` means the weights that travel with the package."""
-    return Path(str(files("dld_spotter") / "assets" / "weights" / "tiny.ckpt")) if str(name) == BUNDLED else Path(name)
+    """Path of a checkpoint file; ``bundled`` and ``bundled_ppocr`` mean weights that travel with the package."""
+    known = WEIGHTS.get(str(name))
+    return Path(name) if known is None else Path(str(files("dld_spotter") / "assets" / "weights" / known))
 
 
 def load_checkpoint(name: str | Path, vocabulary: str | Path | None = None, charset: Charset | None = None) -> Checkpoint:

@@ -114,7 +114,7 @@ class TextMapDecoder:
 
     A text map does not tell which way a word is read. The direction is guessed: within 45 degrees of level, from left to
     right; of what is ``turned_above`` times as long across, along its long axis, as far from left to right as that goes. Short
-    words that are turned further than 45 degrees are found, but their strips run across them.
+    words that are turned further than 45 degrees are found, but their crops run across them.
 
     Args:
         threshold: probability above which a cell belongs to a word.

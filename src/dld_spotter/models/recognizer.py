@@ -1,6 +1,6 @@
-"""Reading words from strips: convolutions, BiLSTM, attention decoder, CTC as auxiliary head.
+"""Reading words from rectified crops: convolutions, BiLSTM, attention decoder, CTC as auxiliary head.
 
-The strip joins two sources: features of the pyramid, as in the paper, and the view's own pixels along the same grid.
+A crop joins two sources: features of the pyramid, as in the paper, and the view's own pixels along the same grid.
 Pixels cost per word, not per image, and keep strokes apart that a stride-4 map of a small view has already merged.
 """
 
@@ -68,7 +68,7 @@ class CropEncoder(nn.Module):
         self.size = tuple(size)
         if self.size[0] != 8 or len(widths) != 3 or len(blocks) != 2 or min(blocks) < 0:
             raise ConfigError(
-                "a strip must have 8 rows, spotter.widths 3 numbers and spotter.blocks 2 of at least 0, "
+                "a word crop must have 8 rows, spotter.widths 3 numbers and spotter.blocks 2 of at least 0, "
                 f"found {tuple(size)}, {list(widths)} and {list(blocks)}"
             )
         self.pixels = nn.Sequential(conv_block(3, channels // 2, stride=2), conv_block(channels // 2, channels, stride=2))
@@ -187,7 +187,7 @@ class Recognizer(WordRecognizer):
     """Strip encoder with an attention decoder and a CTC head over the same context.
 
     Args:
-        encoder: the strip encoder.
+        encoder: the crop encoder.
         classes: size of the charset.
         hidden: size of the attention decoder.
         max_length: most characters of a word.

@@ -1,4 +1,4 @@
-"""Straightened strips of words, sampled along a word's two long boundaries.
+"""Rectified crops of words, sampled along a word's two long boundaries.
 
 One bilinear lookup per cell (`grid_sample`) serves quadrilaterals and curved words alike, is differentiable, and exports.
 """
@@ -48,9 +48,9 @@ def pixel_levels(images: Tensor, boundaries: Tensor, rows: int) -> list[Tensor]:
 def sample_crops(
     maps: Sequence[Tensor], strides: Sequence[int], boundaries: Tensor, image_index: Tensor, size: tuple[int, int]
 ) -> Tensor:
-    """Cut a strip of every word out of the pyramid level whose resolution suits it.
+    """Cut a crop of every word out of the pyramid level whose resolution suits it.
 
-    A word comes from the finest level unless that has more than 1.4 times the strip's rows on it, so that large words
+    A word comes from the finest level unless that has more than 1.4 times the crop's rows on it, so that large words
     are not undersampled.
 
     Args:
@@ -58,7 +58,7 @@ def sample_crops(
         strides: the levels' strides s.
         boundaries: ``(N, 2, K, 2)`` pixels of the view.
         image_index: ``(N,)`` int64, the image of each word.
-        size: rows and columns of a strip.
+        size: rows and columns of a crop.
 
     Returns:
         ``(N, C, rows, columns)``.

@@ -35,7 +35,7 @@ def full_resolution(view: View) -> FullResolution | None:
 
 
 class Seen(NamedTuple):
-    """What stays of B images that were looked at, for words to be cut out."""
+    """What stays of B images after detection, for words to be cut out."""
 
     features: Features
     full: FullResolution | None
@@ -117,9 +117,9 @@ class Spotter(nn.Module, ABC):
 
     def spot(self, view: View) -> list[list[Word]]:
         """Find and read the words of B images; polygons in reference pixels."""
-        return [look.words for look in self.inspect(view)]
+        return [result.words for result in self.inspect(view)]
 
-    def look(self, view: View, boundaries: Tensor, image_index: Tensor) -> tuple[WordCrops, DetectionMaps]:
+    def detect_and_cut(self, view: View, boundaries: Tensor, image_index: Tensor) -> tuple[WordCrops, DetectionMaps]:
         """Detect in a view and cut given words out of it.
 
         Args:
@@ -133,8 +133,8 @@ class Spotter(nn.Module, ABC):
         ), maps
 
     def forward(self, view: View, boundaries: Tensor, image_index: Tensor, labels: Tensor) -> SpotterOutput:
-        """Detect in a view and recognise given words in it, see :meth:`look` and :meth:`recognize`."""
-        crops, maps = self.look(view, boundaries, image_index)
+        """Detect in a view and recognise given words in it, see :meth:`detect_and_cut` and :meth:`recognize`."""
+        crops, maps = self.detect_and_cut(view, boundaries, image_index)
         return SpotterOutput(maps, self.recognize(crops, labels))
 
     @abstractmethod

@@ -172,14 +172,14 @@ def rescore(texts: Sequence[str], vocabulary: Vocabulary, charset: Charset, leng
 
 
 def boost_known_words(scores: np.ndarray, texts: Sequence[str], vocabulary: Vocabulary | None) -> np.ndarray:
-    """Scores ``(N,)`` of texts: a word of the vocabulary is believed more than what is none."""
+    """Scores ``(N,)`` of texts: a word of the vocabulary is rated higher than what is none."""
     if vocabulary is None:
         return scores
     return np.where([vocabulary.knows(text) for text in texts], scores**KNOWN_WORD_POWER, scores)
 
 
 def least_score(score: float, vocabulary: Vocabulary | None) -> float:
-    """The score from which on belief may lift a text to ``score``."""
+    """The score from which on the vocabulary may lift a text to ``score``."""
     return score if vocabulary is None else score ** (1 / KNOWN_WORD_POWER)
 
 

@@ -286,7 +286,7 @@ class DLDModule(StageModule):
         words_of = sorted_by(group[batch.image_index], len(groups))
         for (k, images), words in zip(groups, words_of, strict=True):
             view = batch.view(self.selector.scales[k]).select(images)
-            cut, maps = self.student.look(view, batch.boundaries[words], row[batch.image_index[words]])
+            cut, maps = self.student.detect_and_cut(view, batch.boundaries[words], row[batch.image_index[words]])
             losses["detection"].append(self.detection_loss(maps, view.targets))
             if teacher is not None and self.distillation.maps:
                 compared = self.distillation.compare_maps(maps, teacher.detection.select(images), view, view.full)

@@ -109,7 +109,7 @@ def test_crops_of_several_views_are_joined_as_wide_as_the_widest(words):
 
 def test_words_are_read_from_the_full_resolution(words):
     spotter = small().eval()
-    near, far = (spotter.look(words.view(scale), words.boundaries, words.image_index)[0] for scale in (1.0, 0.5))
+    near, far = (spotter.detect_and_cut(words.view(scale), words.boundaries, words.image_index)[0] for scale in (1.0, 0.5))
     torch.testing.assert_close(near.pixels, far.pixels, atol=0.5, rtol=0)
     assert torch.equal(near.widths, far.widths)
 

@@ -18,7 +18,7 @@ STAGES = (
     Stage(384, (True, False), (2, 1)),
 )
 GRAY = 127.5
-"""What strips are padded with on the right where several of them go through at once: 0 once they are normalised."""
+"""What crops are padded with on the right where several of them go through at once: 0 once they are normalised."""
 HEADS = 8
 
 
@@ -80,7 +80,7 @@ def _columns(maps: Tensor) -> Tensor:
 
 
 class PPOCRRecognizer(nn.Module):
-    """Reads strips of words or lines, 3.0 M weights beside the last layer, 2.2 GFLOP at a width of 320 (a multiply-add as 2).
+    """Reads crops of words or lines, 3.0 M weights beside the last layer, 2.2 GFLOP at a width of 320 (a multiply-add as 2).
 
     Its weights come from :func:`dld_spotter.models.ppocr.weights.recognizer_state`; until then they are random.
 
@@ -98,26 +98,26 @@ class PPOCRRecognizer(nn.Module):
         self.outputs = channels
         self.to(memory_format=torch.channels_last)
 
-    def encode(self, strips: Tensor) -> Tensor:
-        """Map strips, see :meth:`forward`, to their context ``(N, W / 8, C)``."""
-        return self.maps_and_context(strips)[1]
+    def encode(self, crops: Tensor) -> Tensor:
+        """Map crops, see :meth:`forward`, to their context ``(N, W / 8, C)``."""
+        return self.maps_and_context(crops)[1]
 
-    def maps_and_context(self, strips: Tensor) -> tuple[Tensor, Tensor]:
+    def maps_and_context(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """The trunk's maps ``(N, C, 3, W / 4)`` too."""
-        maps = self.trunk(strips.float() / GRAY - 1)[-1]
+        maps = self.trunk(crops.float() / GRAY - 1)[-1]
         return maps, self.encoder(F.avg_pool2d(maps, (HEIGHT // 16, 2)))
 
-    def forward(self, strips: Tensor) -> Tensor:
+    def forward(self, crops: Tensor) -> Tensor:
         """Read N words.
 
         Args:
-            strips: ``(N, 3, 48, W)`` RGB in 0..255, uint8 or float, W at least 8; what is narrower than the widest is padded
+            crops: ``(N, 3, 48, W)`` RGB in 0..255, uint8 or float, W at least 8; what is narrower than the widest is padded
                 with :data:`GRAY` on the right.
 
         Returns:
             CTC logits ``(N, T, V)``, a step for every 8 columns.
         """
-        return self.output(self.encode(strips))
+        return self.output(self.encode(crops))
 
     def read(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Read N encoded words: labels ``(N, T)`` and a score in 0..1 ``(N,)``."""

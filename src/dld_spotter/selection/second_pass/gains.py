@@ -26,7 +26,7 @@ Tables = Mapping[float, Mapping[float, Table]]
 
 
 def height_bin(height: float) -> int:
-    """Bin of a word that is so many pixels of the first look high."""
+    """Bin of a word that is so many pixels of the first view high."""
     return int(np.searchsorted(HEIGHTS, height))
 
 
