@@ -1,5 +1,6 @@
 """``dld-spotter COMMAND``."""
 
+import runpy
 import sys
 from pathlib import Path
 
@@ -52,3 +53,23 @@ def test_runs_a_command_with_its_overrides(monkeypatch, capsys, tmp_path):
     assert '"hmean"' in capsys.readouterr().out
     assert call(monkeypatch, "score", f"gt={tmp_path}/none.jsonl", f"preds={tmp_path}/gt.jsonl") == 1
     assert "none.jsonl" in capsys.readouterr().err
+
+
+def test_a_missing_requirement_is_named(monkeypatch, capsys):
+    def missing(*_, **__):
+        raise ModuleNotFoundError("No module named 'hydra'", name="hydra.core")
+
+    monkeypatch.setattr(runpy, "run_module", missing)
+    assert call(monkeypatch, "predict") == 2
+    assert capsys.readouterr().err == (
+        "error: dld-spotter predict needs the package hydra; install dld-spotter with its requirements\n"
+    )
+
+
+def test_a_module_of_the_package_that_is_missing_is_a_defect(monkeypatch):
+    def missing(*_, **__):
+        raise ModuleNotFoundError("No module named 'dld_spotter.none'", name="dld_spotter.none")
+
+    monkeypatch.setattr(runpy, "run_module", missing)
+    with pytest.raises(ModuleNotFoundError):
+        call(monkeypatch, "predict")

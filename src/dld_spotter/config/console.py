@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from typing import NoReturn
 
 from dld_spotter import __version__
 
@@ -36,7 +37,18 @@ def main() -> None:
         print(__version__)
     elif name in COMMANDS:
         sys.argv = [sys.argv[0], *arguments]
-        runpy.run_module(f"dld_spotter.{name}", run_name="__main__", alter_sys=True)
+        try:
+            runpy.run_module(f"dld_spotter.{name}", run_name="__main__", alter_sys=True)
+        except ModuleNotFoundError as error:  # installed without requirements, to read an export from Python
+            package = (error.name or "").partition(".")[0]
+            if package in ("", "dld_spotter"):
+                raise
+            _fail(f"dld-spotter {name} needs the package {package}; install dld-spotter with its requirements")
     else:
-        print(f"error: dld-spotter has no command {name!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
-        sys.exit(2)
+        _fail(f"dld-spotter has no command {name!r}; choose one of {', '.join(COMMANDS)}")
+
+
+def _fail(sentence: str) -> NoReturn:
+    """Print an error and end with status 2."""
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(2)
