@@ -305,4 +305,5 @@ def test_every_earlier_name_of_a_study_leads_to_a_folder():
 def test_a_study_composes_by_its_earlier_name(tmp_path: Path):
     earlier, present = (composed(tmp_path, f"+experiments={name}") for name in ("margins", "16_box_jitter"))
     del earlier.hydra, present.hydra
-    assert earlier == present
+    # as written: the time in the output folder's name differs where a second passes between the two
+    assert OmegaConf.to_container(earlier) == OmegaConf.to_container(present)
