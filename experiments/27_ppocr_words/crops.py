@@ -1,7 +1,7 @@
 """Crops of photos and rendered scenes with their targets at full size, the same for the same seed and index."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dld_spotter.core.batches import Sample
+from dld_spotter.core.batches import DetectionTargets, Sample
 from dld_spotter.data.readers.icdar2015 import ICDAR2015
+from dld_spotter.data.readers.paired import PairedDataset
+from dld_spotter.data.readers.sroie import SROIE
 from dld_spotter.data.synthetic import Degradation, Occlusion, SceneLayout, SceneRenderer
 from dld_spotter.data.targets import TextRegions, detection_targets
 from dld_spotter.data.transforms import RandomTextCrop, TextTransforms
@@ -54,11 +56,13 @@ class ScaledCrop:
 
 
 class Example(NamedTuple):
-    """Pixels ``(S, S, 3)`` uint8 RGB, text and care ``(S, S)`` float32."""
+    """Pixels ``(S, S, 3)`` uint8 RGB and the maps of :class:`~dld_spotter.core.batches.DetectionTargets` ``(S/s, S/s)``."""
 
     image: np.ndarray
     text: np.ndarray
     care: np.ndarray
+    border: np.ndarray
+    border_care: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,9 @@ class Recipe:
         rotation: largest angle in degrees.
         min_height: lower words are don't-care, pixels of the crop.
         between: what a cell near two words counts, see :func:`dld_spotter.data.targets.detection_targets`.
+        stride: pixels of the crop per cell of the maps.
+        shrink: ratio by which targets shrink words.
+        weights: how often a crop comes from each source.
     """
 
     size: int = 512
@@ -80,22 +87,28 @@ class Recipe:
     rotation: float = 12.0
     min_height: float = 4.0
     between: float = 3.0
+    stride: int = 1
+    shrink: float = SHRINK_RATIO
+    weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
 
 
 class Crops(Dataset[Example]):
     """An endless run of crops.
 
     Args:
-        data: folder that holds ``icdar2015``, ``ic03_train`` and ``svt_train``.
+        data: folder that holds ``icdar2015``, and the other sources under their names.
         length: number of crops.
         seed: of everything drawn, together with the index.
         recipe: how crops are drawn.
+        labelled: folder that holds further sources, and those of ``data`` that are to be taken from there.
     """
 
-    def __init__(self, data: Path, length: int, seed: int = 0, recipe: Recipe | None = None) -> None:
+    def __init__(
+        self, data: Path, length: int, seed: int = 0, recipe: Recipe | None = None, labelled: Path | None = None
+    ) -> None:
         self.recipe = recipe or Recipe()
-        photos = {"icdar2015": training_photos(data / "icdar2015" / "train")}
-        photos |= {name: _all(ICDAR2015(data / name)) for name in ("ic03_train", "svt_train")}
+        photos = {name: _photos(name, data, labelled) for name in self.recipe.weights if name != "rendered"}
+        self.partly = [name for name in PARTLY_LABELLED if labelled is None or not (labelled / name).exists()]
         self.sources = {name: (part, _chances(part)) for name, part in photos.items()}
         self.renderer = SceneRenderer(
             seed=seed + 31,
@@ -126,13 +139,14 @@ class Crops(Dataset[Example]):
         return Example(*map(np.concatenate, zip(upper, lower, strict=True)))
 
     def _draw(self, transforms: TextTransforms, index: int, rng: np.random.Generator) -> Example:
-        source = str(rng.choice(list(WEIGHTS), p=list(WEIGHTS.values())))
+        weights = self.recipe.weights
+        source = str(rng.choice(list(weights), p=list(weights.values())))
         if source == "rendered":
             sample = self.renderer.render(index)
         else:
             photos, chances = self.sources[source]
             sample = photos[int(rng.choice(len(photos), p=chances))]
-        return targets(transforms(sample, rng), source in PARTLY_LABELLED, self.recipe)
+        return targets(transforms(sample, rng), source in self.partly, self.recipe)
 
 
 def camera() -> list[A.BasicTransform]:
@@ -158,14 +172,23 @@ def validation_photos(root: Path) -> torch.utils.data.Subset:
     return torch.utils.data.Subset(photos, [i for i, path in enumerate(photos.images) if path.name in held_out])
 
 
-def _all(photos: ICDAR2015) -> torch.utils.data.Subset:
+def _photos(name: str, data: Path, labelled: Path | None) -> torch.utils.data.Subset:
+    """The photos of a source that may be trained on."""
+    if name == "icdar2015":
+        return training_photos(data / name / "train")
+    if name == "sroie":
+        return _all(SROIE(data / name / "train"))
+    taken = labelled is not None and (labelled / name).exists()
+    return _all(ICDAR2015((labelled if taken else data) / name))
+
+
+def _all(photos: PairedDataset) -> torch.utils.data.Subset:
     return torch.utils.data.Subset(photos, range(len(photos)))
 
 
 def _chances(photos: torch.utils.data.Subset) -> np.ndarray:
     """How likely each photo is drawn: the more legible words the likelier, up to eight times as likely as one without."""
-    folder, images = photos.dataset.truth_folder, photos.dataset.images
-    truths = [photos.dataset.parse(folder / f"gt_{images[i].stem}.txt") for i in photos.indices]
+    truths = [photos.dataset.truth(i) for i in photos.indices]
     words = [int((~truth.ignore).sum()) for truth in truths]
     weights = np.clip(np.array(words) + 1.0, None, 8)
     return weights / weights.sum()
@@ -178,24 +201,24 @@ def validation_names(root: Path) -> set[str]:
 
 def targets(sample: Sample, partly_labelled: bool, recipe: Recipe) -> Example:
     """Draw what a crop should show."""
-    regions = TextRegions.of(sample.instances, SHRINK_RATIO)
-    view = make_view([sample.image], 1.0, stride=1)
-    drawn = detection_targets(view, [regions], recipe.min_height, recipe.between, stride=1)
-    text, care = drawn.text[0].numpy(), drawn.care[0].numpy()
+    regions = TextRegions.of(sample.instances, recipe.shrink)
+    view = make_view([sample.image], 1.0, stride=recipe.stride)
+    drawn = detection_targets(view, [regions], recipe.min_height, recipe.between, recipe.stride)
+    text, care, border, border_care = (maps[0].numpy() for maps in (drawn.text, drawn.care, drawn.border, drawn.border_care))
     if partly_labelled:
-        care = care * _surroundings(regions, care.shape)
-    return Example(sample.image, text, care)
+        care = care * _surroundings(regions, care.shape, recipe.stride)
+    return Example(sample.image, text, care, border, border_care)
 
 
-def _surroundings(regions: TextRegions, shape: tuple[int, ...]) -> np.ndarray:
+def _surroundings(regions: TextRegions, shape: tuple[int, ...], stride: int) -> np.ndarray:
     """1 in labelled words and as far around them as they are shrunk, else 0."""
     near = np.zeros(shape, np.uint8)
-    for _, ring in regions.dilated.drawable(np.ones(2)):
+    for _, ring in regions.dilated.drawable(np.ones(2) / stride):
         cv2.fillPoly(near, [ring], 1, shift=4)
     return near
 
 
-def joined(examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
-    """Put examples into one batch: images ``(B, 3, S, S)`` uint8 in channels-last order, text and care ``(B, S, S)``."""
-    images, text, care = (torch.from_numpy(np.stack(parts)) for parts in zip(*examples, strict=True))
-    return images.permute(0, 3, 1, 2), text, care
+def joined(examples: Sequence[Example]) -> tuple[Tensor, DetectionTargets]:
+    """Put examples into one batch: images ``(B, 3, S, S)`` uint8 in channels-last order, and their maps."""
+    images, *maps = (torch.from_numpy(np.stack(parts)) for parts in zip(*examples, strict=True))
+    return images.permute(0, 3, 1, 2), DetectionTargets(*maps)

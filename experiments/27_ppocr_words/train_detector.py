@@ -1,10 +1,12 @@
-"""Tunes the detector of PP-OCRv6 small from lines to words, within a number of minutes.
+"""Tunes the detector of PP-OCRv6 small from lines to words, or a detector of our own on photos.
 
     python experiments/27_ppocr_words/train_detector.py OUTPUT --data DATA --minutes 90 [--resume]
+    python experiments/27_ppocr_words/train_detector.py OUTPUT --data DATA --spotter FILE.ckpt --steps 3000 [--resume]
 
-Learning rates follow the clock, so that a busy machine takes fewer steps and not longer. OUTPUT gets ``last.pt`` every five
-minutes and when the process is asked to end (SIGTERM), from which ``--resume`` goes on; ``best.pt``, the averaged weights that
-found most; ``train.csv`` and ``evaluation.csv``. Minutes count across resumed runs.
+Learning rates follow the clock, so that a busy machine takes fewer steps and not longer, or the steps where these are given.
+OUTPUT gets ``last.pt`` every five minutes and when the process is asked to end (SIGTERM), from which ``--resume`` goes on;
+``best.pt`` and ``end.pt``, the averaged weights that read most and those at the end; ``train.csv`` and ``evaluation.csv``.
+Minutes count across resumed runs.
 """
 
 import argparse
@@ -20,11 +22,13 @@ from typing import Any
 import cv2
 import torch
 from crops import Crops, joined, validation_photos
-from evaluate import evaluate, reader, show, start
+from detectors import PPOCR, Detector, OfSpotter
+from evaluate import show
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from dld_spotter.losses.detection import ShrunkTextLoss
+from dld_spotter.core.batches import DetectionTargets
+from dld_spotter.losses.detection import DetectionLoss
 
 MANY = 10**8
 LOG_EVERY = 20
@@ -32,8 +36,6 @@ LOG_EVERY = 20
 SAVE_EVERY = 300.0
 """Seconds between checkpoints."""
 SCALES = (1.0, 0.5)
-WIDE_EVERY = 4
-"""Steps per step of the 7x7 kernels: their gradient takes a fifth of the time on CPU; they are a hundredth of the weights."""
 
 
 @dataclass
@@ -56,38 +58,38 @@ class Training:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
         self.output: Path = arguments.output
-        self.detector, self.average = start(), start()
-        self.detector.trunk.stem.requires_grad_(False)  # a fifth of the time; edges are those of lines and words alike
-        self.wide = [smooth[0].weight for smooth in self.detector.neck.smooth]
-        self.loss = ShrunkTextLoss()
-        self.optimizer = torch.optim.AdamW(self.learning(), lr=arguments.lr, weight_decay=1e-4)
+        self.kind: Detector = OfSpotter(arguments.spotter) if arguments.spotter else PPOCR()
+        self.detector, self.average = self.kind.start(), self.kind.start()
+        self.learning = self.kind.learning(self.detector)
+        self.loss = DetectionLoss()
+        self.optimizer = torch.optim.AdamW(self.learning, lr=arguments.lr, weight_decay=1e-4)
         self.progress = Progress()
         self.photos = validation_photos(arguments.data / "icdar2015" / "train")
-        self.recognizer = reader()
         self.asked_to_end = False
 
-    def learning(self) -> list[nn.Parameter]:
-        """Weights that are trained: all but the stem's."""
-        return [weight for name, weight in self.detector.named_parameters() if not name.startswith("trunk.stem.")]
+    @property
+    def done(self) -> float:
+        """Share of the training that is done, by steps where these are given, else by the clock."""
+        if self.arguments.steps:
+            return min(1.0, self.progress.step / self.arguments.steps)
+        return min(1.0, self.progress.seconds / (60 * self.arguments.minutes))
 
     def rate(self) -> float:
-        """Learning rate: a warm-up by steps, then a cosine by the clock."""
+        """Learning rate: a warm-up by steps, then a cosine."""
         warm = min(1.0, (self.progress.step + 1) / self.arguments.warm_up)
-        done = min(1.0, self.progress.seconds / (60 * self.arguments.minutes))
-        return self.arguments.lr * warm * (0.5 * (1 + math.cos(math.pi * done)) + 0.01)
+        return self.arguments.lr * warm * (0.5 * (1 + math.cos(math.pi * self.done)) + 0.01)
 
-    def learn(self, images: Tensor, text: Tensor, care: Tensor) -> float:
+    def learn(self, images: Tensor, targets: DetectionTargets) -> float:
         """Take a step; returns the loss."""
-        for kernel in self.wide:
-            kernel.requires_grad_(self.progress.step % WIDE_EVERY == 0)
+        self.kind.prepare(self.detector, self.progress.step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
-        with torch.autocast("cpu", torch.bfloat16):
-            _, logits = self.detector(images)
-        loss = self.loss(logits, text, care).mean()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.arguments.bf16):
+            maps = self.kind.maps(self.detector, images)
+        loss = self.loss(maps, targets).mean()
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.learning(), 5.0)
+        nn.utils.clip_grad_norm_(self.learning, 5.0)
         self.optimizer.step()
         self.progress.step += 1
         self._follow()
@@ -97,8 +99,12 @@ class Training:
     def _follow(self) -> None:
         """Move the averaged weights a little towards the present ones."""
         share = max(1 - self.arguments.decay, 1 / (1 + self.progress.step))
-        for mean, now in zip(self.average.parameters(), self.detector.parameters(), strict=True):
-            mean.lerp_(now, share)
+        now = self.detector.state_dict()
+        for name, mean in self.average.state_dict().items():
+            if mean.is_floating_point():
+                mean.lerp_(now[name], share)
+            else:
+                mean.copy_(now[name])
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""
@@ -129,7 +135,7 @@ class Training:
         torch.set_num_threads(1)
         overall = 0.0
         for scale in SCALES:
-            figures = evaluate(self.average, self.recognizer, self.photos, len(self.photos), scale)
+            figures = self.kind.evaluate(self.average, self.photos, len(self.photos), scale)
             print(f"step {self.progress.step}, {self.progress.seconds / 60:.0f} min: {show(scale, figures)}", flush=True)
             overall += figures.reading.hmean / len(SCALES)
             row = {"step": self.progress.step, "minutes": round(self.progress.seconds / 60, 1), "scale": scale}
@@ -138,16 +144,20 @@ class Training:
         torch.set_num_threads(threads)
         if overall > self.progress.best:
             self.progress.best = overall
-            write({"average": self.average.state_dict(), "progress": asdict(self.progress)}, self.output / "best.pt")
+            self.keep("best.pt")
         self.progress.evaluated = self.progress.seconds
         print(f"evaluated in {time.monotonic() - began:.0f} s", flush=True)
 
+    def keep(self, name: str) -> None:
+        """Write the averaged weights."""
+        write({"average": self.average.state_dict(), "progress": asdict(self.progress)}, self.output / name)
+
     def run(self) -> None:
-        """Train until the minutes are over or the process is asked to end."""
-        batches = loader(self.arguments, self.progress.step)
+        """Train until all is done or the process is asked to end."""
+        batches = loader(self.arguments, self.kind, self.progress.step)
         losses: list[float] = []
         saved = logged = clock = time.monotonic()
-        while self.progress.seconds < 60 * self.arguments.minutes and not self.asked_to_end:
+        while self.done < 1 and not self.asked_to_end:
             losses.append(self.learn(*next(batches)))
             now = time.monotonic()
             self.progress.seconds += now - clock
@@ -169,12 +179,13 @@ class Training:
         self.save()
         if not self.asked_to_end:
             self.evaluate()
+            self.keep("end.pt")
             self.save()
 
 
-def loader(arguments: argparse.Namespace, done: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def loader(arguments: argparse.Namespace, kind: Detector, done: int) -> Iterator[tuple[Tensor, DetectionTargets]]:
     """Batches from a step on, made by one process beside the training."""
-    crops = Crops(arguments.data, MANY, arguments.seed)
+    crops = Crops(arguments.data, MANY, arguments.seed, kind.recipe(), arguments.labelled)
     rest = Subset(crops, range(done * arguments.batch, MANY))
     return iter(DataLoader(rest, arguments.batch, num_workers=1, collate_fn=joined, prefetch_factor=4, worker_init_fn=_alone))
 
@@ -217,12 +228,16 @@ def main() -> None:
     """Train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="folder of icdar2015, ic03_train and svt_train")
+    parser.add_argument("--data", type=Path, required=True, help="folder of icdar2015, ic03_train and svt_train, and of sroie")
+    parser.add_argument("--labelled", type=Path, help="folder of further photos, see experiments/28_detector_on_photos")
+    parser.add_argument("--spotter", type=Path, help="checkpoint whose detector is trained; without it PP-OCRv6 small's is")
     parser.add_argument("--minutes", type=float, default=90, help="of training, evaluations included")
+    parser.add_argument("--steps", type=int, help="instead of minutes")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--warm-up", type=int, default=100, help="steps")
     parser.add_argument("--decay", type=float, default=0.998, help="of the averaged weights")
+    parser.add_argument("--bf16", action="store_true", help="faster where the processor has it, many times slower elsewhere")
     parser.add_argument("--evaluate-every", type=float, default=20, help="minutes")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)

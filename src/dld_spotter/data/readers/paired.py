@@ -93,8 +93,12 @@ class PairedDataset(FileDataset):
         path = self.images[index]
         if printable(path) != str(path):  # could neither be reported, exported nor logged
             raise DataError(f"{printable(path)} has a name that is not UTF-8; rename it, and its ground truth")
-        instances = self.parse(self._truth_file(path))
+        instances = self.truth(index)
         return Sample(read_image(path), instances, path.stem)
+
+    def truth(self, index: int) -> TextInstances:
+        """Words of an image, without its pixels."""
+        return self.parse(self._truth_file(self.images[index]))
 
     @abstractmethod
     def parse(self, path: Path) -> TextInstances:
