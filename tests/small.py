@@ -1,5 +1,6 @@
 """A very small spotter, and batches made up from drawn samples."""
 
+import pytest
 import torch
 
 from dld_spotter.core.batches import Sample, SpottingBatch
@@ -8,7 +9,9 @@ from dld_spotter.data.collate import Collate
 from dld_spotter.models.backbone import Backbone
 from dld_spotter.models.detector import TextMapDecoder
 from dld_spotter.models.spotter import TextMapSpotter
+from dld_spotter.training.precision import computes_in_half
 
+needs_half_precision = pytest.mark.skipif(not computes_in_half("cpu"), reason="this processor does not compute in bfloat16")
 CHARACTERS = "abcdefgot"
 CHARSET = Charset(CHARACTERS)
 SCALES = (0.3, 0.5, 1.0)

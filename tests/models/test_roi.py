@@ -2,13 +2,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from dld_spotter.core.charset import Charset
 from dld_spotter.core.geometry import polygons_to_boundaries
 from dld_spotter.data.collate import Collate
 from dld_spotter.data.readers.icdar2015 import ICDAR2015
-from dld_spotter.models.roi import crop_grid, sample_crops, word_heights
+from dld_spotter.models.roi import crop_grid, sample_crops, sample_pixels, word_heights
 from tests.data.samples import box, turned_box
 
 SIZE = (8, 32)
@@ -197,3 +198,24 @@ def test_the_ground_truth_says_which_way_a_word_is_read(tmp_path, angle):
     plain = torch.from_numpy(photo).permute(2, 0, 1)[None].float()
     upright = sample_crops([plain], (1,), sides_of(quad), torch.tensor([0]), SIZE)[0]
     assert (strip - upright).abs().mean() < 6, "of 255"
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 192), (97, 131)])
+def test_pixels_of_words_are_those_of_the_averaged_images(height, width):
+    """Small and large words, some of them beyond the border: the crops that whole images and their averages give."""
+    generator = np.random.default_rng(3)
+    images = torch.from_numpy(generator.integers(0, 256, (3, 3, height, width), np.uint8))
+    words = [
+        turned_box(*generator.uniform((-20, -20), (width + 20, height + 20)), 3 * side, side, generator.uniform(-180, 180))
+        for side in np.geomspace(3, 60, 24)
+    ]
+    boundaries, image_index = sides_of(*words), torch.arange(24) % 3
+    half = F.avg_pool2d(images.float(), 2)
+    levels = [images.float(), half, F.avg_pool2d(half, 2)]
+    expected = sample_crops(levels, (1, 2, 4), boundaries, image_index, SIZE)
+    torch.testing.assert_close(sample_pixels(images, boundaries, image_index, SIZE), expected, rtol=0, atol=5e-3)
+
+
+def test_pixels_of_no_word():
+    none = sample_pixels(torch.zeros(1, 3, 32, 32), torch.zeros(0, 2, 4, 2), torch.zeros(0, dtype=torch.int64), SIZE)
+    assert none.shape == (0, 3, *SIZE)

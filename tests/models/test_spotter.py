@@ -19,7 +19,7 @@ from dld_spotter.models.backbone import Backbone
 from dld_spotter.models.contours import Proposals
 from dld_spotter.training.modules import mean_or_zero
 from tests.data.samples import box, sample, turned_box
-from tests.small import BACKBONE, CHARSET, MAX_LENGTH, SCALES, make_batch, make_spotter
+from tests.small import BACKBONE, CHARSET, MAX_LENGTH, SCALES, make_batch, make_spotter, needs_half_precision
 
 READ = torch.zeros(0, 2, 8, 2), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 5, dtype=torch.int64)
 
@@ -73,7 +73,7 @@ def test_forward(spotter, batch, scale):
         assert tensor.isfinite().all()
 
 
-@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("autocast", [False, pytest.param(True, marks=needs_half_precision)])
 def test_every_parameter_learns(autocast):
     """With words of three sizes, one for every level of the pyramid."""
     batch = make_batch(
@@ -330,6 +330,7 @@ def test_reading_is_deterministic():
             assert (a.text, a.score) == (b.text, b.score)
 
 
+@needs_half_precision
 @pytest.mark.parametrize("decoder", ["attention", "ctc"])
 def test_spot_in_half_precision(decoder):
     view = make_batch([sample(128, 160, [box(20, 20, 100, 40)])]).views[1.0]

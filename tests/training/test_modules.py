@@ -23,7 +23,7 @@ from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
 from dld_spotter.training.modules import STATISTICS, DLDModule, TeacherModule
 from tests.data.samples import box, sample
-from tests.small import SCALES, make_batch, make_spotter
+from tests.small import SCALES, make_batch, make_spotter, needs_half_precision
 
 FACTORS = (0.3, 1.0, 3.0)
 TERMS = {"roi": RoIFeatures, "context": Context, "sequence": SequenceBeams, "token": TokenKL, "text_map": TextMap}
@@ -199,7 +199,7 @@ def test_statistics_of_the_student(batch, kind):
 
 
 @learning
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("precision", [torch.float32, pytest.param(torch.bfloat16, marks=needs_half_precision)])
 def test_every_parameter_receives_a_gradient(precision, kind):
     batch = make_batch(
         [sample(256, 256, [box(9, 9, 80, 20), box(9, 40, 200, 70), box(9, 120, 220, 120)], ["cat", "dog", "face"])]

@@ -30,6 +30,7 @@ from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.selector import Selector
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
 from dld_spotter.training.modules import DLDModule, TeacherModule, same_shapes
+from dld_spotter.training.precision import precision
 from dld_spotter.training.processes import is_first
 
 create = partial(instantiate, _convert_="all")
@@ -313,7 +314,7 @@ def build_trainer(config: DictConfig, loggers: list[Logger], folder: Path, epoch
     """Build the trainer of one stage, which keeps its checkpoints in ``folder``.
 
     Raises:
-        ConfigError: the stage would be endless, or have no step.
+        ConfigError: the stage would be endless, or have no step, or its precision cannot be computed in.
     """
     if not isinstance(epochs, int) or epochs < 0:
         raise ConfigError(f"stages have epochs={epochs}, expected a whole number of at least 0; correct stages.*.epochs")
@@ -325,7 +326,9 @@ def build_trainer(config: DictConfig, loggers: list[Logger], folder: Path, epoch
         for name, callback in config.callbacks.items()
         if config.trainer.get("limit_val_batches") != 0 or not callback.get("monitor")  # there is nothing to monitor
     ]
-    return create(config.trainer, logger=loggers, callbacks=callbacks, max_epochs=epochs, default_root_dir=str(folder))
+    settings: dict[str, Any] = {"max_epochs": epochs, "default_root_dir": str(folder)}
+    settings["precision"] = precision(config.trainer.precision, str(config.trainer.accelerator))
+    return create(config.trainer, logger=loggers, callbacks=callbacks, **settings)
 
 
 def close_loggers(loggers: list[Logger], status: str = "success") -> None:

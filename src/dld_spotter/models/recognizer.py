@@ -18,7 +18,7 @@ from dld_spotter.models.backbone import STRIDES
 from dld_spotter.models.decoding import State, beam_search, ctc_greedy, greedy_search, path_log_probability
 from dld_spotter.models.neck import conv_block
 from dld_spotter.models.recognition import WordRecognizer, pixel_statistics
-from dld_spotter.models.roi import pixel_levels, sample_crops
+from dld_spotter.models.roi import sample_crops, sample_pixels
 
 Memory = tuple[Tensor, Tensor]
 """Keys and values ``(N, T, hidden)`` that a decoder attends to."""
@@ -98,7 +98,7 @@ class CropEncoder(nn.Module):
         """Cut N words out of images, and out of the pyramid of a view of them.
 
         Args:
-            images: ``(B, 3, H, W)`` float, what the words' pixels are taken from.
+            images: ``(B, 3, H, W)`` what the words' pixels are taken from.
             pyramid: maps at ``strides``.
             strides: pixels of the view per cell of the maps.
             boundaries: ``(N, 2, K, 2)`` pixels of the view.
@@ -107,8 +107,7 @@ class CropEncoder(nn.Module):
         """
         rows, columns = self.size
         image_boundaries = boundaries if image_boundaries is None else image_boundaries
-        levels = pixel_levels(images, image_boundaries, 4 * rows)
-        pixels = sample_crops(levels, (1, 2, 4)[: len(levels)], image_boundaries, image_index, (4 * rows, 4 * columns))
+        pixels = sample_pixels(images, image_boundaries, image_index, (4 * rows, 4 * columns))
         return WordCrops(pixels, sample_crops(pyramid, strides, boundaries, image_index, self.size))
 
     def forward(self, crops: WordCrops) -> tuple[Tensor, Tensor]:
@@ -218,7 +217,7 @@ class Recognizer(WordRecognizer):
     ) -> WordCrops:
         """See :meth:`WordRecognizer.crop`."""
         own = boundaries if view_boundaries is None else view_boundaries
-        crops = self.encoder.cut(images.float(), pyramid, STRIDES[: len(pyramid)], own, image_index, boundaries)
+        crops = self.encoder.cut(images, pyramid, STRIDES[: len(pyramid)], own, image_index, boundaries)
         # Normalising commutes with averages: rather a few word crops than the whole image.
         return WordCrops((crops.pixels - self.mean) / self.std, crops.features)
 

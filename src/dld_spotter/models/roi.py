@@ -36,13 +36,50 @@ def word_heights(boundaries: Tensor) -> Tensor:
     return (boundaries[:, 0] - boundaries[:, 1]).norm(dim=-1).mean(dim=-1)
 
 
-def pixel_levels(images: Tensor, boundaries: Tensor, rows: int) -> list[Tensor]:
-    """Images ``(B, 3, H, W)``, and where words are taller than the ``rows`` of their crops a half and a quarter of them."""
-    unknown = boundaries.is_meta or torch.compiler.is_compiling()
-    if not unknown and not (word_heights(boundaries) > rows).any():
-        return [images]
-    half = F.avg_pool2d(images, 2)
-    return [images, half, F.avg_pool2d(half, 2)]
+PIXEL_STRIDES = (1, 2, 4)
+"""Pixels of an image per cell of the levels that words' pixels are taken from: words taller than their crop are averaged."""
+
+
+def sample_pixels(images: Tensor, boundaries: Tensor, image_index: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cut the pixels of every word out of images, of large words out of a half or a quarter of them.
+
+    The same as :func:`sample_crops` gives of the images and their averages, but only what lies around the words is averaged.
+
+    Args:
+        images: ``(B, 3, H, W)`` of any type.
+        boundaries: ``(N, 2, K, 2)`` pixels of the images.
+        image_index: ``(N,)`` int64.
+        size: rows and columns of a crop.
+
+    Returns:
+        ``(N, 3, rows, columns)`` float.
+    """
+    if boundaries.is_meta or torch.compiler.is_compiling():  # what lies around words depends on values
+        images = images.float()
+        half = F.avg_pool2d(images, 2)
+        return sample_crops((images, half, F.avg_pool2d(half, 2)), PIXEL_STRIDES, boundaries, image_index, size)
+    level = _level(boundaries, size[0], PIXEL_STRIDES)
+    grid = crop_grid(boundaries, *size)
+    crops = grid.new_zeros(len(grid), images.shape[1], *size)
+    for i, stride in enumerate(PIXEL_STRIDES):
+        chosen = (level == i).nonzero()[:, 0]
+        if len(chosen):
+            region, corner = _around(images, grid[chosen], stride)
+            crops[chosen] = _lookup(region, (grid[chosen] - corner) / stride, image_index[chosen])
+    return crops
+
+
+def _around(images: Tensor, grid: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """What lies around pixels ``(N, rows, columns, 2)``, averaged by ``stride``, and its top left corner (x, y)."""
+    limit = grid.new_tensor([images.shape[3], images.shape[2]])
+    low = (grid.amin((0, 1, 2)) / stride - 1).floor().clamp(min=0) * stride  # a whole number of cells, and one to look up
+    low = torch.minimum(low, ((limit - 1) / stride).floor().clamp(min=1) * stride - stride)
+    high = torch.minimum((grid.amax((0, 1, 2)) / stride + 1).ceil() * stride, limit).clamp(min=stride)
+    (left, top), (right, bottom) = low.long().tolist(), torch.maximum(high, low + stride).long().tolist()
+    region = images[:, :, top:bottom, left:right].float()
+    for _ in range(stride.bit_length() - 1):
+        region = F.avg_pool2d(region, 2)
+    return region, low
 
 
 def sample_crops(
@@ -64,7 +101,7 @@ def sample_crops(
         ``(N, C, rows, columns)``.
     """
     rows, columns = size
-    level = torch.log2(word_heights(boundaries) / (rows * strides[0])).round().clamp(0, len(maps) - 1)
+    level = _level(boundaries, rows, strides)
     grid = crop_grid(boundaries, rows, columns)
     if boundaries.is_meta or torch.compiler.is_compiling():  # shapes must not depend on values
         return _gather(maps, strides, grid, level.long(), image_index)
@@ -77,6 +114,11 @@ def sample_crops(
         else:  # no word, but a place in the graph: data-parallel training wants a gradient of every parameter
             parts.append(level_map[:0, :, :1, :1].expand(-1, -1, rows, columns))
     return torch.cat(parts)[torch.cat(places).argsort()]
+
+
+def _level(boundaries: Tensor, rows: int, strides: Sequence[int]) -> Tensor:
+    """The pyramid level ``(N,)`` that each word is cut out of."""
+    return torch.log2(word_heights(boundaries) / (rows * strides[0])).round().clamp(0, len(strides) - 1)
 
 
 def _lookup(level_map: Tensor, grid: Tensor, image_index: Tensor) -> Tensor:

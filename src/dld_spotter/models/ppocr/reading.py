@@ -13,7 +13,7 @@ from dld_spotter.models.decoding import ctc_beam_search, ctc_greedy, ctc_log_pro
 from dld_spotter.models.ppocr.recognizer import STAGES, PPOCRRecognizer
 from dld_spotter.models.ppocr.widths import COLUMN, HEIGHT, NOMINAL_WIDTH, WIDTHS, crop_widths
 from dld_spotter.models.recognition import WordRecognizer
-from dld_spotter.models.roi import pixel_levels, sample_crops
+from dld_spotter.models.roi import sample_pixels
 
 BEYOND = -1e4
 """Logit of every character behind the end of a word."""
@@ -53,17 +53,14 @@ class PPOCRWordRecognizer(WordRecognizer):
         view_boundaries: Tensor | None = None,
     ) -> WordCrops:
         """See :meth:`WordRecognizer.crop`; the pyramid is not read."""
-        levels = pixel_levels(images.float(), boundaries, HEIGHT)
-        strides = (1, 2, 4)[: len(levels)]
         if boundaries.is_meta:
-            return WordCrops(sample_crops(levels, strides, boundaries, image_index, (HEIGHT, NOMINAL_WIDTH)))
+            return WordCrops(sample_pixels(images, boundaries, image_index, (HEIGHT, NOMINAL_WIDTH)))
         widths = torch.from_numpy(crop_widths(boundaries.detach().cpu().numpy())).to(boundaries.device)
         groups = _groups(widths)
         widest = max(groups, default=NOMINAL_WIDTH)
-        pixels = levels[0].new_zeros((len(boundaries), 3, HEIGHT, widest))
+        pixels = boundaries.new_zeros((len(boundaries), 3, HEIGHT, widest))
         for width, words in groups.items():
-            size = (HEIGHT, width)
-            pixels[words, :, :, :width] = sample_crops(levels, strides, boundaries[words], image_index[words], size)
+            pixels[words, :, :, :width] = sample_pixels(images, boundaries[words], image_index[words], (HEIGHT, width))
         return WordCrops(pixels, widths=widths)
 
     def forward(self, crops: WordCrops, labels: Tensor) -> Recognition:
