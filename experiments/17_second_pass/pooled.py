@@ -1,9 +1,9 @@
-"""Several data sets as one: what does choosing bring where photos and pages come mixed?
+"""Several data sets as one: what does choosing bring where photos and documents come mixed?
 
     python experiments/17_second_pass/pooled.py FOLDER FOLDER...
 
 takes what ``python -m dld_spotter.measure`` left in each folder and compares the dynamic student with fixed scales, the random
-mix and the oracle of all images together, at equal mean cost. Nothing is read again.
+policy and the oracle of all images together, at equal mean cost. Nothing is read again.
 """
 
 import sys
