@@ -39,6 +39,6 @@ def main(folders: list[Path], resamples: int = 1000) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 3:
         sys.exit(__doc__)
     main([Path(argument) for argument in sys.argv[1:]])
