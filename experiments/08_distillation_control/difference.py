@@ -29,5 +29,7 @@ def main(distilled: Path, control: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (1, 3):
+        sys.exit(__doc__)
     paths = sys.argv[1:] or [HERE / "outcomes_distilled.npz", HERE / "outcomes_student.npz"]
     main(*map(Path, paths))

@@ -64,4 +64,6 @@ def percentages(found: dict[str, torch.Tensor]) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     main(sys.argv[1], sys.argv[2], [float(scale) for scale in sys.argv[3].split(",")], sys.argv[4:])

@@ -1,9 +1,9 @@
-"""Several data sets as one: what does choosing bring where photos and pages come mixed?
+"""Several data sets as one: what does choosing bring where photos and documents come mixed?
 
     python experiments/17_second_pass/pooled.py FOLDER FOLDER...
 
 takes what ``python -m dld_spotter.measure`` left in each folder and compares the dynamic student with fixed scales, the random
-mix and the oracle of all images together, at equal mean cost. Nothing is read again.
+policy and the oracle of all images together, at equal mean cost. Nothing is read again.
 """
 
 import sys
@@ -39,6 +39,6 @@ def main(folders: list[Path], resamples: int = 1000) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 3:
         sys.exit(__doc__)
     main([Path(argument) for argument in sys.argv[1:]])

@@ -14,7 +14,7 @@ once() {  # once NAME COMMAND...: leaves OUT/NAME, and what it printed in OUT/NA
     touch "$out/$1/DONE"
 }
 
-photos=(data=icdar2015 data.root="$icdar" data.name=icdar2015_val)
+photos=(data=icdar2015 data.root="$icdar" data.name=ICDAR2015)
 scales='scales=[0.2,0.25,0.3,0.4,0.5,0.6,0.7,0.8,1.0]'
 once icdar2015 measure ckpt=bundled "${photos[@]}" "$scales"
 for budget in 1.0 0.5 0.3 0.15; do once "budget_$budget" evaluate ckpt=bundled "${photos[@]}" budget="$budget"; done

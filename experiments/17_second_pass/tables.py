@@ -2,8 +2,12 @@
 
     python experiments/17_second_pass/tables.py OUT ICDAR2015_GTS LEXICONS
 
-ICDAR2015_GTS holds the annotations of the photos, LEXICONS the lists of the competition: ``GenericVocabulary.txt``,
-``ch4_test_vocabulary.txt`` and the folder ``strong``.
+OUT is the folder that run.sh wrote, ICDAR2015_GTS holds the annotations of the photos, LEXICONS the lists of the competition:
+``GenericVocabulary.txt``, ``ch4_test_vocabulary.txt`` and the folder ``strong``. Of what is not in OUT there is no table.
+
+The files beside this script are from such a folder: ``tradeoff_NAME.json`` was ``OUT/NAME/tradeoff.json``, and so on. Copied
+back, each folder with an empty file ``DONE``, they give all tables but that of the budgets. It needs the predictions, and these
+are not kept.
 """
 
 import json
@@ -54,8 +58,8 @@ def fixed(folder: Path, label: str) -> None:
     row(["milliseconds", *(f"{1000 * point['seconds']:.0f}" for point in points)])
 
 
-def ladder(folder: Path, label: str) -> None:
-    """The ladder beside the random mix and the oracle."""
+def operating_points(folder: Path, label: str) -> None:
+    """The operating points beside the random policy and the oracle."""
     points = {point["gamma"]: point for point in read(folder / "tradeoff.json")["points"] if point["method"] == "dynamic"}
     for compared in sorted(read(folder / "comparison.json"), key=lambda one: -one["gamma"]):
         point = points[compared["gamma"]]
@@ -67,9 +71,9 @@ def ladder(folder: Path, label: str) -> None:
 
 
 def on_average(folder: Path, label: str, low: float = 0.15, high: float = 0.6) -> None:
-    """What the ladder wins over the random mix between two relative costs, as a share of what the oracle wins there.
+    """What the operating points win over the random policy between two relative costs, as a share of what the oracle wins.
 
-    Ratio of the areas between the curves, each interpolated in cost; only where the ladder's steps reach so far down.
+    Ratio of the areas between the curves, each interpolated in cost; only where the operating points reach so far down.
     """
     points = read(folder / "tradeoff.json")["points"]
     curves = {
@@ -79,8 +83,8 @@ def on_average(folder: Path, label: str, low: float = 0.15, high: float = 0.6) -
     least, most = curves["dynamic"][0][[0, -1]]
     if least < high < most:
         costs = np.linspace(max(low, least), high, 1000)
-        ladder, mix, oracle = (np.interp(costs, *curve).mean() for curve in curves.values())
-        print(f"{label}: {(ladder - mix) / (oracle - mix):.0%} of the gap between {costs[0]:.2f} and {high:g} together")
+        dynamic, drawn, oracle = (np.interp(costs, *curve).mean() for curve in curves.values())
+        print(f"{label}: {(dynamic - drawn) / (oracle - drawn):.0%} of the gap between {costs[0]:.2f} and {high:g} together")
 
 
 def oracle_bias(folder: Path, label: str) -> None:
@@ -106,9 +110,9 @@ def main(out: Path, truth: str, lexicons: Path) -> None:
     for name, label in measured.items():
         fixed(out / name, label)
     print()
-    head(["images", "gamma", "cost", "ms", "Hmean", "over the mix", "gap closed"])
+    head(["images", "gamma", "cost", "ms", "Hmean", "over the random policy", "gap closed"])
     for name, label in measured.items():
-        ladder(out / name, label)
+        operating_points(out / name, label)
     print()
     for name, label in measured.items():
         on_average(out / name, label)

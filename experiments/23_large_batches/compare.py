@@ -1,11 +1,12 @@
-"""Which of several students reads best? Hmean on the validation images of a ladder, by scale and ``min_score``.
+"""Which of several students reads best? Hmean by scale and ``min_score``, on the images that operating points are fitted on.
 
     python experiments/23_large_batches/compare.py CHECKPOINT... -- [OVERRIDES...]
 
-reads the validation images of ``fit_ladder`` with the overrides, such as ``+experiments=17_second_pass data.crops=FOLDER``,
-with each student at each scale, and prints end-to-end Hmean (%). A higher ``min_score`` is counted by the words of the lowest
-one that it leaves, which is all but what reading with it reports (``experiments/11_fonts_and_backgrounds/threshold.py`` reads
-anew). No test image takes part, and of photos only crops that no training sees.
+reads the validation images of ``fit_operating_points`` with the overrides, such as ``+experiments=17_second_pass
+data.crops=FOLDER``, with each student at each scale, and prints end-to-end Hmean (%). A higher ``min_score`` is counted by the
+words of the lowest one that it leaves, which is all but what reading with it reports
+(``experiments/11_fonts_and_backgrounds/threshold.py`` reads anew). No test image takes part, and of photos only crops that no
+training sees.
 """
 
 import sys
@@ -28,7 +29,7 @@ def main(paths: list[str], overrides: list[str]) -> None:
     """Read, count, print."""
     students = {path: load_checkpoint(path, "english").spotter().eval() for path in paths}
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("fit_ladder", [*overrides, f"ckpt={paths[0]}"])
+        config = compose("fit_operating_points", [*overrides, f"ckpt={paths[0]}"])
     assembly.adopt(config, load_checkpoint(paths[0]))
     config.scales = list(SCALES)
     counted = {(path, scale, score): EndToEndHmean() for path in paths for scale in SCALES for score in SCORES}

@@ -3,8 +3,8 @@
     python experiments/24_double_width/widen.py CHECKPOINT OUT
 
 writes the student of CHECKPOINT with every width doubled. Each weight on what a unit gives is shared out at random between its
-two copies: the sum stays, but the copies learn different things from the first step on. Vocabulary and decoding stay, the steps
-of a ladder do not.
+two copies: the sum stays, but the copies learn different things from the first step on. Vocabulary and decoding stay,
+operating points do not.
 """
 
 import sys

@@ -4,7 +4,8 @@
 
 The student of a checkpoint with teacher and student (``best.ckpt`` of ``+experiments=07_resolution_tradeoff``) reads rendered
 scenes at every scale; what it loses and what it reads is written down per image and scale. Each kind of prediction then chooses
-scales at mean relative costs of 0.3, 0.4 and 0.5, and is held against random mix and oracle. No test scene takes part.
+scales at mean relative costs of 0.3, 0.4 and 0.5, and is held against the random policy and the oracle. No test scene takes
+part.
 """
 
 import argparse
@@ -129,7 +130,7 @@ def loss_of(outcomes: Tensor) -> Tensor:
 
 
 def judge(losses: Tensor, validation: Table, scales: tuple[float, ...], budget: float) -> tuple[float, float, float]:
-    """Mean cost, points of Hmean over random mix, and share of the way to the oracle, at a cost of at most ``budget``."""
+    """Mean cost, points of Hmean over the random policy, share of the way to the oracle, at a cost of at most ``budget``."""
     costs, counts = validation["costs"].numpy(), validation["counts"].numpy()
     names = tuple(map(str, range(len(costs))))
     outcomes = Outcomes(names, scales, *np.moveaxis(counts, -1, 0), costs, costs, costs)

@@ -79,4 +79,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1] not in ENTRIES:
+        sys.exit(__doc__)
     main()

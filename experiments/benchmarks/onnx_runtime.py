@@ -19,8 +19,8 @@ from dld_spotter.export import write
 from dld_spotter.inference.agreement import LEAST, Agreement
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.loading import load
-from dld_spotter.inference.onnx_backend import OnnxSpotter
-from dld_spotter.inference.predictor import PhotoReader, Reading
+from dld_spotter.inference.onnx_backend import onnx_predictor
+from dld_spotter.inference.predictor import Predictor, Reading
 
 MOST_SECONDS = 0.8
 """Of torch's, at every scale."""
@@ -38,28 +38,28 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)
-    checkpoint, reader = load_checkpoint(options.ckpt), load(options.ckpt, device="cpu")
+    checkpoint, predictor = load_checkpoint(options.ckpt), load(options.ckpt, device="cpu")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(options.folder or temporary)
         if not options.folder:
-            write(checkpoint, reader, folder)
-        exported = OnnxSpotter(folder, threads=options.threads)
+            write(checkpoint, predictor, folder)
+        exported = onnx_predictor(folder, threads=options.threads)
         renderer = SceneRenderer(options.seed, SceneLayout(*options.size))
         images = [renderer.render(index).image for index in range(options.images)]
-        return compare(reader, exported, images, checkpoint.provenance["scales"])
+        return compare(predictor, exported, images, checkpoint.provenance["scales"])
 
 
-def compare(reader: PhotoReader, exported: PhotoReader, images: list[np.ndarray], scales: list[float]) -> int:
+def compare(predictor: Predictor, exported: Predictor, images: list[np.ndarray], scales: list[float]) -> int:
     """Print agreement and seconds per image of each scale; returns the exit status."""
     print(f"{len(images)} scenes of {images[0].shape[1]} x {images[0].shape[0]}, {torch.get_num_threads()} thread(s)")
     print("scale  words  polygons     texts    scores   torch s    ONNX s  ratio  of processor time")
     pairs, clocks, ratios = [], np.zeros((0, 4)), []
     for scale in scales:
-        for warm_up in (reader, exported):
+        for warm_up in (predictor, exported):
             warm_up.read(images[0], scale=scale)
         rows, found = [], []
         for image in track(images, f"scale {scale:g}", transient=True):
-            readings, times = zip(*(clocked(each, image, scale) for each in (reader, exported)), strict=True)
+            readings, times = zip(*(clocked(each, image, scale) for each in (predictor, exported)), strict=True)
             found.append(readings)
             rows.append(np.concatenate(times))
         print_row(f"{scale:5g}", found, np.array(rows))
@@ -73,10 +73,10 @@ def compare(reader: PhotoReader, exported: PhotoReader, images: list[np.ndarray]
     return 0 if kept and max(ratios) <= MOST_SECONDS else 1
 
 
-def clocked(reader: PhotoReader, image: np.ndarray, scale: float) -> tuple[Reading, np.ndarray]:
+def clocked(predictor: Predictor, image: np.ndarray, scale: float) -> tuple[Reading, np.ndarray]:
     """Reading, and the seconds of wall and processor that it took."""
     wall, processor = time.perf_counter(), time.process_time()
-    reading = reader.read(image, scale=scale)
+    reading = predictor.read(image, scale=scale)
     return reading, np.array([time.perf_counter() - wall, time.process_time() - processor])
 
 

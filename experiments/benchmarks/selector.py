@@ -2,7 +2,8 @@
 
 python experiments/benchmarks/selector.py
 
-An untrained selector takes as long as a trained one; the ladder of the bundled weights looks its step up and costs nothing.
+An untrained selector takes as long as a trained one. The operating points of the bundled weights need no thumbnail, and cost
+nothing.
 """
 
 import argparse
@@ -17,10 +18,13 @@ from hydra.utils import instantiate
 
 from dld_spotter.config.entry import ROOT
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
-from dld_spotter.inference.loading import DynamicSpotter, load
+from dld_spotter.inference.checkpoint import load_checkpoint
+from dld_spotter.inference.predictor import Predictor
+from dld_spotter.inference.torch_backend import TorchBackend, usable_device
+from dld_spotter.selection.selector import folded
 
 MOST_FLOPS, MOST_SECONDS = 0.01, 0.03
-"""Of one look at scale 1.0, and of one at the lowest scale."""
+"""Of a forward pass at scale 1.0, and of one at the lowest scale."""
 
 
 def main() -> int:
@@ -28,17 +32,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=40, help="of which the median counts (default: %(default)s)")
     options = parser.parse_args()
-    spotter, kept = load("bundled", device="cpu").spotter, True
+    backend, kept = TorchBackend(load_checkpoint("bundled").spotter(), usable_device("cpu")), True
     print("selector  photo       of the FLOP at 1.0  choosing    reading at the lowest scale  of these seconds")
     for name in ("quality", "gumbel"):
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             config = compose("train", [f"selector={name}"])
-        reader = DynamicSpotter(spotter, instantiate(config.selector), thumbnail=config.thumbnail, device="cpu")
+        selector = folded(instantiate(config.selector))
+        selector.thumbnail = config.thumbnail
+        predictor = Predictor(backend, selector)
         for height, width in ((512, 512), (720, 1280)):
             photo = SceneRenderer(1, SceneLayout(height, width)).render(0).image
-            share = reader.selector_gflops / reader.gflops(height, width, 0)
-            choosing = median(partial(reader.choose, photo), options.runs)
-            reading = median(partial(reader.read, photo, scale=min(reader.scales)), options.runs)
+            share = selector.gflops / backend.cost(height, width, 0)
+            choosing = median(partial(predictor.decide, photo), options.runs)
+            reading = median(partial(predictor.read, photo, scale=min(predictor.scales)), options.runs)
             kept &= share < MOST_FLOPS and choosing < MOST_SECONDS * reading
             size = f"{width} x {height}"
             print(

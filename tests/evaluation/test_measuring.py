@@ -26,6 +26,7 @@ from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.selection.selector import Selector
 from dld_spotter.tradeoff import Outcomes
 from tests.data.samples import box, sample, turned_box
+from tests.inference.second_pass.boxes import HIGH, LOW, BoxBackend, photo
 from tests.small import SCALES, THUMBNAIL
 from tests.trained import make_checkpoint
 
@@ -83,6 +84,17 @@ def test_the_table_counts_every_image_once_at_every_scale(spotter, form):
     np.testing.assert_allclose(table.relative_cost[:, -1], 1)
     assert np.isnan(table.gflops).all()  # this cost is in other units
     assert (table.seconds > 0).all()
+
+
+def test_relative_cost_by_hand_where_a_low_scale_finds_fewer_words():
+    """1.0 is one pass at full resolution that reads each word of the same reading once, in a table as in a reading."""
+    backend = BoxBackend(least=10, cost=lambda height, width, words: height * width / 1000 + 10 * words)
+    predictor, two_words = Predictor(backend), replace(sample(256, 384, name="two words"), image=photo(LOW, HIGH))
+    table = measure(predictor, [two_words], (0.5, 1.0), by(), "")
+    # At 0.5 the low word has 6 pixels and is not found: 24.576 for 128 x 192 pixels, and one word; 98.304 at full resolution.
+    assert table.gflops.tolist() == [pytest.approx([24.576 + 10, 98.304 + 20])]
+    assert table.relative_cost.tolist() == [pytest.approx([34.576 / (98.304 + 10), 1.0])]
+    assert predictor.read(two_words.image, scale=0.5).relative_cost == table.relative_cost[0, 0]
 
 
 def test_gflops_are_those_of_reading(spotter):

@@ -1,5 +1,7 @@
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +9,9 @@ from rich.console import Console
 
 from dld_spotter.core.bootstrap import resample
 from dld_spotter.core.errors import DataError
-from dld_spotter.tradeoff import Outcomes, bias_over, bias_table, oracle_bias
+from dld_spotter.tradeoff import OracleBias, Outcomes, bias_over, bias_table, oracle_bias
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 def table(matched):
@@ -69,3 +73,11 @@ def test_the_table_fits_a_terminal():
     assert "…" not in text
     assert "+100.0" in text
     assert "200 %" in text
+
+
+def test_the_file_of_the_lab_book_has_the_form_that_is_written_today():
+    content = json.loads((EXPERIMENTS / "17_second_pass" / "oracle_bias_scenes_val.json").read_text("utf-8"))
+    rows = [row for part in content.values() for row in part]
+    assert rows
+    assert all(set(row) == {field.name for field in fields(OracleBias)} for row in rows)
+    assert all(row["bias"][0] == pytest.approx(row["hmean"] - row["again"]) for row in rows)

@@ -23,7 +23,7 @@ class Outcomes:
         matched: ``(N, K)`` int words found and read.
         predicted: ``(N, K)`` int words predicted that count.
         true: ``(N, K)`` int true words that count.
-        relative_cost: ``(N, K)`` cost relative to the reference resolution.
+        relative_cost: ``(N, K)`` cost over that of one pass at the reference resolution that reads each of the same words once.
         gflops: ``(N, K)`` GFLOPs.
         seconds: ``(N, K)`` wall time.
     """
