@@ -3,10 +3,10 @@
     python experiments/benchmarks/readers.py FOLDER bundled:budget=0.5 bundled:scale=0.7,vocabulary=none rapidocr:min_score=0.9
     python experiments/benchmarks/readers.py FOLDER --validation ... --threads 2 --json OUT.json
 
-FOLDER is in the form of ICDAR2015. A reader is a checkpoint, the folder of an export, or an engine, with settings behind a colon:
-``budget``, ``scale``, ``gamma``, ``budget_ms`` and ``vocabulary`` of a checkpoint, ``min_score`` of an engine. Each reader sees
-the images in the same order, so a budget is held as ``evaluate`` holds it. Differences are taken from the first one, with 95 %
-intervals over images.
+FOLDER is in the form of ICDAR2015. A reader is a checkpoint, the folder of an export, or an engine, with settings behind a
+colon: ``budget``, ``scale``, ``gamma``, ``budget_ms`` and ``vocabulary`` of a checkpoint, ``min_score`` of an engine. Each reader
+sees the images in the same order, so a budget is held as ``evaluate`` holds it. Differences are taken from the first one, with
+95 % intervals over images.
 """
 
 import argparse
