@@ -44,9 +44,9 @@ def main(path: str, images: int, overrides: list[str]) -> None:
         size = tuple(batch.views[1.0].sizes[0].tolist())
         reference = batch.views[1.0].images[0, :, : size[0], : size[1]].permute(1, 2, 0).contiguous().numpy()
         for scale in SCALES:
-            (detections,) = student.find(batch.view(scale).to(device))
+            (detections,) = student.detect(batch.view(scale).to(device))
             readable, outlines = detections.heights() >= asked.read_from(scale), detections.outlines()
-            (first,) = student.read([detections], [np.flatnonzero(readable)])
+            (first,) = student.recognize([detections], [np.flatnonzero(readable)])
             waiting = [outlines[k] for k in np.flatnonzero(~readable)]
             found = find_regions(detections.probability, detections.size, size, first, asked.threshold, asked.context, waiting)
             mosaic, corners = make_mosaic(reference, [region.box for region in found]) if found else (None, None)

@@ -140,7 +140,7 @@ def test_batches_of_any_size(predictor, exported):
     text, *pyramid = exported.backend._detector.run(None, {"images": images.numpy()})
     spotter = predictor.backend.spotter
     with torch.no_grad():
-        features, maps = spotter.detect(images)
+        features, maps = spotter.detect_maps(images)
     np.testing.assert_allclose(text, maps.text.sigmoid(), atol=1e-5)
     for level, expected in zip(pyramid, features[1:], strict=True):
         np.testing.assert_allclose(level, expected, atol=1e-4)
@@ -246,7 +246,7 @@ def test_torch_exports_it(predictor):
 
 def test_torch_compiles_it(predictor):
     def cut(images, boundaries, index):
-        features, maps = predictor.backend.spotter.detect(images)
+        features, maps = predictor.backend.spotter.detect_maps(images)
         return maps.text, predictor.backend.spotter.cut(features, boundaries, index).pixels
 
     compiled = torch.compile(cut, dynamic=True)

@@ -1,4 +1,4 @@
-"""What computes the two halves of reading, finding and recognising: torch, ONNX Runtime, or a black-box engine."""
+"""What computes the two steps of reading, detecting and recognising: torch, ONNX Runtime, or a black-box engine."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from dld_spotter.models.detections import Detections
 
 
 class Backend(ABC):
-    """Finds and recognises words; :class:`~dld_spotter.inference.predictor.Predictor` does everything else.
+    """Detects and recognises words; :class:`~dld_spotter.inference.predictor.Predictor` does everything else.
 
     Attributes:
         counts_flops: whether :meth:`cost` is in GFLOP; else it is in millions of pixels, as of an engine of unknown FLOPs.

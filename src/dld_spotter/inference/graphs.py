@@ -40,7 +40,7 @@ class DetectorGraph(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...] | Tensor:
         """All that costs per pixel."""
-        (_, *pyramid), maps = self.spotter.detect(images)
+        (_, *pyramid), maps = self.spotter.detect_maps(images)
         return (maps.text.sigmoid(), *pyramid) if self.spotter.recognizer.reads_features else maps.text.sigmoid()
 
 

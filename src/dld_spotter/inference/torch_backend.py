@@ -63,11 +63,11 @@ class TorchBackend(Backend):
         view = make_view(images, scale, self.spotter.stride)
         if scale != 1.0 and self.spotter.full_resolution_crops:
             view = replace(view, full=make_view(images, 1.0, self.spotter.stride))
-        return self.spotter.find(view.to(next(self.spotter.parameters()).device))
+        return self.spotter.detect(view.to(next(self.spotter.parameters()).device))
 
     def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
         """See :meth:`Backend.recognize`."""
-        return self.spotter.read(detections, which) if detections else []
+        return self.spotter.recognize(detections, which)
 
 
 def usable_device(device: torch.device | str | None = None) -> torch.device:

@@ -15,7 +15,7 @@ from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.objective import Evidence
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
-from dld_spotter.training.routing import read_at, same_scale, sorted_by
+from dld_spotter.training.routing import same_scale, sorted_by, spot_at
 
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 NOTHING, STATISTICS = Frozen(), Frozen(normalization=True)
@@ -286,7 +286,7 @@ class DLDModule(StageModule):
         words_of = sorted_by(group[batch.image_index], len(groups))
         for (k, images), words in zip(groups, words_of, strict=True):
             view = batch.view(self.selector.scales[k]).select(images)
-            cut, maps = self.student.detect_and_cut(view, batch.boundaries[words], row[batch.image_index[words]])
+            cut, maps = self.student.detect_maps_and_cut(view, batch.boundaries[words], row[batch.image_index[words]])
             losses["detection"].append(self.detection_loss(maps, view.targets))
             if teacher is not None and self.distillation.maps:
                 compared = self.distillation.compare_maps(maps, teacher.detection.select(images), view, view.full)
@@ -296,14 +296,14 @@ class DLDModule(StageModule):
             orders.append(words)
         order = torch.cat(orders)
         means = {name: torch.cat(values).mean() for name, values in losses.items()}
-        return means, self.student.recognize(WordCrops.concat(crops), batch.labels[order]), order
+        return means, self.student.recognize_crops(WordCrops.concat(crops), batch.labels[order]), order
 
     def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
         """Read each image at the scale that the middle cost weight chooses."""
         sizes = batch.views[1.0].sizes
         costs = self.cost_model.relative(sizes, self.selector.scales)
         index = self.selector.choose(batch.thumbnails, sizes, costs)
-        words = [result.words for result in read_at(self.student, self.selector.scales, index, batch)]
+        words = spot_at(self.student, self.selector.scales, index, batch)
         self.score(words, batch, self.selector.default_gamma * costs.gather(1, index[:, None])[:, 0])
 
 

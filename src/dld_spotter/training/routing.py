@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from dld_spotter.core.batches import SpottingBatch, SpottingResult
+from dld_spotter.core.batches import SpottingBatch, Word
 from dld_spotter.models.spotter import Spotter
 
 
@@ -32,8 +32,8 @@ def sorted_by(owner: Tensor, owners: int = 0) -> tuple[Tensor, ...]:
     return owner.argsort(stable=True).split(owner.bincount(minlength=owners).tolist())
 
 
-def read_at(spotter: Spotter, scales: Sequence[float], index: Tensor, batch: SpottingBatch) -> list[SpottingResult]:
-    """Read every image at its own scale, polygons in reference pixels.
+def spot_at(spotter: Spotter, scales: Sequence[float], index: Tensor, batch: SpottingBatch) -> list[list[Word]]:
+    """Read every image at its own scale, polygons in pixels of the reference.
 
     Args:
         spotter: reads.
@@ -41,7 +41,7 @@ def read_at(spotter: Spotter, scales: Sequence[float], index: Tensor, batch: Spo
         index: ``(B,)`` points into them.
         batch: the images.
     """
-    results: dict[int, SpottingResult] = {}
+    words: dict[int, list[Word]] = {}
     for k, images in same_scale(index):
-        results |= zip(images.tolist(), spotter.inspect(batch.view(scales[k]).select(images)), strict=True)
-    return [results[i] for i in range(len(batch))]
+        words |= zip(images.tolist(), spotter.spot(batch.view(scales[k]).select(images)), strict=True)
+    return [words[i] for i in range(len(batch))]
