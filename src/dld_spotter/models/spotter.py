@@ -89,15 +89,20 @@ class Spotter(nn.Module, ABC):
         """Everything that costs per word: recognise N words, ``labels`` ``(N, L)`` for teacher forcing."""
 
     @abstractmethod
-    def detect(self, view: View) -> list[Detections]:
-        """Find where words of B images may be; nothing is recognised."""
+    def detect(self, view: View, keep_all: bool = False) -> list[Detections]:
+        """Find where words of B images may be; nothing is recognised.
+
+        Args:
+            view: B images.
+            keep_all: whether words are kept whatever their score, in place of :attr:`min_score`.
+        """
 
     @abstractmethod
     def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
         """Recognise what was detected.
 
         Args:
-            detections: of one view, not necessarily of all of its images.
+            detections: of one call of :meth:`detect`, not necessarily of all of its images.
             which: proposals ``(M,)`` of each that are recognised, ascending, wholes with all of their parts.
 
         Returns:
@@ -188,20 +193,21 @@ class MapSpotter(Spotter):
         return self.recognizer.beams(context, count)
 
     @torch.inference_mode()
-    def detect(self, view: View) -> list[Detections]:
+    def detect(self, view: View, keep_all: bool = False) -> list[Detections]:
         """See :meth:`Spotter.detect`."""
+        min_score = 0.0 if keep_all else self.min_score
         features, maps = self.detect_maps(view.images)
         full = full_resolution(view)
         text = maps.text.float().sigmoid()
         probabilities = text.cpu().numpy()
         fine = self.map_stride < MAP_STRIDE  # what a second pass is decided on has the usual stride
         coarse = F.avg_pool2d(text, MAP_STRIDE // self.map_stride).cpu().numpy() if fine else probabilities
-        least = least_score(self.min_score, self.vocabulary)
+        least = least_score(min_score, self.vocabulary)
         detections = []
         for row, ((height, width), factors) in enumerate(zip(view.sizes.tolist(), view.factors.cpu().numpy(), strict=True)):
             proposals = self.postprocess(probabilities[row], height, width).promising(least)
             source = Source(row, features, full)
-            detections.append(Detections((height, width), coarse[row], proposals, factors, source))
+            detections.append(Detections((height, width), coarse[row], proposals, factors, source, min_score))
         return detections
 
     @torch.inference_mode()
@@ -215,6 +221,7 @@ class MapSpotter(Spotter):
         owners = np.repeat(np.arange(len(detections)), counts)
         rows = torch.tensor([one.source.row for one in detections])
         _, features, full = detections[0].source
+        min_score = detections[0].min_score
         images = slice(int(rows.min()), int(rows.max()) + 1)  # what cutting costs follows the number of images
         features = tuple(level[images] for level in features)
         full = full and (full[0][images], full[1][images])
@@ -226,11 +233,11 @@ class MapSpotter(Spotter):
         texts = [self.charset.decode(indices) for indices in labels.tolist()]
         chosen = found.surest(scores, np.array([len(text) for text in texts]))
         scores = scores * found.scores
-        sure = chosen[scores[chosen] >= least_score(self.min_score, self.vocabulary)]
+        sure = chosen[scores[chosen] >= least_score(min_score, self.vocabulary)]
         texts = self.rescore(context[sure], [texts[k] for k in sure])
         scores = boost_known_words(scores[sure], texts, self.vocabulary)
         for k, text, score in zip(sure.tolist(), texts, scores.tolist(), strict=True):
-            if text and score >= self.min_score:
+            if text and score >= min_score:
                 polygon = boundaries_to_polygon(found.boundaries[k] / detections[owners[k]].factors)
                 words[owners[k]].append(Word(polygon, text, score))
         return words
