@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.training.routing import same_scale, spot_at
+from dld_spotter.training.modules import same_scale
 from tests.small import SCALES
+from tests.training.test_modules import make_module
 
 
 @pytest.mark.parametrize("index", [[0], [2, 2, 2], [1, 0, 1, 1, 2, 1, 1, 1], [0] * 7])
@@ -24,8 +25,13 @@ def test_scales_in_whole_groups_as_on_a_gpu():
 
 
 def test_every_image_is_read_at_its_own_scale(spotter, batch):
-    index = torch.tensor([2, 0, 1])
-    together = spot_at(spotter, SCALES, index, batch)
+    index, read = torch.tensor([2, 0, 1]), []
+    module = make_module().eval()
+    module.student = spotter
+    module.selector.choose = lambda *_: index
+    module.score = lambda words, *_: read.append(words)
+    module.validation_step(batch, 0)
+    (together,) = read
     for image, k in enumerate(index.tolist()):
         alone = spotter.spot(batch.views[SCALES[k]].select(torch.tensor([image])))[0]
         assert [word.text for word in together[image]] == [word.text for word in alone]
