@@ -14,11 +14,12 @@ from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.export import write
 from dld_spotter.inference.agreement import Agreement
 from dld_spotter.inference.checkpoint import load_checkpoint
-from dld_spotter.inference.graphs import DetectorGraph, quantize
+from dld_spotter.inference.graphs import quantize
 from dld_spotter.inference.loading import load
 from dld_spotter.inference.onnx_backend import onnx_predictor
 from dld_spotter.inference.onnx_meta import FORMAT, META
 from dld_spotter.inference.second_pass.two_pass import read_once
+from dld_spotter.models.graphs import DetectorGraph
 from dld_spotter.models.vocabulary import KNOWN_WORD_POWER
 from tests.data.samples import box, sample, turned_box
 from tests.small import LEVELS, SCALES

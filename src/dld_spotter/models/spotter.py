@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from dld_spotter.core.batches import DetectionMaps, Recognition, SpotterOutput, View, Word, WordCrops
 from dld_spotter.core.charset import PADDING, Charset
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.geometry import boundaries_to_polygon
 from dld_spotter.models.backbone import STRIDES, Backbone
 from dld_spotter.models.contours import MAP_STRIDE, Proposals
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.detector import TextMapDecoder, TextMapHead
+from dld_spotter.models.graphs import SpotterGraphs, map_spotter_graphs
 from dld_spotter.models.neck import FeaturePyramid
 from dld_spotter.models.recognition import WordRecognizer, pixel_statistics
 from dld_spotter.models.recognizer import CropEncoder, Recognizer
@@ -146,6 +148,14 @@ class Spotter(nn.Module, ABC):
     def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Likeliest label sequences ``(N, count, L)`` and log-probabilities ``(N, count)`` of encoded words."""
 
+    def graphs(self) -> SpotterGraphs:
+        """What is exported of it.
+
+        Raises:
+            ConfigError: this family, or its recogniser, has no graphs.
+        """
+        raise ConfigError(f"export knows no graphs of {type(self).__name__}; give the checkpoint of another spotter")
+
 
 class MapSpotter(Spotter):
     """What families share that find words in a text map and read crops of them.
@@ -191,6 +201,10 @@ class MapSpotter(Spotter):
     def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """See :meth:`Spotter.beams`."""
         return self.recognizer.beams(context, count)
+
+    def graphs(self) -> SpotterGraphs:
+        """See :meth:`Spotter.graphs`."""
+        return map_spotter_graphs(self)
 
     @torch.inference_mode()
     def detect(self, view: View, keep_all: bool = False) -> list[Detections]:
