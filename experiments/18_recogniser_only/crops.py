@@ -34,7 +34,7 @@ def read(spotter: Spotter, crop: Crop) -> list[str]:
     image[:height, :width] = crop.image
     corners: Tensor = torch.from_numpy(crop.quads).float()
     boundaries = torch.stack([corners[:, :2], corners[:, [3, 2]]], dim=1)
-    features, _ = spotter.detect(torch.from_numpy(image).permute(2, 0, 1)[None])
+    features, _ = spotter.detect_maps(torch.from_numpy(image).permute(2, 0, 1)[None])
     strips = spotter.cut(features, boundaries, torch.zeros(len(boundaries), dtype=torch.int64))
     _, context = spotter.recognizer.encoder(strips)
     labels, _ = spotter.recognizer.read(context)

@@ -39,9 +39,10 @@ def main(path: str, part: str, scales: list[float], overrides: list[str]) -> Non
     for batch in track(assembly.build_validation_loader(config), "reading"):
         for scale, choice in counted:
             spotter.postprocess, contours.SURER = decoders[choice], choice[1]
-            results = spotter.inspect(batch.view(scale))
-            counted[scale, choice].update([look.words for look in results], batch.instances)
-            reads[scale, choice] += sum(sum(look.reads) for look in results)
+            detections = spotter.detect(batch.view(scale))
+            which = [one.all for one in detections]
+            counted[scale, choice].update(spotter.recognize(detections, which), batch.instances)
+            reads[scale, choice] += sum(map(len, which))
     for scale in scales:
         table = Table(
             "levels", "surer by", "precision", "recall", "Hmean", "read", title=f"{part} of {path} at scale {scale:g}"

@@ -126,7 +126,7 @@ class OfSpotter(Detector):
     def maps(self, network: nn.Module, images: Tensor) -> DetectionMaps:
         """See :class:`Detector`."""
         assert isinstance(network, TextMapSpotter)
-        return network.detect(images)[1]
+        return network.detect_maps(images)[1]
 
     def evaluate(self, network: nn.Module, photos: Dataset[Sample], count: int, scale: float) -> Figures:
         """See :class:`Detector`."""

@@ -157,7 +157,7 @@ def test_a_budget_is_held_whatever_rule_is_given_beside_it(points: OperatingPoin
     with pytest.raises(ConfigError, match="have thresholds of their own; give scale="):
         ruled.read(image, gamma=0.5)
     once, twice = (one.read(image, scale=0.3) for one in (dld_spotter.load(path, device="cpu"), ruled))
-    assert once.second_pass == 0 < twice.second_pass  # that of the rule is for a scale that is asked for
+    assert once.second_pass_share == 0 < twice.second_pass_share  # that of the rule is for a scale that is asked for
 
 
 def test_a_word_that_is_read_twice_is_charged_twice(tmp_path: Path):

@@ -139,7 +139,7 @@ def test_following_reads_again_where_a_second_pass_is_asked_for(tmp_path):
             counts = by().rules.count(one.name, one.instances, by().form.as_read(reading.words))
             assert row[:3].tolist() == list(counts)
             assert row[3:5].tolist() == pytest.approx([reading.relative_cost, reading.gflops])
-            scales.add((reading.scale, reading.second_pass > 0))
+            scales.add((reading.scale, reading.second_pass_share > 0))
     assert len({scale for scale, _ in scales}) > 1
     assert any(again for _, again in scales)
 
@@ -159,10 +159,10 @@ def test_a_table_of_second_passes_is_what_a_predictor_reads_by_its_rule(tmp_path
     path = make_checkpoint(tmp_path / "student.ckpt", selector=False, operating_points=True)
     predictor = load(path, device="cpu")
     table = measure_second_pass(predictor, SAMPLES, SCALES, by(), "")
-    twice = Predictor(predictor.backend, None, predictor.rule, second_pass=predictor.rule.gain_threshold)
+    twice = Predictor(predictor.backend, None, predictor.rule, gain_threshold=predictor.rule.gain_threshold)
     readings = [[twice.read(one.image, scale=scale) for scale in SCALES] for one in SAMPLES]
     assert table.gflops.tolist() == [[reading.gflops for reading in row] for row in readings]
-    assert any(reading.second_pass for row in readings for reading in row)
+    assert any(reading.second_pass_share for row in readings for reading in row)
     once = measure(predictor, SAMPLES, SCALES, by(), "")
     assert (table.gflops[:, -1] == once.gflops[:, -1]).all()
     assert (table.gflops > once.gflops).any()

@@ -1,5 +1,6 @@
 """What an exported spotter needs beside its graphs; whole exports are in ``tests/integration/test_onnx.py``."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,8 @@ from dld_spotter.budget.cost import FlopCost
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.inference.graphs import export_selector, export_spotter
 from dld_spotter.inference.onnx_backend import OnnxSelectorPolicy
+from dld_spotter.models.recognition import WordRecognizer
+from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.baselines import FixedScale
 from dld_spotter.selection.gumbel import GumbelSelector
 from dld_spotter.selection.quality import QualitySelector
@@ -59,6 +62,11 @@ def test_selectors_that_learn_nothing_have_no_graph(tmp_path):
         export_selector(FixedScale(SCALES, 0.1, FACTORS, 0.5), tmp_path)
 
 
-def test_other_families_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="Linear"):
-        export_spotter(torch.nn.Linear(1, 1), tmp_path)
+def test_families_without_graphs_are_refused(tmp_path):
+    spotter = make_spotter()
+    spotter.recognizer.graphs = partial(WordRecognizer.graphs, spotter.recognizer)
+    with pytest.raises(ConfigError, match="no graphs of Recognizer"):
+        export_spotter(spotter, tmp_path)
+    spotter.graphs = partial(Spotter.graphs, spotter)
+    with pytest.raises(ConfigError, match="no graphs of TextMapSpotter"):
+        export_spotter(spotter, tmp_path)

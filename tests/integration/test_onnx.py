@@ -14,11 +14,12 @@ from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.export import write
 from dld_spotter.inference.agreement import Agreement
 from dld_spotter.inference.checkpoint import load_checkpoint
-from dld_spotter.inference.graphs import DetectorGraph, quantize
+from dld_spotter.inference.graphs import quantize
 from dld_spotter.inference.loading import load
 from dld_spotter.inference.onnx_backend import onnx_predictor
 from dld_spotter.inference.onnx_meta import FORMAT, META
 from dld_spotter.inference.second_pass.two_pass import read_once
+from dld_spotter.models.graphs import DetectorGraph
 from dld_spotter.models.vocabulary import KNOWN_WORD_POWER
 from tests.data.samples import box, sample, turned_box
 from tests.small import LEVELS, SCALES
@@ -89,7 +90,7 @@ def test_operating_points_are_read_as_torch_does(full_resolution_crops, tmp_path
         assert agreement.shares() == {"polygons": 1, "texts": 1, "scores": 1}
         for first, second in pairs:
             assert second.scale == first.scale == POINTS.at(gamma).scale
-            assert (second.gflops, second.second_pass) == pytest.approx((first.gflops, first.second_pass))
+            assert (second.gflops, second.second_pass_share) == pytest.approx((first.gflops, first.second_pass_share))
     for max_cost in (0.9, 0.5):
         pairs = [[one.read(image, gamma=0.1, max_cost=max_cost) for one in (predictor, exported)] for image in PHOTOS[:2]]
         assert Agreement.of(pairs).shares() == {"polygons": 1, "texts": 1, "scores": 1}
@@ -140,7 +141,7 @@ def test_batches_of_any_size(predictor, exported):
     text, *pyramid = exported.backend._detector.run(None, {"images": images.numpy()})
     spotter = predictor.backend.spotter
     with torch.no_grad():
-        features, maps = spotter.detect(images)
+        features, maps = spotter.detect_maps(images)
     np.testing.assert_allclose(text, maps.text.sigmoid(), atol=1e-5)
     for level, expected in zip(pyramid, features[1:], strict=True):
         np.testing.assert_allclose(level, expected, atol=1e-4)
@@ -246,7 +247,7 @@ def test_torch_exports_it(predictor):
 
 def test_torch_compiles_it(predictor):
     def cut(images, boundaries, index):
-        features, maps = predictor.backend.spotter.detect(images)
+        features, maps = predictor.backend.spotter.detect_maps(images)
         return maps.text, predictor.backend.spotter.cut(features, boundaries, index).pixels
 
     compiled = torch.compile(cut, dynamic=True)

@@ -150,7 +150,7 @@ def test_factors_bring_words_into_a_view(built):
 
 def test_images_without_words_are_read(built):
     assert [len(words) for words in built.spot(batch_for(built).view(1.0).select(torch.tensor([1])))] in ([0], [1], [2])
-    assert built.read_all([]) == []
+    assert built.recognize([], []) == []
 
 
 @torch.no_grad()

@@ -132,7 +132,7 @@ def test_factors_bring_words_into_the_view(spotter):
 
 def test_words_found_from_afar_are_read_close_up(batch):
     spotter = make_spotter(full_resolution_crops=True).eval()
-    far, full = (spotter.detect_and_cut(batch.view(scale), batch.boundaries, batch.image_index)[0] for scale in (0.5, 1.0))
+    far, full = (spotter.detect_maps_and_cut(batch.view(scale), batch.boundaries, batch.image_index)[0] for scale in (0.5, 1.0))
     assert torch.allclose(far.pixels, full.pixels, atol=1e-5)
     assert not torch.allclose(far.features, full.features, atol=1e-2)
 
@@ -140,7 +140,7 @@ def test_words_found_from_afar_are_read_close_up(batch):
 def test_without_close_up_a_view_is_all_that_counts(batch):
     spotter = make_spotter().eval()
     offered, alone = (
-        spotter.detect_and_cut(view, batch.boundaries, batch.image_index)[0].pixels
+        spotter.detect_maps_and_cut(view, batch.boundaries, batch.image_index)[0].pixels
         for view in (batch.view(0.5), batch.views[0.5])
     )
     assert torch.equal(offered, alone)
@@ -200,10 +200,9 @@ def test_neighbours_that_run_together_are_read_both_ways(monkeypatch, scores, te
         return CHARSET.encode(["goat", "t", "t"], MAX_LENGTH + 1), torch.tensor(scores)
 
     monkeypatch.setattr(spotter.recognizer, "read", read)
-    (look,) = spotter.eval().inspect(view)
-    assert [word.text for word in look.words] == texts
-    assert [word.score for word in look.words] == pytest.approx([0.8 * max(scores)] * len(texts))
-    assert look.reads == (3,), "all that was read has its cost"
+    (words,) = spotter.eval().spot(view)
+    assert [word.text for word in words] == texts
+    assert [word.score for word in words] == pytest.approx([0.8 * max(scores)] * len(texts))
     regions = spotter.postprocess().promising(0.0, 2)
     assert regions.whole.tolist() == [-1], "under a limit a word is not replaced by one of its parts"
 
@@ -240,9 +239,10 @@ def test_regions_that_belief_may_lift_are_read(monkeypatch, vocabulary, score):
     monkeypatch.setattr(
         spotter.recognizer, "read", lambda context: (CHARSET.encode(["bag"], MAX_LENGTH + 1), torch.ones(len(context)))
     )
-    (look,) = spotter.eval().inspect(view)
-    assert look.reads == (0 if score is None else 1,)
-    assert [word.score for word in look.words] == ([] if score is None else [pytest.approx(score)])
+    (detections,) = spotter.eval().detect(view)
+    assert len(detections.proposals) == (0 if score is None else 1)
+    (words,) = spotter.recognize([detections], [detections.all])
+    assert [word.score for word in words] == ([] if score is None else [pytest.approx(score)])
 
 
 @pytest.mark.parametrize("length", [1, 2, 40])
@@ -349,15 +349,16 @@ def test_words_of_low_score_are_left_out():
     assert len(reader(view, min_score=1.1).spot(view)[0]) == 0
 
 
-def test_what_is_read_in_vain_is_counted_and_what_would_be_is_not_read():
+def test_what_would_be_read_in_vain_is_no_proposal():
     view = make_batch([sample(128, 160, [box(20, 20, 100, 30)])]).views[1.0]
-    for least, reads in ((0.5, (1,)), (1.1, (0,))):
+    for least, proposals in ((0.5, 1), (1.1, 0)):
         spotter = reader(view, min_score=least)
         with torch.no_grad():  # any character is as likely as any other
             spotter.recognizer.attention.output[-1].weight.zero_()
             spotter.recognizer.attention.output[-1].bias.zero_()
-        (look,) = spotter.inspect(view)
-        assert (look.words, look.reads, look.sizes) == ([], reads, ((128, 160),))
+        (detections,) = spotter.detect(view)
+        assert (len(detections.proposals), detections.size) == (proposals, (128, 160))
+        assert spotter.recognize([detections], [detections.all]) == [[]]
 
 
 def test_empty_text_is_no_word():

@@ -110,7 +110,7 @@ class FlopCost(CostModel):
         images = torch.zeros(1, 3, height, width, dtype=torch.uint8, device="meta")
         counter = FlopCounterMode(display=False)
         with torch.no_grad(), counter:
-            self.spotter.detect(images)
+            self.spotter.detect_maps(images)
         return counter
 
     def _per_word(self) -> float:
@@ -129,9 +129,9 @@ class FlopCost(CostModel):
         labels = torch.zeros(1, 7, dtype=torch.int64, device="meta")
         counter = FlopCounterMode(display=False)
         with torch.no_grad():
-            features, _ = self.spotter.detect(images)
+            features, _ = self.spotter.detect_maps(images)
             with counter:
-                recognition = self.spotter.recognize(self.spotter.cut(features, boundaries, index), labels)
+                recognition = self.spotter.recognize_crops(self.spotter.cut(features, boundaries, index), labels)
                 if self.spotter.vocabulary is not None:
                     tried = torch.zeros(1 + SPELLINGS, dtype=torch.int64, device="meta")
                     self.spotter.weigh(recognition.context, tried, labels.expand(len(tried), -1))

@@ -1,8 +1,7 @@
-"""What computes the two halves of reading, finding and recognising: torch, ONNX Runtime, or a black-box engine."""
+"""What computes the two steps of reading, detecting and recognising: torch, ONNX Runtime, or a black-box engine."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,15 +10,13 @@ from dld_spotter.models.detections import Detections
 
 
 class Backend(ABC):
-    """Finds and recognises words; :class:`~dld_spotter.inference.predictor.Predictor` does everything else.
+    """Detects and recognises words; :class:`~dld_spotter.inference.predictor.Predictor` does everything else.
 
     Attributes:
         counts_flops: whether :meth:`cost` is in GFLOP; else it is in millions of pixels, as of an engine of unknown FLOPs.
-        min_score: words of a lower score are dropped.
     """
 
     counts_flops: bool = True
-    min_score: float = 0.0
 
     @abstractmethod
     def describe(self) -> str:
@@ -38,29 +35,26 @@ class Backend(ABC):
         """Resize ``(H, W, 3)`` uint8, bilinear and anti-aliased."""
 
     @abstractmethod
-    def detect(self, images: Sequence[np.ndarray], scale: float) -> list[Detections]:
-        """Find where words may be in images ``(H, W, 3)`` uint8 of one size, seen at a scale of them; nothing is recognised."""
+    def detect(self, images: Sequence[np.ndarray], scale: float, keep_all: bool = False) -> list[Detections]:
+        """Find where words may be; nothing is recognised.
+
+        Args:
+            images: ``(H, W, 3)`` uint8 of one size.
+            scale: at which they are seen.
+            keep_all: whether words are kept whatever their score.
+        """
 
     @abstractmethod
     def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
         """Recognise what was detected.
 
         Args:
-            detections: of images that were detected in together, not necessarily all of them.
+            detections: of one call of :meth:`detect`, not necessarily of all of its images.
             which: proposals ``(M,)`` of each that are recognised, ascending, wholes with all of their parts.
 
         Returns:
             the words of each that are sure enough, polygons in pixels of the images.
         """
-
-    @contextmanager
-    def keeping_all(self) -> Iterator[None]:
-        """Within this, words are kept whatever their score."""
-        before, self.min_score = self.min_score, 0.0
-        try:
-            yield
-        finally:
-            self.min_score = before
 
     def read_boxes(self, detections: Detections, polygons: Sequence[np.ndarray]) -> list[Word]:
         """Recognise given words in a view, whatever their score, as if they had been detected.
@@ -76,6 +70,5 @@ class Backend(ABC):
             ConfigError: of a black-box engine, which finds its words itself.
         """
         given = detections.at(polygons)
-        with self.keeping_all():
-            read = self.recognize([given] * len(polygons), list(given.all[:, None]))  # each on its own: none is another's part
+        read = self.recognize([given] * len(polygons), list(given.all[:, None]))  # each on its own: none is another's part
         return [next(iter(words), Word(polygon, "", 0.0)) for words, polygon in zip(read, polygons, strict=True)]

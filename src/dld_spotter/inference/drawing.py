@@ -55,12 +55,12 @@ def caption(reading: Reading) -> str:
 
     >>> caption(Reading((), 0.5, 1.84, 0.042, 0.25, 640, 480))
     '0 words   scale 0.5   1.84 GFLOPs, 25 % of full resolution   42 ms'
-    >>> caption(Reading((), 0.3, 1.84, 0.042, 0.25, 640, 480, second_pass=0.12))
+    >>> caption(Reading((), 0.3, 1.84, 0.042, 0.25, 640, 480, second_pass_share=0.12))
     '0 words   scale 0.3 and 12 % again   1.84 GFLOPs, 25 % of full resolution   42 ms'
     """
     words = f"{len(reading.words)} word{'s' * (len(reading.words) != 1)}"
     cost = f"{reading.gflops:.3g} GFLOPs, {100 * reading.relative_cost:.0f} % of full resolution"
-    again = f" and {100 * reading.second_pass:.0f} % again" if reading.second_pass else ""
+    again = f" and {100 * reading.second_pass_share:.0f} % again" if reading.second_pass_share else ""
     return f"{words}   scale {reading.scale:g}{again}   {cost}   {1000 * reading.seconds:.0f} ms"
 
 

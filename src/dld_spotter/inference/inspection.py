@@ -39,10 +39,9 @@ def inspect(predictor: Predictor, pixels: np.ndarray, scale: float, boxes: Seque
     """
     reference, backend = predictor.reference_of(pixels), predictor.backend
     grow = np.array([pixels.shape[1] / reference.shape[1], pixels.shape[0] / reference.shape[0]], np.float32)
-    with backend.keeping_all():
-        (detections,) = backend.detect([reference], scale)
-        regions = _regions(backend, detections)
-        read = None if boxes is None else backend.read_boxes(detections, [polygon / grow for polygon in boxes])
+    (detections,) = backend.detect([reference], scale, keep_all=True)
+    regions = _regions(backend, detections)
+    read = None if boxes is None else backend.read_boxes(detections, [polygon / grow for polygon in boxes])
     return Inspection(_enlarged(regions, grow), None if read is None else _enlarged(read, grow))
 
 

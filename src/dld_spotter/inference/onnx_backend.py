@@ -120,16 +120,6 @@ class OnnxBackend(Backend):
         """Load one of the graphs."""
         return _open(self.folder / name, self.threads, self.providers)
 
-    @property
-    def min_score(self) -> float:
-        """Words of a lower score are dropped."""
-        score: float = self.meta["min_score"]
-        return score
-
-    @min_score.setter
-    def min_score(self, value: float) -> None:
-        self.meta["min_score"] = value
-
     def describe(self) -> str:
         """See :meth:`Backend.describe`."""
         return "ONNX" + (f", vocabulary {self.vocabulary.name}" if self.vocabulary else "")
@@ -150,14 +140,15 @@ class OnnxBackend(Backend):
         """See :meth:`Backend.resize`."""
         return resize(image, height, width)
 
-    def detect(self, images: Sequence[np.ndarray], scale: float) -> list[Detections]:
+    def detect(self, images: Sequence[np.ndarray], scale: float, keep_all: bool = False) -> list[Detections]:
         """See :meth:`Backend.detect`."""
         whole = images[0].shape[0], images[0].shape[1]
         size = scaled_size(*whole, scale)
         views = self._batch_of([self.resize(image, *size) for image in images])
         text, *pyramid = self._detector.run(None, {"images": views})
         factors = np.array([size[1] / whole[1], size[0] / whole[0]], np.float32)
-        least = least_score(self.min_score, self.vocabulary)
+        min_score = 0.0 if keep_all else self.meta["min_score"]
+        least = least_score(min_score, self.vocabulary)
         found = []
         for row, probability in enumerate(text):
             proposals = self.postprocess(probability, *size).promising(least)
@@ -165,7 +156,7 @@ class OnnxBackend(Backend):
             coarse = _reduced(probability, MAP_STRIDE // self.postprocess.stride)
             crops_from_full = self.meta["full_resolution_crops"] and size != whole
             full = self._batch_of(images[row : row + 1]) if crops_from_full else None
-            found.append(Detections(size, coarse, proposals, factors, (view, full, *maps)))
+            found.append(Detections(size, coarse, proposals, factors, (view, full, *maps), min_score))
         return found
 
     def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
@@ -178,13 +169,13 @@ class OnnxBackend(Backend):
         texts, scores, context = self.read(detections, found)
         chosen = found.surest(scores, np.array([len(text) for text in texts]))
         scores = scores * found.scores
-        sure = chosen[scores[chosen] >= least_score(self.min_score, self.vocabulary)]
+        sure = chosen[scores[chosen] >= least_score(detections.min_score, self.vocabulary)]
         texts = self._rescore(context[sure], [texts[k] for k in sure])
         scores = boost_known_words(scores[sure], texts, self.vocabulary)
         return [
             Word(boundaries_to_polygon(boundaries[k]), text, score)
             for k, text, score in zip(sure.tolist(), texts, scores.tolist(), strict=True)
-            if text and score >= self.min_score
+            if text and score >= detections.min_score
         ]
 
     def read(self, detections: Detections, found: Proposals) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -47,7 +47,7 @@ class Reading:
         relative_cost: cost over that of one pass at scale 1.0 that reads each of these words once.
         width: of the original image, pixels.
         height: of the original image, pixels.
-        second_pass: pixels of the second view, over those of the reference; 0 after one pass.
+        second_pass_share: pixels of the second view, over those of the reference; 0 after one pass.
     """
 
     words: tuple[Word, ...]
@@ -57,7 +57,7 @@ class Reading:
     relative_cost: float
     width: int
     height: int
-    second_pass: float = 0.0
+    second_pass_share: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +90,8 @@ class Predictor:
         policy: decides how each image is read; without one they are read at 1.0 unless a scale is given.
         rule: what a second pass may bring; None for nothing learned.
         reference: rule for the reference resolution; None limits the longest side to ``LONG``.
-        second_pass: gain threshold of second passes at a scale that is asked for, and where the policy does not decide on them;
-            infinite for a single pass.
+        gain_threshold: of second passes at a scale that is asked for, and where the policy does not decide on them; infinite
+            for a single pass.
     """
 
     _pixels = 0
@@ -103,13 +103,13 @@ class Predictor:
         policy: Policy | None = None,
         rule: SecondPassRule | None = None,
         reference: ReferenceSize | None = None,
-        second_pass: float = inf,
+        gain_threshold: float = inf,
     ) -> None:
         self.backend = backend
         self.policy = policy
         self.rule = rule or SecondPassRule()
         self.reference = reference or ReferenceSize(long=LONG)
-        self.second_pass = second_pass
+        self.gain_threshold = gain_threshold
 
     @property
     def calibration(self) -> Calibration | None:
@@ -244,14 +244,14 @@ class Predictor:
         if self.policy is None:
             raise ConfigError("nothing here decides how an image is read; give a checkpoint with a selector, or a scale")
         point = self.policy.decide(reference, self.backend.cost, gamma)
-        return point if self.policy.second_passes else replace(point, second_pass=self.second_pass)
+        return point if self.policy.second_passes else replace(point, second_pass=self.gain_threshold)
 
     def _policy_for(self, request: Request) -> Policy | None:
         """The policy, where a request leaves it to one how images are read."""
         return self.policy if request.scale is None else None
 
     def _asked(self, request: Request) -> OperatingPoint:
-        return OperatingPoint(1.0 if request.scale is None else float(request.scale), self.second_pass)
+        return OperatingPoint(1.0 if request.scale is None else float(request.scale), self.gain_threshold)
 
     def _read(self, photos: Sequence[Photo], max_cost: float | None, began: float) -> list[Reading]:
         """Read photos whose operating points are known; those of one size and scale together."""
@@ -293,10 +293,10 @@ class Predictor:
         grow = np.array([width / size[1], height / size[0]], np.float32)
         spent = photo.deciding + result.spent(self.backend.cost)
         words = tuple(Word(word.polygon * grow, word.text, word.score) for word in result.words)
-        again = sum(prod(view) for view in result.sizes[1:]) / prod(size)
+        share = sum(prod(view) for view in result.sizes[1:]) / prod(size)
         gflops = spent if self.backend.counts_flops else float("nan")
         relative = spent / result.full(size, self.backend.cost)
-        return Reading(words, photo.point.scale, gflops, seconds, relative, width, height, again)
+        return Reading(words, photo.point.scale, gflops, seconds, relative, width, height, share)
 
     def _tidy(self, photos: Iterable[Photo]) -> None:
         """Give memory back after many pixels."""
@@ -308,10 +308,10 @@ class Predictor:
     def check(self, request: Request) -> None:
         """Raise ConfigError if images cannot be read as requested."""
         policy = self._policy_for(request)
-        if policy is not None and policy.second_passes and self.second_pass not in (inf, SecondPassRule.gain_threshold):
+        if policy is not None and policy.second_passes and self.gain_threshold not in (inf, SecondPassRule.gain_threshold):
             raise ConfigError(
-                f"second_pass.gain_threshold={self.second_pass:g} does nothing beside the operating points of this checkpoint, "
-                "which have thresholds of their own; give scale= with it, or leave it out"
+                f"second_pass.gain_threshold={self.gain_threshold:g} does nothing beside the operating points of this "
+                "checkpoint, which have thresholds of their own; give scale= with it, or leave it out"
             )
         for name, value in request.given.items():
             if name == "scale":

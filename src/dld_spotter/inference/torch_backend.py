@@ -33,15 +33,6 @@ class TorchBackend(Backend):
         """Words that readings are weighed against."""
         return self.spotter.vocabulary
 
-    @property
-    def min_score(self) -> float:
-        """Words of a lower score are dropped."""
-        return self.spotter.min_score
-
-    @min_score.setter
-    def min_score(self, value: float) -> None:
-        self.spotter.min_score = value
-
     def describe(self) -> str:
         """Family of the spotter, and what words it knows."""
         return type(self.spotter).__name__ + (f", vocabulary {self.vocabulary.name}" if self.vocabulary else "")
@@ -58,16 +49,16 @@ class TorchBackend(Backend):
         """See :meth:`Backend.resize`."""
         return resize(image, height, width)
 
-    def detect(self, images: Sequence[np.ndarray], scale: float) -> list[Detections]:
+    def detect(self, images: Sequence[np.ndarray], scale: float, keep_all: bool = False) -> list[Detections]:
         """See :meth:`Backend.detect`; the full resolution stays at hand for spotters that crop words from there."""
         view = make_view(images, scale, self.spotter.stride)
         if scale != 1.0 and self.spotter.full_resolution_crops:
             view = replace(view, full=make_view(images, 1.0, self.spotter.stride))
-        return self.spotter.find(view.to(next(self.spotter.parameters()).device))
+        return self.spotter.detect(view.to(next(self.spotter.parameters()).device), keep_all)
 
     def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
         """See :meth:`Backend.recognize`."""
-        return self.spotter.read(detections, which) if detections else []
+        return self.spotter.recognize(detections, which)
 
 
 def usable_device(device: torch.device | str | None = None) -> torch.device:

@@ -22,7 +22,8 @@ class Detections:
         probability: ``(h, w)`` text map, padding included.
         proposals: N of the view that may be words.
         factors: ``(2,)`` (x, y) from pixels of the reference to those of the view.
-        source: what the reader that found them needs to read them.
+        source: what recognising them takes, of whoever detected them.
+        min_score: words of a lower score are dropped when they are recognised.
     """
 
     size: tuple[int, int]
@@ -30,6 +31,7 @@ class Detections:
     proposals: Proposals
     factors: np.ndarray
     source: Any = None
+    min_score: float = 0.0
 
     @property
     def all(self) -> np.ndarray:
@@ -50,11 +52,14 @@ class Detections:
         return [polygons[root] for root in self.proposals.roots()]
 
     def at(self, polygons: Sequence[np.ndarray]) -> "Detections":
-        """The same view as if words had been detected at polygons ``(P, 2)`` in pixels of the reference, with certainty."""
+        """The same view as if words had been detected, with certainty, at polygons ``(P, 2)`` in pixels of the reference.
+
+        What is read there is kept, whatever its score.
+        """
         points = self.proposals.boundaries.shape[2] if len(self.proposals) else POINTS
         boundaries = polygons_to_boundaries([polygon * self.factors for polygon in polygons], points)
         given = Proposals(boundaries, np.ones(len(polygons), np.float32), np.full(len(polygons), -1))
-        return replace(self, proposals=given)
+        return replace(self, proposals=given, min_score=0.0)
 
     def within(self, which: np.ndarray, most: int | None) -> np.ndarray:
         """So many of the regions at ``which`` at most, see :meth:`Proposals.pick`; wholes come with all of their parts."""

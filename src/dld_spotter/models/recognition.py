@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dld_spotter.core.batches import Recognition, WordCrops
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.models.graphs import RecognizerGraphs
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
@@ -72,6 +74,20 @@ class WordRecognizer(nn.Module, ABC):
     @abstractmethod
     def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Likeliest label sequences ``(N, count, L)`` and log-probabilities ``(N, count)`` of encoded words."""
+
+    def graphs(self, images: Tensor, pyramid: Sequence[Tensor], boundaries: Tensor, stride: int) -> RecognizerGraphs:
+        """What is exported of it; the arguments are examples.
+
+        Args:
+            images: ``(B, 3, H, W)`` uint8.
+            pyramid: features of these images; empty for recognisers that read pixels alone.
+            boundaries: ``(N, 2, K, 2)`` pixels of the images.
+            stride: sides of images are multiples of it.
+
+        Raises:
+            ConfigError: this recogniser has no graphs.
+        """
+        raise ConfigError(f"export knows no graphs of {type(self).__name__}; give a checkpoint with another recogniser")
 
 
 def pixel_statistics(mean: Sequence[float] = PIXEL_MEAN, std: Sequence[float] = PIXEL_STD) -> tuple[Tensor, Tensor]:

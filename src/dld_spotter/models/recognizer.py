@@ -16,8 +16,10 @@ from dld_spotter.core.charset import PADDING, START
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.models.backbone import STRIDES
 from dld_spotter.models.decoding import State, beam_search, ctc_greedy, greedy_search, path_log_probability
+from dld_spotter.models.graphs import RecognizerGraphs
 from dld_spotter.models.neck import conv_block
 from dld_spotter.models.recognition import WordRecognizer, pixel_statistics
+from dld_spotter.models.recognizer_graphs import recognizer_graphs
 from dld_spotter.models.roi import sample_crops, sample_pixels
 
 Memory = tuple[Tensor, Tensor]
@@ -233,6 +235,10 @@ class Recognizer(WordRecognizer):
     def weigh(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
         """See :meth:`WordRecognizer.weigh`."""
         return path_log_probability(self.attention(context, labels, words), labels)
+
+    def graphs(self, images: Tensor, pyramid: Sequence[Tensor], boundaries: Tensor, stride: int) -> RecognizerGraphs:
+        """See :meth:`WordRecognizer.graphs`."""
+        return recognizer_graphs(self, images, pyramid, boundaries, stride)
 
     def read(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`WordRecognizer.read`."""

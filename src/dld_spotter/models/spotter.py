@@ -9,13 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dld_spotter.core.batches import DetectionMaps, Recognition, SpotterOutput, SpottingResult, View, Word, WordCrops
+from dld_spotter.core.batches import DetectionMaps, Recognition, SpotterOutput, View, Word, WordCrops
 from dld_spotter.core.charset import PADDING, Charset
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.geometry import boundaries_to_polygon
 from dld_spotter.models.backbone import STRIDES, Backbone
 from dld_spotter.models.contours import MAP_STRIDE, Proposals
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.detector import TextMapDecoder, TextMapHead
+from dld_spotter.models.graphs import SpotterGraphs, map_spotter_graphs
 from dld_spotter.models.neck import FeaturePyramid
 from dld_spotter.models.recognition import WordRecognizer, pixel_statistics
 from dld_spotter.models.recognizer import CropEncoder, Recognizer
@@ -34,20 +36,20 @@ def full_resolution(view: View) -> FullResolution | None:
     return view.full.images, view.full.factors / view.factors
 
 
-class Seen(NamedTuple):
-    """What stays of B images after detection, for words to be cut out."""
+class Source(NamedTuple):
+    """What the words of one image of a view are cut out of: its row in the view, and what the view's images share."""
 
+    row: int
     features: Features
     full: FullResolution | None
-
-    def between(self, first: int, end: int) -> "Seen":
-        """The images from one row to before another: what cutting costs follows the number of images."""
-        full = self.full and (self.full[0][first:end], self.full[1][first:end])
-        return Seen(tuple(level[first:end] for level in self.features), full)
 
 
 class Spotter(nn.Module, ABC):
     """What a spotter family must be able to do; everything else is built on these methods.
+
+    :meth:`detect` and :meth:`recognize` are the two steps of reading, as of a
+    :class:`~dld_spotter.inference.backend.Backend`, which makes the view. Both run the networks, whose parts training, cost
+    and export take one by one: :meth:`detect_maps` for every pixel, :meth:`cut` and :meth:`recognize_crops` for every word.
 
     Attributes:
         charset: the characters it writes.
@@ -70,7 +72,7 @@ class Spotter(nn.Module, ABC):
     full_resolution_crops: bool = False
 
     @abstractmethod
-    def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:
+    def detect_maps(self, images: Tensor) -> tuple[Features, DetectionMaps]:
         """Everything that costs per pixel: features and maps of uint8 images ``(B, 3, H, W)``."""
 
     @abstractmethod
@@ -78,48 +80,43 @@ class Spotter(nn.Module, ABC):
         """Cut out N words.
 
         Args:
-            features: what :meth:`detect` has found in a view.
+            features: what :meth:`detect_maps` has computed of a view.
             boundaries: ``(N, 2, K, 2)`` pixels of the view.
             image_index: ``(N,)`` int64.
             full: the same images at another resolution, for families that take the words' pixels from there.
         """
 
     @abstractmethod
-    def recognize(self, crops: WordCrops, labels: Tensor) -> Recognition:
+    def recognize_crops(self, crops: WordCrops, labels: Tensor) -> Recognition:
         """Everything that costs per word: recognise N words, ``labels`` ``(N, L)`` for teacher forcing."""
 
     @abstractmethod
-    def find(self, view: View) -> list[Detections]:
-        """Find where words of B images may be; nothing is read."""
-
-    @abstractmethod
-    def read(self, all_detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
-        """Read what was found.
+    def detect(self, view: View, keep_all: bool = False) -> list[Detections]:
+        """Find where words of B images may be; nothing is recognised.
 
         Args:
-            all_detections: of one view, not necessarily at all of its images.
-            which: regions ``(M,)`` of each that are read, ascending, wholes with all of their parts.
+            view: B images.
+            keep_all: whether words are kept whatever their score, in place of :attr:`min_score`.
+        """
+
+    @abstractmethod
+    def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
+        """Recognise what was detected.
+
+        Args:
+            detections: of one call of :meth:`detect`, not necessarily of all of its images.
+            which: proposals ``(M,)`` of each that are recognised, ascending, wholes with all of their parts.
 
         Returns:
             the words of each that are sure enough, polygons in pixels of the reference.
         """
 
-    def read_all(self, all_detections: Sequence[Detections], most: Sequence[int] | None = None) -> list[SpottingResult]:
-        """Read all that was found in images of one view, at most so many regions of each."""
-        limits = [None] * len(all_detections) if most is None else most
-        which = [detections.within(detections.all, limit) for detections, limit in zip(all_detections, limits, strict=True)]
-        read = zip(self.read(all_detections, which), all_detections, which, strict=True)
-        return [SpottingResult(words, (detections.size,), (len(proposals),)) for words, detections, proposals in read]
-
-    def inspect(self, view: View, most: Sequence[int] | None = None) -> list[SpottingResult]:
-        """Find and read the words of B images, at most so many regions of each."""
-        return self.read_all(self.find(view), most)
-
     def spot(self, view: View) -> list[list[Word]]:
-        """Find and read the words of B images; polygons in reference pixels."""
-        return [result.words for result in self.inspect(view)]
+        """Detect and recognise all words of B images; polygons in pixels of the reference."""
+        detections = self.detect(view)
+        return self.recognize(detections, [one.all for one in detections])
 
-    def detect_and_cut(self, view: View, boundaries: Tensor, image_index: Tensor) -> tuple[WordCrops, DetectionMaps]:
+    def detect_maps_and_cut(self, view: View, boundaries: Tensor, image_index: Tensor) -> tuple[WordCrops, DetectionMaps]:
         """Detect in a view and cut given words out of it.
 
         Args:
@@ -127,15 +124,15 @@ class Spotter(nn.Module, ABC):
             boundaries: ``(N, 2, K, 2)`` reference pixels; the view's factors bring them into the view.
             image_index: ``(N,)`` int64.
         """
-        features, maps = self.detect(view.images)
+        features, maps = self.detect_maps(view.images)
         return self.cut(
             features, boundaries * view.factors[image_index][:, None, None, :], image_index, full_resolution(view)
         ), maps
 
     def forward(self, view: View, boundaries: Tensor, image_index: Tensor, labels: Tensor) -> SpotterOutput:
-        """Detect in a view and recognise given words in it, see :meth:`detect_and_cut` and :meth:`recognize`."""
-        crops, maps = self.detect_and_cut(view, boundaries, image_index)
-        return SpotterOutput(maps, self.recognize(crops, labels))
+        """Detect in a view and recognise given words in it, see :meth:`detect_maps_and_cut` and :meth:`recognize_crops`."""
+        crops, maps = self.detect_maps_and_cut(view, boundaries, image_index)
+        return SpotterOutput(maps, self.recognize_crops(crops, labels))
 
     @abstractmethod
     def weigh(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
@@ -150,6 +147,14 @@ class Spotter(nn.Module, ABC):
     @abstractmethod
     def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Likeliest label sequences ``(N, count, L)`` and log-probabilities ``(N, count)`` of encoded words."""
+
+    def graphs(self) -> SpotterGraphs:
+        """What is exported of it.
+
+        Raises:
+            ConfigError: this family, or its recogniser, has no graphs.
+        """
+        raise ConfigError(f"export knows no graphs of {type(self).__name__}; give the checkpoint of another spotter")
 
 
 class MapSpotter(Spotter):
@@ -185,8 +190,8 @@ class MapSpotter(Spotter):
         image_boundaries = boundaries * full[1][image_index][:, None, None, :]
         return self.recognizer.crop(full[0], image_boundaries, image_index, pyramid, boundaries)
 
-    def recognize(self, crops: WordCrops, labels: Tensor) -> Recognition:
-        """See :meth:`Spotter.recognize`."""
+    def recognize_crops(self, crops: WordCrops, labels: Tensor) -> Recognition:
+        """See :meth:`Spotter.recognize_crops`."""
         return self.recognizer(crops, labels)
 
     def weigh(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
@@ -197,51 +202,57 @@ class MapSpotter(Spotter):
         """See :meth:`Spotter.beams`."""
         return self.recognizer.beams(context, count)
 
+    def graphs(self) -> SpotterGraphs:
+        """See :meth:`Spotter.graphs`."""
+        return map_spotter_graphs(self)
+
     @torch.inference_mode()
-    def find(self, view: View) -> list[Detections]:
-        """See :meth:`Spotter.find`."""
-        features, maps = self.detect(view.images)
-        seen = Seen(features, full_resolution(view))
+    def detect(self, view: View, keep_all: bool = False) -> list[Detections]:
+        """See :meth:`Spotter.detect`."""
+        min_score = 0.0 if keep_all else self.min_score
+        features, maps = self.detect_maps(view.images)
+        full = full_resolution(view)
         text = maps.text.float().sigmoid()
         probabilities = text.cpu().numpy()
         fine = self.map_stride < MAP_STRIDE  # what a second pass is decided on has the usual stride
         coarse = F.avg_pool2d(text, MAP_STRIDE // self.map_stride).cpu().numpy() if fine else probabilities
-        least = least_score(self.min_score, self.vocabulary)
-        all_detections = []
+        least = least_score(min_score, self.vocabulary)
+        detections = []
         for row, ((height, width), factors) in enumerate(zip(view.sizes.tolist(), view.factors.cpu().numpy(), strict=True)):
             proposals = self.postprocess(probabilities[row], height, width).promising(least)
-            all_detections.append(Detections((height, width), coarse[row], proposals, factors, (row, seen)))
-        return all_detections
+            source = Source(row, features, full)
+            detections.append(Detections((height, width), coarse[row], proposals, factors, source, min_score))
+        return detections
 
     @torch.inference_mode()
-    def read(self, all_detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
-        """See :meth:`Spotter.read`."""
-        words: list[list[Word]] = [[] for _ in all_detections]
-        counts = [len(proposals) for proposals in which]
+    def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
+        """See :meth:`Spotter.recognize`."""
+        words: list[list[Word]] = [[] for _ in detections]
+        counts = [len(kept) for kept in which]
         if not sum(counts):
             return words
-        found = Proposals.joined(
-            [detections.proposals.take(kept) for detections, kept in zip(all_detections, which, strict=True)]
-        )
-        rows, owners = (
-            [detections.source[0] for detections in all_detections],
-            np.repeat(np.arange(len(all_detections)), counts),
-        )
-        features, full = all_detections[0].source[1].between(min(rows), max(rows) + 1)
+        found = Proposals.joined([one.proposals.take(kept) for one, kept in zip(detections, which, strict=True)])
+        owners = np.repeat(np.arange(len(detections)), counts)
+        rows = torch.tensor([one.source.row for one in detections])
+        _, features, full = detections[0].source
+        min_score = detections[0].min_score
+        images = slice(int(rows.min()), int(rows.max()) + 1)  # what cutting costs follows the number of images
+        features = tuple(level[images] for level in features)
+        full = full and (full[0][images], full[1][images])
         boundaries = torch.from_numpy(found.boundaries).to(features[0].device)
-        image_index = (torch.tensor(rows) - min(rows))[owners].to(features[0].device)
+        image_index = (rows - images.start)[owners].to(features[0].device)
         context = self.recognizer.encode(self.cut(features, boundaries, image_index, full))
         labels, scores = self.recognizer.read(context)
         scores = scores.float().cpu().numpy()
         texts = [self.charset.decode(indices) for indices in labels.tolist()]
         chosen = found.surest(scores, np.array([len(text) for text in texts]))
         scores = scores * found.scores
-        sure = chosen[scores[chosen] >= least_score(self.min_score, self.vocabulary)]
+        sure = chosen[scores[chosen] >= least_score(min_score, self.vocabulary)]
         texts = self.rescore(context[sure], [texts[k] for k in sure])
         scores = boost_known_words(scores[sure], texts, self.vocabulary)
         for k, text, score in zip(sure.tolist(), texts, scores.tolist(), strict=True):
-            if text and score >= self.min_score:
-                polygon = boundaries_to_polygon(found.boundaries[k] / all_detections[owners[k]].factors)
+            if text and score >= min_score:
+                polygon = boundaries_to_polygon(found.boundaries[k] / detections[owners[k]].factors)
                 words[owners[k]].append(Word(polygon, text, score))
         return words
 
@@ -322,8 +333,8 @@ class TextMapSpotter(MapSpotter):
             self.register_buffer(name, value, persistent=False)
         self.to(memory_format=torch.channels_last)  # as the images come: on CPU a third of the time of single precision
 
-    def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:
-        """See :meth:`Spotter.detect`; the features are the pixels and levels of the pyramid, finest first."""
+    def detect_maps(self, images: Tensor) -> tuple[Features, DetectionMaps]:
+        """See :meth:`Spotter.detect_maps`; the features are the pixels and levels of the pyramid, finest first."""
         pixels = images.float()
         pyramid = self.neck(self.backbone(self.normalize(pixels)))
         return (pixels, *pyramid), self.head(pyramid[0])

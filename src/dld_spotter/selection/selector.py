@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,7 +19,6 @@ from dld_spotter.core.words import Cost
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.data.views import make_thumbnails
 from dld_spotter.selection.policy import Policy
-from dld_spotter.selection.thumbnail_network import ThumbnailNetwork
 
 NOMINAL_SIDE = 512
 """Side in pixels of an image whose size says nothing; others are taken relative to it."""
@@ -118,13 +118,12 @@ class Selector(nn.Module, Policy):
 def folded(selector: Selector) -> Selector:
     """Copy of a selector that only reads, its batch normalisation multiplied into the convolutions."""
     selector = deepcopy(selector).eval()  # as fusing asks for
-    if isinstance(network := getattr(selector, "network", None), ThumbnailNetwork):
-        blocks = (
-            nn.Sequential(fuse_conv_bn_eval(block[0], block[1]), block[2]) if len(block) == 3 else block  # folded before
-            for block in network.body
-        )
-        network.body = nn.Sequential(*blocks).to(memory_format=torch.channels_last)
-    return selector.eval()
+    for block in selector.modules():
+        if isinstance(block, nn.Sequential):
+            for k, (convolution, normalization) in enumerate(pairwise(block)):
+                if isinstance(convolution, nn.Conv2d) and isinstance(normalization, nn.BatchNorm2d):
+                    block[k], block[k + 1] = fuse_conv_bn_eval(convolution, normalization), nn.Identity()
+    return selector.to(memory_format=torch.channels_last)
 
 
 def _count(selector: Selector, thumbnail: int) -> float:

@@ -1,6 +1,7 @@
 """The two training stages as LightningModules; no network code, no configuration."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any, Self
 
 import torch
@@ -15,7 +16,6 @@ from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.objective import Evidence
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
-from dld_spotter.training.routing import read_at, same_scale, sorted_by
 
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 NOTHING, STATISTICS = Frozen(), Frozen(normalization=True)
@@ -286,7 +286,7 @@ class DLDModule(StageModule):
         words_of = sorted_by(group[batch.image_index], len(groups))
         for (k, images), words in zip(groups, words_of, strict=True):
             view = batch.view(self.selector.scales[k]).select(images)
-            cut, maps = self.student.detect_and_cut(view, batch.boundaries[words], row[batch.image_index[words]])
+            cut, maps = self.student.detect_maps_and_cut(view, batch.boundaries[words], row[batch.image_index[words]])
             losses["detection"].append(self.detection_loss(maps, view.targets))
             if teacher is not None and self.distillation.maps:
                 compared = self.distillation.compare_maps(maps, teacher.detection.select(images), view, view.full)
@@ -296,15 +296,43 @@ class DLDModule(StageModule):
             orders.append(words)
         order = torch.cat(orders)
         means = {name: torch.cat(values).mean() for name, values in losses.items()}
-        return means, self.student.recognize(WordCrops.concat(crops), batch.labels[order]), order
+        return means, self.student.recognize_crops(WordCrops.concat(crops), batch.labels[order]), order
 
     def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
         """Read each image at the scale that the middle cost weight chooses."""
         sizes = batch.views[1.0].sizes
         costs = self.cost_model.relative(sizes, self.selector.scales)
         index = self.selector.choose(batch.thumbnails, sizes, costs)
-        words = [result.words for result in read_at(self.student, self.selector.scales, index, batch)]
-        self.score(words, batch, self.selector.default_gamma * costs.gather(1, index[:, None])[:, 0])
+        words: dict[int, list[Word]] = {}
+        for k, images in same_scale(index):
+            view = batch.view(self.selector.scales[k]).select(images)
+            words |= zip(images.tolist(), self.student.spot(view), strict=True)
+        charge = self.selector.default_gamma * costs.gather(1, index[:, None])[:, 0]
+        self.score([words[i] for i in range(len(batch))], batch, charge)
+
+
+def same_scale(index: Tensor, powers: bool | None = None) -> Iterator[tuple[int, Tensor]]:
+    """Group images by their scale into ``(scale, images)``.
+
+    Args:
+        index: ``(B,)`` scale of each image.
+        powers: at most a power of two at a time; None: on CPU, where every new batch shape costs the compilation of new
+            kernels, and not on a GPU, which would rather have few groups.
+    """
+    powers = index.device.type == "cpu" if powers is None else powers
+    for k, images in enumerate(sorted_by(index)):
+        while len(images):
+            size = 2 ** (len(images).bit_length() - 1) if powers else len(images)
+            yield k, images[:size]
+            images = images[size:]
+
+
+def sorted_by(owner: Tensor, owners: int = 0) -> tuple[Tensor, ...]:
+    """Places of what belongs to each of ``owners``, at least as many as there are, by the owner ``(N,)`` of each.
+
+    How often a GPU is waited for does not grow with the number of owners.
+    """
+    return owner.argsort(stable=True).split(owner.bincount(minlength=owners).tolist())
 
 
 def same_shapes(one: nn.Module, other: nn.Module) -> bool:

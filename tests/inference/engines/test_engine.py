@@ -68,9 +68,9 @@ def test_an_engine_costs_area_and_nobody_knows_its_gflops():
 
 def test_an_engine_shows_no_region_to_read_again():
     engine = DrawnEngine()
-    reading = Predictor(engine, second_pass=0.0).read(IMAGES[0].image, scale=0.5)
+    reading = Predictor(engine, gain_threshold=0.0).read(IMAGES[0].image, scale=0.5)
     assert [word.text for word in reading.words] == ["cat", "dog"]
-    assert (len(engine.seen), reading.second_pass) == (1, 0.0)
+    assert (len(engine.seen), reading.second_pass_share) == (1, 0.0)
 
 
 def test_threads_are_those_of_the_spotters_unless_given():

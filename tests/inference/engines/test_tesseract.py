@@ -6,6 +6,7 @@ import pytest
 from dld_spotter.core.errors import ConfigError, SpotterError
 from dld_spotter.inference.engines import tesseract
 from dld_spotter.inference.engines.tesseract import Tesseract
+from dld_spotter.inference.inspection import inspect
 from dld_spotter.inference.predictor import Predictor
 from tests.inference.engines.drawn import written, written_spans
 
@@ -54,12 +55,14 @@ def test_a_failure_is_told():
 
 
 def test_of_its_table_the_words_are_kept_that_are_sure(monkeypatch):
+    image = np.zeros((20, 100, 3), np.uint8)
     monkeypatch.setattr(tesseract.shutil, "which", lambda command: command)
     monkeypatch.setattr(tesseract, "_run", lambda *arguments, **rest: "eng\nosd" if "--list-langs" in arguments else TABLE)
-    (word,) = Tesseract().read(np.zeros((20, 100, 3), np.uint8))
+    (word,) = Predictor(Tesseract()).read(image, scale=1.0).words
     assert (word.text, word.score) == ('"NULL', 0.915)
     assert word.polygon.tolist() == [[5, 6], [35, 6], [35, 16], [5, 16]]
-    assert len(Tesseract(min_score=0.0).read(np.zeros((20, 100, 3), np.uint8))) == 2
+    assert len(Predictor(Tesseract(min_score=0.0)).read(image, scale=1.0).words) == 2
+    assert len(inspect(Predictor(Tesseract()), image, 1.0).regions) == 2
 
 
 def test_a_missing_command_is_named_with_the_remedy(monkeypatch):

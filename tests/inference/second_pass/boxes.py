@@ -54,7 +54,7 @@ class BoxBackend(Backend):
         """See :meth:`Backend.resize`."""
         return resize(image, height, width)
 
-    def detect(self, images: Sequence[np.ndarray], scale: float) -> list[Detections]:
+    def detect(self, images: Sequence[np.ndarray], scale: float, keep_all: bool = False) -> list[Detections]:
         """Bright boxes; probability 0.9 within these and 0.2 in dim ones, at half of the resolution."""
         return [self._detect(image, scale) for image in images]
 

@@ -41,19 +41,21 @@ def test_nothing_is_read_twice_where_all_is_sure():
 def test_the_reference_is_read_once():
     for read in (
         lambda backend: read_in_two_passes(backend, photo(LOW), 1.0, SecondPassRule()),
-        lambda backend: Predictor(backend, second_pass=0.0).read(photo(LOW)),
+        lambda backend: Predictor(backend, gain_threshold=0.0).read(photo(LOW)),
     ):
         read(backend := BoxBackend())
         assert backend.seen == [(256, 384)]
 
 
 def test_a_predictor_tells_of_its_second_pass():
-    once, twice = (Predictor(BoxBackend(), second_pass=threshold).read(photo(LOW, HIGH), scale=0.5) for threshold in (inf, 1.0))
+    once, twice = (
+        Predictor(BoxBackend(), gain_threshold=threshold).read(photo(LOW, HIGH), scale=0.5) for threshold in (inf, 1.0)
+    )
     result = read_in_two_passes(BoxBackend(), photo(LOW, HIGH), 0.5, SecondPassRule(gain_threshold=1.0))
-    assert (once.second_pass, boxes_of(once.words)) == (0.0, boxes_of(once.words[:1]))
+    assert (once.second_pass_share, boxes_of(once.words)) == (0.0, boxes_of(once.words[:1]))
     assert boxes_of(twice.words) == boxes_of(result.words)
-    assert twice.second_pass == pytest.approx(np.prod(result.sizes[1]) / (256 * 384))
-    assert twice.relative_cost == pytest.approx(0.25 + twice.second_pass)  # by area, words being free
+    assert twice.second_pass_share == pytest.approx(np.prod(result.sizes[1]) / (256 * 384))
+    assert twice.relative_cost == pytest.approx(0.25 + twice.second_pass_share)  # by area, words being free
 
 
 def test_what_was_read_less_surely_is_replaced():
@@ -195,8 +197,8 @@ def test_a_large_word_is_kept_that_a_closer_pass_misses():
     class Shortsighted(BoxBackend):
         """Sees nothing that is higher than 30 pixels."""
 
-        def detect(self, images: Sequence[np.ndarray], scale: float) -> list[Detections]:
-            found = super().detect(images, scale)
+        def detect(self, images: Sequence[np.ndarray], scale: float, keep_all: bool = False) -> list[Detections]:
+            found = super().detect(images, scale, keep_all)
             low = [np.flatnonzero(one.heights() <= 30) for one in found]
             return [replace(one, proposals=one.proposals.take(kept)) for one, kept in zip(found, low, strict=True)]
 

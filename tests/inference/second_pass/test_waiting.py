@@ -45,10 +45,10 @@ def test_an_image_of_several_is_read_as_it_is_alone():
     spotter = make_spotter(1).eval()
     regions = ((20, 30, 80, 24), (40, 70, 60, 30), (70, 20, 50, 40))
     view = make_batch([sample(128, 160, [box(*region)], ["cat"]) for region in regions]).views[1.0]
-    all_detections = spotter.find(view)
-    together = spotter.read(all_detections, [detections.all for detections in all_detections])
+    all_detections = spotter.detect(view)
+    together = spotter.recognize(all_detections, [detections.all for detections in all_detections])
     assert any(together[1:])
     for detections, words in zip(all_detections, together, strict=True):
-        (alone,) = spotter.read([detections], [detections.all])
+        (alone,) = spotter.recognize([detections], [detections.all])
         assert [word.text for word in alone] == [word.text for word in words]
         np.testing.assert_allclose([word.score for word in alone], [word.score for word in words], atol=1e-4)

@@ -109,7 +109,7 @@ def test_crops_of_several_views_are_joined_as_wide_as_the_widest(words):
 
 def test_words_are_read_from_the_full_resolution(words):
     spotter = small().eval()
-    near, far = (spotter.detect_and_cut(words.view(scale), words.boundaries, words.image_index)[0] for scale in (1.0, 0.5))
+    near, far = (spotter.detect_maps_and_cut(words.view(scale), words.boundaries, words.image_index)[0] for scale in (1.0, 0.5))
     torch.testing.assert_close(near.pixels, far.pixels, atol=0.5, rtol=0)
     assert torch.equal(near.widths, far.widths)
 
@@ -144,7 +144,7 @@ def test_another_family_is_taught_by_its_readings_alone(words):
 def test_maps_of_two_strides_are_compared(words):
     student, teacher = make_spotter(1), small(2).eval()
     view, reference = words.views[0.5], words.views[1.0]
-    maps = [spotter.detect(one.images)[1] for spotter, one in ((student, view), (teacher, reference))]
+    maps = [spotter.detect_maps(one.images)[1] for spotter, one in ((student, view), (teacher, reference))]
     assert [one.text.shape[1] for one in maps] == [view.images.shape[2] // 2, reference.images.shape[2]]
     for one, other, seen in ((maps[0], maps[1], view), (maps[1], maps[1], reference)):
         found = TextMap()(one, other, seen, reference)
@@ -237,7 +237,7 @@ def test_a_vocabulary_weighs_what_was_read(words):
 
 
 def test_a_second_pass_sees_a_map_of_the_usual_stride(words):
-    (found, _) = small().eval().find(replace(words.views[1.0], full=None))
+    (found, _) = small().eval().detect(replace(words.views[1.0], full=None))
     height, width = words.views[1.0].images.shape[2:]
     assert found.probability.shape == (height // 2, width // 2)
 

@@ -42,6 +42,7 @@ class Engine(Backend):
 
     Attributes:
         name: what its table and its points are called.
+        min_score: words of a lower score are dropped, where the engine has not dropped them itself.
         stride: heights and widths are charged for as multiples of it.
 
     Raises:
@@ -50,6 +51,7 @@ class Engine(Backend):
 
     counts_flops = False
     name: ClassVar[str]
+    min_score: float = 0.0
     stride: ClassVar[int] = 32
 
     def __init__(self, threads: int | None = None) -> None:
@@ -88,16 +90,16 @@ class Engine(Backend):
         """See :meth:`Backend.resize`."""
         return resize(image, height, width)
 
-    def detect(self, images: Sequence[np.ndarray], scale: float) -> list[Detections]:
+    def detect(self, images: Sequence[np.ndarray], scale: float, keep_all: bool = False) -> list[Detections]:
         """See :meth:`Backend.detect`; an engine recognises at once what it finds."""
-        return [self._detect(image, scale) for image in images]
+        return [self._detect(image, scale, 0.0 if keep_all else self.min_score) for image in images]
 
-    def _detect(self, image: np.ndarray, scale: float) -> Detections:
+    def _detect(self, image: np.ndarray, scale: float, min_score: float) -> Detections:
         height, width = image.shape[:2]
         size = scaled_size(height, width, scale)
         factors = np.array([size[1] / width, size[0] / height], np.float32)
         view = np.ascontiguousarray(self.resize(image, *size))  # engines hand its memory on
-        words = _words(self.read(view), factors)
+        words = _words([line for line in self.read(view) if line.score >= min_score], factors)
         boundaries = polygons_to_boundaries([word.polygon * factors for word in words])
         scores = np.array([word.score for word in words], np.float32)
         proposals = Proposals(boundaries, scores, np.full(len(words), -1))

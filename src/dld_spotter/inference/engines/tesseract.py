@@ -63,8 +63,7 @@ class Tesseract(Engine):
         _, encoded = cv2.imencode(".ppm", image[..., ::-1])
         table = _run("stdin", "stdout", *self.options, "tsv", data=encoded.tobytes(), threads=self.threads)
         rows = csv.DictReader(table.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-        words = [_line(row) for row in rows if row["level"] == WORD_LEVEL and row["text"].strip()]
-        return [word for word in words if word.score >= self.min_score]
+        return [_line(row) for row in rows if row["level"] == WORD_LEVEL and row["text"].strip()]
 
 
 def _line(row: dict[str, str]) -> Line:

@@ -10,6 +10,8 @@ from dld_spotter.core.batches import Recognition, WordCrops
 from dld_spotter.core.charset import BLANK, Charset
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.models.decoding import ctc_beam_search, ctc_greedy, ctc_log_probability
+from dld_spotter.models.graphs import RecognizerGraphs
+from dld_spotter.models.ppocr.graphs import crop_reader_graph
 from dld_spotter.models.ppocr.recognizer import STAGES, PPOCRRecognizer
 from dld_spotter.models.ppocr.widths import COLUMN, HEIGHT, NOMINAL_WIDTH, WIDTHS, crop_widths
 from dld_spotter.models.recognition import WordRecognizer
@@ -101,6 +103,10 @@ class PPOCRWordRecognizer(WordRecognizer):
     def weigh(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
         """See :meth:`WordRecognizer.weigh`, by the forward algorithm."""
         return ctc_log_probability(self.logits(context)[words], labels)
+
+    def graphs(self, images: Tensor, pyramid: Sequence[Tensor], boundaries: Tensor, stride: int) -> RecognizerGraphs:
+        """See :meth:`WordRecognizer.graphs`; spellings are weighed by the columns that the graph gives."""
+        return RecognizerGraphs(crop_reader_graph(self.network, self.max_length), None)
 
     def beams(self, context: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """See :meth:`WordRecognizer.beams`, by prefix beam search."""

@@ -62,7 +62,7 @@ class PPOCRSpotter(MapSpotter):
         self.vocabulary = Vocabulary.of(vocabulary)
         self.to(memory_format=torch.channels_last)
 
-    def detect(self, images: Tensor) -> tuple[Features, DetectionMaps]:
-        """See :meth:`Spotter.detect`; the features are the pixels alone."""
+    def detect_maps(self, images: Tensor) -> tuple[Features, DetectionMaps]:
+        """See :meth:`Spotter.detect_maps`; the features are the pixels alone."""
         pixels = images.float()
         return (pixels,), DetectionMaps(self.detector(pixels)[1])

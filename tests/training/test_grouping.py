@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.training.routing import read_at, same_scale
+from dld_spotter.training.modules import same_scale
 from tests.small import SCALES
+from tests.training.test_modules import make_module
 
 
 @pytest.mark.parametrize("index", [[0], [2, 2, 2], [1, 0, 1, 1, 2, 1, 1, 1], [0] * 7])
@@ -24,11 +25,16 @@ def test_scales_in_whole_groups_as_on_a_gpu():
 
 
 def test_every_image_is_read_at_its_own_scale(spotter, batch):
-    index = torch.tensor([2, 0, 1])
-    together = read_at(spotter, SCALES, index, batch)
+    index, read = torch.tensor([2, 0, 1]), []
+    module = make_module().eval()
+    module.student = spotter
+    module.selector.choose = lambda *_: index
+    module.score = lambda words, *_: read.append(words)
+    module.validation_step(batch, 0)
+    (together,) = read
     for image, k in enumerate(index.tolist()):
         alone = spotter.spot(batch.views[SCALES[k]].select(torch.tensor([image])))[0]
-        assert [word.text for word in together[image].words] == [word.text for word in alone]
-        for one, other in zip(together[image].words, alone, strict=True):
+        assert [word.text for word in together[image]] == [word.text for word in alone]
+        for one, other in zip(together[image], alone, strict=True):
             np.testing.assert_allclose(one.polygon, other.polygon, atol=1e-3)
-    assert any(look.words for look in together)
+    assert any(together)
