@@ -27,8 +27,9 @@ from dld_spotter.inference.checkpoint import Checkpoint, amend, load_checkpoint,
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.torch_backend import TorchBackend, usable_device
 from dld_spotter.metrics.rules import Rules
+from dld_spotter.models.folding import folded
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.selector import Selector, folded
+from dld_spotter.selection.selector import Selector
 from dld_spotter.selection.survey import calibrate
 from dld_spotter.training.processes import Processes, is_first
 

@@ -9,10 +9,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from dld_spotter.budget.cost import AreaCost, FlopCost
+from dld_spotter.models.folding import folded
 from dld_spotter.selection.baselines import FixedScale, RandomScale
 from dld_spotter.selection.gumbel import GumbelSelector
 from dld_spotter.selection.quality import QualitySelector
-from dld_spotter.selection.selector import Selector, folded
+from dld_spotter.selection.selector import Selector
 from tests.small import BACKBONE, CHARSET, SPOTTER, make_spotter
 
 CONF = Path(__file__).parents[2] / "conf"

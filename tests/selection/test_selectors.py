@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from dld_spotter.core.errors import ConfigError
+from dld_spotter.models.folding import folded
 from dld_spotter.selection.baselines import FixedScale, RandomScale
 from dld_spotter.selection.gumbel import GumbelSelector
 from dld_spotter.selection.quality import QualitySelector
-from dld_spotter.selection.selector import NOMINAL_SIDE, folded
+from dld_spotter.selection.selector import NOMINAL_SIDE
 
 SCALES = (0.3, 0.5, 0.8, 1.0)
 FACTORS = (0.3, 1.0, 3.0)

@@ -29,11 +29,12 @@ from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import CheckpointError, ConfigError, shown
 from dld_spotter.inference import ppocr
 from dld_spotter.inference.provenance import check_part, check_plain, check_provenance, check_vocabulary
+from dld_spotter.models.folding import folded
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.vocabulary import Vocabulary
 from dld_spotter.selection.policy import OperatingPointPolicy, Policy
 from dld_spotter.selection.second_pass.rule import SecondPassRule
-from dld_spotter.selection.selector import Selector, folded
+from dld_spotter.selection.selector import Selector
 
 BUNDLED = "bundled"
 WEIGHTS = {BUNDLED: "tiny.ckpt", "bundled_ppocr": "ppocr_words.ckpt"}

@@ -12,6 +12,7 @@ from dld_spotter.core.words import Word
 from dld_spotter.data.views import make_view, resize
 from dld_spotter.inference.backend import Backend
 from dld_spotter.models.detections import Detections
+from dld_spotter.models.folding import folded
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.vocabulary import Vocabulary
 
@@ -20,12 +21,12 @@ class TorchBackend(Backend):
     """A spotter on a device.
 
     Args:
-        spotter: reads; it is put into evaluation mode.
+        spotter: a copy of it reads, see :func:`~dld_spotter.models.folding.folded`.
         device: where to; None leaves it where it is.
     """
 
     def __init__(self, spotter: Spotter, device: torch.device | None = None) -> None:
-        self.spotter = spotter.eval() if device is None else spotter.eval().to(device)
+        self.spotter = folded(spotter) if device is None else folded(spotter).to(device)
         self.flops = FlopCost(spotter)
 
     @property

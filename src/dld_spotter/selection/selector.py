@@ -3,12 +3,10 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
 
 from dld_spotter.budget.cost import GIGA
@@ -113,17 +111,6 @@ class Selector(nn.Module, Policy):
         Returns:
             one choice per cost weight.
         """
-
-
-def folded(selector: Selector) -> Selector:
-    """Copy of a selector that only reads, its batch normalisation multiplied into the convolutions."""
-    selector = deepcopy(selector).eval()  # as fusing asks for
-    for block in selector.modules():
-        if isinstance(block, nn.Sequential):
-            for k, (convolution, normalization) in enumerate(pairwise(block)):
-                if isinstance(convolution, nn.Conv2d) and isinstance(normalization, nn.BatchNorm2d):
-                    block[k], block[k + 1] = fuse_conv_bn_eval(convolution, normalization), nn.Identity()
-    return selector.to(memory_format=torch.channels_last)
 
 
 def _count(selector: Selector, thumbnail: int) -> float:
