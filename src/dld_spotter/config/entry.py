@@ -87,7 +87,6 @@ def list_options(choices: Mapping[str, str | None]) -> str:
         for key in reversed(list(choices))  # Hydra has the last of the defaults list first
         if not key.startswith("hydra/")
     }
-    options["+experiments"] = sorted(experiments.find_experiments(ROOT / "experiments"))
     return "\n".join(
         f"  {key:<24} {'  '.join(name + '*' * (name == choices.get(key)) for name in names)}"
         for key, names in options.items()
