@@ -58,8 +58,8 @@ def check(config: DictConfig, folder: Path) -> None:
 
     Raises:
         ConfigError: limit, workers, examples, contact_sheet, batches or max_length is no number of the right kind, data.strict
-            is neither true nor false, parts names none, the contact sheet can have no such name, the file to export to is there,
-            or batches are to be drawn without a training set.
+            is neither true nor false, parts names none, the contact sheet can have no such name, the file to export to is
+            there, or batches are to be drawn without a training set.
         DataError: nothing at all can be read; or, once everything else is reported, a part cannot be used.
     """
     _refuse_wrong_numbers(config)
