@@ -54,12 +54,12 @@ MOST_CHARACTERS = 40
 
 
 def check(config: DictConfig, folder: Path) -> None:
-    """Look at every image that ``config`` names; report, and leave ``problems.txt`` and the picture in ``folder``.
+    """Look at every image that ``config`` names; report, and leave ``problems.txt`` and the contact sheet in ``folder``.
 
     Raises:
-        ConfigError: limit, workers, examples, sheet, batches or max_length is no number of the right kind, data.strict is
-            neither true nor false, parts names none, the picture can have no such name, the file to export to is there, or
-            batches are to be drawn without a training set.
+        ConfigError: limit, workers, examples, contact_sheet, batches or max_length is no number of the right kind, data.strict
+            is neither true nor false, parts names none, the contact sheet can have no such name, the file to export to is
+            there, or batches are to be drawn without a training set.
         DataError: nothing at all can be read; or, once everything else is reported, a part cannot be used.
     """
     _refuse_wrong_numbers(config)
@@ -100,7 +100,7 @@ def check(config: DictConfig, folder: Path) -> None:
     written[0].write_text("".join(lines), "utf-8")
     if config.picture:
         written.append(Path(config.picture))
-        draw_sheet(inspection, census.with_words or census.readable, config.sheet, written[-1])
+        draw_contact_sheet(inspection, census.with_words or census.readable, config.contact_sheet, written[-1])
     if batches is not None:
         written.append(folder / "batches.jpg")
         draw_batches(islice(batches, config.batches), written[-1])
@@ -173,7 +173,7 @@ def export_line(finding: Finding, folder: Path) -> str:
     return to_line(name.as_posix(), width, height, finding.words, finding.part)
 
 
-def draw_sheet(inspection: Inspection, numbers: Sequence[int], count: int, path: Path) -> None:
+def draw_contact_sheet(inspection: Inspection, numbers: Sequence[int], count: int, path: Path) -> None:
     """Draw ``count`` images with their words, evenly spread over those with ``numbers``."""
     chosen = [numbers[i * len(numbers) // count] for i in range(count)] if len(numbers) > count else numbers
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -263,7 +263,7 @@ def _refuse_wrong_numbers(config: DictConfig) -> None:
         ("limit", 1, True),
         ("examples", 0, True),
         ("workers", 0, False),
-        ("sheet", 1, False),
+        ("contact_sheet", 1, False),
         ("batches", 0, False),
         ("max_length", 1, False),
     ):

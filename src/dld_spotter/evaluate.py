@@ -97,7 +97,10 @@ def plan_for(config: DictConfig, request: Request, predictor: Predictor) -> dict
         return None
     if not predictor.policy.predicts_losses:
         name, amount = request.budgeted
-        raise ConfigError(f"allocation=set with {name}={amount:g} needs a selector that predicts losses; give stream")
+        raise ConfigError(
+            f"allocation=set with {name}={amount:g} needs a selector that predicts losses, which operating points are not; "
+            "give allocation=stream"
+        )
     line = predictor.line() if request.budget_ms else None
     loader = assembly.build_survey_loader(config, config.images)
     plan = allocate_set(survey(predictor.policy, loader, predictor.backend.flops), request, line)

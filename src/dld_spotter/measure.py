@@ -130,7 +130,7 @@ def models_of(config: DictConfig, checkpoint: Checkpoint) -> dict[str, Predictor
 def fitting(policy: Policy | None, scales: Sequence[float]) -> Policy | None:
     """The policy, if it chooses among the scales that are measured."""
     if policy is not None and not set(policy.scales) <= set(scales):
-        rich.print(f"no dynamic points: the selector chooses among the scales {list(policy.scales)}")
+        rich.print(f"no dynamic points: the policy chooses among the scales {list(policy.scales)}")
         return None
     return policy
 

@@ -117,6 +117,7 @@ def test_an_engine_leaves_what_our_models_leave(photos: Path):
         ("drawn", 1.0, None),
     ]
     assert trade_off.select("static")[1].hmean == 1
+    assert {point.model for method in ("random_mix", "oracle") for point in trade_off.select(method)} == {"drawn"}
     for left in ("tradeoff.png", "oracle_bias.json", "outcomes_drawn_again.npz"):
         assert (photos / "out" / left).stat().st_size > 0
 

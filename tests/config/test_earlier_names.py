@@ -35,6 +35,8 @@ def composed(monkeypatch, tmp_path):
         ("train", "model.student.close_up=true", "model.student.full_resolution_crops", True),
         ("train", "data=glances", "data.name", "whole"),
         ("fit_selector", "data=glances", "data.name", "whole"),
+        ("check_data", "sheet=6", "contact_sheet", 6),
+        ("train", "distillation=finding", "distillation.terms.text_map._target_", "dld_spotter.losses.distillation.TextMap"),
     ],
 )
 def test_an_earlier_name_sets_what_it_is_called_now(composed, command: str, argument: str, key: str, value: object):

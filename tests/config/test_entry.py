@@ -34,7 +34,7 @@ def fails_with(error: Exception):
     [
         ("modell=x", ["modell"]),
         ("data.no_such_key=1", ["data.no_such_key"]),
-        ("distillation=x", ["distillation/x", "sequential"]),
+        ("distillation=x", ["distillation=x", "sequential"]),
         ("+experiments=no_such_study", ["no_such_study"]),
         ("nonsense", ["nonsense", "EQUAL"]),
     ],

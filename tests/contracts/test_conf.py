@@ -34,7 +34,9 @@ from tests.data.samples import write_crops
 CONF = ROOT / "conf"
 DEEPEST = 6
 """Keys that lead to the deepest value of a data configuration."""
-OLD_WORDS = r"\b(?:looks?|glances?|places?|sheets?|steps?|ladders?|prices?|beliefs?|luck|dear(?:er)?|pages?|close-ups?)\b"
+OLD_WORDS = (
+    r"\b(?:looks?|glances?|places?|(?<!contact )sheets?|steps?|ladders?|prices?|beliefs?|luck|dear(?:er)?|pages?|close-ups?)\b"
+)
 """Words that this project had for what the field calls otherwise, see ``docs/glossary.md``."""
 OVERLAYS = ("debug", "sweep", "paths", "hydra")  # they set values and build nothing
 FRAGMENTS = ("loading",)  # parts of other options

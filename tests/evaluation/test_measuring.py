@@ -172,7 +172,8 @@ def test_reading_at_a_fixed_scale_is_the_static_point_of_the_table(spotter):
     predictor, counting = Predictor(TorchBackend(spotter)), by(task="detection")
     table = measure(predictor, AGAIN, SCALES, counting, "")
     point, words = evaluate(predictor, AGAIN, Request(scale=0.5), counting, resamples=50)
-    static = next(p for p in trade_off({"student": table}, {}, "d", "s", counting.rules, 50).points if p.scale == 0.5)
+    points = trade_off({"student": table}, "student", {}, "d", "s", counting.rules, 50).points
+    static = next(p for p in points if p.scale == 0.5)
     assert (point.method, point.scale) == ("static", 0.5)
     assert (point.hmean, point.precision, point.gflops) == pytest.approx((static.hmean, static.precision, static.gflops))
     assert tuple(words) == NAMES
@@ -254,12 +255,20 @@ def test_the_trade_off_holds_every_method(spotter):
     table = measure(predictor, AGAIN, SCALES, counting, "")
     followed = follow(predictor, AGAIN, counting, table)
     tables = {"teacher": table, "student": table}
-    result = trade_off(tables, {"student": followed}, "drawn", "small", counting.rules, 50)
+    result = trade_off(tables, "student", followed, "drawn", "small", counting.rules, 50)
     assert [point.gamma for point in result.select("dynamic")] in ([0.1, 0.2], [0.2, 0.1])
     assert len(result.select("static", "teacher")) == len(result.select("static", "student")) == len(SCALES)
     assert result.select("random_mix")
     assert result.select("oracle")
     assert (result.dataset, result.images) == ("drawn", 3)
+
+
+@pytest.mark.parametrize(("scales", "methods"), [(SCALES, {"static", "random_mix", "oracle"}), ((1.0,), {"static"})])
+def test_random_policy_and_oracle_need_several_scales_and_no_policy(spotter, scales, methods):
+    counting = by(task="detection")
+    table = measure(Predictor(TorchBackend(spotter)), AGAIN, scales, counting, "")
+    points = trade_off({"teacher": table}, "teacher", {}, "drawn", "small", counting.rules, 50).points
+    assert {point.method for point in points} == methods
 
 
 @pytest.mark.parametrize("iou", ["half", -0.1, 1.0, None])

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dld_spotter.config import studies as experiments
+from dld_spotter.config.suggestions import explained, refuse_unknown_flags
 from dld_spotter.core.aliases import renamed_override
 from dld_spotter.core.charset import read_characters
 from dld_spotter.core.errors import ConfigError, SpotterError, StorageError
@@ -86,7 +87,6 @@ def list_options(choices: Mapping[str, str | None]) -> str:
         for key in reversed(list(choices))  # Hydra has the last of the defaults list first
         if not key.startswith("hydra/")
     }
-    options["+experiments"] = sorted(experiments.find_experiments(ROOT / "experiments"))
     return "\n".join(
         f"  {key:<24} {'  '.join(name + '*' * (name == choices.get(key)) for name in names)}"
         for key, names in options.items()
@@ -133,20 +133,22 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
                 if TRACEBACKS or HydraConfig.get().mode is RunMode.MULTIRUN:  # of a sweep, Hydra says which job failed
                     raise
                 _let_the_first_process_tell()
-                sys.exit(_tell(error))
+                sys.exit(_tell(error, explained(error, ROOT / "conf", config_name, sys.argv[1:])))
 
         application = hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(job)
 
         @functools.wraps(task)
         def main(*config: DictConfig) -> Any:
-            sys.argv[1:] = map(renamed_override, sys.argv[1:])
+            given = sys.argv[1:]
+            sys.argv[1:] = map(renamed_override, given)
             try:
+                refuse_unknown_flags(given)
                 with _storage_errors(), _hydra_raises(True):
                     return application(*config)
             except USER_ERRORS as error:
                 if TRACEBACKS:
                     raise
-                sys.exit(_tell(error))
+                sys.exit(_tell(error, explained(error, ROOT / "conf", config_name, given)))
 
         return main
 
@@ -194,8 +196,11 @@ def _let_the_first_process_tell() -> None:
         time.sleep(SECOND_SENTENCE)
 
 
-def _tell(error: BaseException) -> int:
-    """Print the error as one line; returns the exit status."""
+def _tell(error: BaseException, explanation: str | None) -> int:
+    """Print the error as one line, or what explains it better; returns the exit status."""
+    if explanation is not None:
+        print(f"error: {explanation}", file=sys.stderr)
+        return 2
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, SpotterError):  # what Hydra wrapped while it built an object, or
         cause = cause.__cause__ or cause.__context__  # OmegaConf while it looked a value up

@@ -39,10 +39,14 @@ def find_experiment(folder: Path, name: str) -> Path | None:
             f"+experiments={name}: studies are not part of an installed package, and there is no folder {folder}; "
             "run the command in a checkout of the repository"
         )
-    studies, renamed = find_experiments(folder), folder / RENAMED
-    if name not in studies and renamed.is_file():
-        name = json.loads(renamed.read_text("utf-8")).get(name, name)
-    return studies.get(name)
+    studies = find_experiments(folder)
+    return studies.get(name) or studies.get(renamed_studies(folder).get(name, name))
+
+
+def renamed_studies(folder: Path) -> dict[str, str]:
+    """Earlier name of a study in ``folder`` -> present name."""
+    file = folder / RENAMED
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
 
 
 class ExperimentSource(ConfigSource):

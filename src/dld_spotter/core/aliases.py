@@ -35,9 +35,10 @@ OVERRIDES = {
     "strip": "crop_size",
     "glances": "thumbnails",
     "false_price": "false_positive_cost",
+    "sheet": "contact_sheet",
 }
 """Part of the path of an override -> what it is called now; the longer parts come first. A price of a shop sign is none."""
-OPTIONS = {"data=glances": "data=whole"}
+OPTIONS = {"data=glances": "data=whole", "distillation=finding": "distillation=text_map"}
 """Chosen option -> what it is called now."""
 
 _OVERRIDE = re.compile(r"(?P<sign>[+~]*)(?P<path>[\w.@/]+)(?P<rest>=.*)?", re.DOTALL)
@@ -68,5 +69,8 @@ def renamed_override(argument: str) -> str:
         path = path.replace(f".{earlier}.", f".{now}.")
     path = path[1:-1]
     appended = found["sign"] == "+" and path != found["path"]  # the present name may be there already
-    now = f"{'++' if appended else found['sign']}{path}{found['rest'] or ''}"
-    return OPTIONS.get(now, now)
+    rest = found["rest"] or ""
+    if rest:  # a sweep names several options
+        options = (OPTIONS.get(f"{path}={option}", f"={option}") for option in rest[1:].split(","))
+        rest = "=" + ",".join(option.partition("=")[2] for option in options)
+    return f"{'++' if appended else found['sign']}{path}{rest}"

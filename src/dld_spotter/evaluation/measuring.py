@@ -210,7 +210,8 @@ def _given(predictor: Predictor, request: Request, planned: bool) -> dict[str, f
 
 def trade_off(
     tables: Mapping[str, Outcomes],
-    dynamic: Mapping[str, Mapping[float, Measures]],
+    model: str,
+    followed: Mapping[float, Measures],
     dataset: str,
     spotter: str,
     rules: Rules,
@@ -220,8 +221,8 @@ def trade_off(
 
     Args:
         tables: model -> its outcomes on the same images; static points of each.
-        dynamic: model -> cost weight -> measures ``(N,)`` of its images; dynamic points, with random policy and oracle of its
-            table.
+        model: the one among whose scales random policy and oracle choose, where there are several.
+        followed: cost weight -> measures ``(N,)`` of what its policy chose; its dynamic points, none without a policy.
         dataset: name of the data set.
         spotter: name of the spotter.
         rules: how words were counted.
@@ -230,11 +231,11 @@ def trade_off(
     images = len(next(iter(tables.values())).names)
     drawn = resample(images, resamples)
     points: list[Point] = []
-    for model, outcomes in tables.items():
-        points += static_points(outcomes, model, drawn)
-    for model, spent in dynamic.items():
-        outcomes = tables[model]
-        points += [Point.of("dynamic", model, measures, drawn, gamma=gamma) for gamma, measures in spent.items()]
+    for name, table in tables.items():
+        points += static_points(table, name, drawn)
+    points += [Point.of("dynamic", model, measures, drawn, gamma=gamma) for gamma, measures in followed.items()]
+    outcomes = tables[model]
+    if len(outcomes.scales) > 1:
         grid = cost_grid(outcomes)
         points += mix_points(outcomes, model, grid, drawn) + oracle_points(outcomes, model, grid, drawn)
     return TradeOff(dataset, rules.protocol, rules.task, rules.lexicon_name, images, spotter, commit(), tuple(points))

@@ -55,7 +55,7 @@ def report(
     Args:
         about: what, how and where to.
         predictors: ``teacher`` and ``student``, or one of them; or an engine under its name. The policy of the student is
-            followed.
+            followed. Random policy and oracle are of the student too, or else of the only one.
         samples: the test images.
         known: tables that are there already, by the name of their predictor, which does not read then.
         tables: further tables of the same images, by name.
@@ -70,20 +70,20 @@ def report(
             found[name] = measure(predictor, samples, about.scales, about.counting, f"reading with the {name}")
         found[name].save(about.folder / f"outcomes_{name}.npz")  # at once: the next one may take long
     report_damage([samples.dataset])
-    dynamic = {}
-    if "student" in predictors and predictors["student"].policy is not None:
-        outcomes = found["student"]
-        dynamic["student"] = follow(predictors["student"], samples, about.counting, outcomes)
-        followed = {"gammas": list(dynamic["student"]), "totals": Measures.stack(dynamic["student"].values()).values}
-        np.savez_compressed(about.folder / "dynamic_student.npz", names=np.array(outcomes.names, str), **followed)
+    model = "student" if "student" in predictors else next(iter(predictors))
+    outcomes, followed = found[model], {}
+    if predictors[model].policy is not None:
+        followed = follow(predictors[model], samples, about.counting, outcomes)
+        totals = {"gammas": list(followed), "totals": Measures.stack(followed.values()).values}
+        np.savez_compressed(about.folder / "dynamic_student.npz", names=np.array(outcomes.names, str), **totals)
     rules, spotter = about.counting.rules, next(iter(predictors.values())).backend.describe()
-    result = trade_off(found, dynamic, about.dataset, spotter, rules, about.resamples)
+    result = trade_off(found, model, followed, about.dataset, spotter, rules, about.resamples)
     result.write(about.folder / "tradeoff.json")
     title = f"{about.dataset}: {result.images} images, {rules.task.replace('_', ' ')}"
     plot(result.points, about.folder / "tradeoff.png", title)
     rich.print(table(result.select("static") + result.select("dynamic")))
-    if dynamic:
-        rows = compare(found.get("teacher", found["student"]), found["student"], dynamic["student"], about.resamples)
+    if followed:
+        rows = compare(found.get("teacher", outcomes), outcomes, followed, about.resamples)
         write_json(about.folder / "comparison.json", [asdict(row) for row in rows])
         rich.print(comparison_table(rows))
     print(f"everything is in {about.folder}")

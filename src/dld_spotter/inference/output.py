@@ -7,7 +7,7 @@ from dld_spotter.inference.predictor import Reading
 
 
 def to_json(path: Path, reading: Reading) -> dict[str, Any]:
-    """One line of the output: pixels of the original image, GFLOP, seconds."""
+    """One line of the output: pixels of the original image, GFLOP, seconds; what was read again as a share of the reference."""
     words = [
         {
             "polygon": [[round(x, 1), round(y, 1)] for x, y in word.polygon.tolist()],
@@ -21,6 +21,7 @@ def to_json(path: Path, reading: Reading) -> dict[str, Any]:
         "width": reading.width,
         "height": reading.height,
         "scale": reading.scale,
+        "second_pass": round(reading.second_pass, 5),
         "relative_cost": round(reading.relative_cost, 5),
         "gflops": round(reading.gflops, 5),
         "seconds": round(reading.seconds, 5),

@@ -1,4 +1,4 @@
-"""Sequential knowledge distillation (DLD, section 3.3), its token-level alternative, and distillation of finding.
+"""Sequential knowledge distillation (DLD, section 3.3), its token-level alternative, and distillation of the text map.
 
 A term compares teacher and student on the same words, or their text maps of the same images.
 """

@@ -1,0 +1,79 @@
+"""A misspelt setting, option or flag is told with the known one that is nearest."""
+
+import sys
+
+import pytest
+
+from dld_spotter.config.entry import entry_point
+
+
+def told(command: str, monkeypatch, capsys, *arguments: str) -> str:
+    """The one line that ``command`` ends with, at status 2."""
+    monkeypatch.setattr(sys, "argv", [command, *arguments])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        entry_point(command)(lambda config: config.absent)()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("command", "argument", "meant"),
+    [
+        ("predict", "inputt=x", "input"),
+        ("train", "stages.teacher.epoch=2", "stages.teacher.epochs"),
+        ("train", "stages.teachr.epoch=2", "stages.teacher.epochs"),
+        ("train", "slector=gumbel", "selector"),
+        ("train", "spotter@model.studnt=tiny", "spotter@model.student"),
+        ("train", "~data.rot", "data.root"),
+        ("train", "epochs=3", "stages.teacher.epochs or stages.distillation.epochs"),
+        ("predict", "second_lok=true", "two_pass"),  # nearest to an earlier name
+        ("predict", "escalation.pric=4", "second_pass.gain_threshold"),
+        ("train", "model.student.clos_up=true", "model.student.full_resolution_crops"),
+        ("train", "selector=gumbl", "selector=gumbel"),
+        ("train", "data=icdar15", "data=icdar2015"),
+        ("train", "data=glance", "data=whole"),
+        ("train", "debug=tiy", "debug=tiny"),
+        ("train", "spotter@model.teacher=smal", "spotter@model.teacher=small"),
+        ("measure", "engine=rapidor", "engine=rapidocr"),
+        ("train", "+experiments=marginns", "+experiments=16_box_jitter"),
+        ("train", "--hlp", "--help"),
+    ],
+)
+def test_the_nearest_is_suggested(command: str, argument: str, meant: str, monkeypatch, capsys):
+    line = told(command, monkeypatch, capsys, argument)
+    assert line.startswith("error: ")
+    assert line.endswith(f"; did you mean {meant}?")
+    assert argument.lstrip("~").partition("=")[0] in line
+
+
+def test_a_setting_of_a_chosen_option_is_known(monkeypatch, capsys):
+    line = told("train", monkeypatch, capsys, "distillation=token", "distillation.temprature=4")
+    assert line.endswith("; did you mean distillation.temperature?")
+
+
+def test_a_misspelt_setting_of_a_sweep(monkeypatch, capsys, tmp_path):
+    line = told("train", monkeypatch, capsys, "-m", "seeed=1,2", f"hydra.sweep.dir={tmp_path}")
+    assert line == "error: train has no setting seeed; did you mean seed?"
+
+
+def test_a_setting_that_is_unknown_while_a_command_runs(monkeypatch, capsys, tmp_path):
+    line = told("predict", monkeypatch, capsys, f"paths.output_dir={tmp_path}")
+    assert line.startswith("error: predict has no setting absent; ")
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("zzz=1", "--help lists what can be chosen"),
+        ("stages.teacher.momentum=1", "--cfg job"),
+        ("selector=best_of_all", "choose one of fixed, gumbel, quality, random"),
+        ("--seed=1", "KEY=VALUE without dashes"),
+        ("-x", "KEY=VALUE without dashes"),
+    ],
+)
+def test_nothing_is_suggested_where_nothing_is_near(argument: str, words: str, monkeypatch, capsys):
+    line = told("train", monkeypatch, capsys, argument)
+    assert "did you mean" not in line
+    assert words in line
