@@ -2,10 +2,11 @@
 
     python experiments/27_ppocr_words/to_checkpoint.py OUTPUT/best.pt OUT.ckpt [--min-score 0.5]
     python experiments/27_ppocr_words/to_checkpoint.py bundled OUT.ckpt --min-score 0.7
+    python experiments/27_ppocr_words/to_checkpoint.py OUTPUT/best.pt OUT.ckpt --spotter FILE.ckpt
 
 The detector is the average that train_detector.py keeps, or that of the bundled weights (spotter=tiny_ppocr); the recogniser is
-that of the installed rapidocr with a last layer for printable ASCII. Half precision, below 12 MB. Printed are the size of the
-file and the GFLOP of a photo and of a word.
+that of the installed rapidocr with a last layer for printable ASCII. With ``--spotter`` it is all of the spotter whose detector
+was trained. Half precision, below 12 MB. Printed are the size of the file and the GFLOP of a photo and of a word.
 """
 
 import argparse
@@ -22,13 +23,14 @@ PHOTO = (720, 1280)
 """Height and width in pixels of the photo whose GFLOP are printed."""
 
 
-def convert(best: Path, out: Path, min_score: float = 0.5) -> Path:
+def convert(best: Path, out: Path, min_score: float = 0.5, trained: Path | None = None) -> Path:
     """Write the checkpoint.
 
     Args:
         best: what train_detector.py wrote.
         out: where to.
         min_score: words read with less confidence are dropped.
+        trained: the spotter whose detector was trained; None for PP-OCRv6 small.
 
     Raises:
         CheckpointError: ``best`` is missing or holds no averaged detector, or rapidocr is not installed.
@@ -36,9 +38,11 @@ def convert(best: Path, out: Path, min_score: float = 0.5) -> Path:
     start = load_checkpoint(ppocr.NAME)
     if str(best) == BUNDLED:
         return behind_our_detector(load_checkpoint(BUNDLED), start, out, min_score)
+    start = start if trained is None else load_checkpoint(trained)
     spotter = start.spotter()
+    part = spotter.detector if trained is None else spotter
     try:
-        spotter.detector.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["average"])
+        part.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["average"])
     except (OSError, KeyError, RuntimeError, TypeError) as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
         raise CheckpointError(f"{best} holds no detector of train_detector.py ({reason}); give its best.pt") from error
@@ -74,8 +78,9 @@ def main() -> None:
     parser.add_argument("best", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--min-score", type=float, default=0.5)
+    parser.add_argument("--spotter", type=Path, help="checkpoint that train_detector.py was given")
     arguments = parser.parse_args()
-    out = convert(arguments.best, arguments.out, arguments.min_score)
+    out = convert(arguments.best, arguments.out, arguments.min_score, arguments.spotter)
     cost = FlopCost(load_checkpoint(out).spotter())
     photo, (height, width) = cost.cost(*PHOTO), PHOTO
     size = out.stat().st_size / 1e6
