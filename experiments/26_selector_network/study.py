@@ -26,8 +26,8 @@ from dld_spotter.config.entry import ROOT
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.losses.recognition import sequence_cross_entropy
 from dld_spotter.metrics.rules import Rules
+from dld_spotter.selection.drs import DRSObjective, image_mean
 from dld_spotter.selection.heights import fit_table, histogram
-from dld_spotter.selection.mixture import MixtureObjective, image_mean
 from dld_spotter.selection.objective import Evidence
 from dld_spotter.selection.outcome_regression import OutcomeRegression
 from dld_spotter.selection.quality import QualitySelector
@@ -48,7 +48,7 @@ def measure(checkpoint: Path, seed: int, images: int) -> tuple[Table, tuple[floa
     options = [f"data.train.renderer.seed={seed}", f"data.train.length={images}", "data.train_collate.jitter=0"]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("train", [*options, "data.train_collate.max_words=null", f"scales={list(scales)}"])
-    divergence, outcomes, flops = MixtureObjective("kl"), OutcomeRegression(Rules(), images=8), FlopCost(student)
+    divergence, outcomes, flops = DRSObjective("kl"), OutcomeRegression(Rules(), images=8), FlopCost(student)
     edges, rows = QualitySelector(scales, 0.1, [1.0]).edges, []
     for batch in track(assembly.build_data(config).train_dataloader(), f"reading scenes of seed {seed}"):
         with torch.no_grad():

@@ -15,8 +15,8 @@ from dld_spotter.losses.objective import Objective
 from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.selection.baselines import FixedScale, RandomScale
+from dld_spotter.selection.drs import DRSObjective
 from dld_spotter.selection.gumbel import GumbelSelector
-from dld_spotter.selection.mixture import MixtureObjective
 from dld_spotter.selection.objective import Evidence
 from dld_spotter.selection.outcome_regression import OutcomeRegression
 from dld_spotter.selection.quality import QualitySelector
@@ -52,7 +52,7 @@ def make_selector(kind, scales=SCALES):
 def make_selection(selector):
     """What teaches a selector; None for one that does not learn."""
     if isinstance(selector, GumbelSelector):
-        return MixtureObjective("kl", detection=1.0)
+        return DRSObjective("kl", detection=1.0)
     return OutcomeRegression(Rules(), images=3, capacity=16, batch=8) if isinstance(selector, QualitySelector) else None
 
 
@@ -268,10 +268,10 @@ def test_terms_are_logged_by_name(batch, kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "selection"), [("gumbel", None), ("quality", None), ("gumbel", OutcomeRegression), ("quality", MixtureObjective)]
+    ("kind", "selection"), [("gumbel", None), ("quality", None), ("gumbel", OutcomeRegression), ("quality", DRSObjective)]
 )
 def test_a_selection_that_cannot_teach_the_selector_is_refused(kind, selection):
-    objectives = {OutcomeRegression: lambda: OutcomeRegression(Rules()), MixtureObjective: MixtureObjective}
+    objectives = {OutcomeRegression: lambda: OutcomeRegression(Rules()), DRSObjective: DRSObjective}
     with pytest.raises(ConfigError, match=r"cannot teach a (Gumbel|Quality)Selector; leave it out, selector= brings its own"):
         make_module(kind, selection=selection and objectives[selection]())
 

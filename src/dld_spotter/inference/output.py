@@ -21,7 +21,7 @@ def to_json(path: Path, reading: Reading) -> dict[str, Any]:
         "width": reading.width,
         "height": reading.height,
         "scale": reading.scale,
-        "second_pass": round(reading.second_pass, 5),
+        "second_pass": round(reading.second_pass_share, 5),
         "relative_cost": round(reading.relative_cost, 5),
         "gflops": round(reading.gflops, 5),
         "seconds": round(reading.seconds, 5),

@@ -10,11 +10,11 @@ from dld_spotter.core.charset import BLANK, END, PADDING, SPECIAL, START
 
 State = tuple[Tensor, ...]
 """What a decoder carries from step to step; every tensor's second dimension runs over the words."""
-OperatingPoint = Callable[[Tensor, State, Tensor], tuple[Tensor, State]]
+DecoderStep = Callable[[Tensor, State, Tensor], tuple[Tensor, State]]
 """``(tokens (M,), state, word (M,)) -> (log-probabilities (M, V), state)``; ``word`` tells which word a row belongs to."""
 
 
-def greedy_search(step: OperatingPoint, state: State, words: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def greedy_search(step: DecoderStep, state: State, words: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Take the likeliest character at every step, until every word has ended or ``length`` is reached.
 
     Returns:
@@ -41,7 +41,7 @@ def greedy_search(step: OperatingPoint, state: State, words: int, length: int, d
 
 
 def beam_search(
-    step: OperatingPoint, state: State, words: int, length: int, beams: int, device: torch.device
+    step: DecoderStep, state: State, words: int, length: int, beams: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Keep the ``beams`` likeliest sequences of every word (sums of log-probabilities, END included).
 

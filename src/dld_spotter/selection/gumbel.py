@@ -27,7 +27,7 @@ class GumbelSelector(Selector):
         gumbel_temperature: temperature at the start of training; a callback cools it.
     """
 
-    learns_by = "mixture"
+    learns_by = "drs"
 
     def __init__(
         self,

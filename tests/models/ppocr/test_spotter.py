@@ -28,8 +28,8 @@ from dld_spotter.models.ppocr import weights
 from dld_spotter.models.ppocr.reading import PPOCRWordRecognizer
 from dld_spotter.models.ppocr.spotter import PPOCRSpotter
 from dld_spotter.models.ppocr.widths import WIDTHS, crop_widths
+from dld_spotter.selection.drs import DRSObjective
 from dld_spotter.selection.gumbel import GumbelSelector
-from dld_spotter.selection.mixture import MixtureObjective
 from dld_spotter.selection.objective import Evidence
 from tests.data.samples import box, sample, turned_box
 from tests.small import CHARSET, MAX_LENGTH, SCALES, THUMBNAIL, make_spotter
@@ -159,7 +159,7 @@ def test_the_mixture_of_scales_is_one_of_ctc_columns(words, objective):
     selector = GumbelSelector(SCALES, 0.1, [0.5, 1.0], channels=(4, 4), hidden=4)
     known = teacher(words.view(1.0), words.boundaries, words.image_index, words.labels).recognition
     costs = torch.tensor([SCALES, SCALES])
-    terms = MixtureObjective(objective)(selector, Evidence(student, words, known, costs, 1.0))
+    terms = DRSObjective(objective)(selector, Evidence(student, words, known, costs, 1.0))
     terms["accuracy"].backward()
     assert terms["accuracy"].isfinite()
     assert all(parameter.grad.any() for parameter in selector.parameters())

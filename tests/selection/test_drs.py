@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from dld_spotter.core.charset import PADDING, Charset
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.losses.recognition import sequence_cross_entropy
-from dld_spotter.selection.mixture import MixtureObjective, expected_cost, image_mean
+from dld_spotter.selection.drs import DRSObjective, expected_cost, image_mean
 
 CHARSET = Charset("abc")
 IMAGES, SCALES = 3, 4
@@ -44,11 +44,9 @@ def test_a_decision_costs_what_its_scale_costs(reading, objective, scales):
     student, teacher, detection = reading
     words = [words_by_hand(objective, student[scale], teacher) for scale in scales]
     expected = [words[0][1], torch.tensor(0.0), words[2][[0, 2, 3]].mean()]
-    found = MixtureObjective(objective).accuracy(decide(*scales), student, teacher, LABELS, IMAGE_INDEX, detection)
+    found = DRSObjective(objective).accuracy(decide(*scales), student, teacher, LABELS, IMAGE_INDEX, detection)
     torch.testing.assert_close(found, torch.stack(expected).mean())
-    with_detection = MixtureObjective(objective, 0.5).accuracy(
-        decide(*scales), student, teacher, LABELS, IMAGE_INDEX, detection
-    )
+    with_detection = DRSObjective(objective, 0.5).accuracy(decide(*scales), student, teacher, LABELS, IMAGE_INDEX, detection)
     torch.testing.assert_close(with_detection, found + 0.5 * detection[range(IMAGES), scales].mean())
 
 
@@ -60,7 +58,7 @@ def test_soft_decisions_mix_the_outputs(reading):
     )
     words = words_by_hand("kl", mixed, teacher)
     expected = torch.stack([words[1], torch.tensor(0.0), words[[0, 2, 3]].mean()]).mean()
-    found = MixtureObjective("kl").accuracy(soft, student, teacher, LABELS, IMAGE_INDEX, detection)
+    found = DRSObjective("kl").accuracy(soft, student, teacher, LABELS, IMAGE_INDEX, detection)
     torch.testing.assert_close(found, expected)
 
 
@@ -70,7 +68,7 @@ def test_only_the_decision_of_images_with_words_carries_a_gradient(reading, obje
     logits = torch.randn(IMAGES, SCALES, requires_grad=True)
     torch.manual_seed(0)
     one_hot = F.gumbel_softmax(logits, tau=1.0, hard=True)
-    MixtureObjective(objective).accuracy(one_hot, student, teacher, LABELS, IMAGE_INDEX, detection).backward()
+    DRSObjective(objective).accuracy(one_hot, student, teacher, LABELS, IMAGE_INDEX, detection).backward()
     assert logits.grad[[0, 2]].abs().sum(1).min() > 0
     assert not logits.grad[1].any()
 
@@ -82,7 +80,7 @@ def test_gradient_prefers_the_better_scale():
     student = torch.stack([torch.zeros_like(truth)] * 3 + [truth])
     for objective in ("kl", "cross_entropy"):
         one_hot = decide(0).requires_grad_()
-        loss = MixtureObjective(objective).accuracy(one_hot, student, truth, labels, torch.tensor([0]), torch.zeros(1, SCALES))
+        loss = DRSObjective(objective).accuracy(one_hot, student, truth, labels, torch.tensor([0]), torch.zeros(1, SCALES))
         loss.backward()
         assert one_hot.grad[0].argmin() == 3
 
@@ -93,12 +91,12 @@ def test_no_word_at_all(reading, objective):
     one_hot = decide(0, 1, 2).requires_grad_()
     none = torch.zeros(0, dtype=torch.int64)
     arguments = (student[:, none], teacher[none], LABELS[none], none, detection)
-    loss = MixtureObjective(objective).accuracy(one_hot, *arguments)
+    loss = DRSObjective(objective).accuracy(one_hot, *arguments)
     assert float(loss) == 0
     loss.backward()
     assert not one_hot.grad.any()
     torch.testing.assert_close(
-        MixtureObjective(objective, 1.0).accuracy(one_hot, *arguments).detach(), detection[range(3), range(3)].mean()
+        DRSObjective(objective, 1.0).accuracy(one_hot, *arguments).detach(), detection[range(3), range(3)].mean()
     )
 
 
@@ -119,4 +117,4 @@ def test_expected_cost():
 
 def test_unknown_objective_is_refused():
     with pytest.raises(ConfigError, match=r"kl, cross_entropy.*l1"):
-        MixtureObjective("l1")
+        DRSObjective("l1")

@@ -1,6 +1,6 @@
 """The paper's objective of the selector: L_DRS = L_acc + gamma * L_flops (DLD, arXiv 2207.06694, section 3.2).
 
-    L_acc = KL( y || sum_k h_k y_k )        :meth:`MixtureObjective.accuracy`
+    L_acc = KL( y || sum_k h_k y_k )        :meth:`DRSObjective.accuracy`
     L_flops = sum_k h_k T_k                 :func:`expected_cost`
 
 with the one-hot decision h of the Gumbel-softmax, the teacher's output y, the student's output y_k at scale k and its relative
@@ -24,7 +24,7 @@ from dld_spotter.selection.objective import Evidence, SelectionObjective
 OBJECTIVES = ("kl", "cross_entropy")
 
 
-class MixtureObjective(SelectionObjective):
+class DRSObjective(SelectionObjective):
     """The paper's: the loss of the student's outputs, mixed by the decision, and the decision's cost.
 
     Args:
@@ -36,7 +36,7 @@ class MixtureObjective(SelectionObjective):
         detection_loss: how the student's maps are judged.
     """
 
-    name = "mixture"
+    name = "drs"
 
     def __init__(
         self,
