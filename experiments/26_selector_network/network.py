@@ -19,9 +19,9 @@ from torch import nn
 
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import ROOT
+from dld_spotter.models.folding import folded
 from dld_spotter.selection.fitting import ThumbnailSet, judge_heights, learn_heights
 from dld_spotter.selection.quality import QualitySelector
-from dld_spotter.selection.selector import folded
 
 NETWORKS = {
     "four convolutions of stride 2": ((16, 2), (32, 2), (64, 2), (96, 2)),

@@ -1,5 +1,6 @@
 """The two kinds of detectors that train_detector.py trains: how they start, what they learn from, how they are judged."""
 
+import time
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from dld_spotter.core.batches import DetectionMaps, Sample, TextInstances, Word
+from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.photos import ReferenceSize
 from dld_spotter.data.views import make_view, to_reference
 from dld_spotter.inference.checkpoint import load_checkpoint
@@ -90,14 +92,19 @@ class PPOCR(Detector):
 
 
 class OfSpotter(Detector):
-    """That of a spotter of ours; its recogniser stays as it is.
+    """That of a spotter of ours whose recogniser reads pixels alone, and stays as it is.
 
     Args:
         path: the spotter's checkpoint.
+
+    Raises:
+        ConfigError: its recogniser reads features, which would change beneath it.
     """
 
     def __init__(self, path: Path) -> None:
         self.checkpoint = load_checkpoint(path, "none")
+        if self.start().recognizer.reads_features:
+            raise ConfigError(f"{path} has a recogniser that reads features; give a spotter with PP-OCR's (spotter=tiny_ppocr)")
 
     def start(self) -> TextMapSpotter:
         """See :class:`Detector`."""
@@ -134,14 +141,17 @@ class OfSpotter(Detector):
         network.eval()
         truths: list[TextInstances] = []
         words: list[list[Word]] = []
+        seconds = 0.0
         for index in range(count):
             sample = to_reference(photos[index], ReferenceSize(long=LONGEST))
             truths.append(sample.instances)
+            began = time.perf_counter()
             words.append(spot(network, sample, scale))
+            seconds += time.perf_counter() - began
         detection, detection_score = best_score(truths, words, "detection")
         reading, reading_score = best_score(truths, words, "end_to_end")
         shares = overlap_shares(truths, words)
-        return Figures(*shares, network.target_shrink, detection, detection_score, reading, reading_score, 0.0)
+        return Figures(*shares, network.target_shrink, detection, detection_score, reading, reading_score, seconds / count)
 
 
 @torch.inference_mode()

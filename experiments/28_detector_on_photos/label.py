@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from dld_spotter.core.words import Word
 from dld_spotter.data.photos import read_image
-from dld_spotter.data.readers.paired import read_quads
+from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_quads
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.loading import predictor_of
 from dld_spotter.inference.predictor import Predictor
@@ -86,7 +86,7 @@ def main() -> None:
         (arguments.out / name).mkdir(parents=True, exist_ok=True)
     reader = None if arguments.ckpt == "none" else spotter(arguments.ckpt)
     torch.set_num_threads(1)
-    for image in tqdm(sorted(arguments.images.iterdir())):
+    for image in tqdm(sorted(path for path in arguments.images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)):
         target = arguments.out / "gts" / f"gt_{image.stem}.txt"
         if target.exists():
             continue
@@ -94,8 +94,11 @@ def main() -> None:
         places = quads(arguments.places / f"{image.stem}.txt") if arguments.places else []
         words = reader.read(read_image(image), scale=1.0).words if reader else [Word(place, UNREAD, 1.0) for place in places]
         lines = labels(words, arguments.sure, list(zip(known[0], known[1], strict=True)), places)
-        (arguments.out / "images" / image.name).symlink_to(image.resolve())
-        target.write_text("\n".join(lines) + "\n")
+        link, whole = arguments.out / "images" / image.name, target.with_suffix(".tmp")
+        if not link.is_symlink():
+            link.symlink_to(image.resolve())
+        whole.write_text("\n".join(lines) + "\n", "utf-8")
+        whole.replace(target)  # so that an interrupted run goes on
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ one, with 95 % intervals over images.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -27,12 +26,16 @@ from dld_spotter.core.bootstrap import resample
 from dld_spotter.data.readers.icdar2015 import ICDAR2015
 from dld_spotter.evaluation.measuring import Counting
 from dld_spotter.evaluation.predictions import PredictionForm
+from dld_spotter.evaluation.report import write_json
 from dld_spotter.inference.loading import load
+from dld_spotter.inference.onnx_backend import onnx_predictor
+from dld_spotter.inference.onnx_meta import META
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.tradeoff.measures import Measures, estimate
 
 ENGINES = {"rapidocr": "RapidOCR", "rapidocr_v4": "RapidOCRv4", "tesseract": "Tesseract"}
+SETTINGS = ("budget", "budget_ms", "gamma", "scale")
 WARM_UP = 2
 """Images that every reader reads before the clock counts."""
 
@@ -42,9 +45,10 @@ class Reader:
 
     Args:
         text: as given on the command line.
+        threads: of an engine or an export.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, threads: int) -> None:
         self.text = text
         name, _, settings = text.partition(":")
         pairs = dict(one.split("=", 1) for one in settings.split(",") if one)
@@ -52,14 +56,17 @@ class Reader:
         numbers = {key: float(value) for key, value in pairs.items()}
         if name in ENGINES:
             engine = getattr(import_module(f"dld_spotter.inference.engines.{name}"), ENGINES[name])
-            self.predictor, self.request = Predictor(engine(**numbers)), {"scale": 1.0}
+            self.predictor, self.request = Predictor(engine(threads=threads, **numbers)), {"scale": 1.0}
         else:
-            self.predictor, self.request = load(name, device="cpu", vocabulary=vocabulary), numbers
+            if unknown := numbers.keys() - SETTINGS:
+                raise SystemExit(f"error: {text} has {', '.join(sorted(unknown))}; give {', '.join(SETTINGS)} or vocabulary")
+            self.predictor, self.request = predictor(name, vocabulary, threads), numbers
         self.rows: list[Measures] = []
 
     def warm_up(self, image: np.ndarray) -> None:
-        """Prepare kernels, without a budget being spent."""
-        self.predictor.read(image, scale=1.0)
+        """Prepare kernels at every scale that may be read at, without a budget being spent."""
+        for scale in {1.0, *self.predictor.scales, self.request.get("scale", 1.0)}:
+            self.predictor.read(image, scale=scale)
 
     def read(self, sample: Sample, counting: Counting) -> None:
         """Read an image, and count what was read."""
@@ -71,10 +78,18 @@ class Reader:
         return Measures.stack(self.rows)
 
 
-def photos(folder: Path, validation: bool) -> list[Sample]:
-    """The photos of a folder, or those that its ``validation.txt`` lists."""
+def predictor(name: str, vocabulary: str | None, threads: int) -> Predictor:
+    """That of a checkpoint, or of the folder of an export."""
+    if (Path(name) / META).is_file():
+        return onnx_predictor(name, threads=threads, vocabulary=vocabulary)
+    return load(name, device="cpu", vocabulary=vocabulary)
+
+
+def photos(folder: Path, validation: bool, most: int | None) -> list[Sample]:
+    """The photos of a folder, or those that its ``validation.txt`` lists, at most so many."""
     dataset = ICDAR2015(folder)
-    return [dataset[i] for i, part in enumerate(dataset.parts) if part == "validation" or not validation]
+    taken = [i for i, part in enumerate(dataset.parts) if part == "validation" or not validation]
+    return [dataset[i] for i in taken[:most]]
 
 
 def table(readers: Sequence[Reader], resamples: np.ndarray) -> tuple[Table, list[dict[str, object]]]:
@@ -125,9 +140,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)
-    samples = photos(options.folder, options.validation)[: options.images]
+    samples = photos(options.folder, options.validation, options.images)
     counting = Counting(Rules(), PredictionForm())
-    readers = [Reader(text) for text in options.readers]
+    readers = [Reader(text, options.threads) for text in options.readers]
     for sample in samples[:WARM_UP]:
         for reader in readers:
             reader.warm_up(sample.image)
@@ -138,7 +153,7 @@ def main() -> None:
     rich.print(shown)
     if options.json:
         facts = {"images": len(samples), "threads": options.threads, "protocol": "rrc", "readers": rows}
-        options.json.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+        write_json(options.json, facts)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.torch_backend import TorchBackend, usable_device
-from dld_spotter.selection.selector import folded
+from dld_spotter.models.folding import folded
 
 MOST_FLOPS, MOST_SECONDS = 0.01, 0.03
 """Of a forward pass at scale 1.0, and of one at the lowest scale."""

@@ -44,6 +44,7 @@ def train(config: DictConfig, folder: Path) -> float:
         raise ConfigError(f"seed={config.seed} must be a whole number from 0 to 2**32 - 1; give such as seed=1")
     assembly.candidate_scales(config)  # refused here rather than after the training
     Rules(**config.evaluation.rules)
+    assembly.settle_precision(config)
     commit()  # what runs is what is there now, not what is there when the run ends
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     interrupted = interrupted_stage(config, folder / "checkpoints")

@@ -9,6 +9,8 @@ from scipy.optimize import nnls
 from dld_spotter.budget import latency
 from dld_spotter.budget.cost import FlopCost, MeasuredLatency, identify
 from dld_spotter.budget.latency import Line, cache_folder, known_line, measure_line
+from dld_spotter.inference.torch_backend import TorchBackend
+from dld_spotter.models.folding import folded
 from tests.small import make_spotter
 
 
@@ -69,8 +71,9 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(monkeypatch, tmp_path):
 
 
 def test_seconds_as_cost_model():
+    """They are those of the spotter that reads, measured once for both."""
     spotter, flops = make_spotter(), FlopCost(make_spotter())
-    line = known_line(*identify(spotter), lambda: Line(0.01, 2.0))
+    line = known_line(*TorchBackend(spotter).identity(), lambda: Line(0.01, 2.0))
     seconds = MeasuredLatency(spotter)
     assert seconds.cost(96, 128, 3) == pytest.approx(line.seconds(flops.cost(96, 128, 3)))
     low, full = (line.seconds(flops.cost(*size)) for size in ((48, 64), (96, 128)))
@@ -79,7 +82,7 @@ def test_seconds_as_cost_model():
 
 def test_measuring_leaves_the_mode_of_the_spotter():
     spotter = make_spotter().train()
-    assert MeasuredLatency(spotter).measure().seconds(0.1) > 0
+    assert MeasuredLatency(spotter).measure(folded(spotter)).seconds(0.1) > 0
     assert spotter.training
 
 

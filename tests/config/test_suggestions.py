@@ -48,6 +48,20 @@ def test_the_nearest_is_suggested(command: str, argument: str, meant: str, monke
     assert argument.lstrip("~").partition("=")[0] in line
 
 
+def test_an_option_is_told_with_the_place_that_it_was_written_for(monkeypatch, capsys):
+    line = told("train", monkeypatch, capsys, "spotter@model.teacher=small", "spotter@model.student=smll")
+    assert line.endswith("; did you mean spotter@model.student=small?")
+
+
+def test_a_group_is_told_with_the_places_that_it_is_mounted_at(monkeypatch, capsys):
+    line = told("train", monkeypatch, capsys, "spotter=tiny")
+    assert line.endswith("; did you mean spotter@model.student or spotter@model.teacher?")
+
+
+def test_a_setting_that_is_null_is_known(monkeypatch, capsys):
+    assert "has no setting" not in told("train", monkeypatch, capsys, "~resume")
+
+
 def test_a_setting_of_a_chosen_option_is_known(monkeypatch, capsys):
     line = told("train", monkeypatch, capsys, "distillation=token", "distillation.temprature=4")
     assert line.endswith("; did you mean distillation.temperature?")

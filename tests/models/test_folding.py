@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from dld_spotter.models.backbone import Backbone
 from dld_spotter.models.folding import folded
 from tests.small import make_spotter
 
@@ -43,3 +44,20 @@ def test_normalisation_that_follows_no_convolution_stays(parts):
     images = torch.randn(1, 3, 5, 5)
     assert any(isinstance(part, nn.BatchNorm2d) for part in folded(module))
     torch.testing.assert_close(folded(module)(images), module(images))
+
+
+@pytest.mark.parametrize("name", ["resnet", "textnet", "hgnet_v2", "rt_detr_resnet"])
+def test_backbones_compute_the_same_once_they_are_folded(name):
+    settings = {"hidden_sizes": [16, 16, 16, 24], "depths": [1, 1, 1, 1]} if name in ("resnet", "rt_detr_resnet") else {}
+    backbone = stirred(Backbone(name, settings)).eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        for found, expected in zip(folded(backbone)(images), backbone(images), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_normalisation_of_another_kind_or_of_the_batch_alone_stays():
+    alone = nn.BatchNorm2d(3, track_running_stats=False)
+    wide = nn.BatchNorm2d(4)
+    for parts in ([nn.Conv2d(3, 3, 1), alone], [nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 4, 1), nn.ReLU(), wide]):
+        assert any(isinstance(part, nn.BatchNorm2d) for part in folded(nn.Sequential(*parts)).modules())

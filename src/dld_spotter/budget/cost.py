@@ -8,6 +8,7 @@ import hashlib
 import platform
 from abc import ABC, abstractmethod
 from copy import deepcopy
+from functools import partial
 from math import isclose
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dld_spotter.budget.latency import Line, known_line, measure_line
 from dld_spotter.data.views import make_view
-from dld_spotter.models.modes import evaluating
+from dld_spotter.models.folding import folded
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.vocabulary import SPELLINGS
 
@@ -149,8 +150,10 @@ def _parts(counter: FlopCounterMode, depth: int) -> dict[str, float]:
 class MeasuredLatency(CostModel):
     """Seconds on the device that the spotter is on when they are first asked for: a line over the GFLOP.
 
+    Measured is what reads, see :func:`~dld_spotter.models.folding.folded`.
+
     Args:
-        spotter: the spotter; its mode is not changed.
+        spotter: the spotter; it is not changed.
     """
 
     def __init__(self, spotter: Spotter) -> None:
@@ -161,17 +164,18 @@ class MeasuredLatency(CostModel):
     def cost(self, height: int, width: int, words: float = 0.0) -> float:
         """Seconds of an image."""
         if self.line is None:
-            self.line = known_line(*identify(self.spotter), self.measure)
+            spotter = folded(self.spotter)
+            self.line = known_line(*identify(spotter), partial(self.measure, spotter))
         return self.line.seconds(self.flops.cost(height, width, words))
 
-    def measure(self) -> Line:
+    def measure(self, spotter: Spotter) -> Line:
         """Read blank images of a few sizes."""
-        with evaluating(self.spotter):
-            return measure_line(self._read_blank, self.flops.cost)
+        device = next(spotter.parameters()).device
 
-    def _read_blank(self, height: int, width: int) -> None:
-        device = next(self.spotter.parameters()).device
-        self.spotter.spot(make_view([np.zeros((height, width, 3), np.uint8)], 1.0, self.spotter.stride).to(device))
+        def read_blank(height: int, width: int) -> None:
+            spotter.spot(make_view([np.zeros((height, width, 3), np.uint8)], 1.0, spotter.stride).to(device))
+
+        return measure_line(read_blank, self.flops.cost)
 
 
 def identify(spotter: Spotter) -> tuple[str, str, int]:

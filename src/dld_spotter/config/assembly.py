@@ -310,11 +310,20 @@ def build_loggers(config: DictConfig) -> list[Logger]:
     return loggers
 
 
+def settle_precision(config: DictConfig) -> None:
+    """Put the precision that is computed in into a configuration that leaves it open, for files and loggers to tell.
+
+    Raises:
+        ConfigError: it cannot be computed in.
+    """
+    config.trainer.precision = precision(config.trainer.precision, str(config.trainer.accelerator))
+
+
 def build_trainer(config: DictConfig, loggers: list[Logger], folder: Path, epochs: int) -> Trainer:
     """Build the trainer of one stage, which keeps its checkpoints in ``folder``.
 
     Raises:
-        ConfigError: the stage would be endless, or have no step, or its precision cannot be computed in.
+        ConfigError: the stage would be endless, or have no step.
     """
     if not isinstance(epochs, int) or epochs < 0:
         raise ConfigError(f"stages have epochs={epochs}, expected a whole number of at least 0; correct stages.*.epochs")
@@ -326,9 +335,7 @@ def build_trainer(config: DictConfig, loggers: list[Logger], folder: Path, epoch
         for name, callback in config.callbacks.items()
         if config.trainer.get("limit_val_batches") != 0 or not callback.get("monitor")  # there is nothing to monitor
     ]
-    settings: dict[str, Any] = {"max_epochs": epochs, "default_root_dir": str(folder)}
-    settings["precision"] = precision(config.trainer.precision, str(config.trainer.accelerator))
-    return create(config.trainer, logger=loggers, callbacks=callbacks, **settings)
+    return create(config.trainer, logger=loggers, callbacks=callbacks, max_epochs=epochs, default_root_dir=str(folder))
 
 
 def close_loggers(loggers: list[Logger], status: str = "success") -> None:

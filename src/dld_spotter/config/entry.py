@@ -142,7 +142,8 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
             given = sys.argv[1:]
             sys.argv[1:] = map(renamed_override, given)
             try:
-                refuse_unknown_flags(given)
+                if not config:  # else the arguments are of another program, such as a notebook
+                    refuse_unknown_flags(given)
                 with _storage_errors(), _hydra_raises(True):
                     return application(*config)
             except USER_ERRORS as error:

@@ -11,7 +11,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from dld_spotter.config.studies import GROUP, renamed_studies
 from dld_spotter.core.aliases import OPTIONS, OVERRIDES, renamed_override
@@ -50,10 +50,11 @@ def explained(error: BaseException, conf: Path, command: str, arguments: Sequenc
     """
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        return unknown_option(group, option, error.options, _earlier_options(group, conf), _as_given(group, arguments))
+        return unknown_option(group, option, error.options, _earlier_options(group, conf), _as_given(group, option, arguments))
     if key := _unknown_key(error):
         given = next((path for path in map(_path, arguments) if renamed_override(path) == key), key)
-        return unknown_key(command, given, _known_keys(conf, command, arguments))
+        known = _known_keys(conf, command, arguments)
+        return None if key in known else unknown_key(command, given, known)  # Hydra deletes nothing that is null
     return None
 
 
@@ -88,7 +89,9 @@ def unknown_key(command: str, key: str, known: Iterable[str]) -> str:
     meant = {spelling: name for name in known for spelling in _spellings(name)}
     best = max(meant, key=lambda spelling: _similarity(key, spelling), default="")
     near = [meant[best]] if _similarity(key, best)[0] >= NEAR else []
-    near = near or [name for name in known if name.endswith(f".{key}")][:MOST]  # written without where it stands
+    near = (
+        near or [name for name in known if name.endswith(f".{key}") or name.startswith(f"{key}@")][:MOST]
+    )  # without its place
     remedy = f"did you mean {' or '.join(near)}?" if near else "--help lists what can be chosen, --cfg job every setting"
     return f"{command} has no setting {key}; {remedy}"
 
@@ -117,7 +120,7 @@ def _known_keys(conf: Path, command: str, arguments: Sequence[str]) -> list[str]
     with initialize_config_dir(str(conf), version_base="1.3"):
         try:
             config = compose(command, [one for one in groups if "," not in one], return_hydra_config=True)
-        except HydraException:  # more than one argument is wrong
+        except (HydraException, OmegaConfBaseException):  # more than one argument is wrong
             config = compose(command, return_hydra_config=True)
     choices = [key for key in config.hydra.runtime.choices if not key.startswith("hydra/")]
     settings = [path for path in _paths(OmegaConf.to_container(config)) if path.partition(".")[0] != "hydra"]
@@ -147,9 +150,15 @@ def _earlier_options(group: str, conf: Path) -> dict[str, str]:
     return {then[2]: now[2] for then, now in pairs if then[0] == group}
 
 
-def _as_given(group: str, arguments: Sequence[str]) -> str | None:
-    """A group as the command line writes it, with its sign and where it is mounted."""
-    return next((one.partition("=")[0] for one in arguments if _path(one).lstrip("/").partition("@")[0] == group), None)
+def _as_given(group: str, option: str, arguments: Sequence[str]) -> str | None:
+    """A group as the command line writes it beside an option, with its sign and where it is mounted."""
+    return next((one.partition("=")[0] for one in arguments if _asks_for(one, group, option)), None)
+
+
+def _asks_for(argument: str, group: str, option: str) -> bool:
+    """Whether an override chooses an option of a group, under its present or an earlier name."""
+    options = (one.strip() for one in renamed_override(argument).partition("=")[2].split(","))
+    return _path(argument).lstrip("/").partition("@")[0] == group and (option in options or group == GROUP)
 
 
 def _path(argument: str) -> str:

@@ -71,6 +71,6 @@ def renamed_override(argument: str) -> str:
     appended = found["sign"] == "+" and path != found["path"]  # the present name may be there already
     rest = found["rest"] or ""
     if rest:  # a sweep names several options
-        options = (OPTIONS.get(f"{path}={option}", f"={option}") for option in rest[1:].split(","))
+        options = (OPTIONS.get(f"{path}={option.strip()}", f"={option}") for option in rest[1:].split(","))
         rest = "=" + ",".join(option.partition("=")[2] for option in options)
     return f"{'++' if appended else found['sign']}{path}{rest}"

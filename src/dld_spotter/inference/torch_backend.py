@@ -21,7 +21,8 @@ class TorchBackend(Backend):
     """A spotter on a device.
 
     Args:
-        spotter: a copy of it reads, see :func:`~dld_spotter.models.folding.folded`.
+        spotter: a copy of it reads, see :func:`~dld_spotter.models.folding.folded`: what is changed in it later is not seen,
+            and the copy's weights do not go back into a checkpoint.
         device: where to; None leaves it where it is.
     """
 

@@ -15,8 +15,8 @@ def computes_in_half(accelerator: str) -> bool:
     """
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if accelerator in ("auto", "cpu"):
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):
+        return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return True
 
 
