@@ -92,11 +92,11 @@ def take_network(config: DictConfig, selector: QualitySelector) -> None:
 def learn(config: DictConfig, selector: QualitySelector) -> None:
     """Train the network on thumbnails and say what it knows of unseen ones."""
     loader = assembly.build_whole_loader(config, config.thumbnails, [1.0])
-    thumbnails = ThumbnailSet.of(loader, selector.edges, "looking at images")
+    thumbnails = ThumbnailSet.of(loader, selector.edges, "thumbnails")
     learn_heights(selector, thumbnails, config.steps, config.batch, config.lr, config.seed)
     loader = assembly.build_validation_loader(config)
     if loader is not None:
-        unseen = ThumbnailSet.of(loader, selector.edges, "looking at validation images")
+        unseen = ThumbnailSet.of(loader, selector.edges, "thumbnails for validation")
         found, nothing = judge_heights(selector, unseen)
         rich.print(
             f"heights of the words in {len(unseen)} unseen images: deviance {found:.1f}; {nothing:.1f} where nothing is seen"

@@ -24,6 +24,7 @@ from dld_spotter.config.studies import RENAMED, find_experiments
 from dld_spotter.core.aliases import renamed_override
 from dld_spotter.core.charset import Charset
 from dld_spotter.inference.engines.engine import Engine
+from dld_spotter.inference.predictor import LONG
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.objective import SelectionObjective
@@ -179,6 +180,21 @@ def test_command_composes(command: str, tmp_path: Path):
     page = composed(tmp_path, command=command).hydra.help.template
     assert page.startswith(f"python -m dld_spotter.{command} ")
     assert page.index("\nGroups: ") < page.index("\nTypical:\n  ") < page.index("\nSweep: ")
+
+
+def references(tree: Any) -> list[dict[str, int | None]]:
+    """The rules for full resolution that a configuration file writes, wherever in it they stand."""
+    if not isinstance(tree, dict):
+        return []
+    here = [value for key, value in tree.items() if key == "reference" and isinstance(value, dict)]
+    return here + [rule for value in tree.values() for rule in references(value)]
+
+
+def test_full_resolution_is_the_same_wherever_it_is_written():
+    """In Python, for photos of ``predict`` and ``demo``, and for data sets of files; rendered images stay as they are."""
+    written = [rule for path in CONF.rglob("*.yaml") for rule in references(OmegaConf.to_container(OmegaConf.load(path)))]
+    assert len(written) == 3
+    assert all((rule.get("short"), rule["long"]) == (None, LONG) for rule in written)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

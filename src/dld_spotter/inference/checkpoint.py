@@ -164,7 +164,7 @@ def load_checkpoint(name: str | Path, vocabulary: str | Path | None = None, char
     """Read a checkpoint.
 
     Args:
-        name: a file, ``bundled``, or ``ppocr_small`` for PP-OCRv6 small as the package rapidocr has it.
+        name: a file, ``bundled``, ``bundled_ppocr``, or ``ppocr_small`` for PP-OCRv6 small as the package rapidocr has it.
         vocabulary: of its spotters, in place of the one that they have been given: ``english``, a file, or ``none``.
         charset: what is to be written, for weights that know more characters than are asked for; None for printable ASCII.
 

@@ -51,7 +51,7 @@ def draw_reading(image: np.ndarray, reading: Reading) -> Image.Image:
 
 
 def caption(reading: Reading) -> str:
-    """Tell the scale, how many pixels were looked at once more, and what reading cost.
+    """Tell the scale, how many pixels were read again, and what reading cost.
 
     >>> caption(Reading((), 0.5, 1.84, 0.042, 0.25, 640, 480))
     '0 words   scale 0.5   1.84 GFLOPs, 25 % of full resolution   42 ms'
@@ -207,11 +207,11 @@ def _cell(sample: Sample) -> Image.Image:
     ignored = int(instances.ignore.sum())
     text = f"{_visible(sample.name)}  {width}x{height}  {len(words)} words" + (f", {ignored} ignored" if ignored else "")
     draw.text((0, size[1] + BAND / 2), text, GREY, _font(12), anchor="lm")
-    _write_strips(cell, sample, size[1] + BAND)
+    _write_crops(cell, sample, size[1] + BAND)
     return cell
 
 
-def _write_strips(cell: Image.Image, sample: Sample, top: int) -> None:
+def _write_crops(cell: Image.Image, sample: Sample, top: int) -> None:
     """Paste the largest words that count side by side, each upright with its text below, as far as there is room."""
     words = zip(sample.instances.polygons, sample.instances.transcriptions, sample.instances.ignore, strict=True)
     counting = sorted((Word(p, text, 1.0) for p, text, ignore in words if not ignore), key=_height, reverse=True)

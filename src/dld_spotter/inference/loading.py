@@ -27,7 +27,9 @@ def load(
     """Load a spotter that reads images.
 
     Args:
-        checkpoint: ``bundled``, a file, or a folder that ``python -m dld_spotter.export`` wrote, which is read without torch.
+        checkpoint: ``bundled`` or ``bundled_ppocr``, which travel with the package; ``ppocr_small``, which needs the package
+            rapidocr; a file that training left; or the folder of an export (``python -m dld_spotter.export``), which is read
+            without torch.
         reference: rule for the reference resolution; None limits the longest side to 1280 pixels.
         device: where to read; None takes the GPU where there is one. An export reads on the CPU.
         second_pass: when and where to read again; None leaves it to the checkpoint.

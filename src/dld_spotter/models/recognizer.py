@@ -185,7 +185,7 @@ class AttentionDecoder(nn.Module):
 
 
 class Recognizer(WordRecognizer):
-    """Strip encoder with an attention decoder and a CTC head over the same context.
+    """Crop encoder with an attention decoder and a CTC head over the same context.
 
     Args:
         encoder: the crop encoder.

@@ -154,7 +154,10 @@ class TeacherModule(StageModule):
 
 
 class DLDModule(StageModule):
-    """Distillation stage: L = L_det + L_rec + L_DRS + L_SKD, one optimisation end to end (DLD, section 3.4).
+    """Distillation stage, one optimisation end to end (DLD, section 3.4).
+
+    With ``selector=gumbel`` L = L_det + l1 L_rec + l2 L_acc + gamma L_flops + l3 L_SKD, where l2 L_acc + gamma L_flops is L_DRS
+    if l2 is 1.
 
     It may be built before the teacher is trained: a student of the teacher's shape takes its weights when the stage begins.
 

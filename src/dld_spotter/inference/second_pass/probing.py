@@ -210,7 +210,7 @@ def learn_gains(probes: Sequence[Sequence[Probe]], false_positive_cost: float) -
 
 
 def fit_table(evidence: np.ndarray, gains: np.ndarray) -> Table:
-    """What a unit of evidence ``(P, 20)`` is worth where P places brought ``gains`` ``(P,)``."""
+    """What a unit of evidence ``(P, 20)`` is worth where P regions brought ``gains`` ``(P,)``."""
     weights = 1 / np.sqrt(1 + evidence.sum(1, keepdims=True))  # gains scatter as counts do
     expected = PRIOR * max(gains.sum(), 0.0) / max(float((evidence @ PRIOR).sum()), 1.0)
     rows = np.vstack([weights * evidence, np.sqrt(STRENGTH) * np.eye(PRIOR.size)])
