@@ -6,6 +6,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+# Tests run in so many processes, each of which computes in one thread.
+WORKERS ?= auto
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -31,7 +33,7 @@ train: install  ## python -m dld_spotter.train $(ARGS)
 	$(BIN)/python -m dld_spotter.train $(ARGS)
 
 test: install lint  ## lint and all tests but the slow ones; ARGS go to pytest
-	WANDB_MODE=offline $(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+	WANDB_MODE=offline OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 test-slow: install  ## whole runs, minutes each
 	WANDB_MODE=offline $(BIN)/python -m pytest -q -m slow $(ARGS)
