@@ -21,13 +21,14 @@ def test_bundled_weights_are_small_enough_to_travel(name):
     assert locate(name).stat().st_size <= 12 * 10**6
 
 
-def test_bundled_weights_carry_what_they_need():
-    content = load_checkpoint("bundled")
+@pytest.mark.parametrize(("name", "first_passes"), [("bundled", {0.2, 0.25, 0.5}), ("bundled_ppocr", {0.3, 0.4, 0.5})])
+def test_bundled_weights_carry_what_they_need(name, first_passes):
+    content = load_checkpoint(name)
     assert "student" in content.parts()
     assert content.provenance["scales"][-1] == 1.0
     assert content.spotter().full_resolution_crops
     assert content.policy().calibration.low < 0.15
-    assert content.second_pass().gains.tables.keys() >= {0.2, 0.25, 0.5}
+    assert content.second_pass().gains.tables.keys() >= first_passes
 
 
 def earlier(tree: Any) -> Any:
