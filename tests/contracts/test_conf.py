@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from scipy.io import savemat
 
-from dld_spotter.config.assembly import build_data, create
+from dld_spotter.config.assembly import build_data, create, settle_precision
 from dld_spotter.config.entry import HELP, ROOT
 from dld_spotter.config.studies import RENAMED, find_experiments
 from dld_spotter.core.aliases import renamed_override
@@ -152,6 +152,8 @@ def test_option_builds(option: Path, photos: Path, tmp_path: Path):
         pytest.skip(reason)
     for source in {"crops", "photos", "scans"} & config.data.keys():
         config.data[source] = str(photos)
+    if group == "trainer":
+        settle_precision(config)  # as train does, of a precision that is left open
 
     built = build(config, group, mount.partition("@")[2] or group)
 
