@@ -71,7 +71,7 @@ def test_an_image_without_boxes_or_regions():
     assert (seen.regions, len(seen.boxes)) == ((), 1)
 
 
-@pytest.mark.parametrize("full_resolution_crops", [False, True])
+@pytest.mark.parametrize("full_resolution_crops", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_an_export_inspects_as_torch_does(full_resolution_crops, tmp_path):
     path = make_checkpoint(tmp_path / "small.ckpt", full_resolution_crops=full_resolution_crops, levels=LEVELS)
     reader = load(path, device="cpu")
