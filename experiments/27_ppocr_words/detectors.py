@@ -2,11 +2,12 @@
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from crops import Recipe
+from crops import WEIGHTS, Recipe
 from evaluate import LONGEST, Figures, best_score, evaluate, overlap_shares, reader, start
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -22,7 +23,7 @@ from dld_spotter.models.spotter import MapSpotter, TextMapSpotter
 WIDE_EVERY = 4
 """Steps per step of the 7x7 kernels: their gradient takes a fifth of the time on CPU; they are a hundredth of the weights."""
 PHOTOS = {"icdar2015": 0.46, "ic03_train": 0.11, "svt_train": 0.07, "street": 0.13, "sroie": 0.06, "rendered": 0.17}
-"""How often a crop comes from each source where our own detector is trained."""
+"""How often a crop comes from each source where further photos are given, or our own detector is trained."""
 LEAST = 0.05
 """Words below this score are no candidates in the evaluation."""
 
@@ -56,18 +57,29 @@ class Detector(ABC):
 
 
 class PPOCR(Detector):
-    """PP-OCRv6 small's."""
+    """PP-OCRv6 small's.
 
-    def __init__(self) -> None:
-        self.recognizer = reader()
+    Args:
+        begin: checkpoint whose detector training begins with; None for PP-OCR's as it comes.
+        weights: how often a crop comes from each source.
+    """
+
+    def __init__(self, begin: str | None = None, weights: Mapping[str, float] = WEIGHTS) -> None:
+        self.recognizer, self.weights = reader(), weights
+        self.checkpoint = load_checkpoint(begin, "none") if begin else None
 
     def start(self) -> PPOCRDetector:
         """See :class:`Detector`."""
-        return start()
+        if self.checkpoint is None:
+            return start()
+        detector = self.checkpoint.spotter().detector
+        if not isinstance(detector, PPOCRDetector):
+            raise ConfigError(f"{self.checkpoint.path} holds a detector that is not PP-OCR's; give it as --spotter")
+        return detector
 
     def recipe(self) -> Recipe:
         """See :class:`Detector`."""
-        return Recipe()
+        return Recipe(weights=self.weights)
 
     def learning(self, network: nn.Module) -> list[nn.Parameter]:
         """All but the stem's: a fifth of the time, and edges are those of lines and words alike."""

@@ -21,8 +21,8 @@ from typing import Any
 
 import cv2
 import torch
-from crops import Crops, joined, validation_photos
-from detectors import PPOCR, Detector, OfSpotter
+from crops import WEIGHTS, Crops, joined, validation_photos
+from detectors import PHOTOS, PPOCR, Detector, OfSpotter
 from evaluate import show
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
@@ -58,7 +58,8 @@ class Training:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
         self.output: Path = arguments.output
-        self.kind: Detector = OfSpotter(arguments.spotter) if arguments.spotter else PPOCR()
+        weights = WEIGHTS if arguments.labelled is None else PHOTOS
+        self.kind: Detector = OfSpotter(arguments.spotter) if arguments.spotter else PPOCR(arguments.begin, weights)
         self.detector, self.average = self.kind.start(), self.kind.start()
         self.learning = self.kind.learning(self.detector)
         self.loss = DetectionLoss()
@@ -231,6 +232,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of icdar2015, ic03_train and svt_train, and of sroie")
     parser.add_argument("--labelled", type=Path, help="folder of further photos, see experiments/28_detector_on_photos")
     parser.add_argument("--spotter", type=Path, help="checkpoint whose detector is trained; without it PP-OCRv6 small's is")
+    parser.add_argument("--begin", help="checkpoint whose PP-OCR detector training begins with, as bundled_ppocr")
     parser.add_argument("--minutes", type=float, default=90, help="of training, evaluations included")
     parser.add_argument("--steps", type=int, help="instead of minutes")
     parser.add_argument("--batch", type=int, default=4)
