@@ -1,0 +1,289 @@
+"""Trains PP-OCR's recogniser on the regions of the detector in front of it, on word crops and on rendered words.
+
+    python experiments/29_recogniser_on_own_regions/train.py OUTPUT --data DATA --steps 6000 [--labelled LABELLED] [--resume]
+
+DATA holds ``icdar2015/train``, ``ic03_train``, ``svt_train``, ``iiit5k`` and ``real_words``; LABELLED is what label.py (study
+28) makes. OUTPUT gets ``last.pt``, from which ``--resume`` goes on, ``end.pt`` with the averaged weights, ``train.csv`` and
+``evaluation.csv``: words of the validation photos that are read rightly from the truth's box and from own regions, and words of
+rendered scenes that training never sees, with the weights mixed with those of the start by several shares (arXiv 2109.01903).
+"""
+
+import argparse
+import csv
+import math
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from words import (
+    CHARSET,
+    Batches,
+    Item,
+    Words,
+    batch,
+    crop,
+    crop_items,
+    photo_items,
+    read_photos,
+    regions,
+)
+
+from dld_spotter.core.charset import BLANK
+from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
+from dld_spotter.inference.checkpoint import load_checkpoint
+from dld_spotter.models.ppocr.reading import PPOCRWordRecognizer
+from dld_spotter.models.spotter import Spotter
+
+SHARES = (0.0, 0.5, 1.0)
+"""Of the trained weights in what is evaluated; 0 is the start."""
+LOG_EVERY, SAVE_EVERY = 50, 500
+"""Steps."""
+RENDERED = 12
+"""Scenes, of the evaluation."""
+
+
+def fold(classes: int) -> Tensor:
+    """Classes ``(V,)`` without case: that of the lower-case letter for each capital, else the class itself."""
+    folded = torch.arange(classes)
+    small = CHARSET.encode([char.lower() for char in CHARSET.characters], 2)[:, 0]
+    folded[classes - len(CHARSET.characters) :] = small
+    return folded
+
+
+def ctc(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    """CTC loss ``(N,)`` per character of labels ``(N, L)``, END included there and left out here."""
+    lengths = (labels[:, :-1] > 2).sum(1)
+    steps = torch.full((len(labels),), log_probabilities.shape[1])
+    loss = F.ctc_loss(
+        log_probabilities.transpose(0, 1), labels[:, :-1], steps, lengths, blank=BLANK, reduction="none", zero_infinity=True
+    )
+    return loss / lengths.clamp(min=1)
+
+
+class Loss:
+    """CTC with case; for words whose truth has none, CTC over the classes without case."""
+
+    def __init__(self) -> None:
+        self.fold = fold(len(CHARSET))
+
+    def __call__(self, logits: Tensor, words: Words) -> Tensor:
+        """Mean over the words of a batch."""
+        log_probabilities = logits.float().log_softmax(-1)
+        without = ~words.has_case
+        loss = ctc(log_probabilities, words.labels)
+        if without.any():
+            probabilities = log_probabilities[without].exp()
+            folded = torch.zeros_like(probabilities).index_add(2, self.fold, probabilities)
+            loss = torch.cat([loss[words.has_case], ctc(folded.clamp(min=1e-12).log(), self.fold[words.labels[without]])])
+        return loss.mean()
+
+
+class Training:
+    """Network, optimiser and what is evaluated.
+
+    Args:
+        arguments: of the command line.
+    """
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments, self.output = arguments, arguments.output
+        self.spotter = load_checkpoint(arguments.ckpt, "none").spotter()
+        recognizer = self.spotter.recognizer
+        assert isinstance(recognizer, PPOCRWordRecognizer)
+        self.recognizer, self.loss = recognizer.train(), Loss()
+        self.start = {name: value.clone() for name, value in recognizer.state_dict().items()}
+        self.average = {name: value.clone() for name, value in self.start.items()}
+        self.optimizer = torch.optim.AdamW(recognizer.parameters(), lr=arguments.lr, weight_decay=1e-3)
+        self.step, self.asked_to_end = 0, False
+
+    def rate(self) -> float:
+        """Learning rate: a warm-up, then a cosine."""
+        warm = min(1.0, (self.step + 1) / 300)
+        return self.arguments.lr * warm * (0.5 * (1 + math.cos(math.pi * self.step / self.arguments.steps)) + 0.01)
+
+    def learn(self, words: Words) -> float:
+        """Take a step; returns the loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.arguments.bf16):
+            logits = self.recognizer.network(words.pixels)
+        loss = self.loss(logits, words)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.recognizer.parameters(), 2.0)
+        self.optimizer.step()
+        self.step += 1
+        with torch.no_grad():
+            for name, now in self.recognizer.state_dict().items():
+                self.average[name].lerp_(now, max(1 - self.arguments.decay, 1 / self.step))
+        return loss.item()
+
+    def save(self) -> None:
+        """Write ``last.pt``."""
+        state = {"recognizer": self.recognizer.state_dict(), "average": self.average, "step": self.step}
+        write(state | {"optimizer": self.optimizer.state_dict()}, self.output / "last.pt")
+
+    def resume(self) -> None:
+        """Go on from ``last.pt`` where there is one."""
+        if (path := self.output / "last.pt").exists():
+            state = torch.load(path, weights_only=True)
+            self.recognizer.load_state_dict(state["recognizer"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.average, self.step = state["average"], state["step"]
+
+    def evaluate(self, sets: Mapping[str, Sequence[Item]]) -> None:
+        """Read the words of validation with each mixture of weights."""
+        now = {name: value.clone() for name, value in self.recognizer.state_dict().items()}
+        for share in SHARES if self.step else SHARES[:1]:
+            self.recognizer.load_state_dict(mixed(self.start, self.average, share))
+            row = {"step": self.step, "share": share}
+            for name, items in sets.items():
+                row |= {f"{name}_{key}": round(value, 4) for key, value in right(self.recognizer, items).items()}
+            log(self.output / "evaluation.csv", row)
+            print(row, flush=True)
+        self.recognizer.load_state_dict(now)
+        self.recognizer.train()
+
+    def run(self, batches: Batches, sets: Mapping[str, Sequence[Item]]) -> None:
+        """Train until all is done or the process is asked to end."""
+        loader = iter(DataLoader(batches, None, num_workers=1, prefetch_factor=16, worker_init_fn=_ignore_the_end))
+        losses: list[float] = []
+        began = time.monotonic()
+        if not self.step:
+            self.evaluate(sets)
+        while self.step < self.arguments.steps and not self.asked_to_end:
+            losses.append(self.learn(next(loader)))
+            if self.step % LOG_EVERY == 0:
+                pace = (time.monotonic() - began) / LOG_EVERY
+                log(
+                    self.output / "train.csv",
+                    {"step": self.step, "loss": round(float(np.mean(losses)), 4), "pace": round(pace, 3)},
+                )
+                losses, began = [], time.monotonic()
+            if self.step % SAVE_EVERY == 0:
+                self.save()
+            if self.step % self.arguments.evaluate_every == 0:
+                self.evaluate(sets)
+        self.save()
+        write({"average": self.average}, self.output / "end.pt")
+
+
+def mixed(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights between those of the start and those of the end."""
+    return {name: torch.lerp(value, end[name], share) for name, value in start.items()}
+
+
+@torch.inference_mode()
+def right(recognizer: PPOCRWordRecognizer, items: Sequence[Item]) -> dict[str, float]:
+    """Shares of the words that are read rightly, without and with regard to case."""
+    recognizer.eval()
+    pools: dict[int, list[tuple[np.ndarray, Item]]] = {}
+    for item in items:
+        pixels = crop(item.image, item.places[-1])
+        pools.setdefault(pixels.shape[2], []).append((pixels, item))
+    hits: list[tuple[bool, bool]] = []
+    for pool in pools.values():
+        words = batch(pool)
+        labels, _ = recognizer.read(recognizer.network.encode(words.pixels))
+        for row, (_, item) in zip(labels.tolist(), pool, strict=True):
+            text = CHARSET.decode(row)
+            hits.append((text.lower() == item.text.lower(), text == item.text))
+    share, with_case = np.mean(hits, axis=0)
+    return {"right": float(share), "case": float(with_case)}
+
+
+def evaluation_sets(data: Path, spotter: Spotter) -> dict[str, list[Item]]:
+    """Words of the validation photos at the truth's box and at own regions of two scales, and rendered words."""
+    photos = read_photos(data / "icdar2015" / "train", validation=True)
+    sets = {"truth": photo_items(photos, [[]] * len(photos))}
+    for scale in (1.0, 0.5):
+        items = photo_items(photos, regions(spotter, photos, [scale]))
+        sets[f"own_{scale:g}"] = [item for item in items if len(item.places) > 1]
+    renderer = SceneRenderer(seed=20261130, layout=SceneLayout(height=512, width=512))
+    scenes = [renderer.render(i) for i in range(RENDERED)]
+    return sets | {"rendered": photo_items(scenes, [[]] * len(scenes))}
+
+
+def training_words(arguments: argparse.Namespace, spotter: Spotter) -> Batches:
+    """Everything that is learnt from, in memory."""
+    data, labelled = arguments.data, arguments.labelled
+    roots = {data / "icdar2015" / "train": (False, True), data / "ic03_train": (None, True), data / "svt_train": (None, False)}
+    if labelled:
+        roots[labelled / "street"] = (None, True)
+    items: list[Item] = []
+    for root, (validation, has_case) in roots.items():
+        photos = read_photos(root, validation)
+        items += photo_items(photos, regions(spotter, photos, bf16=arguments.bf16), has_case)
+    crops = crop_items(data / "real_words", "words.tsv") + crop_items(data / "iiit5k", "words_gt.txt")
+    print(f"{len(items)} words of photos, {sum(len(item.places) > 1 for item in items)} with own regions; {len(crops)} crops")
+    return Batches(items, crops, arguments.batch, arguments.seed)
+
+
+def write(state: dict[str, Any], path: Path) -> None:
+    """Write a file, whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def log(path: Path, row: dict[str, Any]) -> None:
+    """Append a row, behind a head where the file is new."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _ignore_the_end(worker: int) -> None:
+    """Let a loader's process end after the training, not before it."""
+    del worker
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def main() -> None:
+    """Train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--labelled", type=Path, help="what label.py of experiments/28_detector_on_photos makes")
+    parser.add_argument("--ckpt", default="bundled_ppocr", help="whose recogniser is trained, on its detector's regions")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=1e-4)
+    parser.add_argument("--decay", type=float, default=0.999, help="of the averaged weights")
+    parser.add_argument("--bf16", action="store_true", help="faster where the processor has it, many times slower elsewhere")
+    parser.add_argument("--evaluate-every", type=int, default=1000, help="steps")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true")
+    arguments = parser.parse_args()
+    if (arguments.output / "last.pt").exists() and not arguments.resume:
+        parser.error(f"{arguments.output} holds a training; give --resume to go on with it, or another folder")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(arguments.seed)
+    training = Training(arguments)
+    if arguments.resume:
+        training.resume()
+
+    def end(*_: object) -> None:
+        training.asked_to_end = True
+
+    signal.signal(signal.SIGTERM, end)
+    sets = evaluation_sets(arguments.data, training.spotter)
+    batches = training_words(arguments, training.spotter)
+    batches.first = training.step
+    training.run(batches, sets)
+
+
+if __name__ == "__main__":
+    main()
