@@ -19,13 +19,13 @@ from dld_spotter.config import assembly
 from dld_spotter.config.entry import ROOT
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.metrics.spotting import EndToEndHmean
-from dld_spotter.models import contours
+from dld_spotter.models import proposals
 
 CHOICES = (
     *(((), 0.0), ((0.8,), 0.02), ((0.6, 0.8), 0.02), ((0.6, 0.7, 0.8, 0.9), 0.02)),
     *(((0.6, 0.8), surer) for surer in (0.0, 0.04, 0.06)),
 )
-"""Levels of the decoder, and what ``contours.SURER`` is set to."""
+"""Levels of the decoder, and what ``proposals.SURER`` is set to."""
 
 
 def main(path: str, part: str, scales: list[float], overrides: list[str]) -> None:
@@ -38,7 +38,7 @@ def main(path: str, part: str, scales: list[float], overrides: list[str]) -> Non
     reads = dict.fromkeys(counted, 0)
     for batch in track(assembly.build_validation_loader(config), "reading"):
         for scale, choice in counted:
-            spotter.postprocess, contours.SURER = decoders[choice], choice[1]
+            spotter.postprocess, proposals.SURER = decoders[choice], choice[1]
             detections = spotter.detect(batch.view(scale))
             which = [one.all for one in detections]
             counted[scale, choice].update(spotter.recognize(detections, which), batch.instances)

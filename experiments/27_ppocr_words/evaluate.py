@@ -24,10 +24,10 @@ from dld_spotter.core.charset import PRINTABLE_ASCII, Charset
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.data.views import make_view
 from dld_spotter.metrics.matching import Hmean, match_images
-from dld_spotter.models.contours import TextMapDecoder
 from dld_spotter.models.ppocr.detector import PPOCRDetector
 from dld_spotter.models.ppocr.recognizer import COLUMN, HEIGHT, PPOCRRecognizer
 from dld_spotter.models.ppocr.weights import detector_state, recognizer_state
+from dld_spotter.models.proposals import TextMapDecoder
 
 LONGEST = 1280
 """Pixels of the longest side at scale 1."""

@@ -13,8 +13,8 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.inference.graphs import export_selector, export_spotter
 from dld_spotter.inference.onnx_backend import OnnxSelectorPolicy
 from dld_spotter.models.folding import folded
-from dld_spotter.models.recognition import WordRecognizer
 from dld_spotter.models.spotter import Spotter
+from dld_spotter.models.word_recognizer import WordRecognizer
 from dld_spotter.selection.baselines import FixedScale
 from dld_spotter.selection.gumbel import GumbelSelector
 from dld_spotter.selection.quality import QualitySelector

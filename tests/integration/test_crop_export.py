@@ -12,9 +12,9 @@ from dld_spotter.inference.checkpoint import load_checkpoint, save_checkpoint
 from dld_spotter.inference.loading import load
 from dld_spotter.inference.onnx_crops import OnnxCropBackend, ctc_greedy, ctc_log_probability
 from dld_spotter.models import decoding
-from dld_spotter.models.contours import TextMapDecoder
 from dld_spotter.models.ppocr.reading import PPOCRWordRecognizer
 from dld_spotter.models.ppocr.spotter import PPOCRSpotter
+from dld_spotter.models.proposals import TextMapDecoder
 from tests.small import CHARSET
 
 FINDS = {"stride": 1, "shrink": 0.5, "points": 2, "curved_below": 0.0, "turned_above": 1.5, "threshold": 0.5, "min_score": 0.5}

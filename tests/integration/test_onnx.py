@@ -163,7 +163,7 @@ def test_batches_of_any_size(predictor, exported):
     np.testing.assert_allclose(scores, log_probability, atol=1e-4)
     np.testing.assert_allclose(encoded, context, atol=1e-4)
     tried, texts = np.array([4, 0, 0, 2]), spotter.charset.encode(["cat", "dog", "", "a"], 5)
-    found = exported.backend._speller.run(None, {"context": encoded, "words": tried, "labels": texts.numpy()})[0]
+    found = exported.backend._rescorer.run(None, {"context": encoded, "words": tried, "labels": texts.numpy()})[0]
     with torch.no_grad():
         np.testing.assert_allclose(found, spotter.weigh(context, torch.from_numpy(tried), texts), atol=1e-3)
 
@@ -184,7 +184,7 @@ def test_photo_without_words(exported):
 def test_quantized_graphs_are_smaller_and_still_read(folder, exported, tmp_path):
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    for name in ("student.onnx", "recognizer.onnx"):
+    for name in ("detector.onnx", "recognizer.onnx"):
         quantize(tmp_path / name)
         assert (tmp_path / name).stat().st_size < (folder / name).stat().st_size
     agreement = Agreement.of([(exported.read(p, scale=1), onnx_predictor(tmp_path).read(p, scale=1)) for p in PHOTOS])
@@ -230,7 +230,7 @@ def test_damaged_folders_are_told(folder, tmp_path):
     (tmp_path / META).write_text((folder / META).read_text())
     with pytest.raises(CheckpointError, match=r"student\.onnx does not exist"):
         onnx_predictor(tmp_path)
-    (tmp_path / "student.onnx").write_text("no graph")
+    (tmp_path / "detector.onnx").write_text("no graph")
     with pytest.raises(CheckpointError, match=r"student\.onnx is no graph"):
         onnx_predictor(tmp_path)
 
@@ -267,6 +267,6 @@ def test_the_command_exports_quantizes_and_compares(checkpoint, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "texts equal" in done.stdout
     assert "ONNX int8" in done.stdout
-    graphs = {"student.onnx", "recognizer.onnx", "speller.onnx", "selector.onnx"}
+    graphs = {"detector.onnx", "recognizer.onnx", "rescorer.onnx", "selector.onnx"}
     assert {path.name for path in out.iterdir()} == graphs | {META}
     assert onnx_predictor(out).backend.meta["quantized"] == "int8"

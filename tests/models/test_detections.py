@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from dld_spotter.models.contours import Proposals
 from dld_spotter.models.detections import Detections
+from dld_spotter.models.proposals import Proposals
 
 
 def box(left: float, top: float, right: float, bottom: float) -> list[list[list[float]]]:

@@ -16,7 +16,7 @@ from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TokenKL
 from dld_spotter.losses.recognition import RecognitionLoss
 from dld_spotter.models.backbone import Backbone
-from dld_spotter.models.contours import Proposals
+from dld_spotter.models.proposals import Proposals
 from dld_spotter.training.modules import mean_or_zero
 from tests.data.samples import box, sample, turned_box
 from tests.small import BACKBONE, CHARSET, MAX_LENGTH, SCALES, make_batch, make_spotter, needs_half_precision

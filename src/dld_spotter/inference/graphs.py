@@ -1,6 +1,6 @@
 """The trained networks as ONNX graphs, whose batch, height, width and number of words are free.
 
-``student.onnx`` finds words, ``recognizer.onnx`` reads those that were cut out of the text map in between, ``speller.onnx``
+``detector.onnx`` finds words, ``recognizer.onnx`` reads those that were cut out of the text map in between, ``rescorer.onnx``
 weighs other spellings of them, and ``selector.onnx`` judges the scales from a thumbnail. Which graphs a spotter has, its family
 says (:meth:`dld_spotter.models.spotter.Spotter.graphs`).
 """
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dld_spotter.inference.onnx_meta import DETECTOR, RECOGNIZER, SELECTOR, SPELLER
+from dld_spotter.inference.onnx_meta import DETECTOR, RECOGNIZER, RESCORER, SELECTOR
 from dld_spotter.models.graphs import Graph
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.selector import Selector
@@ -34,7 +34,7 @@ class SelectorGraph(nn.Module):
 
 
 def export_spotter(spotter: Spotter, folder: Path) -> None:
-    """Write ``student.onnx``, ``recognizer.onnx`` and, where other spellings take a network, ``speller.onnx``.
+    """Write ``detector.onnx``, ``recognizer.onnx`` and, where other spellings take a network, ``rescorer.onnx``.
 
     Raises:
         ConfigError: this family of spotters has no graphs.
@@ -42,10 +42,10 @@ def export_spotter(spotter: Spotter, folder: Path) -> None:
     graphs = spotter.graphs()
     _write(folder / DETECTOR, graphs.detector)
     _write(folder / RECOGNIZER, graphs.recognizer)
-    if graphs.speller is None:
-        (folder / SPELLER).unlink(missing_ok=True)  # of an earlier export
+    if graphs.rescorer is None:
+        (folder / RESCORER).unlink(missing_ok=True)  # of an earlier export
     else:
-        _write(folder / SPELLER, graphs.speller)
+        _write(folder / RESCORER, graphs.rescorer)
 
 
 def export_selector(selector: Selector, folder: Path) -> dict[str, Any]:

@@ -20,10 +20,10 @@ from dld_spotter.core.words import Cost, Word
 from dld_spotter.data.photos import ReferenceSize, scaled_size
 from dld_spotter.data.resizing import resize
 from dld_spotter.inference.backend import Backend
-from dld_spotter.inference.onnx_meta import DETECTOR, META, RECOGNIZER, SELECTOR, SPELLER, VOCABULARY, read_meta
+from dld_spotter.inference.onnx_meta import DETECTOR, META, RECOGNIZER, RESCORER, SELECTOR, VOCABULARY, read_meta
 from dld_spotter.inference.predictor import Predictor
-from dld_spotter.models.contours import MAP_STRIDE, Proposals, TextMapDecoder
 from dld_spotter.models.detections import Detections
+from dld_spotter.models.proposals import MAP_STRIDE, Proposals, TextMapDecoder
 from dld_spotter.models.vocabulary import Vocabulary, boost_known_words, least_score, rescore
 from dld_spotter.selection.policy import OperatingPointPolicy, Policy
 from dld_spotter.selection.second_pass.rule import SecondPassRule
@@ -114,7 +114,7 @@ class OnnxBackend(Backend):
         """Load the graphs that finding and reading take."""
         self._detector = self.open(DETECTOR)
         self._recognizer = self.open(RECOGNIZER)
-        self._speller = self.open(SPELLER)
+        self._rescorer = self.open(RESCORER)
 
     def open(self, name: str) -> "InferenceSession":
         """Load one of the graphs."""
@@ -192,7 +192,7 @@ class OnnxBackend(Backend):
 
     def weigh(self, context: np.ndarray, words: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Log-probability ``(M,)`` of texts, see :meth:`dld_spotter.models.spotter.Spotter.weigh`."""
-        log_probabilities: np.ndarray = self._speller.run(None, {"context": context, "words": words, "labels": labels})[0]
+        log_probabilities: np.ndarray = self._rescorer.run(None, {"context": context, "words": words, "labels": labels})[0]
         return log_probabilities
 
     def _rescore(self, context: np.ndarray, texts: list[str]) -> list[str]:

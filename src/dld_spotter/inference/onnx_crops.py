@@ -8,9 +8,9 @@ from dld_spotter.core.charset import BLANK, END, PADDING
 from dld_spotter.core.geometry import word_heights
 from dld_spotter.inference.onnx_backend import OnnxBackend
 from dld_spotter.inference.onnx_meta import DETECTOR, RECOGNIZER
-from dld_spotter.models.contours import Proposals
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.ppocr.widths import HEIGHT, crop_widths
+from dld_spotter.models.proposals import Proposals
 
 LEVELS = 3
 """The image, a half and a quarter of it: tall words are reduced with a filter."""

@@ -25,8 +25,14 @@ from dld_spotter.inference.provenance import (
 )
 from dld_spotter.inference.provenance import DECODER as TEXT_MAP_DECODER
 
-FORMAT = 8
-META, DETECTOR, RECOGNIZER, SPELLER, SELECTOR = "meta.json", "student.onnx", "recognizer.onnx", "speller.onnx", "selector.onnx"
+FORMAT = 9
+META, DETECTOR, RECOGNIZER, RESCORER, SELECTOR = (
+    "meta.json",
+    "detector.onnx",
+    "recognizer.onnx",
+    "rescorer.onnx",
+    "selector.onnx",
+)
 VOCABULARY = "vocabulary.txt"
 LARGEST = 16 * 2**20
 """Bytes of ``meta.json``."""

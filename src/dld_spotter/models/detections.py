@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dld_spotter.core.geometry import boundaries_to_polygon, polygons_to_boundaries, word_heights
-from dld_spotter.models.contours import Proposals
+from dld_spotter.models.proposals import Proposals
 
 POINTS = 8
 """Points of each boundary of a word that is given, where nothing was detected to go by."""

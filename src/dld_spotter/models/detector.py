@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dld_spotter.core.batches import DetectionMaps
-from dld_spotter.models.contours import MAP_STRIDE, TextMapDecoder
 from dld_spotter.models.neck import conv_block
+from dld_spotter.models.proposals import MAP_STRIDE, TextMapDecoder
 
 __all__ = ["MAP_STRIDE", "TextMapDecoder", "TextMapHead"]
 

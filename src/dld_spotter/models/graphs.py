@@ -40,7 +40,7 @@ class RecognizerGraphs(NamedTuple):
     """Reads words that are cut out of a view; and weighs other spellings of them, None where that takes no network."""
 
     recognizer: Graph
-    speller: Graph | None
+    rescorer: Graph | None
 
 
 class SpotterGraphs(NamedTuple):
@@ -48,7 +48,7 @@ class SpotterGraphs(NamedTuple):
 
     detector: Graph
     recognizer: Graph
-    speller: Graph | None
+    rescorer: Graph | None
 
 
 class DetectorGraph(nn.Module):

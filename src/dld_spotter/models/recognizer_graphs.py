@@ -14,7 +14,7 @@ from dld_spotter.models.decoding import ctc_greedy, path_log_probability
 from dld_spotter.models.graphs import LEVELS, Graph, RecognizerGraphs, multiples_of
 
 if TYPE_CHECKING:
-    from dld_spotter.models.recognizer import AttentionDecoder, Memory, Recognizer
+    from dld_spotter.models.attention_recognizer import AttentionDecoder, Memory, Recognizer
 
 
 class RecognizerGraph(nn.Module):
@@ -35,7 +35,7 @@ class RecognizerGraph(nn.Module):
         image_boundaries: Tensor,
         image_index: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """All that costs per word; see :meth:`dld_spotter.models.recognizer.Recognizer.crop`."""
+        """All that costs per word; see :meth:`dld_spotter.models.attention_recognizer.Recognizer.crop`."""
         recognizer = self.recognizer
         context = recognizer.encode(recognizer.crop(images, image_boundaries, image_index, (fine, middle, coarse), boundaries))
         if recognizer.decoder == "ctc":
@@ -53,7 +53,7 @@ class SpellerGraph(nn.Module):
         self.attention = recognizer.attention
 
     def forward(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
-        """Log-probabilities, see :meth:`dld_spotter.models.recognition.WordRecognizer.weigh`."""
+        """Log-probabilities, see :meth:`dld_spotter.models.word_recognizer.WordRecognizer.weigh`."""
         return path_log_probability(self.attention(context, labels, words), labels)
 
 
@@ -113,7 +113,7 @@ class GreedyDecoder(nn.Module):
 def recognizer_graphs(
     recognizer: "Recognizer", images: Tensor, pyramid: Sequence[Tensor], boundaries: Tensor, stride: int
 ) -> RecognizerGraphs:
-    """See :meth:`dld_spotter.models.recognition.WordRecognizer.graphs`; the images may be larger than the view."""
+    """See :meth:`dld_spotter.models.word_recognizer.WordRecognizer.graphs`; the images may be larger than the view."""
     words, texts = Dim("words", max=2**16), Dim("texts", max=2**16)
     inputs = {"images": F.pad(images, (0, 96, 0, 64))} | dict(zip(LEVELS, pyramid, strict=True))
     inputs |= {"boundaries": boundaries, "image_boundaries": 2 * boundaries, "image_index": torch.tensor([0, 1, 1])}

@@ -13,15 +13,15 @@ from dld_spotter.core.batches import DetectionMaps, Recognition, SpotterOutput, 
 from dld_spotter.core.charset import PADDING, Charset
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.geometry import boundaries_to_polygon
+from dld_spotter.models.attention_recognizer import CropEncoder, Recognizer
 from dld_spotter.models.backbone import STRIDES, Backbone
-from dld_spotter.models.contours import MAP_STRIDE, Proposals
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.detector import TextMapDecoder, TextMapHead
 from dld_spotter.models.graphs import SpotterGraphs, map_spotter_graphs
 from dld_spotter.models.neck import FeaturePyramid
-from dld_spotter.models.recognition import WordRecognizer, pixel_statistics
-from dld_spotter.models.recognizer import CropEncoder, Recognizer
+from dld_spotter.models.proposals import MAP_STRIDE, Proposals
 from dld_spotter.models.vocabulary import Vocabulary, boost_known_words, least_score, rescore
+from dld_spotter.models.word_recognizer import WordRecognizer, pixel_statistics
 
 Features = tuple[Tensor, ...]
 """What a family computes once per image and cuts words out of."""

@@ -13,8 +13,8 @@ from dld_spotter.data.photos import scaled_size
 from dld_spotter.data.resizing import resize
 from dld_spotter.inference.backend import Backend
 from dld_spotter.inference.second_pass.two_pass import read_twice
-from dld_spotter.models.contours import Proposals
 from dld_spotter.models.detections import Detections
+from dld_spotter.models.proposals import Proposals
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 from tests.selection.second_pass.tables import area
 

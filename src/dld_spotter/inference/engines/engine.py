@@ -22,8 +22,8 @@ from dld_spotter.core.words import Word
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.data.views import resize
 from dld_spotter.inference.backend import Backend
-from dld_spotter.models.contours import MAP_STRIDE, Proposals
 from dld_spotter.models.detections import Detections
+from dld_spotter.models.proposals import MAP_STRIDE, Proposals
 
 
 class Line(NamedTuple):

@@ -14,8 +14,8 @@ from dld_spotter.models.graphs import RecognizerGraphs
 from dld_spotter.models.ppocr.graphs import crop_reader_graph
 from dld_spotter.models.ppocr.recognizer import STAGES, PPOCRRecognizer
 from dld_spotter.models.ppocr.widths import COLUMN, HEIGHT, NOMINAL_WIDTH, WIDTHS, crop_widths
-from dld_spotter.models.recognition import WordRecognizer
 from dld_spotter.models.roi import sample_pixels
+from dld_spotter.models.word_recognizer import WordRecognizer
 
 BEYOND = -1e4
 """Logit of every character behind the end of a word."""

@@ -10,9 +10,9 @@ from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.models.detector import TextMapDecoder
 from dld_spotter.models.ppocr.detector import SHRINK_RATIO, STAGES, PPOCRDetector
-from dld_spotter.models.recognition import WordRecognizer
 from dld_spotter.models.spotter import Features, MapSpotter
 from dld_spotter.models.vocabulary import Vocabulary
+from dld_spotter.models.word_recognizer import WordRecognizer
 
 
 class PPOCRSpotter(MapSpotter):

@@ -8,7 +8,7 @@ import numpy as np
 
 from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
 from dld_spotter.core.words import Word
-from dld_spotter.models.contours import MAP_STRIDE
+from dld_spotter.models.proposals import MAP_STRIDE
 from dld_spotter.selection.second_pass.gains import FOUND, LACKING, READ, SHAPE, UNREAD, height_bin
 
 Box = tuple[int, int, int, int]

@@ -4,7 +4,7 @@ import shapely
 
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.geometry import boundaries_to_polygon
-from dld_spotter.models.contours import Proposals, TextMapDecoder
+from dld_spotter.models.proposals import Proposals, TextMapDecoder
 
 
 def text_map(*cells: tuple[int, int, int, int, float]) -> np.ndarray:

@@ -18,9 +18,9 @@ from dld_spotter.models.backbone import STRIDES
 from dld_spotter.models.decoding import State, beam_search, ctc_greedy, greedy_search, path_log_probability
 from dld_spotter.models.graphs import RecognizerGraphs
 from dld_spotter.models.neck import conv_block
-from dld_spotter.models.recognition import WordRecognizer, pixel_statistics
 from dld_spotter.models.recognizer_graphs import recognizer_graphs
 from dld_spotter.models.roi import sample_crops, sample_pixels
+from dld_spotter.models.word_recognizer import WordRecognizer, pixel_statistics
 
 Memory = tuple[Tensor, Tensor]
 """Keys and values ``(N, T, hidden)`` that a decoder attends to."""
