@@ -5,11 +5,11 @@ import torch
 
 from dld_spotter.core.batches import Sample, SpottingBatch
 from dld_spotter.core.charset import Charset
+from dld_spotter.core.precision import computes_in_half
 from dld_spotter.data.collate import Collate
 from dld_spotter.models.backbone import Backbone
 from dld_spotter.models.detector import TextMapDecoder
 from dld_spotter.models.spotter import TextMapSpotter
-from dld_spotter.training.precision import computes_in_half
 
 needs_half_precision = pytest.mark.skipif(not computes_in_half("cpu"), reason="this processor does not compute in bfloat16")
 CHARACTERS = "abcdefgot"

@@ -204,7 +204,7 @@ def demo(config: DictConfig) -> None:
     """Serve the page until Ctrl+C."""
     OmegaConf.resolve(config)
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
-    predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, vocabulary=config.vocabulary)
+    predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, None, config.vocabulary, config.precision)
     with Server(Viewer(predictor, Path(config.ckpt).name), config.port) as server, suppress(KeyboardInterrupt):
         print(f"http://{HOST}:{server.server_port} shows what {config.ckpt} reads; Ctrl+C ends it", flush=True)
         server.serve_forever()

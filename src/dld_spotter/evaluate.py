@@ -40,7 +40,7 @@ def run(config: DictConfig, folder: Path) -> None:
     asked = config.scales
     assembly.adopt(config, checkpoint)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
-    predictor = predictor_of(checkpoint, assembly.build_reference(config), config.device)
+    predictor = predictor_of(checkpoint, assembly.build_reference(config), config.device, precision=config.precision)
     predictor.check(request)
     if asked is not None and request.scale is None and (lacking := sorted(set(predictor.scales) - set(asked))):
         raise ConfigError(f"scales={list(asked)} lacks {lacking}, which the selector chooses among; leave scales out")

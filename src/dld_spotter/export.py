@@ -80,7 +80,7 @@ def export(config: DictConfig) -> None:
         raise ConfigError(f"images={config.images} must be at least 1: without any the graphs cannot be compared with torch")
     folder, console = Path(config.out), Console(stderr=True)
     checkpoint = load_checkpoint(config.ckpt, config.vocabulary)
-    predictor = predictor_of(checkpoint, device="cpu")
+    predictor = predictor_of(checkpoint, device="cpu", precision="fp32")
     with console.status("writing graphs"):
         write(checkpoint, predictor, folder)
     renderer = SceneRenderer(config.seed, SceneLayout(480, 640))

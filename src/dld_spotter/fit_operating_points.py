@@ -69,7 +69,9 @@ def run(config: DictConfig, folder: Path) -> Path:
         )
     checkpoint, student = given_student(config, ("images",))
     rule, scales = assembly.create(config.second_pass), [scale for scale in assembly.candidate_scales(config) if scale <= 1]
-    predictor = Predictor(TorchBackend(student), rule=rule, reference=assembly.build_reference(config))
+    predictor = Predictor(
+        TorchBackend(student, precision=config.precision), rule=rule, reference=assembly.build_reference(config)
+    )
     unseen = assembly.build_validation_samples(config)  # of what it learnt from, a student is too sure
     samples = assembly.build_whole_samples(config, config.images) if unseen is None else unseen
     probes = probe_all(Prober(predictor, Rules(**config.evaluation.rules)), samples, scales, config.images)

@@ -67,7 +67,7 @@ def read(config: DictConfig, student: Spotter, folder: Path) -> Outcomes:
     samples = assembly.build_whole_samples(config, config.images)
     rules = Rules(**config.evaluation.rules)
     counting = Counting(rules, PredictionForm.of(rules, samples.dataset))
-    predictor = Predictor(TorchBackend(student), reference=assembly.build_reference(config))
+    predictor = Predictor(TorchBackend(student, precision=config.precision), reference=assembly.build_reference(config))
     outcomes = measure(predictor, samples, config.scales, counting, "reading at every scale")
     outcomes.save(folder / TABLE)
     return outcomes

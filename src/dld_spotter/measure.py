@@ -121,9 +121,9 @@ def models_of(config: DictConfig, checkpoint: Checkpoint) -> dict[str, Predictor
     rule = known if given is None else given.taught_by(known)
     if "student" in wanted:
         policy = fitting(checkpoint.policy(device), assembly.candidate_scales(config))
+    backends = {part: TorchBackend(checkpoint.build(part), device, config.precision) for part in wanted}
     return {
-        part: Predictor(TorchBackend(checkpoint.build(part), device), policy if part == "student" else None, rule, reference)
-        for part in wanted
+        part: Predictor(backend, policy if part == "student" else None, rule, reference) for part, backend in backends.items()
     }
 
 

@@ -67,7 +67,7 @@ def predict(config: DictConfig, folder: Path) -> None:
         raise ConfigError(f"batch={config.batch} must be at least 1; give how many photos are read at a time")
     images = find_images(config.input)
     rule = second_pass_of(config)
-    predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, rule, config.vocabulary)
+    predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, rule, config.vocabulary, config.precision)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     predictor.check(request)
     console = Console(stderr=True)

@@ -4,7 +4,9 @@
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from dld_spotter.budget.cost import FlopCost
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
 from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.evaluation import retention
 from dld_spotter.evaluation.measuring import Counting, commit
 from dld_spotter.evaluation.predictions import PredictionForm
 from dld_spotter.evaluation.report import Report, report
@@ -55,6 +58,7 @@ def train(config: DictConfig, folder: Path) -> float:
             set_aside(folder / "metrics.csv")
         print(plan(config, interrupted, folder))
     teacher = assembly.build_teacher(config)
+    start = deepcopy(teacher) if retention_asked(config) else None
     loggers = assembly.build_loggers(config)
     processes = Processes()
     status, score = "failed", 0.0
@@ -62,6 +66,8 @@ def train(config: DictConfig, folder: Path) -> float:
         score, models, selector = run_stages(config, folder / "checkpoints", teacher, loggers, interrupted, processes)
         if is_first():
             evaluate(config, models, selector, folder)
+            if start is not None:
+                compare_with_start(config, start, models, selector, folder)
         processes.end()
         status = "success"
     except BaseException as error:
@@ -238,6 +244,39 @@ def evaluate(config: DictConfig, models: dict[str, Spotter], selector: Selector 
     counting = Counting(rules, PredictionForm.of(rules, samples.dataset))
     scales = assembly.candidate_scales(config)
     report(Report(config.data.name, scales, counting, folder, config.evaluation.resamples), predictors, samples)
+
+
+def retention_asked(config: DictConfig) -> bool:
+    """Whether to say at the end what weights that were given have learnt and forgotten.
+
+    Raises:
+        ConfigError: ``evaluation.retention`` is no number of images.
+    """
+    images, stages = config.evaluation.retention, config.stages
+    if not isinstance(images, int) or images < 0:
+        raise ConfigError(f"evaluation.retention={images} must be a whole number of images, 0 for no comparison with the start")
+    return bool(images and stages.teacher.checkpoint and (stages.teacher.epochs or stages.distillation.epochs))
+
+
+def compare_with_start(
+    config: DictConfig, start: Spotter, models: dict[str, Spotter], selector: Selector | None, folder: Path
+) -> None:
+    """Say what training learnt and forgot; weights half-way to the start are written where they are the better ones."""
+    name, now = list(models.items())[-1]  # the student where there is one
+    loader, images = assembly.build_validation_samples(config), config.evaluation.retention
+    sets = {"rendered scenes": retention.rendered(images)}
+    if loader is not None:
+        sets = {"validation images": list(islice(loader, images))} | sets
+    mean = retention.half_way(start, now)
+    spotters = {retention.START: start, retention.NOW: now} | ({retention.HALF_WAY: mean} if mean else {})
+    device = usable_device("cpu" if config.trainer.accelerator == "cpu" else None)
+    found = retention.compare(spotters, sets, assembly.build_reference(config), device)
+    files = {retention.NOW: f"checkpoints/{name}.ckpt", retention.HALF_WAY: f"checkpoints/{name}_half_way.ckpt"}
+    kept = retention.better(found, next(iter(sets)))
+    if mean and kept == retention.HALF_WAY:
+        facts = load_checkpoint(folder / files[retention.NOW]).provenance
+        save_checkpoint(folder / files[kept], {name: mean} | ({"selector": selector} if selector else {}), facts)
+    retention.report(found, kept, files, folder)
 
 
 @entry_point("train")

@@ -22,24 +22,3 @@ def test_half_precision_is_refused_where_it_would_fail(monkeypatch):
 def test_half_precision_is_taken_where_it_is_computed_in(monkeypatch):
     monkeypatch.setattr(module, "computes_in_half", lambda accelerator: True)
     assert precision("bf16-mixed", "cpu") == "bf16-mixed"
-
-
-def test_accelerators_without_a_test_are_believed():
-    assert module.computes_in_half("mps")
-
-
-@pytest.mark.parametrize("accelerator", ["auto", "cpu"])
-@pytest.mark.parametrize(("onednn", "half"), [(True, True), (True, False), (False, True)])
-def test_of_a_processor_onednn_is_asked(monkeypatch, accelerator, onednn, half):
-    monkeypatch.setattr(module.torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(module.torch.backends.mps, "is_available", lambda: False)
-    monkeypatch.setattr(module.torch.backends.mkldnn, "is_available", lambda: onednn)
-    monkeypatch.setattr(module.torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: half)
-    assert module.computes_in_half(accelerator) is (onednn and half)
-
-
-@pytest.mark.parametrize("half", [True, False])
-def test_a_gpu_comes_before_the_processor(monkeypatch, half):
-    monkeypatch.setattr(module.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(module.torch.cuda, "is_bf16_supported", lambda including_emulation: half)
-    assert module.computes_in_half("auto") is half

@@ -23,6 +23,7 @@ def load(
     device: "torch.device | str | None" = None,
     second_pass: SecondPassRule | None = None,
     vocabulary: str | Path | None = None,
+    precision: str = "auto",
 ) -> Predictor:
     """Load a spotter that reads images.
 
@@ -34,10 +35,12 @@ def load(
         device: where to read; None takes the GPU where there is one. An export reads on the CPU.
         second_pass: when and where to read again; None leaves it to the checkpoint.
         vocabulary: ``english``, a file of words, or ``none``; None leaves it to the checkpoint.
+        precision: ``auto``, ``bf16`` or ``fp32``, see :class:`~dld_spotter.inference.torch_backend.TorchBackend`; an export has
+            its own.
 
     Raises:
         CheckpointError: the file is missing, damaged, or none of this package.
-        ConfigError: the device cannot be used, or the vocabulary be read.
+        ConfigError: the device or precision cannot be used, or the vocabulary be read.
     """
     if (Path(checkpoint) / META).is_file():
         if str(device) not in ("None", "cpu"):
@@ -45,7 +48,7 @@ def load(
         return onnx_predictor(checkpoint, reference, second_pass=second_pass, vocabulary=vocabulary)
     from dld_spotter.inference.checkpoint import load_checkpoint  # here, as an export is read without torch
 
-    return predictor_of(load_checkpoint(checkpoint, vocabulary), reference, device, second_pass)
+    return predictor_of(load_checkpoint(checkpoint, vocabulary), reference, device, second_pass, precision)
 
 
 def predictor_of(
@@ -53,6 +56,7 @@ def predictor_of(
     reference: ReferenceSize | None = None,
     device: "torch.device | str | None" = None,
     second_pass: SecondPassRule | None = None,
+    precision: str = "auto",
 ) -> Predictor:
     """Build the predictor that a checkpoint holds; arguments as of :func:`load`."""
     from dld_spotter.inference.torch_backend import TorchBackend, usable_device
@@ -61,4 +65,4 @@ def predictor_of(
     known = content.second_pass()
     rule = second_pass.taught_by(known) if second_pass else known
     threshold = second_pass.gain_threshold if second_pass else inf
-    return Predictor(TorchBackend(content.spotter(), where), content.policy(where), rule, reference, threshold)
+    return Predictor(TorchBackend(content.spotter(), where, precision), content.policy(where), rule, reference, threshold)

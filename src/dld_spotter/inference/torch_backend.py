@@ -8,6 +8,7 @@ import torch
 
 from dld_spotter.budget.cost import FlopCost, identify
 from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.precision import computes_in_half, has_half_instructions
 from dld_spotter.core.words import Word
 from dld_spotter.data.views import make_view, resize
 from dld_spotter.inference.backend import Backend
@@ -15,6 +16,8 @@ from dld_spotter.models.detections import Detections
 from dld_spotter.models.folding import folded
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.vocabulary import Vocabulary
+
+PRECISIONS = ("auto", "bf16", "fp32")
 
 
 class TorchBackend(Backend):
@@ -24,11 +27,25 @@ class TorchBackend(Backend):
         spotter: a copy of it reads, see :func:`~dld_spotter.models.folding.folded`: what is changed in it later is not seen,
             and the copy's weights do not go back into a checkpoint.
         device: where to; None leaves it where it is.
+        precision: ``fp32``; ``bf16``, where networks compute in bfloat16 as far as that is safe; ``auto`` is ``bf16`` on CPUs
+            that have instructions for it, and ``fp32`` elsewhere.
+
+    Raises:
+        ConfigError: there is no such precision, or the device does not compute in it.
     """
 
-    def __init__(self, spotter: Spotter, device: torch.device | None = None) -> None:
+    def __init__(self, spotter: Spotter, device: torch.device | None = None, precision: str = "fp32") -> None:
         self.spotter = folded(spotter) if device is None else folded(spotter).to(device)
         self.flops = FlopCost(spotter)
+        self.half = reads_in_half(precision, self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it reads."""
+        return next(self.spotter.parameters()).device
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
     @property
     def vocabulary(self) -> Vocabulary | None:
@@ -41,7 +58,8 @@ class TorchBackend(Backend):
 
     def identity(self) -> tuple[str, str, int]:
         """See :meth:`Backend.identity`."""
-        return identify(self.spotter)
+        weights, device, threads = identify(self.spotter)
+        return weights, f"{device} bf16" if self.half else device, threads
 
     def cost(self, height: int, width: int, words: float) -> float:
         """GFLOP of a view."""
@@ -56,11 +74,24 @@ class TorchBackend(Backend):
         view = make_view(images, scale, self.spotter.stride)
         if scale != 1.0 and self.spotter.full_resolution_crops:
             view = replace(view, full=make_view(images, 1.0, self.spotter.stride))
-        return self.spotter.detect(view.to(next(self.spotter.parameters()).device), keep_all)
+        with self._autocast():
+            return self.spotter.detect(view.to(self.device), keep_all)
 
     def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
         """See :meth:`Backend.recognize`."""
-        return self.spotter.recognize(detections, which)
+        with self._autocast():
+            return self.spotter.recognize(detections, which)
+
+
+def reads_in_half(precision: str, device: torch.device) -> bool:
+    """Whether ``precision`` means bfloat16 on a device, see :class:`TorchBackend`."""
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision={precision} is unknown; give one of {', '.join(PRECISIONS)}")
+    if precision == "auto":
+        return device.type == "cpu" and has_half_instructions()
+    if precision == "bf16" and not computes_in_half(device.type):
+        raise ConfigError(f"precision=bf16 needs a GPU or a CPU that computes in bfloat16, {device.type} does not; give fp32")
+    return precision == "bf16"
 
 
 def usable_device(device: torch.device | str | None = None) -> torch.device:

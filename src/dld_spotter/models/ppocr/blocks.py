@@ -45,8 +45,12 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Weigh ``(B, C, h, w)``."""
+        return maps * self.weights(maps)
+
+    def weights(self, maps: Tensor) -> Tensor:
+        """Weights ``(B, C, 1, 1)`` in 0..1 of the channels of ``(B, C, h, w)``."""
         hidden = F.relu(self.squeeze(maps.mean((2, 3), keepdim=True)))
-        return maps * (self.slope * self.excite(hidden) + 0.5).clamp(0, 1)
+        return (self.slope * self.excite(hidden) + 0.5).clamp(0, 1)
 
 
 class Stem(nn.Module):
@@ -66,11 +70,22 @@ class Stem(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map ``(B, 3, H, W)`` to ``(B, 2C, H/4, W/4)``."""
-        maps = F.relu(self.first(images))
+        maps = _relu(self.first(images))
         padded = F.pad(maps, (0, 1, 0, 1))  # nothing is negative after ReLU, so zeros serve the largest of 2x2 as well
-        branch = F.relu(self.widen(F.pad(F.relu(self.narrow(padded)), (0, 1, 0, 1))))
-        maps = torch.cat([F.max_pool2d(padded, 2, stride=1), branch], dim=1)
-        return F.relu(self.last(F.relu(self.join(maps))))
+        branch = _relu(self.widen(F.pad(_relu(self.narrow(padded)), (0, 1, 0, 1))))
+        maps = torch.cat([_largest_of_four(padded), branch], dim=1)
+        return _relu(self.last(_relu(self.join(maps))))
+
+
+def _relu(maps: Tensor) -> Tensor:
+    """ReLU of what a convolution has just made, in its place."""
+    return F.relu(maps, inplace=True)
+
+
+def _largest_of_four(maps: Tensor) -> Tensor:
+    """What ``max_pool2d(maps, 2, stride=1)`` gives, on CPU in a fraction of its time."""
+    rows = torch.maximum(maps[:, :, :-1], maps[:, :, 1:])
+    return torch.maximum(rows[..., :-1], rows[..., 1:])
 
 
 class Block(nn.Module):

@@ -33,7 +33,7 @@ class ExcitedConv(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Map ``(B, inputs, h, w)`` to ``(B, outputs, h, w)``."""
         maps = self.conv(maps)
-        return maps + self.attention(maps)
+        return maps * (1 + self.attention.weights(maps))
 
 
 class Neck(nn.Module):
@@ -83,8 +83,26 @@ class Head(nn.Module):
         self.output = nn.ConvTranspose2d(channels, 1, 2, stride=2)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Map ``(B, inputs, H/4, W/4)`` to logits ``(B, H, W)``."""
-        return self.output(F.relu(self.enlarge(F.relu(self.hidden(maps)))))[:, 0]
+        """Map ``(B, inputs, H/4, W/4)`` to logits ``(B, H, W)``.
+
+        The four cells that a transposed convolution makes of one depend on it alone: both stay groups of channels at a quarter
+        of the size and are laid out at the end, which gives the same without large maps of many channels.
+        """
+        maps = F.relu(self.hidden(maps), inplace=True)
+        weight, bias = _cells(self.enlarge)
+        maps = F.relu(F.conv2d(maps, weight, bias), inplace=True)
+        weight, bias = _cells(self.output)
+        maps = F.conv2d(maps, weight.repeat(4, 1, 1, 1), bias.repeat(4), groups=4)
+        # channels are (row, column) of the first, then of the second convolution; pixel_shuffle wants all rows first
+        maps = maps.unflatten(1, (2, 2, 2, 2)).transpose(2, 3).flatten(1, 4)
+        return F.pixel_shuffle(maps, 4)[:, 0]
+
+
+def _cells(transposed: nn.ConvTranspose2d) -> tuple[Tensor, Tensor]:
+    """A transposed 2x2 convolution of stride 2 as one of 1x1 whose channels are (row, column, output)."""
+    weight = transposed.weight.permute(2, 3, 1, 0).flatten(0, 2)[..., None, None]
+    assert transposed.bias is not None
+    return weight, transposed.bias.repeat(4)
 
 
 class PPOCRDetector(nn.Module):
