@@ -10,6 +10,7 @@ rendered scenes that training never sees, with the weights mixed with those of t
 
 import argparse
 import csv
+import json
 import math
 import signal
 import time
@@ -18,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -35,6 +37,7 @@ from words import (
     regions,
 )
 
+from dld_spotter.core.batches import Sample
 from dld_spotter.core.charset import BLANK
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.inference.checkpoint import load_checkpoint
@@ -245,11 +248,20 @@ def training_words(arguments: argparse.Namespace, spotter: Spotter) -> Batches:
     items: list[Item] = []
     for root, (validation, has_case) in roots.items():
         photos = read_photos(root, validation)
-        items += photo_items(photos, regions(spotter, photos, bf16=arguments.bf16), has_case)
+        items += photo_items(photos, known_regions(arguments, spotter, root.parent.name + root.name, photos), has_case)
     crops = crop_items(data / "real_words", "words.tsv")
     crops += with_signs(crop_items(data / "iiit5k", "words_gt.txt"), spotter.recognizer)
     print(f"{len(items)} words of photos, {sum(len(item.places) > 1 for item in items)} with own regions; {len(crops)} crops")
     return Batches(items, crops, arguments.batch, arguments.seed)
+
+
+def known_regions(arguments: argparse.Namespace, spotter: Spotter, name: str, photos: list[Sample]) -> list[list[np.ndarray]]:
+    """Regions of photos, from a file where a run before this one has found them."""
+    path = arguments.output / f"regions_{name}.json"
+    if not path.exists():
+        found = regions(spotter, photos, bf16=arguments.bf16)
+        path.write_text(json.dumps([[quad.round(2).tolist() for quad in quads] for quads in found]))
+    return [[np.array(quad) for quad in quads] for quads in json.loads(path.read_text())]
 
 
 def write(state: dict[str, Any], path: Path) -> None:
@@ -296,6 +308,7 @@ def main() -> None:
         parser.error(f"{arguments.output} holds a training; give --resume to go on with it, or another folder")
     arguments.output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(1)  # a process that is forked off while threads of OpenCV wait would wait for ever
     torch.manual_seed(arguments.seed)
     training = Training(arguments)
     if arguments.resume:

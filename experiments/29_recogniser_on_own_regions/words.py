@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import albumentations as A
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -209,8 +208,6 @@ class Batches(IterableDataset[Words]):
     shares: dict[str, float] = field(default_factory=lambda: SHARES)
 
     def __iter__(self) -> Iterator[Words]:
-        torch.set_num_threads(1)
-        cv2.setNumThreads(1)
         self.camera = camera()
         self.renderer = SceneRenderer(
             seed=self.seed + 47,
