@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dld_spotter.core import memory
-from dld_spotter.core.memory import PIXELS, give_back
+from dld_spotter.core.memory import give_back, keep_pages
 from dld_spotter.inference import predictor as predicting
 from dld_spotter.inference.loading import load
 from tests.trained import make_checkpoint
@@ -29,7 +29,10 @@ print(before - resident())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux" or not memory._trim(), reason="the C library has no malloc_trim")
+needs_glibc = pytest.mark.skipif(not memory._library(), reason="not the GNU C library")
+
+
+@needs_glibc
 def test_holes_go_back_to_the_system():
     done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
     assert float(done.stdout) > 80, "megabytes"
@@ -37,12 +40,37 @@ def test_holes_go_back_to_the_system():
 
 def test_elsewhere_nothing_happens(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    memory._trim.cache_clear()
+    memory._library.cache_clear()
     try:
-        assert memory._trim() is None
+        assert memory._library() is None
         give_back()
+        keep_pages()
     finally:
-        memory._trim.cache_clear()
+        memory._library.cache_clear()
+
+
+FRESH = """
+import resource
+import numpy as np
+from dld_spotter.core.memory import give_back, keep_pages
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        np.ones(12_000_000, np.float32)  # 48 MB, which are mapped on their own by default
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+fresh = faults()
+keep_pages()
+np.ones(12_000_000, np.float32)
+print(faults() / fresh)
+"""
+
+
+@needs_glibc
+def test_pages_of_large_blocks_are_used_again():
+    done = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.5
 
 
 def test_a_predictor_gives_back_now_and_then(tmp_path, monkeypatch):
@@ -54,4 +82,3 @@ def test_a_predictor_gives_back_now_and_then(tmp_path, monkeypatch):
         sides.append(side)
         predictor.read(np.zeros((side, side, 3), np.uint8), scale=0.5)
     assert calls == [4]
-    assert PIXELS < 1280**2, "the largest photos give back at once"

@@ -23,7 +23,7 @@ def load(
     device: "torch.device | str | None" = None,
     second_pass: SecondPassRule | None = None,
     vocabulary: str | Path | None = None,
-    precision: str = "auto",
+    precision: str = "fp32",
 ) -> Predictor:
     """Load a spotter that reads images.
 
@@ -35,7 +35,7 @@ def load(
         device: where to read; None takes the GPU where there is one. An export reads on the CPU.
         second_pass: when and where to read again; None leaves it to the checkpoint.
         vocabulary: ``english``, a file of words, or ``none``; None leaves it to the checkpoint.
-        precision: ``auto``, ``bf16`` or ``fp32``, see :class:`~dld_spotter.inference.torch_backend.TorchBackend`; an export has
+        precision: ``fp32``, ``bf16`` or ``auto``, see :class:`~dld_spotter.inference.torch_backend.TorchBackend`; an export has
             its own.
 
     Raises:
@@ -56,7 +56,7 @@ def predictor_of(
     reference: ReferenceSize | None = None,
     device: "torch.device | str | None" = None,
     second_pass: SecondPassRule | None = None,
-    precision: str = "auto",
+    precision: str = "fp32",
 ) -> Predictor:
     """Build the predictor that a checkpoint holds; arguments as of :func:`load`."""
     from dld_spotter.inference.torch_backend import TorchBackend, usable_device

@@ -8,6 +8,7 @@ import torch
 
 from dld_spotter.budget.cost import FlopCost, identify
 from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.memory import keep_pages
 from dld_spotter.core.precision import computes_in_half, has_half_instructions
 from dld_spotter.core.words import Word
 from dld_spotter.data.views import make_view, resize
@@ -27,14 +28,15 @@ class TorchBackend(Backend):
         spotter: a copy of it reads, see :func:`~dld_spotter.models.folding.folded`: what is changed in it later is not seen,
             and the copy's weights do not go back into a checkpoint.
         device: where to; None leaves it where it is.
-        precision: ``fp32``; ``bf16``, where networks compute in bfloat16 as far as that is safe; ``auto`` is ``bf16`` on CPUs
-            that have instructions for it, and ``fp32`` elsewhere.
+        precision: ``fp32``; ``bf16``, where words are detected in bfloat16 and read in single precision; ``auto`` is
+            ``bf16`` on CPUs that have instructions for it, and ``fp32`` elsewhere.
 
     Raises:
         ConfigError: there is no such precision, or the device does not compute in it.
     """
 
     def __init__(self, spotter: Spotter, device: torch.device | None = None, precision: str = "fp32") -> None:
+        keep_pages()
         self.spotter = folded(spotter) if device is None else folded(spotter).to(device)
         self.flops = FlopCost(spotter)
         self.half = reads_in_half(precision, self.device)
@@ -43,9 +45,6 @@ class TorchBackend(Backend):
     def device(self) -> torch.device:
         """Where it reads."""
         return next(self.spotter.parameters()).device
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
     @property
     def vocabulary(self) -> Vocabulary | None:
@@ -74,13 +73,12 @@ class TorchBackend(Backend):
         view = make_view(images, scale, self.spotter.stride)
         if scale != 1.0 and self.spotter.full_resolution_crops:
             view = replace(view, full=make_view(images, 1.0, self.spotter.stride))
-        with self._autocast():
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             return self.spotter.detect(view.to(self.device), keep_all)
 
     def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
         """See :meth:`Backend.recognize`."""
-        with self._autocast():
-            return self.spotter.recognize(detections, which)
+        return self.spotter.recognize(detections, which)
 
 
 def reads_in_half(precision: str, device: torch.device) -> bool:

@@ -237,7 +237,7 @@ class MapSpotter(Spotter):
         _, features, full = detections[0].source
         min_score = detections[0].min_score
         images = slice(int(rows.min()), int(rows.max()) + 1)  # what cutting costs follows the number of images
-        features = tuple(level[images] for level in features)
+        features = tuple(level[images].float() for level in features)  # detected in half precision, perhaps
         full = full and (full[0][images], full[1][images])
         boundaries = torch.from_numpy(found.boundaries).to(features[0].device)
         image_index = (rows - images.start)[owners].to(features[0].device)
