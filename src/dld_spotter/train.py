@@ -50,6 +50,7 @@ def train(config: DictConfig, folder: Path) -> float:
     assembly.settle_precision(config)
     commit()  # what runs is what is there now, not what is there when the run ends
     lightning.seed_everything(config.seed, workers=True, verbose=False)
+    find_interrupted(config, folder / "checkpoints")
     interrupted = interrupted_stage(config, folder / "checkpoints")
     if is_first():
         folder.mkdir(parents=True, exist_ok=True)
@@ -140,6 +141,14 @@ def calibration(config: DictConfig, student: Spotter, selector: Selector) -> dic
 def stage_folders(checkpoints: Path) -> dict[str, Path]:
     """Where each stage keeps its checkpoints."""
     return {"teacher": checkpoints / "teacher", "distillation": checkpoints}
+
+
+def find_interrupted(config: DictConfig, checkpoints: Path) -> None:
+    """Put in the place of ``resume=auto`` the last checkpoint of the run in the same folder, None where there is none yet."""
+    if config.resume not in ("auto", True):
+        return
+    stages = reversed(stage_folders(checkpoints).values())
+    config.resume = next((str(place / "last.ckpt") for place in stages if (place / "last.ckpt").is_file()), None)
 
 
 def interrupted_stage(config: DictConfig, checkpoints: Path) -> str | None:

@@ -158,7 +158,7 @@ def test_resumes_the_interrupted_stage(tmp_path, monkeypatch, stage):
     last = (checkpoints / "teacher" if stage == "teacher" else checkpoints) / "last.ckpt"
     before = torch.load(last, weights_only=True)
     teacher = load_checkpoint(checkpoints / "teacher.ckpt").state if stage == "distillation" else None
-    ended = train(tmp_path, longer, f"resume={last}")
+    ended = train(tmp_path, longer, f"resume={last}" if stage == "teacher" else "resume=auto")
     assert ended.status == 0, ended.stderr
     after = torch.load(last, weights_only=True)
     assert (before["global_step"], after["global_step"]) == (2, 4)
