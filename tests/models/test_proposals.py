@@ -127,3 +127,17 @@ def test_images_are_joined():
     assert joined.whole.tolist() == [-1, 0, 0, -1, 3]
     assert joined.scores.tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5])
     assert joined.boundaries.ravel().tolist() == [0, 1, 2, 0, 1]
+
+
+@pytest.mark.parametrize("levels", [(), (0.6, 0.8)])
+def test_what_is_not_asked_for_is_left_out_before_it_becomes_a_polygon(levels):
+    rng = np.random.default_rng(3)
+    text = text_map(*((12 * i, 12 * j, 9, 7, rng.uniform(0.5, 1.0)) for i in range(9) for j in range(4)), *TWO_PARTS)
+    all_of_them = decode(text, levels=levels)
+    asked = TextMapDecoder(threshold=0.5, levels=levels)(text, 120, 240, least=0.8)
+    assert len(asked) < len(all_of_them) if not levels else len(asked) == len(all_of_them)
+    for name in ("boundaries", "scores", "whole"):
+        np.testing.assert_array_equal(*(getattr(one.promising(0.8), name) for one in (asked, all_of_them)))
+
+
+TWO_PARTS = ((10, 50, 30, 8, 0.95), (40, 50, 4, 8, 0.55), (44, 50, 40, 8, 0.9))

@@ -151,7 +151,7 @@ class OnnxBackend(Backend):
         least = least_score(min_score, self.vocabulary)
         found = []
         for row, probability in enumerate(text):
-            proposals = self.postprocess(probability, *size).promising(least)
+            proposals = self.postprocess(probability, *size, least).promising(least)
             view, *maps = (level[row : row + 1] for level in (views, *pyramid))
             coarse = _reduced(probability, MAP_STRIDE // self.postprocess.stride)
             crops_from_full = self.meta["full_resolution_crops"] and size != whole

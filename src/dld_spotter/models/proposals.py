@@ -152,16 +152,19 @@ class TextMapDecoder:
             )
         object.__setattr__(self, "levels", levels)
 
-    def __call__(self, probability: np.ndarray, height: int, width: int) -> Proposals:
+    def __call__(self, probability: np.ndarray, height: int, width: int, least: float = 0.0) -> Proposals:
         """Find the words of one image.
 
         Args:
             probability: ``(H / stride, W / stride)`` float32 text map.
             height: rows of the view that are image, not padding, pixels.
             width: columns of the same.
+            least: score below which regions are not asked for, see :meth:`Proposals.promising`: most contours need not become
+                polygons then. Where there are ``levels``, parts may outlive their region, and all are made.
         """
+        least = 0.0 if self.levels else least
         probability = probability[: -(-height // self.stride), : -(-width // self.stride)]
-        found = self._grown(probability, _contours(probability, self.threshold)[: 2 * self.max_words])
+        found = self._grown(probability, _contours(probability, self.threshold)[: 2 * self.max_words], least=least)
         owner, painted = np.full(probability.shape, -1, np.int32), 0
         for level in self.levels:
             for k in range(painted, len(found)):
@@ -181,9 +184,12 @@ class TextMapDecoder:
         scores, whole = (np.array([getattr(proposal, name) for proposal in found]) for name in ("score", "whole"))
         return Proposals(boundaries, scores.astype(np.float32), whole.astype(np.int64))
 
-    def _grown(self, probability: np.ndarray, contours: Sequence[np.ndarray], whole: int = -1) -> list[_Proposal]:
+    def _grown(
+        self, probability: np.ndarray, contours: Sequence[np.ndarray], whole: int = -1, least: float = 0.0
+    ) -> list[_Proposal]:
         """Those of the contours that hold a word, grown back to its size."""
-        scored = [(contour, score) for contour in contours if (score := _mean_inside(probability, contour)) >= self.min_score]
+        least = max(self.min_score, least)
+        scored = [(contour, score) for contour in contours if (score := _mean_inside(probability, contour)) >= least]
         scored = scored[: self.max_words]
         # Contours run through cell centres, and targets are drawn half a cell too large: the two cancel out.
         shapes = np.empty(len(scored), object)

@@ -219,7 +219,7 @@ class MapSpotter(Spotter):
         least = least_score(min_score, self.vocabulary)
         detections = []
         for row, ((height, width), factors) in enumerate(zip(view.sizes.tolist(), view.factors.cpu().numpy(), strict=True)):
-            proposals = self.postprocess(probabilities[row], height, width).promising(least)
+            proposals = self.postprocess(probabilities[row], height, width, least).promising(least)
             source = Source(row, features, full)
             detections.append(Detections((height, width), coarse[row], proposals, factors, source, min_score))
         return detections
