@@ -3,7 +3,7 @@
     python experiments/29_recogniser_on_own_regions/to_checkpoint.py CKPT OUT.ckpt --recognizer OUTPUT/end.pt --share 0.5
         [--threshold 0.3] [--shrink 0.5] [--min-score 0.55]
 
-CKPT is a spotter with PP-OCR's recogniser. Its operating points were fitted to other weights and do not come along.
+CKPT is a spotter with PP-OCR's recogniser, which keeps what is not given. Its operating points were fitted to other weights and do not come along.
 """
 
 import argparse
@@ -22,16 +22,17 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--recognizer", type=Path, required=True, help="end.pt of train.py")
     parser.add_argument("--share", type=float, required=True, help="of the trained recogniser, 0 to 1")
-    parser.add_argument("--threshold", type=float, default=0.3, help="of the text map")
-    parser.add_argument("--shrink", type=float, default=0.5, help="ratio by which regions are grown back")
-    parser.add_argument("--min-score", type=float, default=0.55, help="below which words are dropped")
+    parser.add_argument("--threshold", type=float, help="of the text map")
+    parser.add_argument("--shrink", type=float, help="ratio by which regions are grown back")
+    parser.add_argument("--min-score", type=float, help="below which words are dropped")
     arguments = parser.parse_args()
     content = load_checkpoint(arguments.ckpt)
     config, spotter = content.config("student"), content.spotter()
     end = torch.load(arguments.recognizer, weights_only=True)["average"]
     spotter.recognizer.load_state_dict(mixed(spotter.recognizer.state_dict(), end, arguments.share))
-    decoder = config["postprocess"] | {"threshold": arguments.threshold, "shrink": arguments.shrink}
-    config |= {"postprocess": decoder, "min_score": arguments.min_score}
+    chosen = {"threshold": arguments.threshold, "shrink": arguments.shrink}
+    config["postprocess"] |= {name: value for name, value in chosen.items() if value is not None}
+    config |= {} if arguments.min_score is None else {"min_score": arguments.min_score}
     facts = {key: content.provenance[key] for key in ("format", "scales", "thumbnail")} | {"model": {"student": config}}
     save_checkpoint(arguments.out, {"student": spotter}, facts)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB")

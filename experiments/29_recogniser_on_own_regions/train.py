@@ -177,7 +177,8 @@ class Training:
             if self.step % self.arguments.evaluate_every == 0:
                 self.evaluate(sets)
         self.save()
-        write({"average": self.average}, self.output / "end.pt")
+        if not self.asked_to_end:
+            write({"average": self.average}, self.output / "end.pt")
 
 
 def mixed(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Words of photos with what lies around them, word crops and rendered words, the same for the same seed and step."""
+"""Words of photos with what lies around them, word crops and rendered words, the same for a seed and the step it begins at."""
 
 import csv
 from collections.abc import Iterator, Sequence

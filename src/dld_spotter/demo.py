@@ -45,6 +45,7 @@ class Settings:
     port: int = MISSING
     reference: dict[str, int | None] = MISSING
     device: str | None = MISSING
+    precision: str = MISSING
 
 
 class Viewer:

@@ -63,6 +63,7 @@ def run(config: DictConfig, folder: Path) -> None:
         "vocabulary": vocabulary.name if vocabulary else "none",
         "images": len(words),
         "checkpoint": str(checkpoint.path),
+        "backend": predictor.backend.describe(),
         "requested": asdict(request) | {"allocation": config.allocation if request.budgeted else None},
         "spent": spent,
     }

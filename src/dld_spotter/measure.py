@@ -32,6 +32,7 @@ ONLY_OF_MODELS = {
     "vocabulary": (None,),
     "parts": (None,),
     "device": (None, "cpu"),
+    "precision": ("fp32",),
     "verbose": (False,),
     "two_pass": (False,),
 }

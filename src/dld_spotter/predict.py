@@ -48,6 +48,7 @@ class Settings:
     second_pass: Any = MISSING
     batch: int = MISSING
     device: str | None = MISSING
+    precision: str = MISSING
     out: str = MISSING
     draw: bool = MISSING
     paths: Any = None

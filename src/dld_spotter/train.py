@@ -6,7 +6,6 @@
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -272,16 +271,22 @@ def compare_with_start(
 ) -> None:
     """Say what training learnt and forgot; weights half-way to the start are written where they are the better ones."""
     name, now = list(models.items())[-1]  # the student where there is one
-    loader, images = assembly.build_validation_samples(config), config.evaluation.retention
+    loader, images = assembly.build_validation_loader(config), config.evaluation.retention
     sets = {"rendered scenes": retention.rendered(images)}
     if loader is not None:
-        sets = {"validation images": list(islice(loader, images))} | sets
+        own = [loader.dataset[index] for index in range(min(images, len(loader.dataset)))]
+        sets = {"validation images": own} | sets
     mean = retention.half_way(start, now)
     spotters = {retention.START: start, retention.NOW: now} | ({retention.HALF_WAY: mean} if mean else {})
     device = usable_device("cpu" if config.trainer.accelerator == "cpu" else None)
     found = retention.compare(spotters, sets, assembly.build_reference(config), device)
-    files = {retention.NOW: f"checkpoints/{name}.ckpt", retention.HALF_WAY: f"checkpoints/{name}_half_way.ckpt"}
+    files = {
+        retention.START: config.stages.teacher.checkpoint,
+        retention.NOW: f"checkpoints/{name}.ckpt",
+        retention.HALF_WAY: f"checkpoints/{name}_half_way.ckpt",
+    }
     kept = retention.better(found, next(iter(sets)))
+    (folder / files[retention.HALF_WAY]).unlink(missing_ok=True)  # of an earlier run
     if mean and kept == retention.HALF_WAY:
         facts = load_checkpoint(folder / files[retention.NOW]).provenance
         save_checkpoint(folder / files[kept], {name: mean} | ({"selector": selector} if selector else {}), facts)

@@ -1,7 +1,8 @@
 import pytest
 from omegaconf import OmegaConf
 
-from dld_spotter.train import find_interrupted
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.train import find_interrupted, retention_asked
 
 
 def found(tmp_path, resume, *written):
@@ -26,3 +27,18 @@ def test_auto_begins_anew_where_there_is_nothing(tmp_path):
 @pytest.mark.parametrize("given", [None, "some/last.ckpt"])
 def test_what_is_given_stays(tmp_path, given):
     assert found(tmp_path, given, "last.ckpt") == given
+
+
+def asked(retention, checkpoint="bundled", teacher=0, distillation=1):
+    stages = {"teacher": {"checkpoint": checkpoint, "epochs": teacher}, "distillation": {"epochs": distillation}}
+    return retention_asked(OmegaConf.create({"evaluation": {"retention": retention}, "stages": stages}))
+
+
+def test_weights_that_were_given_and_trained_on_are_compared_with_their_start():
+    assert asked(40)
+    assert asked(40, teacher=1, distillation=0)
+    assert not asked(0)
+    assert not asked(40, checkpoint=None)
+    assert not asked(40, distillation=0)
+    with pytest.raises(ConfigError, match=r"evaluation\.retention=-1 must be"):
+        asked(-1)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -82,3 +83,29 @@ def test_a_predictor_gives_back_now_and_then(tmp_path, monkeypatch):
         sides.append(side)
         predictor.read(np.zeros((side, side, 3), np.uint8), scale=0.5)
     assert calls == [4]
+    for _ in range(20):  # of one size: the first alone differs from what was before
+        sides.append(30)
+        predictor.read(np.zeros((30, 30, 3), np.uint8), scale=0.5)
+    assert calls == [4, 8]
+    monkeypatch.setattr(predicting, "PIXELS_OF_ONE_SIZE", 1000)
+    predictor.read(np.zeros((30, 30, 3), np.uint8), scale=0.5)
+    assert len(calls) == 3
+
+
+@needs_glibc
+def test_what_the_user_has_chosen_stays(monkeypatch):
+    class Library:
+        asked: ClassVar[list[tuple[int, int]]] = []
+
+        def mallopt(self, name, value):
+            self.asked.append((name, value))
+            return value <= 2**25 or name != memory.MMAP_THRESHOLD
+
+    monkeypatch.setattr(memory, "_library", Library)
+    for name in memory.CHOSEN_BY_USER:
+        monkeypatch.delenv(name, raising=False)
+    keep_pages()
+    assert Library.asked == [(memory.MMAP_THRESHOLD, 2**30), (memory.MMAP_THRESHOLD, 2**25), (memory.TRIM_THRESHOLD, 2**31 - 1)]
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=1000")
+    keep_pages()
+    assert len(Library.asked) == 3

@@ -8,48 +8,51 @@ from dld_spotter.core.batches import Sample, Word
 from dld_spotter.core.instances import TextInstances
 from dld_spotter.data.photos import ReferenceSize
 from dld_spotter.evaluation import retention
-from dld_spotter.evaluation.retention import HALF_WAY, NOW, START, Retention, better, compare, half_way, read_rightly
+from dld_spotter.evaluation.retention import HALF_WAY, NOW, START, Read, Retention, better, compare, half_way, legible, read
 from tests.small import CHARSET, make_spotter
 
-SQUARE = np.array([[4, 4], [40, 4], [40, 20], [4, 20]], np.float32)
+SQUARE = np.array([[4, 4], [24, 4], [24, 20], [4, 20]], np.float32)
 
 
 def sample(*words: tuple[str, bool]) -> Sample:
-    truth = TextInstances.of(
-        [SQUARE + 5 * i for i in range(len(words))], [text for text, _ in words], [flag for _, flag in words]
-    )
-    return Sample(np.full((64, 96, 3), 128, np.uint8), truth, "one")
+    places = [SQUARE + [30 * i, 0] for i in range(len(words))]
+    truth = TextInstances.of(places, [text for text, _ in words], [flag for _, flag in words])
+    return Sample(np.full((64, 192, 3), 128, np.uint8), truth, "one")
+
+
+class Found:
+    all = np.arange(2)
 
 
 class Reads:
-    """A backend that reads the same texts everywhere, in order."""
+    """A backend that finds the words that it is given, and reads texts that it is given from boxes."""
 
-    def __init__(self, *texts: str) -> None:
-        self.texts, self.asked = texts, []
+    def __init__(self, found: list[Word], *texts: str) -> None:
+        self.found, self.texts, self.asked = found, texts, []
 
     def detect(self, images, scale):
-        self.size = images[0].shape
-        return [None]
+        assert scale == 1.0
+        return [Found]
+
+    def recognize(self, detections, which):
+        assert which[0] is Found.all
+        return [self.found]
 
     def read_boxes(self, detections, polygons):
         self.asked.append(polygons)
         return [Word(polygon, text, 1.0) for polygon, text in zip(polygons, self.texts, strict=True)]
 
 
-def test_words_that_count_are_compared_without_case():
-    backend = Reads("GOT", "dog")
+def test_words_are_read_where_they_are_found_and_where_the_truth_says_they_are():
     words = sample(("got", False), ("", False), ("bad", True), ("fed", False), ("xyz", False))  # x, y and z cannot be written
-    right = read_rightly(backend, [words, sample()], ReferenceSize(long=1280), CHARSET)
-    assert right.tolist() == [True, False]
-    assert len(backend.asked) == 1
-    np.testing.assert_array_equal(backend.asked[0][1], SQUARE + 15)
-
-
-def test_words_are_read_at_full_resolution():
-    backend = Reads("got")
-    read_rightly(backend, [sample(("got", False))], ReferenceSize(long=48), CHARSET)
-    assert backend.size == (32, 48, 3)
-    np.testing.assert_allclose(backend.asked[0][0], SQUARE / 2)
+    assert legible(words, CHARSET) == [0, 3]
+    backend = Reads([Word(SQUARE, "GOT", 0.9), Word(SQUARE + [90, 0], "dog", 0.9)], "GOT", "fed")
+    figures = read(backend, [words], CHARSET)
+    assert figures.matched == 1
+    assert figures.from_boxes == 2
+    precision, recall = 1 / 2, 1 / 4  # of GOT and dog the first is right, of got, a word without text, fed and xyz as well
+    assert figures.hmean == pytest.approx(2 * precision * recall / (precision + recall))
+    np.testing.assert_array_equal(backend.asked[0][1], SQUARE + [90, 0])
 
 
 def test_half_way_is_the_mean_of_both_weights():
@@ -68,30 +71,38 @@ def test_there_is_nothing_half_way_to_another_shape():
 @pytest.mark.parametrize(
     ("own", "others", "expected"),
     [
-        ((5, 7, 6), (5, 1, 5), NOW),  # own words come first
-        ((5, 7, 7), (5, 1, 5), HALF_WAY),  # of equals what forgot less
-        ((5, 7, 7), (5, 5, 5), NOW),
-        ((9, 7, 6), (9, 1, 1), NOW),  # the start is there already
+        ((0.5, 0.7, 0.6), (0.5, 0.1, 0.5), NOW),  # own images come first
+        ((0.5, 0.7, 0.7), (0.5, 0.1, 0.5), HALF_WAY),  # of equals what forgot less
+        ((0.5, 0.7, 0.7), (0.5, 0.5, 0.5), NOW),
+        ((0.7, 0.7, 0.6), (0.9, 0.9, 0.9), START),  # nothing was gained
+        ((0.9, 0.7, 0.6), (0.1, 0.9, 0.9), START),
     ],
 )
-def test_the_better_weights_read_most_of_the_users_words(own, others, expected):
-    names = (START, NOW, HALF_WAY)
-    found = {
-        "own": Retention(9, dict(zip(names, own, strict=True))),
-        "others": Retention(9, dict(zip(names, others, strict=True))),
-    }
-    assert better(found, "own") == expected
+def test_the_better_weights_read_most_of_the_users_images(own, others, expected):
+    def of(values):
+        return Retention(9, {name: Read(value, 1, 1) for name, value in zip((START, NOW, HALF_WAY), values, strict=True)})
+
+    assert better({"own": of(own), "others": of(others)}, "own") == expected
 
 
-def test_each_set_is_read_with_each_of_the_weights():
+def test_each_set_is_read_with_each_of_the_weights_at_full_resolution(monkeypatch):
+    seen = []
+    monkeypatch.setattr(retention, "read", lambda backend, samples, charset: seen.append(samples) or Read(0, 0, 0))
     spotters = {START: make_spotter(0), NOW: make_spotter(1)}
     found = compare(
-        spotters, {"own": [sample(("got", False))], "none": [sample()]}, ReferenceSize(long=1280), torch.device("cpu")
+        spotters, {"own": [sample(("got", False))], "none": [sample()]}, ReferenceSize(long=96), torch.device("cpu")
     )
-    assert {name: (one.words, set(one.right)) for name, one in found.items()} == {
+    assert {name: (one.words, set(one.read)) for name, one in found.items()} == {
         "own": (1, set(spotters)),
         "none": (0, set(spotters)),
     }
+    assert len(seen) == 4
+    assert seen[0][0].image.shape == (32, 96, 3)
+
+
+def test_a_spotter_is_read_with():
+    found = compare({START: make_spotter()}, {"own": [sample(("got", False))]}, ReferenceSize(long=192), torch.device("cpu"))
+    assert found["own"].words == 1
 
 
 def test_rendered_scenes_are_the_same_every_time():
@@ -100,21 +111,23 @@ def test_rendered_scenes_are_the_same_every_time():
     assert len(first) == 2
 
 
+FILES = {START: "bundled", NOW: "checkpoints/student.ckpt"}
+
+
 def test_the_report_names_the_better_file_and_what_changed(tmp_path, capsys):
-    found = {"validation images": Retention(10, {START: 4, NOW: 7}), "rendered scenes": Retention(8, {START: 6, NOW: 5})}
-    retention.report(found, NOW, {NOW: "checkpoints/student.ckpt"}, tmp_path)
-    printed = capsys.readouterr().out
-    assert (
-        "The better weights are checkpoints/student.ckpt: +3 of 10 words of validation images, -1 of 8 words of rendered scenes"
-        in printed
-    )
+    found = {
+        "validation images": Retention(10, {START: Read(0.4, 4, 5), NOW: Read(0.7, 7, 8)}),
+        "rendered scenes": Retention(8, {START: Read(0.6, 5, 6), NOW: Read(0.55, 5, 6)}),
+    }
+    retention.report(found, NOW, FILES, tmp_path)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "are checkpoints/student.ckpt: Hmean +30.0% of validation images, -5.0% of rendered scenes since" in printed
     left = json.loads((tmp_path / "retention.json").read_text())
     assert left["better"] == "checkpoints/student.ckpt"
-    assert left["sets"]["rendered scenes"] == {"words": 8, "right": {START: 6, NOW: 5}}
-    assert "Nothing was gained" not in printed
+    assert left["sets"]["rendered scenes"]["read"][NOW] == {"hmean": 0.55, "matched": 5, "from_boxes": 6}
 
 
-def test_a_training_that_made_things_worse_says_so(tmp_path, capsys):
-    found = {"validation images": Retention(10, {START: 7, NOW: 6})}
-    retention.report(found, NOW, {NOW: "checkpoints/teacher.ckpt"}, tmp_path)
-    assert "Nothing was gained" in capsys.readouterr().out
+def test_a_training_that_gained_nothing_says_so(tmp_path, capsys):
+    found = {"validation images": Retention(10, {START: Read(0.7, 7, 7), NOW: Read(0.6, 6, 6)})}
+    retention.report(found, START, FILES, tmp_path)
+    assert "Nothing was gained: bundled reads as much" in capsys.readouterr().out

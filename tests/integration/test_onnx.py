@@ -228,10 +228,10 @@ def test_damaged_folders_are_told(folder, tmp_path):
     with pytest.raises(CheckpointError, match=f"format {FORMAT}"):
         onnx_predictor(tmp_path)
     (tmp_path / META).write_text((folder / META).read_text())
-    with pytest.raises(CheckpointError, match=r"student\.onnx does not exist"):
+    with pytest.raises(CheckpointError, match=r"detector\.onnx does not exist"):
         onnx_predictor(tmp_path)
     (tmp_path / "detector.onnx").write_text("no graph")
-    with pytest.raises(CheckpointError, match=r"student\.onnx is no graph"):
+    with pytest.raises(CheckpointError, match=r"detector\.onnx is no graph"):
         onnx_predictor(tmp_path)
 
 

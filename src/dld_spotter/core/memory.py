@@ -1,15 +1,24 @@
 """Memory that the C library keeps although nothing is in it. Needs no torch."""
 
 import ctypes
+import os
 import sys
 from functools import cache
 
-PIXELS = 5_000_000
-"""Read before free pages are given back, five photos of 1280 x 720: what comes next has to wait for fresh ones."""
+PIXELS, PIXELS_OF_ONE_SIZE = 1_000_000, 20_000_000
+"""Read before free pages are given back; what comes next has to wait for fresh ones.
+
+The first is of photos that differ in size from the one before, each of which leaves holes of its own size in the heap.
+"""
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Parameters of ``mallopt`` in the GNU C library."""
-LARGEST = 2**30
-"""Bytes of a block that may lie on the heap, which is reused; a larger one is mapped on its own, of fresh pages every time."""
+LARGEST = (2**30, 2**25)
+"""Bytes of a block that may lie on the heap, which is reused; a larger one is mapped on its own, of fresh pages every time.
+
+Versions of the library before 2.35 take the second at most.
+"""
+CHOSEN_BY_USER = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+"""Variables of the environment that say how memory is kept; where one is set, nothing is changed."""
 
 
 @cache
@@ -22,10 +31,12 @@ def _library() -> ctypes.CDLL | None:
 def keep_pages() -> None:
     """Let the process reuse the pages of large blocks that it frees, until :func:`give_back`.
 
-    By default every map of some megabytes is made of fresh pages, which the system fills with zeros first.
+    By default every map of some megabytes is made of fresh pages, which the system fills with zeros first. This holds for the
+    whole process; a user who sets one of :data:`CHOSEN_BY_USER` decides otherwise.
     """
-    if library := _library():
-        library.mallopt(MMAP_THRESHOLD, LARGEST)
+    library = _library()
+    if library and not any(name in os.environ for name in CHOSEN_BY_USER):
+        any(library.mallopt(MMAP_THRESHOLD, largest) for largest in LARGEST)
         library.mallopt(TRIM_THRESHOLD, 2**31 - 1)
 
 

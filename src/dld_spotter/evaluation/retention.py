@@ -1,16 +1,15 @@
-"""What fine-tuning has learnt and what it has forgotten: true words read at the start, now, and with weights half-way between.
+"""What fine-tuning has learnt and what it has forgotten: words read at the start, now, and with weights half-way between.
 
 Weights between those of the start and those of the end often read as much of the new words and keep more of the others
 (WiSE-FT, Wortsman et al., arXiv 2109.01903).
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import rich
 import torch
 from rich.progress import track
@@ -23,6 +22,7 @@ from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.data.views import to_reference
 from dld_spotter.inference.backend import Backend
 from dld_spotter.inference.torch_backend import TorchBackend
+from dld_spotter.metrics.matching import Hmean, match_images
 from dld_spotter.models.spotter import Spotter
 
 SEED = 20_221_023
@@ -33,16 +33,31 @@ START, NOW, HALF_WAY = "at the start", "now", "half-way"
 
 
 @dataclass(frozen=True)
-class Retention:
-    """How many true words of some images are read rightly, without regard to case.
+class Read:
+    """What is read of some images at full resolution, without regard to case.
 
     Args:
-        words: legible words of the images.
-        right: weights (``at the start``, ``now`` and, where these have the same shapes, ``half-way``) -> words read rightly.
+        hmean: end to end, protocol ``rrc``.
+        matched: words that are found and read rightly.
+        from_boxes: words that are read rightly from the truth's box.
+    """
+
+    hmean: float
+    matched: int
+    from_boxes: int
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What each of the weights reads of a set of images.
+
+    Args:
+        words: legible words of the images that can be written.
+        read: weights (``at the start``, ``now`` and, where these have the same shapes, ``half-way``) -> what they read.
     """
 
     words: int
-    right: Mapping[str, int]
+    read: Mapping[str, Read]
 
 
 def rendered(images: int) -> list[Sample]:
@@ -62,30 +77,38 @@ def half_way(start: Spotter, now: Spotter) -> Spotter | None:
     return mean
 
 
-def read_rightly(backend: Backend, samples: Iterable[Sample], reference: ReferenceSize, charset: Charset) -> np.ndarray:
-    """Whether each legible word that can be written is read rightly from the truth's box, without regard to case."""
-    right: list[bool] = []
+def legible(sample: Sample, charset: Charset) -> list[int]:
+    """Index of each word that counts and can be written."""
+    truth = sample.instances
+    return [
+        k
+        for k, (text, ignore) in enumerate(zip(truth.transcriptions, truth.ignore, strict=True))
+        if text and not ignore and not charset.unknown(text)
+    ]
+
+
+def read(backend: Backend, samples: Sequence[Sample], charset: Charset) -> Read:
+    """Read images at full resolution, their words where they are found and where the truth says they are."""
+    matches, from_boxes = [], 0
     for sample in samples:
-        sample = to_reference(sample, reference)
-        truth = sample.instances
-        kept = [
-            (polygon, charset.normalize(text))
-            for polygon, text, ignore in zip(truth.polygons, truth.transcriptions, truth.ignore, strict=True)
-            if text and not ignore and not charset.unknown(text)
-        ]
+        truth, kept = sample.instances, legible(sample, charset)
+        detections = backend.detect([sample.image], 1.0)
+        matches += match_images([truth], backend.recognize(detections, [one.all for one in detections]), exact=False)
         if kept:
-            words = backend.read_boxes(backend.detect([sample.image], 1.0)[0], [polygon for polygon, _ in kept])
-            right += [word.text.lower() == text.lower() for word, (_, text) in zip(words, kept, strict=True)]
-    return np.array(right, bool)
+            words = backend.read_boxes(detections[0], [truth.polygons[k] for k in kept])
+            texts = [charset.normalize(truth.transcriptions[k]) for k in kept]
+            from_boxes += sum(word.text.lower() == text.lower() for word, text in zip(words, texts, strict=True))
+    counts = [match.counts for match in matches]
+    return Read(Hmean.of(counts).hmean, sum(one.matched for one in counts), from_boxes)
 
 
 def compare(
     spotters: Mapping[str, Spotter],
-    sets: Mapping[str, Iterable[Sample]],
+    sets: Mapping[str, Sequence[Sample]],
     reference: ReferenceSize,
     device: torch.device | None = None,
 ) -> dict[str, Retention]:
-    """Read the true words of sets of images with several weights.
+    """Read sets of images with several weights.
 
     Args:
         spotters: by what they are called.
@@ -93,21 +116,19 @@ def compare(
         reference: rule for the full resolution that they are read at.
         device: where to.
     """
-    found = {}
+    found, charset = {}, next(iter(spotters.values())).charset
     for name, samples in sets.items():
-        kept = list(samples)
-        right = {
-            which: read_rightly(TorchBackend(spotter, device), kept, reference, spotter.charset)
-            for which, spotter in track(spotters.items(), f"reading the true words of {name}")
-        }
-        found[name] = Retention(len(next(iter(right.values()))), {which: int(flags.sum()) for which, flags in right.items()})
+        kept = [to_reference(sample, reference) for sample in samples]
+        steps = track(spotters.items(), f"reading {name} with each of the weights")
+        of_each = {which: read(TorchBackend(spotter, device), kept, charset) for which, spotter in steps}
+        found[name] = Retention(sum(len(legible(sample, charset)) for sample in kept), of_each)
     return found
 
 
 def better(found: Mapping[str, Retention], own: str) -> str:
-    """The weights that read most of the user's ``own`` words; of equals those that forgot least."""
-    names = [name for name in next(iter(found.values())).right if name != START]
-    return max(names, key=lambda name: (found[own].right[name], sum(one.right[name] for one in found.values())))
+    """The weights of the highest Hmean on the user's ``own`` images; of equals those that forgot least, then the earlier."""
+    names = next(iter(found.values())).read
+    return max(names, key=lambda name: (found[own].read[name].hmean, sum(one.read[name].hmean for one in found.values())))
 
 
 def report(found: Mapping[str, Retention], kept: str, files: Mapping[str, str], folder: Path) -> None:
@@ -119,16 +140,18 @@ def report(found: Mapping[str, Retention], kept: str, files: Mapping[str, str], 
         files: weights -> the file that holds them.
         folder: of the run.
     """
-    table = Table(
-        "true words read rightly", "words", *next(iter(found.values())).right, title="What training learnt and forgot"
-    )
+    weights = list(next(iter(found.values())).read)
+    table = Table("", "", *weights, title="What training learnt and forgot")
     for name, one in found.items():
-        table.add_row(name, str(one.words), *(f"{count} ({count / max(one.words, 1):.1%})" for count in one.right.values()))
+        rows = [one.read[which] for which in weights]
+        table.add_row(name, "end-to-end Hmean", *(f"{row.hmean:.1%}" for row in rows))
+        table.add_row(f"{one.words} words", "found and read", *(str(row.matched) for row in rows))
+        table.add_row("", "read from the truth's box", *(str(row.from_boxes) for row in rows), end_section=True)
     rich.print(table)
-    changes = {name: one.right[kept] - one.right[START] for name, one in found.items()}
-    parts = ", ".join(f"{change:+d} of {found[name].words} words of {name}" for name, change in changes.items())
-    print(f"The better weights are {files[kept]}: {parts} since the start.")
-    if next(iter(changes.values())) < 0:
-        print("Nothing was gained: the weights at the start read more; give a lower lr, fewer epochs or more images.")
+    if kept == START:
+        print(f"Nothing was gained: {files[START]} reads as much; give a lower lr, fewer epochs or more images.")
+    else:
+        changes = ", ".join(f"{one.read[kept].hmean - one.read[START].hmean:+.1%} of {name}" for name, one in found.items())
+        print(f"The better weights are {files[kept]}: Hmean {changes} since the start.")
     facts = {"sets": {name: asdict(one) for name, one in found.items()}, "better": files[kept]}
     (folder / "retention.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")

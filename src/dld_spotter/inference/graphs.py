@@ -33,6 +33,10 @@ class SelectorGraph(nn.Module):
         return self.selector.judge(thumbnails, sizes)
 
 
+EARLIER_NAMES = ("student.onnx", "speller.onnx")
+"""Graphs of exports before format 9, which nothing reads any more."""
+
+
 def export_spotter(spotter: Spotter, folder: Path) -> None:
     """Write ``detector.onnx``, ``recognizer.onnx`` and, where other spellings take a network, ``rescorer.onnx``.
 
@@ -40,6 +44,8 @@ def export_spotter(spotter: Spotter, folder: Path) -> None:
         ConfigError: this family of spotters has no graphs.
     """
     graphs = spotter.graphs()
+    for name in EARLIER_NAMES:
+        (folder / name).unlink(missing_ok=True)
     _write(folder / DETECTOR, graphs.detector)
     _write(folder / RECOGNIZER, graphs.recognizer)
     if graphs.rescorer is None:

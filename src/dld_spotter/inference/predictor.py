@@ -16,7 +16,7 @@ from dld_spotter.budget.latency import Line, known_line, measure_line
 from dld_spotter.budget.operating_points import OperatingPoint
 from dld_spotter.budget.requests import BudgetTracker, Request
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.memory import PIXELS, give_back
+from dld_spotter.core.memory import PIXELS, PIXELS_OF_ONE_SIZE, give_back
 from dld_spotter.core.words import SpottingResult, Word
 from dld_spotter.data.photos import ReferenceSize, scaled_size, to_array
 from dld_spotter.inference.backend import Backend
@@ -94,8 +94,9 @@ class Predictor:
             for a single pass.
     """
 
-    _pixels = 0
-    """Read since memory was given back."""
+    _pixels = _other_pixels = 0
+    """Read since memory was given back: all, and those of images that differ in size from the one before."""
+    _size = (0, 0)
 
     def __init__(
         self,
@@ -300,10 +301,14 @@ class Predictor:
 
     def _tidy(self, photos: Iterable[Photo]) -> None:
         """Give memory back after many pixels."""
-        self._pixels += sum(prod(scaled_size(*photo.size, photo.point.scale)) for photo in photos)
-        if self._pixels >= PIXELS:
+        for photo in photos:
+            size = scaled_size(*photo.size, photo.point.scale)
+            self._pixels += prod(size)
+            self._other_pixels += prod(size) if size != self._size else 0
+            self._size = size
+        if self._pixels >= PIXELS_OF_ONE_SIZE or self._other_pixels >= PIXELS:
             give_back()
-            self._pixels = 0
+            self._pixels = self._other_pixels = 0
 
     def check(self, request: Request) -> None:
         """Raise ConfigError if images cannot be read as requested."""

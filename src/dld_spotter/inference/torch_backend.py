@@ -53,7 +53,8 @@ class TorchBackend(Backend):
 
     def describe(self) -> str:
         """Family of the spotter, and what words it knows."""
-        return type(self.spotter).__name__ + (f", vocabulary {self.vocabulary.name}" if self.vocabulary else "")
+        known = f", vocabulary {self.vocabulary.name}" if self.vocabulary else ""
+        return type(self.spotter).__name__ + known + (", bfloat16" if self.half else "")
 
     def identity(self) -> tuple[str, str, int]:
         """See :meth:`Backend.identity`."""

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from dld_spotter.models.ppocr.detector import PPOCRDetector
+from dld_spotter.models.ppocr.blocks import _largest_of_four
+from dld_spotter.models.ppocr.detector import Head, PPOCRDetector
 from dld_spotter.models.ppocr.recognizer import PPOCRRecognizer
 
 
@@ -64,3 +66,16 @@ def test_context_read_twice_is_the_same_as_forward():
     labels, scores = recognizer.read(context)
     assert labels.shape == (2, 8)
     assert ((scores > 0) & (scores <= 1)).all()
+
+
+def test_the_head_is_its_transposed_convolutions():
+    torch.manual_seed(0)
+    head, maps = Head(16, 4).double(), torch.randn(2, 16, 5, 7, dtype=torch.float64)
+    expected = head.output(head.enlarge(head.hidden(maps).relu()).relu())[:, 0]
+    torch.testing.assert_close(head(maps), expected)
+    assert head(maps).shape == (2, 20, 28)
+
+
+def test_the_stem_takes_the_largest_of_four():
+    maps = torch.randn(2, 3, 6, 9)
+    torch.testing.assert_close(_largest_of_four(maps), F.max_pool2d(maps, 2, stride=1), rtol=0, atol=0)
