@@ -14,8 +14,12 @@ from tests.small import CHARSET, make_spotter
 SQUARE = np.array([[4, 4], [24, 4], [24, 20], [4, 20]], np.float32)
 
 
+def moved(right: float) -> np.ndarray:
+    return SQUARE + np.array([right, 0], np.float32)
+
+
 def sample(*words: tuple[str, bool]) -> Sample:
-    places = [SQUARE + [30 * i, 0] for i in range(len(words))]
+    places = [moved(30 * i) for i in range(len(words))]
     truth = TextInstances.of(places, [text for text, _ in words], [flag for _, flag in words])
     return Sample(np.full((64, 192, 3), 128, np.uint8), truth, "one")
 
@@ -46,13 +50,13 @@ class Reads:
 def test_words_are_read_where_they_are_found_and_where_the_truth_says_they_are():
     words = sample(("got", False), ("", False), ("bad", True), ("fed", False), ("xyz", False))  # x, y and z cannot be written
     assert legible(words, CHARSET) == [0, 3]
-    backend = Reads([Word(SQUARE, "GOT", 0.9), Word(SQUARE + [90, 0], "dog", 0.9)], "GOT", "fed")
+    backend = Reads([Word(SQUARE, "GOT", 0.9), Word(moved(90), "dog", 0.9)], "GOT", "fed")
     figures = read(backend, [words], CHARSET)
     assert figures.matched == 1
     assert figures.from_boxes == 2
     precision, recall = 1 / 2, 1 / 4  # of GOT and dog the first is right, of got, a word without text, fed and xyz as well
     assert figures.hmean == pytest.approx(2 * precision * recall / (precision + recall))
-    np.testing.assert_array_equal(backend.asked[0][1], SQUARE + [90, 0])
+    np.testing.assert_array_equal(backend.asked[0][1], moved(90))
 
 
 def test_half_way_is_the_mean_of_both_weights():
