@@ -3,8 +3,8 @@
     python experiments/29_recogniser_on_own_regions/to_checkpoint.py CKPT OUT.ckpt --recognizer OUTPUT/end.pt --share 0.5
         [--threshold 0.3] [--shrink 0.5] [--min-score 0.55]
 
-CKPT is a spotter with PP-OCR's recogniser, which keeps what is not given. Its operating points were fitted to other weights and do
-not come along.
+CKPT is a spotter with PP-OCR's recogniser, which keeps what is not given. Its operating points were fitted to other weights and
+do not come along.
 """
 
 import argparse
