@@ -312,8 +312,6 @@ def main() -> None:
     cv2.setNumThreads(1)  # a process that is forked off while threads of OpenCV wait would wait for ever
     torch.manual_seed(arguments.seed)
     training = Training(arguments)
-    if arguments.resume:
-        training.resume()
 
     def end(*_: object) -> None:
         training.asked_to_end = True
@@ -321,6 +319,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, end)
     sets = evaluation_sets(arguments.data, training.spotter)
     batches = training_words(arguments, training.spotter)
+    if arguments.resume:  # only now: what is learnt from is found and labelled by the weights of the start
+        training.resume()
     batches.first = training.step
     training.run(batches, sets)
 

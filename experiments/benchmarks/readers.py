@@ -4,7 +4,7 @@
     python experiments/benchmarks/readers.py FOLDER --validation ... --threads 2 --json OUT.json
 
 FOLDER is in the form of ICDAR2015. A reader is a checkpoint, the folder of an export, or an engine, with settings behind a
-colon: ``budget``, ``scale``, ``gamma``, ``budget_ms`` and ``vocabulary`` of a checkpoint, ``min_score`` of an engine. Each
+colon: ``budget``, ``scale``, ``gamma``, ``budget_ms``, ``vocabulary`` and ``precision`` of a checkpoint, ``min_score`` of an engine. Each
 reader sees the images in the same order, so a budget is held as ``evaluate`` holds it. Differences are taken from the first
 one, with 95 % intervals over images.
 """
@@ -52,15 +52,17 @@ class Reader:
         self.text = text
         name, _, settings = text.partition(":")
         pairs = dict(one.split("=", 1) for one in settings.split(",") if one)
-        vocabulary = pairs.pop("vocabulary", None)
+        vocabulary, precision = pairs.pop("vocabulary", None), pairs.pop("precision", "fp32")
         numbers = {key: float(value) for key, value in pairs.items()}
         if name in ENGINES:
             engine = getattr(import_module(f"dld_spotter.inference.engines.{name}"), ENGINES[name])
             self.predictor, self.request = Predictor(engine(threads=threads, **numbers)), {"scale": 1.0}
         else:
             if unknown := numbers.keys() - SETTINGS:
-                raise SystemExit(f"error: {text} has {', '.join(sorted(unknown))}; give {', '.join(SETTINGS)} or vocabulary")
-            self.predictor, self.request = predictor(name, vocabulary, threads), numbers
+                raise SystemExit(
+                    f"error: {text} has {', '.join(sorted(unknown))}; give {', '.join(SETTINGS)}, vocabulary or precision"
+                )
+            self.predictor, self.request = predictor(name, vocabulary, precision, threads), numbers
         self.rows: list[Measures] = []
 
     def warm_up(self, image: np.ndarray) -> None:
@@ -78,11 +80,11 @@ class Reader:
         return Measures.stack(self.rows)
 
 
-def predictor(name: str, vocabulary: str | None, threads: int) -> Predictor:
+def predictor(name: str, vocabulary: str | None, precision: str, threads: int) -> Predictor:
     """That of a checkpoint, or of the folder of an export."""
     if (Path(name) / META).is_file():
         return onnx_predictor(name, threads=threads, vocabulary=vocabulary)
-    return load(name, device="cpu", vocabulary=vocabulary)
+    return load(name, device="cpu", vocabulary=vocabulary, precision=precision)
 
 
 def photos(folder: Path, validation: bool, most: int | None) -> list[Sample]:
