@@ -4,9 +4,9 @@
     python experiments/benchmarks/readers.py FOLDER --validation ... --threads 2 --json OUT.json
 
 FOLDER is in the form of ICDAR2015. A reader is a checkpoint, the folder of an export, or an engine, with settings behind a
-colon: ``budget``, ``scale``, ``gamma``, ``budget_ms``, ``vocabulary`` and ``precision`` of a checkpoint, ``min_score`` of an engine. Each
-reader sees the images in the same order, so a budget is held as ``evaluate`` holds it. Differences are taken from the first
-one, with 95 % intervals over images.
+colon: ``budget``, ``scale``, ``gamma``, ``budget_ms``, ``vocabulary`` and ``precision`` of a checkpoint, ``min_score`` of an
+engine. Each reader sees the images in the same order, so a budget is held as ``evaluate`` holds it. Differences are taken from
+the first one, with 95 % intervals over images.
 """
 
 import argparse

@@ -1,5 +1,7 @@
 """Memory that was freed goes back to the system."""
 
+import os
+import platform
 import subprocess
 import sys
 from typing import ClassVar
@@ -69,8 +71,10 @@ print(faults() / fresh)
 
 
 @needs_glibc
+@pytest.mark.skipif(platform.libc_ver()[1] < "2.35", reason="this version of the GNU C library keeps no such large blocks")
 def test_pages_of_large_blocks_are_used_again():
-    done = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=True)
+    environment = {name: value for name, value in os.environ.items() if name not in memory.CHOSEN_BY_USER}
+    done = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=True, env=environment)
     assert float(done.stdout) < 0.5
 
 

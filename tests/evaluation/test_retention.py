@@ -134,4 +134,4 @@ def test_the_report_names_the_better_file_and_what_changed(tmp_path, capsys):
 def test_a_training_that_gained_nothing_says_so(tmp_path, capsys):
     found = {"validation images": Retention(10, {START: Read(0.7, 7, 7), NOW: Read(0.6, 6, 6)})}
     retention.report(found, START, FILES, tmp_path)
-    assert "Nothing was gained: bundled reads as much" in capsys.readouterr().out
+    assert "Nothing was gained: bundled reads no less" in capsys.readouterr().out

@@ -149,7 +149,7 @@ def report(found: Mapping[str, Retention], kept: str, files: Mapping[str, str], 
         table.add_row("", "read from the truth's box", *(str(row.from_boxes) for row in rows), end_section=True)
     rich.print(table)
     if kept == START:
-        print(f"Nothing was gained: {files[START]} reads as much; give a lower lr, fewer epochs or more images.")
+        print(f"Nothing was gained: {files[START]} reads no less; give a lower lr, fewer epochs or more images.")
     else:
         changes = ", ".join(f"{one.read[kept].hmean - one.read[START].hmean:+.1%} of {name}" for name, one in found.items())
         print(f"The better weights are {files[kept]}: Hmean {changes} since the start.")

@@ -45,8 +45,8 @@ def load(
     if (Path(checkpoint) / META).is_file():
         if str(device) not in ("None", "cpu"):
             raise ConfigError(f"device={device} is none of an export, which reads on the CPU; leave it out")
-        if precision != "fp32":
-            raise ConfigError(f"precision={precision} is none of an export, whose graphs have their own; leave it out")
+        if precision not in ("fp32", "auto"):
+            raise ConfigError(f"precision={precision} cannot be asked of an export, whose graphs have their own; leave it out")
         return onnx_predictor(checkpoint, reference, second_pass=second_pass, vocabulary=vocabulary)
     from dld_spotter.inference.checkpoint import load_checkpoint  # here, as an export is read without torch
 

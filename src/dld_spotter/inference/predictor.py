@@ -1,7 +1,7 @@
 """The one loop from pixels to words: it counts FLOPs, takes time and keeps budgets. Needs no torch."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, isinf, prod
@@ -267,7 +267,7 @@ class Predictor:
                 found |= zip(some, self._spot([photos[place] for place in some], scale, max_cost), strict=True)
         seconds = (time.perf_counter() - began) / max(len(photos), 1)
         readings = [self._reading(photo, found[place], seconds) for place, photo in enumerate(photos)]
-        self._tidy(photos)
+        self._tidy(photos, [found[place] for place in range(len(photos))])
         return readings
 
     def _spot(self, photos: Sequence[Photo], scale: float, max_cost: float | None) -> list[SpottingResult]:
@@ -299,12 +299,13 @@ class Predictor:
         relative = spent / result.full(size, self.backend.cost)
         return Reading(words, photo.point.scale, gflops, seconds, relative, width, height, share)
 
-    def _tidy(self, photos: Iterable[Photo]) -> None:
-        """Give memory back after many pixels."""
-        for photo in photos:
+    def _tidy(self, photos: Sequence[Photo], results: Sequence[SpottingResult]) -> None:
+        """Give memory back after many pixels; views of a second pass differ in size from everything before."""
+        for photo, result in zip(photos, results, strict=True):
             size = scaled_size(*photo.size, photo.point.scale)
             self._pixels += prod(size)
             self._other_pixels += prod(size) if size != self._size else 0
+            self._other_pixels += sum(prod(view) for view in result.sizes[1:])
             self._size = size
         if self._pixels >= PIXELS_OF_ONE_SIZE or self._other_pixels >= PIXELS:
             give_back()
