@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -113,3 +114,14 @@ def test_what_the_user_has_chosen_stays(monkeypatch):
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=1000")
     keep_pages()
     assert len(Library.asked) == 3
+
+
+def test_views_of_a_second_pass_count_as_other_sizes(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(predicting, "give_back", lambda: calls.append(1))
+    monkeypatch.setattr(predicting, "PIXELS", 1000)
+    predictor = load(make_checkpoint(tmp_path / "student.ckpt"), device="cpu")
+    photo = SimpleNamespace(size=(20, 20), point=SimpleNamespace(scale=1.0))
+    for sizes, times in ([(20, 20)], 0), ([(20, 20)], 0), ([(20, 20), (30, 30)], 1):
+        predictor._tidy([photo], [SimpleNamespace(sizes=sizes)])
+        assert len(calls) == times
