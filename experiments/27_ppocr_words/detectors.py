@@ -62,10 +62,13 @@ class PPOCR(Detector):
     Args:
         begin: checkpoint whose detector training begins with; None for PP-OCR's as it comes.
         weights: how often a crop comes from each source.
+        scale: smallest and largest factor of a photo's size.
     """
 
-    def __init__(self, begin: str | None = None, weights: Mapping[str, float] = WEIGHTS) -> None:
-        self.recognizer, self.weights = reader(), weights
+    def __init__(
+        self, begin: str | None = None, weights: Mapping[str, float] = WEIGHTS, scale: tuple[float, float] = Recipe.scale
+    ) -> None:
+        self.recognizer, self.weights, self.scale = reader(), weights, scale
         self.checkpoint = load_checkpoint(begin, "none") if begin else None
 
     def start(self) -> PPOCRDetector:
@@ -79,7 +82,7 @@ class PPOCR(Detector):
 
     def recipe(self) -> Recipe:
         """See :class:`Detector`."""
-        return Recipe(weights=self.weights)
+        return Recipe(weights=self.weights, scale=self.scale)
 
     def learning(self, network: nn.Module) -> list[nn.Parameter]:
         """All but the stem's: a fifth of the time, and edges are those of lines and words alike."""
