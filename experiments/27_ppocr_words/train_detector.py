@@ -59,7 +59,9 @@ class Training:
         self.arguments = arguments
         self.output: Path = arguments.output
         weights = WEIGHTS if arguments.labelled is None else PHOTOS
-        self.kind: Detector = OfSpotter(arguments.spotter) if arguments.spotter else PPOCR(arguments.begin, weights, tuple(arguments.scale))
+        self.kind: Detector = (
+            OfSpotter(arguments.spotter) if arguments.spotter else PPOCR(arguments.begin, weights, tuple(arguments.scale))
+        )
         self.detector, self.average = self.kind.start(), self.kind.start()
         self.learning = self.kind.learning(self.detector)
         self.loss = DetectionLoss()
@@ -234,7 +236,7 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--spotter", type=Path, help="checkpoint whose detector is trained; without it PP-OCRv6 small's is")
     what.add_argument("--begin", help="checkpoint whose PP-OCR detector training begins with, as bundled_ppocr")
-    parser.add_argument("--scale", type=float, nargs=2, default=Recipe.scale, help="smallest and largest size of PP-OCR's photos")
+    parser.add_argument("--scale", type=float, nargs=2, default=Recipe.scale, help="smallest and largest size of photos")
     parser.add_argument("--minutes", type=float, default=90, help="of training, evaluations included")
     parser.add_argument("--steps", type=int, help="instead of minutes")
     parser.add_argument("--batch", type=int, default=4)
