@@ -6,9 +6,13 @@ DATA holds ``icdar2015/train``, ``ic03_train``, ``svt_train``, ``iiit5k`` and ``
 28) makes. OUTPUT gets ``last.pt``, from which ``--resume`` goes on, ``end.pt`` with the averaged weights, ``train.csv`` and
 ``evaluation.csv``: words of the validation photos that are read rightly from the truth's box and from own regions, and words of
 rendered scenes that training never sees, with the weights mixed with those of the start by several shares (arXiv 2109.01903).
+
+``--expansion 0.5`` narrows the hidden layers of the recogniser's blocks first, and with ``--teach 1`` the recogniser as it was
+teaches the narrow one: its characters at each column (KL), and its context.
 """
 
 import argparse
+import copy
 import csv
 import json
 import math
@@ -23,6 +27,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from narrow import SAMPLE, narrowed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from words import (
@@ -42,6 +47,7 @@ from dld_spotter.core.charset import BLANK
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.models.ppocr.reading import PPOCRWordRecognizer
+from dld_spotter.models.ppocr.widths import NOMINAL_WIDTH
 from dld_spotter.models.spotter import Spotter
 
 SHARES = (0.0, 0.5, 1.0)
@@ -102,10 +108,16 @@ class Training:
         self.spotter = load_checkpoint(arguments.ckpt, "none").spotter()
         recognizer = self.spotter.recognizer
         assert isinstance(recognizer, PPOCRWordRecognizer)
-        self.recognizer, self.loss = recognizer.train(), Loss()
-        self.start = {name: value.clone() for name, value in recognizer.state_dict().items()}
+        self.teacher, self.loss = recognizer.eval(), Loss()
+        self.recognizer = (
+            narrowed(recognizer, arguments.expansion, sample(arguments.data))
+            if arguments.expansion
+            else copy.deepcopy(recognizer)
+        ).train()
+        self.shares = SHARES[-1:] if arguments.expansion else SHARES
+        self.start = {name: value.clone() for name, value in self.recognizer.state_dict().items()}
         self.average = {name: value.clone() for name, value in self.start.items()}
-        self.optimizer = torch.optim.AdamW(recognizer.parameters(), lr=arguments.lr, weight_decay=1e-3)
+        self.optimizer = torch.optim.AdamW(self.recognizer.parameters(), lr=arguments.lr, weight_decay=1e-3)
         self.step, self.asked_to_end = 0, False
 
     def rate(self) -> float:
@@ -118,8 +130,11 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.arguments.bf16):
-            logits = self.recognizer.network(words.pixels)
+            context = self.recognizer.network.encode(words.pixels)
+            logits = self.recognizer.network.output(context)
         loss = self.loss(logits, words)
+        if self.arguments.teach:
+            loss = loss + self.arguments.teach * self._untaught(context, logits, words)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.recognizer.parameters(), 2.0)
@@ -129,6 +144,14 @@ class Training:
             for name, now in self.recognizer.state_dict().items():
                 self.average[name].lerp_(now, max(1 - self.arguments.decay, 1 / self.step))
         return loss.item()
+
+    def _untaught(self, context: Tensor, logits: Tensor, words: Words) -> Tensor:
+        """How far context and characters are from the teacher's: squared difference over its variance, and KL per column."""
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self.arguments.bf16):
+            wanted = self.teacher.network.encode(words.pixels)
+            target = self.teacher.network.output(wanted).float().log_softmax(-1)
+        characters = F.kl_div(logits.float().log_softmax(-1), target, reduction="none", log_target=True).sum(-1).mean()
+        return characters + F.mse_loss(context.float(), wanted.float()) / wanted.float().var()
 
     def save(self) -> None:
         """Write ``last.pt``."""
@@ -146,7 +169,7 @@ class Training:
     def evaluate(self, sets: Mapping[str, Sequence[Item]]) -> None:
         """Read the words of validation with each mixture of weights."""
         now = {name: value.clone() for name, value in self.recognizer.state_dict().items()}
-        for share in SHARES if self.step else SHARES[:1]:
+        for share in self.shares if self.step else self.shares[:1]:
             self.recognizer.load_state_dict(mixed(self.start, self.average, share))
             row = {"step": self.step, "share": share}
             for name, items in sets.items():
@@ -179,6 +202,14 @@ class Training:
         self.save()
         if not self.asked_to_end:
             write({"average": self.average}, self.output / "end.pt")
+
+
+def sample(data: Path) -> Tensor:
+    """Some word crops of one width, by which hidden channels are weighed."""
+    items = crop_items(data / "iiit5k", "words_gt.txt")
+    pixels = [crop(item.image, item.places[0]) for item in items]
+    chosen = [one for one in pixels if one.shape[2] == NOMINAL_WIDTH][:SAMPLE]
+    return torch.from_numpy(np.stack(chosen))
 
 
 def mixed(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -295,6 +326,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--labelled", type=Path, help="what label.py of experiments/28_detector_on_photos makes")
     parser.add_argument("--ckpt", default="bundled_ppocr", help="whose recogniser is trained, on its detector's regions")
+    parser.add_argument("--expansion", type=float, help="hidden channels of its blocks per channel; None leaves them")
+    parser.add_argument("--teach", type=float, default=0.0, help="weight of what the recogniser of the start teaches")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-4)

@@ -169,7 +169,7 @@ ARGUMENTS: dict[str, Mapping[str, Rule | str]] = {
         "vocabulary": VOCABULARY,
         "recognizer": PPOCR_RECOGNIZER,
     },
-    PPOCR_RECOGNIZER: {"charset": CHARSET, "stages": several(WIDTH, 3, 3), "channels": WIDTH},
+    PPOCR_RECOGNIZER: {"charset": CHARSET, "stages": several(WIDTH, 3, 3), "channels": WIDTH, "expansion": number(0, 16)},
     PPOCR_SPOTTER: {
         "charset": CHARSET,
         "recognizer": PPOCR_RECOGNIZER,

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 REDUCTION = 4
 """Channels per channel of the hidden layer of squeeze-and-excitation."""
+EXPANSION = 2.0
+"""Hidden channels of a block per channel, as PP-OCR has them."""
 
 
 class Stage(NamedTuple):
@@ -22,11 +24,13 @@ class Stage(NamedTuple):
         channels: their width.
         excited: for each block, whether it has squeeze-and-excitation.
         stride: rows and columns of the stage before per row and column of this one; the first stage has no use for it.
+        expansion: hidden channels of a block per channel.
     """
 
     channels: int
     excited: Sequence[bool]
     stride: tuple[int, int] = (2, 2)
+    expansion: float = EXPANSION
 
 
 class SqueezeExcitation(nn.Module):
@@ -94,14 +98,16 @@ class Block(nn.Module):
     Args:
         channels: of the maps.
         excited: whether it has squeeze-and-excitation.
+        expansion: hidden channels per channel.
     """
 
-    def __init__(self, channels: int, excited: bool) -> None:
+    def __init__(self, channels: int, excited: bool, expansion: float = EXPANSION) -> None:
         super().__init__()
+        hidden = max(1, round(expansion * channels))
         self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
         self.attention = SqueezeExcitation(channels) if excited else nn.Identity()
-        self.expand = nn.Conv2d(channels, 2 * channels, 1)
-        self.project = nn.Conv2d(2 * channels, channels, 1)
+        self.expand = nn.Conv2d(channels, hidden, 1)
+        self.project = nn.Conv2d(hidden, channels, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Refine ``(B, C, h, w)``."""
@@ -141,9 +147,9 @@ class Trunk(nn.Module):
         self.stem = Stem(stages[0].channels // 2)
         self.stages = nn.ModuleList()
         width = stages[0].channels
-        for index, (channels, excited, stride) in enumerate(stages):
+        for index, (channels, excited, stride, expansion) in enumerate(stages):
             down = [DownSampling(width, channels, stride)] if index else []
-            self.stages.append(nn.Sequential(*down, *(Block(channels, one) for one in excited)))
+            self.stages.append(nn.Sequential(*down, *(Block(channels, one, expansion) for one in excited)))
             width = channels
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """PP-OCR's recogniser behind any detector: rectified word crops as wide as the word, CTC."""
 
 from collections.abc import Sequence
+from math import inf
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from dld_spotter.core.charset import BLANK, Charset
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.models.decoding import ctc_beam_search, ctc_greedy, ctc_log_probability
 from dld_spotter.models.graphs import RecognizerGraphs
+from dld_spotter.models.ppocr.blocks import EXPANSION
 from dld_spotter.models.ppocr.graphs import crop_reader_graph
 from dld_spotter.models.ppocr.recognizer import STAGES, PPOCRRecognizer
 from dld_spotter.models.ppocr.widths import COLUMN, HEIGHT, NOMINAL_WIDTH, WIDTHS, crop_widths
@@ -30,20 +32,25 @@ class PPOCRWordRecognizer(WordRecognizer):
         charset: the characters to write.
         stages: channels of the trunk's stages.
         channels: of the columns, a multiple of 8.
+        expansion: hidden channels of the trunk's blocks per channel, above 0.
     """
 
     max_length = WIDTHS[-1] // COLUMN
     has_attention = False
     reads_features = False
 
-    def __init__(self, charset: Charset, stages: Sequence[int] = (96, 192, 384), channels: int = 120) -> None:
+    def __init__(
+        self, charset: Charset, stages: Sequence[int] = (96, 192, 384), channels: int = 120, expansion: float = EXPANSION
+    ) -> None:
         super().__init__()
         if len(stages) != len(STAGES) or channels % 8 or stages[0] % 4:
             raise ConfigError(
                 f"recognizer.stages must be {len(STAGES)} numbers, the first a multiple of 4, and recognizer.channels a "
                 f"multiple of 8, found {list(stages)} and {channels}"
             )
-        widths = [stage._replace(channels=width) for stage, width in zip(STAGES, stages, strict=True)]
+        if not 0 < expansion < inf:
+            raise ConfigError(f"recognizer.expansion must be above 0, found {expansion}")
+        widths = [stage._replace(channels=width, expansion=expansion) for stage, width in zip(STAGES, stages, strict=True)]
         self.network = PPOCRRecognizer(len(charset), widths, channels)
 
     def crop(
