@@ -20,6 +20,7 @@ from dld_spotter.data.dataset import report_damage
 from dld_spotter.evaluation.fates import FateCollector
 from dld_spotter.evaluation.measuring import Counting, evaluate
 from dld_spotter.evaluation.predictions import PredictionForm
+from dld_spotter.evaluation.quality import QualityCollector
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.loading import predictor_of
 from dld_spotter.inference.predictor import Predictor
@@ -51,7 +52,9 @@ def run(config: DictConfig, folder: Path) -> None:
     plan = plan_for(config, request, predictor)
     counting = Counting(rules, form)
     fates = FateCollector(predictor, counting, config.examples) if config.explain else None
-    point, words = evaluate(predictor, samples, request, counting, config.resamples, plan, fates)
+    quality = QualityCollector(counting)
+    observers = [quality] if fates is None else [quality, fates]
+    point, words = evaluate(predictor, samples, request, counting, config.resamples, plan, observers)
     report_damage([samples.dataset])
     spent = {"budget": point.relative_cost, "budget_gflops": point.gflops, "budget_ms": 1000 * point.seconds}
     vocabulary = predictor.backend.vocabulary
@@ -67,12 +70,13 @@ def run(config: DictConfig, folder: Path) -> None:
         "requested": asdict(request) | {"allocation": config.allocation if request.budgeted else None},
         "spent": spent,
     }
-    (folder / "evaluation.json").write_text(json.dumps(facts | asdict(point), indent=1) + "\n", "utf-8")
+    (folder / "evaluation.json").write_text(json.dumps(facts | asdict(point) | quality.leave(folder), indent=1) + "\n", "utf-8")
     form.write(folder / "predictions.zip", words)
     rich.print(table([point], f"{config.data.name}: {len(words)} images, {config.task}, lexicon {facts['lexicon']}"))
     if request.budgeted:
         name, amount = request.budgeted
         print(f"{name}={amount:g}: {spent[name]:.4g} {BUDGETS[name]} spent per image")
+    print(quality)
     if fates is not None:
         fates.leave(folder)
     print(f"everything is in {folder}")

@@ -22,11 +22,13 @@ from dld_spotter.config.entry import entry_point
 from dld_spotter.config.given_student import given_student
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.hmean import hmean
+from dld_spotter.core.score_scaling import SCORE_SCALING, ScoreScaling
 from dld_spotter.core.words import Cost
 from dld_spotter.inference.checkpoint import save_checkpoint
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.second_pass.probing import Probe, Prober, learn_gains, probe_all, worth
 from dld_spotter.inference.torch_backend import TorchBackend
+from dld_spotter.metrics.reliability import Reliability
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.selection.fitting import false_positive_cost_at
 from dld_spotter.selection.second_pass.gains import Gains
@@ -60,6 +62,14 @@ def best_points(
     return best, learn_gains(probes, false_positive_cost), hmean(*totals[kept].T)
 
 
+def fit_scores(probes: list[list[Probe]]) -> tuple[ScoreScaling, tuple[float, float]]:
+    """From scores to how likely words are right, at all scales alike; and the expected calibration error before and after."""
+    scores, right = np.concatenate([probe.scored for row in probes for probe in row]).T
+    scaling = ScoreScaling.fit(scores, right)
+    before, after = (Reliability.of(np.stack([values, right], axis=1)).error for values in (scores, scaling(scores)))
+    return scaling, (before, after)
+
+
 def run(config: DictConfig, folder: Path) -> Path:
     """Fit operating points to the student of a checkpoint; both go to ``folder/student.ckpt``."""
     if config.second_pass.gain_threshold != SecondPassRule.gain_threshold:
@@ -80,10 +90,13 @@ def run(config: DictConfig, folder: Path) -> Path:
     path = folder / "student.ckpt"
     facts = {key: value for key, value in checkpoint.provenance.items() if key != "calibration"}
     learned = replace(rule, gains=gains, min_height=rule.height)  # the height goes with the gains, whatever is usual later
+    scaling, errors = fit_scores(probes)
     facts |= {"scales": scales, "operating_points": points.to_dict(), "second_pass": learned.to_dict()}
+    facts[SCORE_SCALING] = scaling.to_dict()
     save_checkpoint(path, {"student": student}, facts)
     assembly.save_config(config, folder)
     rich.print(show(points, hmeans))
+    print("expected calibration error of scores {:.3f}, after Platt scaling {:.3f}".format(*errors))
     rich.print(f"{checkpoint.path} with {len(points.costs)} operating points, seen on {points.images} images, is in {path}")
     return path
 

@@ -14,6 +14,7 @@ from dld_spotter import fit_operating_points
 from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.config.entry import ROOT
 from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.core.score_scaling import ScoreScaling
 from dld_spotter.data.photos import ReferenceSize
 from dld_spotter.fit_operating_points import best_points
 from dld_spotter.inference.checkpoint import amend, load_checkpoint
@@ -55,6 +56,7 @@ def test_a_student_gets_operating_points_for_any_budget(tmp_path: Path):
     assert fitted.provenance["second_pass"]["threshold"] == 0.3
     assert fitted.provenance["second_pass"]["min_height"] == 12  # with which the gains were learned
     predictor = dld_spotter.load(path, device="cpu")
+    assert fitted.provenance["score_scaling"] == predictor.scaling.to_dict() != ScoreScaling().to_dict()
     assert predictor.rule.threshold == 0.3
     ruled = dld_spotter.load(path, device="cpu", second_pass=SecondPassRule(gain_threshold=7.0)).rule
     # What was learned is kept beside another gain threshold.

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from dld_spotter.core.batches import Word
 from dld_spotter.core.errors import CheckpointError, ConfigError, DataError
 from dld_spotter.data.photos import ReferenceSize, to_array
 from dld_spotter.data.views import make_thumbnails, resize
+from dld_spotter.inference.checkpoint import amend
 from dld_spotter.inference.loading import load
 from dld_spotter.inference.predictor import Predictor, Reading
 from tests.data.samples import box, sample
@@ -44,6 +46,20 @@ def test_package_gives_what_it_promises_without_importing_torch():
     assert set(dld_spotter.__all__) <= set(dir(dld_spotter))
     with pytest.raises(AttributeError, match="nothing"):
         _ = dld_spotter.nothing
+
+
+def test_scores_are_scaled_as_the_checkpoint_says(checkpoint, predictor, photo, tmp_path):
+    plain = predictor.read(photo, scale=0.5)
+    shutil.copy(checkpoint, tmp_path / "scaled.ckpt")
+    amend(tmp_path / "scaled.ckpt", {"score_scaling": {"slope": 2.0, "offset": -1.0}})
+    scaled = load(tmp_path / "scaled.ckpt", device="cpu").read(photo, scale=0.5)
+    assert plain.words
+    for word, before in zip(scaled.words, plain.words, strict=True):
+        odds = before.score / (1 - before.score)
+        assert word.score / (1 - word.score) == pytest.approx(odds**2 / np.e, rel=1e-4)
+    amend(tmp_path / "scaled.ckpt", {"score_scaling": {"slope": -1.0, "offset": 0.0}})
+    with pytest.raises(CheckpointError, match=r"ScoreScaling.*slope above 0"):
+        load(tmp_path / "scaled.ckpt", device="cpu")
 
 
 def test_file_image_and_array_are_read_alike(predictor, photo, tmp_path):

@@ -110,7 +110,7 @@ def explain(
 
     rules = rules or Rules()
     fates = FateCollector(predictor, Counting(rules, PredictionForm(rules.protocol == TotalTextProtocol.name)), most)
-    evaluate(predictor, samples, request or Request(), fates.counting, resamples=1, observe=fates)
+    evaluate(predictor, samples, request or Request(), fates.counting, resamples=1, observers=[fates])
     return fates
 
 

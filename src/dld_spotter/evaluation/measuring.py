@@ -160,7 +160,7 @@ def evaluate(
     counting: Counting,
     resamples: int = 1000,
     plan: Mapping[str, OperatingPoint] | None = None,
-    observe: Callable[[Sample, Reading], None] | None = None,
+    observers: Sequence[Callable[[Sample, Reading], None]] = (),
 ) -> tuple[Point, dict[str, list[Word]]]:
     """Read every image once, as :meth:`Predictor.read` does for a request.
 
@@ -171,7 +171,7 @@ def evaluate(
         counting: how words are counted.
         resamples: bootstrap resamples.
         plan: operating point of each image, chosen beforehand, in place of what is requested; a cap holds beside it.
-        observe: called with every image and its reading, outside of what is timed.
+        observers: called with every image and its reading, outside of what is timed.
 
     Returns:
         the point of the trade-off, and per image its words in pixels of the original image.
@@ -190,7 +190,7 @@ def evaluate(
             raise ConfigError(f"{sample.name}: {error}") from error
         rows.append(counting.measures(sample, reading))
         read[sample.name] = list(reading.words)
-        if observe is not None:
+        for observe in observers:
             observe(sample, reading)
     if not rows:
         raise DataError("there is no image to read; give another data=")

@@ -61,11 +61,15 @@ class PredictionForm:
 
     def as_read(self, words: Sequence[Word]) -> list[Word]:
         """The words as they are read from the archive, in the order in which they compete; a score that is not written is 1."""
-        scores = [float(_confidence(word)) if self.confidences else 1.0 for word in words]
-        read = [
-            Word(self.points(word.polygon), self._text(word.text), score) for word, score in zip(words, scores, strict=True)
-        ]
-        return sorted(read, key=lambda word: -word.score)
+        return [read for read, _ in self.pairs_as_read(words)]
+
+    def pairs_as_read(self, words: Sequence[Word]) -> list[tuple[Word, Word]]:
+        """The same, each with the word that was written."""
+        pairs = []
+        for word in words:
+            score = float(_confidence(word)) if self.confidences else 1.0
+            pairs.append((Word(self.points(word.polygon), self._text(word.text), score), word))
+        return sorted(pairs, key=lambda pair: -pair[0].score)
 
     def _text(self, text: str) -> str:
         """A text as it is read."""

@@ -27,6 +27,7 @@ from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.core.aliases import renamed
 from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import CheckpointError, ConfigError, shown
+from dld_spotter.core.score_scaling import SCORE_SCALING, ScoreScaling
 from dld_spotter.inference import ppocr
 from dld_spotter.inference.provenance import check_part, check_plain, check_provenance, check_vocabulary
 from dld_spotter.models.folding import folded
@@ -152,6 +153,12 @@ class Checkpoint:
         if "second_pass" not in self.provenance:
             return SecondPassRule()
         return SecondPassRule.from_dict(self.provenance["second_pass"], str(self.path))
+
+    def score_scaling(self) -> ScoreScaling | None:
+        """From scores to how likely words are right, as it was fitted to the student; None where it was not."""
+        if SCORE_SCALING not in self.provenance:
+            return None
+        return ScoreScaling.from_dict(self.provenance[SCORE_SCALING], str(self.path))
 
 
 def locate(name: str | Path) -> Path:

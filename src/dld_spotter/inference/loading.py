@@ -67,4 +67,5 @@ def predictor_of(
     known = content.second_pass()
     rule = second_pass.taught_by(known) if second_pass else known
     threshold = second_pass.gain_threshold if second_pass else inf
-    return Predictor(TorchBackend(content.spotter(), where, precision), content.policy(where), rule, reference, threshold)
+    backend = TorchBackend(content.spotter(), where, precision)
+    return Predictor(backend, content.policy(where), rule, reference, threshold, content.score_scaling())

@@ -16,6 +16,7 @@ from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
 from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.core.geometry import boundaries_to_polygon
+from dld_spotter.core.score_scaling import SCORE_SCALING, ScoreScaling
 from dld_spotter.core.words import Cost, Word
 from dld_spotter.data.photos import ReferenceSize, scaled_size
 from dld_spotter.data.resizing import resize
@@ -64,7 +65,9 @@ def onnx_predictor(
     facts, origin = backend.meta["provenance"]["training"], str(backend.folder / META)
     known = SecondPassRule.from_dict(facts["second_pass"], origin) if "second_pass" in facts else SecondPassRule()
     rule = second_pass.taught_by(known) if second_pass else known
-    return Predictor(backend, _policy(backend, origin), rule, reference, second_pass.gain_threshold if second_pass else inf)
+    threshold = second_pass.gain_threshold if second_pass else inf
+    scaling = ScoreScaling.from_dict(facts[SCORE_SCALING], origin) if SCORE_SCALING in facts else None
+    return Predictor(backend, _policy(backend, origin), rule, reference, threshold, scaling)
 
 
 def _policy(backend: "OnnxBackend", origin: str) -> Policy | None:

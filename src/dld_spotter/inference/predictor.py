@@ -17,6 +17,7 @@ from dld_spotter.budget.operating_points import OperatingPoint
 from dld_spotter.budget.requests import BudgetTracker, Request
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.memory import PIXELS, PIXELS_OF_ONE_SIZE, give_back
+from dld_spotter.core.score_scaling import ScoreScaling
 from dld_spotter.core.words import SpottingResult, Word
 from dld_spotter.data.photos import ReferenceSize, scaled_size, to_array
 from dld_spotter.inference.backend import Backend
@@ -92,6 +93,7 @@ class Predictor:
         reference: rule for the reference resolution; None limits the longest side to ``LONG``.
         gain_threshold: of second passes at a scale that is asked for, and where the policy does not decide on them; infinite
             for a single pass.
+        scaling: from the scores of words to how likely they are right; None leaves them.
     """
 
     _pixels = _other_pixels = 0
@@ -105,12 +107,14 @@ class Predictor:
         rule: SecondPassRule | None = None,
         reference: ReferenceSize | None = None,
         gain_threshold: float = inf,
+        scaling: ScoreScaling | None = None,
     ) -> None:
         self.backend = backend
         self.policy = policy
         self.rule = rule or SecondPassRule()
         self.reference = reference or ReferenceSize(long=LONG)
         self.gain_threshold = gain_threshold
+        self.scaling = scaling or ScoreScaling()
 
     @property
     def calibration(self) -> Calibration | None:
@@ -293,7 +297,8 @@ class Predictor:
         (height, width), size = photo.pixels.shape[:2], photo.size
         grow = np.array([width / size[1], height / size[0]], np.float32)
         spent = photo.deciding + result.spent(self.backend.cost)
-        words = tuple(Word(word.polygon * grow, word.text, word.score) for word in result.words)
+        scores = self.scaling(np.array([word.score for word in result.words], float)).tolist()
+        words = tuple(Word(word.polygon * grow, word.text, score) for word, score in zip(result.words, scores, strict=True))
         share = sum(prod(view) for view in result.sizes[1:]) / prod(size)
         gflops = spent if self.backend.counts_flops else float("nan")
         relative = spent / result.full(size, self.backend.cost)

@@ -7,7 +7,7 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.instances import TextInstances
 from dld_spotter.core.words import Word
 from dld_spotter.metrics.lexicons import Lexicon
-from dld_spotter.metrics.matching import ImageCounts, score_image
+from dld_spotter.metrics.matching import ImageCounts, ImageMatch, match_images
 from dld_spotter.metrics.protocols import Task, check_task, find_protocol
 
 
@@ -31,7 +31,11 @@ class Rules:
         """Name and policy of the lexicon, or none."""
         return "none" if self.lexicon is None else f"{self.lexicon.name}, {self.lexicon.policy}"
 
+    def match(self, name: str, truth: TextInstances, words: Sequence[Word]) -> ImageMatch:
+        """Match one image; overlaps that decide nothing are left out."""
+        lexicon = None if self.lexicon is None else self.lexicon.of(name)
+        return match_images([truth], [words], self.protocol, self.task, self.iou, [lexicon], exact=False)[0]
+
     def count(self, name: str, truth: TextInstances, words: Sequence[Word]) -> ImageCounts:
         """Count one image."""
-        lexicon = None if self.lexicon is None else self.lexicon.of(name)
-        return score_image(truth, words, self.protocol, self.task, self.iou, lexicon)
+        return self.match(name, truth, words).counts

@@ -26,7 +26,8 @@ def probe(rng: np.random.Generator, scale: float, noise: float = 0.0) -> Probe:
         for second, share in ((0.8, 0.25), (1.0, 1.0))
     }
     first = SpottingResult([], ((30, 30),), (8,))
-    return Probe((100, 100), scale, first, counts, [Region((0, 0, 9, 9), one) for one in evidence], np.ones(10), again)
+    regions = [Region((0, 0, 9, 9), one) for one in evidence]
+    return Probe((100, 100), scale, first, counts, np.zeros((0, 2)), regions, np.ones(10), again)
 
 
 def test_known_gains_are_learned():

@@ -16,6 +16,7 @@ from dld_spotter.data.photos import scaled_size
 from dld_spotter.data.views import to_reference
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.second_pass.two_pass import merge_passes, read_once
+from dld_spotter.metrics.reliability import scored_words
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.selection.second_pass.gains import SHAPE, Gains, Table, second_scales
 from dld_spotter.selection.second_pass.mosaic import from_mosaic, make_mosaic, mosaic_size
@@ -54,6 +55,7 @@ class Probe:
         scale: of the first pass.
         first: that pass, which has read everything.
         counts: ``(3,)`` matched, predicted and true words of it.
+        scored: of its predictions that count, score and whether it is right, ``(D, 2)``.
         found: its P regions.
         readable: how many proposals ``(P,)`` of each are read before anything is read again.
         again: scale of a second pass -> what it gave.
@@ -63,6 +65,7 @@ class Probe:
     scale: float
     first: SpottingResult
     counts: np.ndarray
+    scored: np.ndarray
     found: list[Region]
     readable: np.ndarray
     again: dict[float, Again]
@@ -130,9 +133,10 @@ class Prober:
             waits = {polygon: owners[k] for k, polygon in enumerate(polygons) if not readable[k]}
             known = Known(name, truth, first, words, waits, found)
             again = {larger: self.again(known, image, larger, results[larger]) for larger in second_scales(scale, scales)}
-            counts = self.count(name, truth, words)
+            match = self.rules.match(name, truth, words)
+            counts, scored = np.array(match.counts, float), scored_words(match, words)
             read = np.array([sum(owners[j] == k for j in np.flatnonzero(readable)) for k in range(len(found))])
-            probes.append(Probe(size, scale, results[scale], counts, found, read, again))
+            probes.append(Probe(size, scale, results[scale], counts, scored, found, read, again))
         return probes
 
     def again(self, known: "Known", reference: np.ndarray, scale: float, whole: SpottingResult) -> Again:

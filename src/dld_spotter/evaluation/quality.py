@@ -1,0 +1,56 @@
+"""Gathers what Hmean does not tell of words while a data set is read: how far scores can be believed, and exact case."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dld_spotter.core.words import Word
+from dld_spotter.metrics.matching import ImageMatch
+from dld_spotter.metrics.reliability import WordQuality
+
+if TYPE_CHECKING:
+    from dld_spotter.core.batches import Sample
+    from dld_spotter.evaluation.measuring import Counting
+    from dld_spotter.inference.predictor import Reading
+
+PICTURE = "reliability.png"
+
+
+@dataclass
+class QualityCollector:
+    """Called with every image that is read and its reading.
+
+    Args:
+        counting: how words are counted.
+    """
+
+    counting: "Counting"
+    images: list[tuple[ImageMatch, list[Word]]] = field(default_factory=list)
+
+    def __call__(self, sample: "Sample", reading: "Reading") -> None:
+        """Match the words of an image."""
+        pairs = self.counting.form.pairs_as_read(reading.words)
+        match = self.counting.rules.match(sample.name, sample.instances, [read for read, _ in pairs])
+        self.images.append((match, [word for _, word in pairs]))
+
+    @property
+    def quality(self) -> WordQuality:
+        """Of all that was read."""
+        return WordQuality.of(self.images)
+
+    def leave(self, folder: Path) -> Mapping[str, Any]:
+        """Draw the reliability diagram into a folder where there are words; returns what belongs into ``evaluation.json``."""
+        quality = self.quality
+        if quality.reliability.bins:
+            quality.reliability.draw(folder / PICTURE, "Reliability of scores")
+        return quality.to_dict()
+
+    def __str__(self) -> str:
+        quality = self.quality
+        if not quality.right:
+            return "no word is right"
+        return (
+            f"scores: expected calibration error {quality.reliability.error:.3f} ({PICTURE}); "
+            f"exact case: {100 * quality.exact_case:.1f} % of the words that are right"
+        )
