@@ -284,11 +284,13 @@ def training_words(arguments: argparse.Namespace, spotter: Spotter) -> Batches:
     crops = crop_items(data / "real_words", "words.tsv")
     crops += with_signs(crop_items(data / "iiit5k", "words_gt.txt"), spotter.recognizer)
     print(f"{len(items)} words of photos, {sum(len(item.places) > 1 for item in items)} with own regions; {len(crops)} crops")
-    return Batches(items, crops, arguments.batch, arguments.seed)
+    return Batches(items, crops, arguments.batch, arguments.seed, own=arguments.own)
 
 
 def known_regions(arguments: argparse.Namespace, spotter: Spotter, name: str, photos: list[Sample]) -> list[list[np.ndarray]]:
-    """Regions of photos, from a file where a run before this one has found them."""
+    """Regions of photos, from a file where a run before this one has found them; none where words are not cut out by them."""
+    if not arguments.own:
+        return [[]] * len(photos)
     path = arguments.output / f"regions_{name}.json"
     if not path.exists():
         found = regions(spotter, photos, bf16=arguments.bf16)
@@ -328,6 +330,7 @@ def main() -> None:
     parser.add_argument("--ckpt", default="bundled_ppocr", help="whose recogniser is trained, on its detector's regions")
     parser.add_argument("--expansion", type=float, help="hidden channels of its blocks per channel; None leaves them")
     parser.add_argument("--teach", type=float, default=0.0, help="weight of what the recogniser of the start teaches")
+    parser.add_argument("--own", type=float, default=0.5, help="how often a word is cut out by a region of the detector's")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-4)

@@ -37,8 +37,6 @@ SHARES = {"photos": 0.45, "crops": 0.35, "rendered": 0.2}
 """How often a word comes from each kind of source."""
 SPACING = (0.12, 0.6)
 """Em between rendered words; photos have narrower spaces than the renderer's default."""
-OWN = 0.5
-"""How often a word that has regions is cut out by one of them."""
 SCALES = (1.0, 0.5)
 """Scales of the views whose regions are matched to the truth."""
 
@@ -198,6 +196,7 @@ class Batches(IterableDataset[Words]):
         size: words of a batch.
         seed: of everything drawn.
         first: steps that are already done; their batches are not given again.
+        own: how often a word that has regions is cut out by one of them.
     """
 
     photos: list[Item]
@@ -205,6 +204,7 @@ class Batches(IterableDataset[Words]):
     size: int = 32
     seed: int = 0
     first: int = 0
+    own: float = 0.5
     shares: dict[str, float] = field(default_factory=lambda: SHARES)
 
     def __iter__(self) -> Iterator[Words]:
@@ -222,7 +222,7 @@ class Batches(IterableDataset[Words]):
         pools: dict[int, list[tuple[np.ndarray, Item]]] = {}
         while True:
             item = self._draw(rng)
-            own = len(item.places) > 1 and rng.random() < OWN
+            own = len(item.places) > 1 and rng.random() < self.own
             place = item.places[int(rng.integers(1, len(item.places)))] if own else moved(item.places[0], rng, item.is_crop)
             pixels = crop(self._filmed(item, rng), place)
             pool = pools.setdefault(pixels.shape[2], [])

@@ -30,6 +30,7 @@ from dld_spotter.inference.second_pass.probing import Probe, Prober, learn_gains
 from dld_spotter.inference.torch_backend import TorchBackend
 from dld_spotter.metrics.reliability import Reliability
 from dld_spotter.metrics.rules import Rules
+from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.fitting import false_positive_cost_at
 from dld_spotter.selection.second_pass.gains import Gains
 from dld_spotter.selection.second_pass.rule import SecondPassRule
@@ -70,6 +71,15 @@ def fit_scores(probes: list[list[Probe]]) -> tuple[ScoreScaling, tuple[float, fl
     return scaling, (before, after)
 
 
+def rule_for(rule: SecondPassRule, student: Spotter) -> SecondPassRule:
+    """The rule that is asked for; where words are cut out of the full resolution, each is read once unless it says otherwise.
+
+    Such a reader sees the same pixels in either pass: a first reading tells little of what a second one would
+    (experiments/30_narrow_recogniser).
+    """
+    return replace(rule, min_height=inf) if rule.min_height is None and student.full_resolution_crops else rule
+
+
 def run(config: DictConfig, folder: Path) -> Path:
     """Fit operating points to the student of a checkpoint; both go to ``folder/student.ckpt``."""
     if config.second_pass.gain_threshold != SecondPassRule.gain_threshold:
@@ -78,7 +88,10 @@ def run(config: DictConfig, folder: Path) -> Path:
             "leave it out"
         )
     checkpoint, student = given_student(config, ("images",))
-    rule, scales = assembly.create(config.second_pass), [scale for scale in assembly.candidate_scales(config) if scale <= 1]
+    rule, scales = (
+        rule_for(assembly.create(config.second_pass), student),
+        [scale for scale in assembly.candidate_scales(config) if scale <= 1],
+    )
     predictor = Predictor(
         TorchBackend(student, precision=config.precision), rule=rule, reference=assembly.build_reference(config)
     )

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
+from math import isfinite, prod
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -37,8 +37,9 @@ class SecondPassRule(Record):
             without its words; infinite for a single pass.
         context: pixels of the reference that are shown around a region.
         min_height: height in pixels of a first view below ``AT_ONCE`` from which on words are read there at once; lower ones
-            are read there only if they are not read again, so that most words are read once. None for that with which the
-            gains were learned, or ``MIN_HEIGHT``.
+            are read there only if they are not read again, so that most words are read once. Infinite, and no word of any
+            first view is read before it is known what is read again. None for that with which the gains were learned, or
+            ``MIN_HEIGHT``.
         gains: what to expect of it.
     """
 
@@ -65,7 +66,7 @@ class SecondPassRule(Record):
 
     def read_from(self, scale: float) -> float:
         """Height in pixels of a first view at a scale from which on words are read at once."""
-        return 0.0 if scale >= AT_ONCE else self.height
+        return 0.0 if scale >= AT_ONCE and isfinite(self.height) else self.height
 
     def taught_by(self, known: Self) -> Self:
         """This rule with what ``known`` was fitted with, where it has nothing of its own: gains, and settings left as usual."""
