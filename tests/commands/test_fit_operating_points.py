@@ -16,7 +16,7 @@ from dld_spotter.config.entry import ROOT
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.core.score_scaling import ScoreScaling
 from dld_spotter.data.photos import ReferenceSize
-from dld_spotter.fit_operating_points import best_points
+from dld_spotter.fit_operating_points import best_points, rule_for
 from dld_spotter.inference.checkpoint import amend, load_checkpoint
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.second_pass.probing import Prober
@@ -65,6 +65,13 @@ def test_a_student_gets_operating_points_for_any_budget(tmp_path: Path):
     budget = (points.calibration.low + points.calibration.high) / 2
     reading = predictor.read(sample(96, 128, [box(10, 10, 60, 20)], ["cat"]).image, budget=budget)
     assert reading.scale in points.scales
+
+
+def test_words_cut_out_of_the_full_resolution_are_read_once_unless_asked_otherwise():
+    usual, asked = SecondPassRule(threshold=0.3), SecondPassRule(min_height=9.0)
+    assert rule_for(usual, make_spotter(full_resolution_crops=True)) == replace(usual, min_height=inf)
+    assert rule_for(usual, make_spotter(full_resolution_crops=False)) == usual
+    assert rule_for(asked, make_spotter(full_resolution_crops=True)) == asked
 
 
 def test_what_no_operating_point_can_spend_is_refused(tmp_path: Path):

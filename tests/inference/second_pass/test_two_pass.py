@@ -131,7 +131,7 @@ def test_what_the_first_pass_has_cost_is_no_longer_there():
 
 
 @pytest.mark.parametrize("most", [0.2, 0.35, 0.5, 0.7, 0.9])
-@pytest.mark.parametrize("min_height", [0, 12, 100])
+@pytest.mark.parametrize("min_height", [0, 12, 100, inf])
 def test_a_cap_holds_whatever_waits(most: float, min_height: float):
     rows = [(20 + 90 * (k % 4), 20 + 30 * (k // 4), 80 + 90 * (k % 4), 20 + 30 * (k // 4) + 8 + 2 * (k % 8)) for k in range(28)]
     image = photo(*rows)
@@ -152,6 +152,14 @@ def test_nothing_waits_in_a_first_pass_at_half_of_the_sides():
     backend = BoxBackend(least=3)
     for scale, reads in ((0.4, (0, 1)), (0.5, (1, 1))):
         assert read_in_two_passes(backend, photo(LOW), scale, SecondPassRule()).reads == reads
+
+
+def test_each_word_is_read_once_where_all_of_them_wait():
+    backend = BoxBackend(least=3)
+    for scale in (0.4, 0.5, 0.8):
+        result = read_in_two_passes(backend, photo(LOW, HIGH), scale, SecondPassRule(gain_threshold=0.1, min_height=inf))
+        assert sum(result.reads) == len(result.words) == 2
+        assert result.again == 0
 
 
 def test_a_region_is_read_again_while_its_gain_is_worth_its_area():
