@@ -29,6 +29,8 @@ from dld_spotter.models.spotter import Spotter
 CHARSET = Charset(PRINTABLE_ASCII)
 WITHOUT_CASE = ("svt_train",)
 """Sources whose truth is in capitals, whatever the photo shows."""
+MARGIN = 0.06
+"""Of a word's height that its crop reaches beyond it on average."""
 TALLEST = 128
 """Words are kept no higher than this, pixels."""
 AROUND = 0.8
@@ -168,8 +170,8 @@ def moved(quad: np.ndarray, rng: np.random.Generator, is_crop: bool) -> np.ndarr
     along, down = quad[1] - quad[0], quad[3] - quad[0]
     height = max(float(np.linalg.norm(down)), 1.0)
     along = along / max(float(np.linalg.norm(along)), 1.0) * height
-    start, end = rng.normal(0.02, 0.07, 2).clip(-0.08, 0.25)
-    above, below = rng.normal(0.02, 0.07, 2).clip(-0.08, 0.25)
+    start, end = rng.normal(MARGIN, 0.08, 2).clip(-0.08, 0.3)
+    above, below = rng.normal(MARGIN, 0.08, 2).clip(-0.08, 0.3)
     if is_crop:
         start, end, above, below = (max(value, -0.03) for value in (start, end, above, below))
     corners = np.array([[-start, -above], [end, -above], [end, below], [-start, below]])
