@@ -63,7 +63,7 @@ def _fit(wide: nn.Module, narrow: Block, inputs: Tensor, target: Tensor) -> None
 
 
 def _backward(gram: Tensor, moment: Tensor, count: int) -> list[int]:
-    """Drop the channel that costs least, again and again; the last row, ones, stays. An eighth of what is too many at a time."""
+    """Drop the channels that cost least, an eighth of what is too many at a time; the last row, ones, stays."""
     left = list(range(len(gram) - 1))
     while len(left) > count:
         index = torch.tensor([*left, len(gram) - 1])

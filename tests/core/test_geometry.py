@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely import LineString, Polygon
 
-from dld_spotter.core.geometry import boundaries_to_polygon, polygon_to_boundaries, polygons_to_boundaries, word_heights
+from dld_spotter.core.geometry import boundaries_to_polygon, grown, polygon_to_boundaries, polygons_to_boundaries, word_heights
 
 coordinate = st.floats(-1000, 1000, width=32)
 
@@ -52,3 +52,29 @@ def test_height_does_not_depend_on_the_direction(angle):
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     polygon = np.array([[0, 0], [80, 0], [80, 13], [0, 13]]) @ rotation.T
     assert word_heights(polygons_to_boundaries([polygon])) == pytest.approx([13], rel=1e-5)
+
+
+@pytest.mark.parametrize("angle", [0, 30, 90, 200])
+def test_a_margin_is_added_at_every_side(angle):
+    turn = np.deg2rad(angle)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    inner, outer = (np.array([[-m, -m], [80 + m, -m], [80 + m, 20 + m], [-m, 20 + m]]) @ rotation.T for m in (0, 5))
+    (found,) = grown(polygons_to_boundaries([inner.astype(np.float32)]), 0.25)
+    np.testing.assert_allclose(found, polygon_to_boundaries(outer.astype(np.float32)), atol=1e-4)
+
+
+def test_a_margin_follows_a_curved_word():
+    angles = np.linspace(np.pi, 0, 33)
+    upper, lower = (radius * np.stack([np.cos(angles), -np.sin(angles)], axis=1) for radius in (100, 80))
+    (found,) = grown(np.stack([upper, lower])[None], 0.25)
+    radii = np.linalg.norm(found, axis=-1)
+    np.testing.assert_allclose(radii, [[105], [75]] * np.ones(33), rtol=0.01)
+    assert found[0, 0, 1] == pytest.approx(5, abs=0.3)  # the ends go on along the arc's tangent
+    assert found[1, -1, 1] == pytest.approx(5, abs=0.3)
+
+
+def test_no_margin_and_no_words_change_nothing():
+    words = polygons_to_boundaries([np.array([[0, 0], [9, 0], [9, 3], [0, 3]], np.float32)] * 2)
+    assert grown(words, 0.0) is words
+    assert grown(words[:0], 0.5).shape == (0, 2, 8, 2)
+    np.testing.assert_array_equal(grown(np.zeros((1, 2, 8, 2)), 0.5), 0)  # a point has no direction

@@ -42,7 +42,7 @@ def exported(tmp_path_factory):
     pytest.importorskip("onnxscript")
     folder = tmp_path_factory.mktemp("crops")
     torch.manual_seed(4)
-    recognizer = PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16)
+    recognizer = PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16, expansion=0.5, margin=0.2)
     spotter = PPOCRSpotter(CHARSET, recognizer, TextMapDecoder(**FINDS), (16, 16, 16, 24), 16, min_score=0.0).eval()
     waken(spotter)
     charset = {"_target_": "dld_spotter.core.charset.Charset", "characters": CHARSET.characters}
@@ -54,6 +54,8 @@ def exported(tmp_path_factory):
             "charset": charset,
             "stages": [16, 16, 24],
             "channels": 16,
+            "expansion": 0.5,
+            "margin": 0.2,
         },
         "postprocess": {"_target_": "dld_spotter.models.detector.TextMapDecoder", **FINDS},
         "stages": [16, 16, 16, 24],

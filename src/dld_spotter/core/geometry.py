@@ -45,6 +45,27 @@ def word_heights(boundaries: np.ndarray) -> np.ndarray:
     return heights
 
 
+def grown(boundaries: np.ndarray, margin: float) -> np.ndarray:
+    """Move both sides of words ``(N, 2, K, 2)``, and both of their ends, outwards by ``margin`` of the word's height.
+
+    >>> word = np.array([[[[0.0, 0.0], [30.0, 0.0]], [[0.0, 10.0], [30.0, 10.0]]]])
+    >>> grown(word, 0.1)[0].tolist()
+    [[[-1.0, -1.0], [31.0, -1.0]], [[-1.0, 11.0], [31.0, 11.0]]]
+    """
+    if not margin or not len(boundaries):
+        return boundaries
+    across = margin * (boundaries[:, 0] - boundaries[:, 1])
+    sides = np.stack([boundaries[:, 0] + across, boundaries[:, 1] - across], axis=1)
+    length = margin * word_heights(boundaries)[:, None, None]
+    for end, next_to_it in ((0, 1), (-1, -2)):
+        along = boundaries[:, :, end] - boundaries[:, :, next_to_it]
+        norm = np.linalg.norm(along, axis=-1, keepdims=True)
+        sides[:, :, end] += length * np.divide(along, norm, out=np.zeros_like(along), where=norm > 0)
+    words, _, points, _ = sides.shape
+    even: np.ndarray = _resample(sides.reshape(2 * words, points, 2), points).reshape(sides.shape)
+    return even.astype(boundaries.dtype)
+
+
 def split_line(quad: np.ndarray, text: str) -> list[tuple[np.ndarray, str]]:
     """Cut a line ``(4, 2)`` into its words, as if every character, spaces included, were equally wide.
 

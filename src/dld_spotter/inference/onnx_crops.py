@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dld_spotter.core.charset import BLANK, END, PADDING
-from dld_spotter.core.geometry import word_heights
+from dld_spotter.core.geometry import grown, word_heights
 from dld_spotter.inference.onnx_backend import OnnxBackend
 from dld_spotter.inference.onnx_meta import DETECTOR, RECOGNIZER
 from dld_spotter.models.detections import Detections
@@ -28,6 +28,7 @@ class OnnxCropBackend(OnnxBackend):
         """See :meth:`OnnxBackend.read`; of each word its log-probabilities ``(T, V)``."""
         view, full = detections.source[:2]
         boundaries = found.boundaries if full is None else found.boundaries / detections.factors
+        boundaries = grown(boundaries, self.meta.get("margin", 0.0))
         pixels = (view if full is None else full).astype(np.float32)
         widths, levels = crop_widths(boundaries), _levels(boundaries)
         columns = np.empty(len(found), object)

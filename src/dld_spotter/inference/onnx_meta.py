@@ -90,6 +90,8 @@ def check_meta(meta: Mapping[str, Any], path: Path) -> None:
     check_fields(meta["provenance"], {"training": GROUP}, "provenance", path)
     if "reads" in meta:
         check_fields(meta, {"reads": one_of("features", "pixels")}, "", path)
+    if "margin" in meta:
+        check_fields(meta, {"margin": number(0, 1)}, "", path)
     for name, target in (("charset", CHARSET), ("postprocess", TEXT_MAP_DECODER)):
         rules = ARGUMENTS[target]
         if foreign := sorted(set(meta[name]) - set(rules)):

@@ -31,6 +31,8 @@ def configuration(charset: Charset) -> dict[str, Any]:
             "charset": characters,
             "stages": [96, 192, 384],
             "channels": 120,
+            "expansion": 2.0,
+            "margin": 0.0,
         },
         "postprocess": {
             "_target_": "dld_spotter.models.detector.TextMapDecoder",

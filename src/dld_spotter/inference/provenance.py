@@ -169,7 +169,13 @@ ARGUMENTS: dict[str, Mapping[str, Rule | str]] = {
         "vocabulary": VOCABULARY,
         "recognizer": PPOCR_RECOGNIZER,
     },
-    PPOCR_RECOGNIZER: {"charset": CHARSET, "stages": several(WIDTH, 3, 3), "channels": WIDTH, "expansion": number(0, 16)},
+    PPOCR_RECOGNIZER: {
+        "charset": CHARSET,
+        "stages": several(WIDTH, 3, 3),
+        "channels": WIDTH,
+        "expansion": number(0, 16),
+        "margin": number(0, 1),
+    },
     PPOCR_SPOTTER: {
         "charset": CHARSET,
         "recognizer": PPOCR_RECOGNIZER,

@@ -24,11 +24,13 @@ class WordRecognizer(nn.Module, ABC):
         max_length: most characters of a word.
         has_attention: whether it has an attention decoder beside the CTC head; without one ``Recognition.logits`` is None.
         reads_features: whether it reads features of a view beside pixels.
+        margin: how far a word's crop reaches beyond the word at every side, of its height.
     """
 
     max_length: int
     has_attention: bool = True
     reads_features: bool = True
+    margin: float = 0.0
 
     @abstractmethod
     def crop(

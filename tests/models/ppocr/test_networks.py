@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from dld_spotter.models.ppocr.blocks import _largest_of_four
 from dld_spotter.models.ppocr.detector import Head, PPOCRDetector
-from dld_spotter.models.ppocr.recognizer import PPOCRRecognizer
+from dld_spotter.models.ppocr.recognizer import STAGES, PPOCRRecognizer
 
 
 def gradients_reach_all(network: torch.nn.Module) -> bool:
@@ -46,6 +46,17 @@ def test_gradients_reach_every_parameter_of_the_recognizer():
 def test_sizes_of_the_networks():
     assert sum(parameter.numel() for parameter in PPOCRDetector().parameters()) == 2_453_353
     assert sum(parameter.numel() for parameter in PPOCRRecognizer(97).parameters()) == 3_014_377
+
+
+def test_expansion_is_the_width_of_hidden_layers_alone():
+    """Two 1x1 convolutions, of C to H and of H to C channels, in each of 3, 6 and 2 blocks."""
+    sizes = {}
+    for expansion in (2.0, 0.5):
+        stages = [stage._replace(expansion=expansion) for stage in STAGES]
+        sizes[expansion] = sum(weight.numel() for weight in PPOCRRecognizer(97, stages).parameters())
+    fewer = {channels: round(1.5 * channels) for channels in (96, 192, 384)}
+    expected = sum(blocks * fewer[c] * (2 * c + 1) for blocks, c in ((3, 96), (6, 192), (2, 384)))
+    assert sizes[2.0] - sizes[0.5] == expected
 
 
 @pytest.mark.parametrize("network", [PPOCRDetector(), PPOCRRecognizer(20)], ids=["detector", "recognizer"])

@@ -74,6 +74,19 @@ def test_widths_grow_by_less_than_a_half():
     assert all(width % 8 == 0 for width in WIDTHS)
 
 
+def test_a_margin_is_part_of_the_crop_and_of_its_width():
+    image = torch.rand(1, 3, 120, 200, generator=torch.Generator().manual_seed(0)) * 255
+    first = torch.zeros(1, dtype=torch.int64)
+    with_margin = PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16, margin=0.25)
+    without = PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16)
+    crops = with_margin.crop(image, boundaries(box(40, 40, 60, 24)), first)
+    larger = without.crop(image, boundaries(box(34, 34, 72, 36)), first)  # 6 pixels more at every side
+    assert crops.widths.tolist() == larger.widths.tolist() == [96]
+    torch.testing.assert_close(crops.pixels, larger.pixels, atol=0.05, rtol=0)
+    with pytest.raises(ConfigError, match=r"recognizer\.margin must be from 0 to 1"):
+        PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16, margin=-0.1)
+
+
 def test_a_crop_shows_its_word_upright_and_nothing_else():
     image = np.zeros((200, 300, 3), np.float32)
     image[60:100, 50:250] = 255

@@ -10,6 +10,7 @@ from torch import Tensor
 from dld_spotter.core.batches import Recognition, WordCrops
 from dld_spotter.core.charset import BLANK, Charset
 from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.geometry import grown
 from dld_spotter.models.decoding import ctc_beam_search, ctc_greedy, ctc_log_probability
 from dld_spotter.models.graphs import RecognizerGraphs
 from dld_spotter.models.ppocr.blocks import EXPANSION
@@ -19,6 +20,8 @@ from dld_spotter.models.ppocr.widths import COLUMN, HEIGHT, NOMINAL_WIDTH, WIDTH
 from dld_spotter.models.roi import sample_pixels
 from dld_spotter.models.word_recognizer import WordRecognizer
 
+WIDEST_MARGIN = 1.0
+"""Of a word's height."""
 BEYOND = -1e4
 """Logit of every character behind the end of a word."""
 
@@ -33,6 +36,7 @@ class PPOCRWordRecognizer(WordRecognizer):
         stages: channels of the trunk's stages.
         channels: of the columns, a multiple of 8.
         expansion: hidden channels of the trunk's blocks per channel, above 0.
+        margin: see :class:`WordRecognizer`.
     """
 
     max_length = WIDTHS[-1] // COLUMN
@@ -40,7 +44,12 @@ class PPOCRWordRecognizer(WordRecognizer):
     reads_features = False
 
     def __init__(
-        self, charset: Charset, stages: Sequence[int] = (96, 192, 384), channels: int = 120, expansion: float = EXPANSION
+        self,
+        charset: Charset,
+        stages: Sequence[int] = (96, 192, 384),
+        channels: int = 120,
+        expansion: float = EXPANSION,
+        margin: float = 0.0,
     ) -> None:
         super().__init__()
         if len(stages) != len(STAGES) or channels % 8 or stages[0] % 4:
@@ -50,6 +59,9 @@ class PPOCRWordRecognizer(WordRecognizer):
             )
         if not 0 < expansion < inf:
             raise ConfigError(f"recognizer.expansion must be above 0, found {expansion}")
+        if not 0 <= margin <= WIDEST_MARGIN:
+            raise ConfigError(f"recognizer.margin must be from 0 to {WIDEST_MARGIN:g} of a word's height, found {margin}")
+        self.margin = margin
         widths = [stage._replace(channels=width, expansion=expansion) for stage, width in zip(STAGES, stages, strict=True)]
         self.network = PPOCRRecognizer(len(charset), widths, channels)
 
@@ -64,7 +76,8 @@ class PPOCRWordRecognizer(WordRecognizer):
         """See :meth:`WordRecognizer.crop`; the pyramid is not read."""
         if boundaries.is_meta:
             return WordCrops(sample_pixels(images, boundaries, image_index, (HEIGHT, NOMINAL_WIDTH)))
-        widths = torch.from_numpy(crop_widths(boundaries.detach().cpu().numpy())).to(boundaries.device)
+        places = grown(boundaries.detach().cpu().numpy(), self.margin)
+        widths, boundaries = (torch.from_numpy(part).to(boundaries.device) for part in (crop_widths(places), places))
         groups = _groups(widths)
         widest = max(groups, default=NOMINAL_WIDTH)
         pixels = boundaries.new_zeros((len(boundaries), 3, HEIGHT, widest))
