@@ -211,13 +211,18 @@ class OnnxBackend(Backend):
         return _planes(images, *(-(-side // stride) * stride for side in images[0].shape[:2]))
 
 
+def averaged(plane: np.ndarray, factor: int) -> np.ndarray:
+    """Means over ``factor`` x ``factor`` cells of ``(H, W)`` float32; what is left over at the right and below is dropped."""
+    height, width = (side // factor for side in plane.shape)
+    means: np.ndarray = cv2.resize(plane[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA)
+    return means
+
+
 def _reduced(probability: np.ndarray, factor: int) -> np.ndarray:
     """Means over ``factor`` x ``factor`` cells of a map ``(H, W)``: what a second pass is decided on has the usual stride."""
     if factor <= 1:
         return probability
-    height, width = (side // factor for side in probability.shape)
-    means: np.ndarray = probability.reshape(height, factor, width, factor).mean((1, 3))
-    return means
+    return averaged(probability, factor)
 
 
 class OnnxSelectorPolicy(Policy):

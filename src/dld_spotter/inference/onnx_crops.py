@@ -6,7 +6,7 @@ import numpy as np
 
 from dld_spotter.core.charset import BLANK, END, PADDING
 from dld_spotter.core.geometry import grown, word_heights
-from dld_spotter.inference.onnx_backend import OnnxBackend
+from dld_spotter.inference.onnx_backend import OnnxBackend, averaged
 from dld_spotter.inference.onnx_meta import DETECTOR, RECOGNIZER
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.ppocr.widths import HEIGHT, crop_widths
@@ -55,10 +55,7 @@ def _levels(boundaries: np.ndarray) -> np.ndarray:
 
 def _halved(pixels: np.ndarray) -> np.ndarray:
     """Mean of each 2 x 2 pixels of ``(1, 3, H, W)``."""
-    batch, channels, height, width = pixels.shape
-    even = pixels[:, :, : height // 2 * 2, : width // 2 * 2]
-    means: np.ndarray = even.reshape(batch, channels, height // 2, 2, width // 2, 2).mean((3, 5))
-    return means
+    return np.stack([averaged(plane, 2) for plane in pixels[0]])[None]
 
 
 def ctc_greedy(log_probabilities: np.ndarray) -> tuple[Sequence[int], float]:

@@ -194,7 +194,9 @@ class TextMapDecoder:
         # Contours run through cell centres, and targets are drawn half a cell too large: the two cancel out.
         shapes = np.empty(len(scored), object)
         shapes[:] = [_solid(contour[:, 0].astype(np.float64) + 0.5) for contour, _ in scored]
-        grown = shapely.buffer(shapes, self.offsets(shapes), quad_segs=4)
+        # The smallest rectangle around a region is that around its convex hull, which has few corners to grow.
+        outlines = shapes if self.curved_below else shapely.convex_hull(shapes)
+        grown = shapely.buffer(outlines, self.offsets(shapes), quad_segs=4)
         boundaries = [
             self._boundaries(shapely.get_coordinates(shapely.get_exterior_ring(shape)) * self.stride) for shape in grown
         ]
