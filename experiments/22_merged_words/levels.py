@@ -32,7 +32,7 @@ def main(path: str, part: str, scales: list[float], overrides: list[str]) -> Non
     """Read, count, print."""
     spotter = load_checkpoint(path).build(part).eval()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("train", [*overrides, f"scales={sorted({*scales, 1.0})}", "stages.teacher.checkpoint=bundled"])
+        config = compose("train", [*overrides, f"scales={sorted({*scales, 1.0})}", "stages.teacher.checkpoint=bundled_tiny"])
     decoders = {choice: replace(spotter.postprocess, levels=choice[0]) for choice in CHOICES}
     counted = {(scale, choice): EndToEndHmean() for scale in scales for choice in CHOICES}
     reads = dict.fromkeys(counted, 0)

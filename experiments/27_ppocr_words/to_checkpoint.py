@@ -1,10 +1,10 @@
 """Put a detector and PP-OCR's recogniser into one checkpoint, which every command takes as ``ckpt=``.
 
     python experiments/27_ppocr_words/to_checkpoint.py OUTPUT/best.pt OUT.ckpt [--min-score 0.5]
-    python experiments/27_ppocr_words/to_checkpoint.py bundled OUT.ckpt --min-score 0.7
+    python experiments/27_ppocr_words/to_checkpoint.py bundled_tiny OUT.ckpt --min-score 0.7
     python experiments/27_ppocr_words/to_checkpoint.py OUTPUT/best.pt OUT.ckpt --spotter FILE.ckpt
 
-The detector is the average that train_detector.py keeps, or that of the bundled weights (spotter=tiny_ppocr); the recogniser is
+The detector is the average that train_detector.py keeps, or that of our own weights (spotter=tiny_ppocr); the recogniser is
 that of the installed rapidocr with a last layer for printable ASCII. With ``--spotter`` it is all of the spotter whose detector
 was trained. Half precision, below 12 MB. Printed are the size of the file and the GFLOP of a photo and of a word.
 """
@@ -17,10 +17,13 @@ import torch
 from dld_spotter.budget.cost import FlopCost
 from dld_spotter.core.errors import CheckpointError
 from dld_spotter.inference import ppocr
-from dld_spotter.inference.checkpoint import BUNDLED, Checkpoint, load_checkpoint, save_checkpoint
+from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 PHOTO = (720, 1280)
 """Height and width in pixels of the photo whose GFLOP are printed."""
+
+OURS = "bundled_tiny"
+"""Whose detector is that of a family of ours."""
 
 
 def convert(best: Path, out: Path, min_score: float = 0.5, trained: Path | None = None) -> Path:
@@ -36,8 +39,8 @@ def convert(best: Path, out: Path, min_score: float = 0.5, trained: Path | None 
         CheckpointError: ``best`` is missing or holds no averaged detector, or rapidocr is not installed.
     """
     start = load_checkpoint(ppocr.NAME)
-    if str(best) == BUNDLED:
-        return behind_our_detector(load_checkpoint(BUNDLED), start, out, min_score)
+    if str(best) == OURS:
+        return behind_our_detector(load_checkpoint(OURS), start, out, min_score)
     start = start if trained is None else load_checkpoint(trained)
     spotter = start.spotter()
     part = spotter.detector if trained is None else spotter

@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("--labelled", type=Path, help="folder of further photos, see experiments/28_detector_on_photos")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--spotter", type=Path, help="checkpoint whose detector is trained; without it PP-OCRv6 small's is")
-    what.add_argument("--begin", help="checkpoint whose PP-OCR detector training begins with, as bundled_ppocr")
+    what.add_argument("--begin", help="checkpoint whose PP-OCR detector training begins with, as bundled")
     parser.add_argument("--scale", type=float, nargs=2, default=Recipe.scale, help="smallest and largest size of photos")
     parser.add_argument("--minutes", type=float, default=90, help="of training, evaluations included")
     parser.add_argument("--steps", type=int, help="instead of minutes")

@@ -1,6 +1,6 @@
 """Label the words of photos with a spotter, in the form of ICDAR2015.
 
-    python experiments/28_detector_on_photos/label.py IMAGES OUT [--ckpt bundled_ppocr] [--places QUADS] [--known GTS]
+    python experiments/28_detector_on_photos/label.py IMAGES OUT [--ckpt bundled] [--places QUADS] [--known GTS]
 
 OUT gets ``images/`` (links) and ``gts/``. A word that the spotter is sure of is labelled with its text; one that it is less
 sure of becomes ``###``, and so does a place in QUADS (one ``x1,y1,...,x4,y4`` a line) where nothing was read. Words in GTS stay
@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--ckpt", default="bundled_ppocr")
+    parser.add_argument("--ckpt", default="bundled")
     parser.add_argument("--sure", type=float, default=0.6, help="score from which a word is labelled")
     parser.add_argument("--places", type=Path, help="folder of quads without texts, one file an image")
     parser.add_argument("--known", type=Path, help="folder of gt_NAME.txt")

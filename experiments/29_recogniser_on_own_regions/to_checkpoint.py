@@ -1,10 +1,11 @@
 """Puts what choose.py has chosen into a checkpoint.
 
     python experiments/29_recogniser_on_own_regions/to_checkpoint.py CKPT OUT.ckpt --recognizer OUTPUT/end.pt --share 0.5
-        [--threshold 0.3] [--shrink 0.5] [--min-score 0.55]
+        [--threshold 0.3] [--shrink 0.5] [--margin 0.06] [--min-score 0.55]
+    python experiments/29_recogniser_on_own_regions/to_checkpoint.py CKPT OUT.ckpt --recognizer OUTPUT/end.pt --expansion 0.5
 
-CKPT is a spotter with PP-OCR's recogniser, which keeps what is not given. Its operating points were fitted to other weights and
-do not come along.
+CKPT is a spotter with PP-OCR's recogniser, which keeps what is not given; a narrow one takes its place. Operating points
+were fitted to other weights and do not come along.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import torch
 from train import mixed
 
 from dld_spotter.inference.checkpoint import load_checkpoint, save_checkpoint
+from dld_spotter.models.ppocr.reading import PPOCRWordRecognizer
 
 
 def main() -> None:
@@ -22,15 +24,23 @@ def main() -> None:
     parser.add_argument("ckpt")
     parser.add_argument("out", type=Path)
     parser.add_argument("--recognizer", type=Path, required=True, help="end.pt of train.py")
-    parser.add_argument("--share", type=float, required=True, help="of the trained recogniser, 0 to 1")
+    parser.add_argument("--share", type=float, default=1.0, help="of the trained recogniser, 0 to 1")
+    parser.add_argument("--expansion", type=float, help="with which train.py has narrowed it")
     parser.add_argument("--threshold", type=float, help="of the text map")
     parser.add_argument("--shrink", type=float, help="ratio by which regions are grown back")
+    parser.add_argument("--margin", type=float, help="how far crops reach beyond words, of their height")
     parser.add_argument("--min-score", type=float, help="below which words are dropped")
     arguments = parser.parse_args()
     content = load_checkpoint(arguments.ckpt)
     config, spotter = content.config("student"), content.spotter()
     end = torch.load(arguments.recognizer, weights_only=True)["average"]
-    spotter.recognizer.load_state_dict(mixed(spotter.recognizer.state_dict(), end, arguments.share))
+    shape = {"expansion": arguments.expansion, "margin": arguments.margin}
+    config["recognizer"] = config["recognizer"] | {name: value for name, value in shape.items() if value is not None}
+    if arguments.expansion:
+        spotter.recognizer = PPOCRWordRecognizer(spotter.charset, expansion=arguments.expansion)
+        spotter.recognizer.load_state_dict(end)
+    else:
+        spotter.recognizer.load_state_dict(mixed(spotter.recognizer.state_dict(), end, arguments.share))
     chosen = {"threshold": arguments.threshold, "shrink": arguments.shrink}
     config["postprocess"] |= {name: value for name, value in chosen.items() if value is not None}
     config |= {} if arguments.min_score is None else {"min_score": arguments.min_score}

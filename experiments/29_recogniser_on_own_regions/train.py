@@ -327,7 +327,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--labelled", type=Path, help="what label.py of experiments/28_detector_on_photos makes")
-    parser.add_argument("--ckpt", default="bundled_ppocr", help="whose recogniser is trained, on its detector's regions")
+    parser.add_argument("--ckpt", default="bundled", help="whose recogniser is trained, on its detector's regions")
     parser.add_argument("--expansion", type=float, help="hidden channels of its blocks per channel; None leaves them")
     parser.add_argument("--teach", type=float, default=0.0, help="weight of what the recogniser of the start teaches")
     parser.add_argument("--own", type=float, default=0.5, help="how often a word is cut out by a region of the detector's")

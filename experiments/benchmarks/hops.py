@@ -1,7 +1,7 @@
 """How many hops from file to file an image makes: pairs of a calling and a called file of the package, each counted once.
 
     python experiments/benchmarks/hops.py predict input=PHOTO budget=0.3
-    python experiments/benchmarks/hops.py train debug=tiny stages.teacher.checkpoint=bundled stages.teacher.epochs=0
+    python experiments/benchmarks/hops.py train debug=tiny stages.teacher.checkpoint=bundled_tiny stages.teacher.epochs=0
 
 Of ``predict`` it counts from the open photo to the written line; of ``train`` while a batch is made and a training step runs,
 the renderer of scenes being one file.

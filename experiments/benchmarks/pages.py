@@ -23,7 +23,7 @@ from dld_spotter.inference import torch_backend
 from dld_spotter.inference.loading import load
 
 REQUESTS = ({"scale": 1.0}, {"scale": 0.5}, {"budget": 0.3})
-CHECKPOINTS = ("bundled", "bundled_ppocr")
+CHECKPOINTS = ("bundled", "bundled_tiny")
 
 
 def measure(folder: Path, images: int, threads: int, keep: bool) -> dict[str, float]:

@@ -101,16 +101,16 @@ def test_operating_points_are_read_as_torch_does(full_resolution_crops, tmp_path
 
 def test_a_vocabulary_travels_with_the_graphs(tmp_path, monkeypatch):
     scene = SceneRenderer(77, SceneLayout(256, 384, probabilities={"medium": 1})).render(5).image
-    read = [word.text for word in load("bundled", device="cpu", vocabulary="none").read(scene, scale=1.0).words]
+    read = [word.text for word in load("bundled_tiny", device="cpu", vocabulary="none").read(scene, scale=1.0).words]
     known, *others = sorted({text.lower() for text in read if text.isalpha() and len(text) > 4})
     near = {text[:-1] + "x" for text in others}
     (tmp_path / "words.txt").write_text("\n".join({known, *near}))
-    predictor = load("bundled", device="cpu", vocabulary=tmp_path / "words.txt")
+    predictor = load("bundled_tiny", device="cpu", vocabulary=tmp_path / "words.txt")
     weigh = predictor.backend.spotter.weigh
     with monkeypatch.context() as patch:  # unsure of all it sees
         patch.setattr(predictor.backend.spotter, "weigh", lambda *asked: weigh(*asked) / 100)
         assert {word.text.lower() for word in predictor.read(scene, scale=1.0).words} & near
-    write(load_checkpoint("bundled", tmp_path / "words.txt"), predictor, tmp_path / "exported")
+    write(load_checkpoint("bundled_tiny", tmp_path / "words.txt"), predictor, tmp_path / "exported")
     (tmp_path / "words.txt").unlink()
     exported = onnx_predictor(tmp_path / "exported")
     assert exported.backend.vocabulary.words == predictor.backend.spotter.vocabulary.words

@@ -38,7 +38,7 @@ from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.selection.selector import Selector
 
 BUNDLED = "bundled"
-WEIGHTS = {BUNDLED: "tiny.ckpt", "bundled_ppocr": "ppocr_words.ckpt"}
+WEIGHTS = {BUNDLED: "ppocr_words.ckpt", "bundled_tiny": "tiny.ckpt"}
 """Name of weights that travel with the package -> their file."""
 FORMAT = 1
 READERS = ("teacher", "student")
@@ -162,7 +162,7 @@ class Checkpoint:
 
 
 def locate(name: str | Path) -> Path:
-    """Path of a checkpoint file; ``bundled`` and ``bundled_ppocr`` mean weights that travel with the package."""
+    """Path of a checkpoint file; ``bundled`` and ``bundled_tiny`` mean weights that travel with the package."""
     known = WEIGHTS.get(str(name))
     return Path(name) if known is None else Path(str(files("dld_spotter") / "assets" / "weights" / known))
 
@@ -171,7 +171,7 @@ def load_checkpoint(name: str | Path, vocabulary: str | Path | None = None, char
     """Read a checkpoint.
 
     Args:
-        name: a file, ``bundled``, ``bundled_ppocr``, or ``ppocr_small`` for PP-OCRv6 small as the package rapidocr has it.
+        name: a file, ``bundled``, ``bundled_tiny``, or ``ppocr_small`` for PP-OCRv6 small as the package rapidocr has it.
         vocabulary: of its spotters, in place of the one that they have been given: ``english``, a file, or ``none``.
         charset: what is to be written, for weights that know more characters than are asked for; None for printable ASCII.
 

@@ -28,7 +28,7 @@ def load(
     """Load a spotter that reads images.
 
     Args:
-        checkpoint: ``bundled`` or ``bundled_ppocr``, which travel with the package; ``ppocr_small``, which needs the package
+        checkpoint: ``bundled`` or ``bundled_tiny``, which travel with the package; ``ppocr_small``, which needs the package
             rapidocr; a file that training left; or the folder of an export (``python -m dld_spotter.export``), which is read
             without torch.
         reference: rule for the reference resolution; None limits the longest side to 1280 pixels.
