@@ -6,7 +6,7 @@
 FOLDER is in the form of ICDAR2015. A reader is a checkpoint, the folder of an export, or an engine, with settings behind a
 colon: ``budget``, ``scale``, ``gamma``, ``budget_ms``, ``vocabulary`` and ``precision`` of a checkpoint, ``min_score`` of an
 engine. Each reader sees the images in the same order, so a budget is held as ``evaluate`` holds it. Differences are taken from
-the first one, with 95 % intervals over images.
+the first one, with 95 % intervals over images; OUT.json has those of every pair.
 """
 
 import argparse
@@ -130,6 +130,18 @@ def table(readers: Sequence[Reader], resamples: np.ndarray) -> tuple[Table, list
     return shown, rows
 
 
+def differences(readers: Sequence[Reader], resamples: np.ndarray) -> dict[str, dict[str, list[float]]]:
+    """Hmean of each reader less that of each other one, with its paired interval."""
+    return {
+        one.text: {
+            other.text: list(estimate(lambda m, base: m.hmean - base.hmean, one.measures, other.measures, resamples=resamples))
+            for other in readers
+            if other is not one
+        }
+        for one in readers
+    }
+
+
 def main() -> None:
     """Read, count, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -155,6 +167,7 @@ def main() -> None:
     rich.print(shown)
     if options.json:
         facts = {"images": len(samples), "threads": options.threads, "protocol": "rrc", "readers": rows}
+        facts["differences"] = differences(readers, resample(len(samples)))
         write_json(options.json, facts)
 
 

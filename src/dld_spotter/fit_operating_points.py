@@ -63,8 +63,11 @@ def best_points(
     return best, learn_gains(probes, false_positive_cost), hmean(*totals[kept].T)
 
 
-def fit_scores(probes: list[list[Probe]]) -> tuple[ScoreScaling, tuple[float, float]]:
-    """From scores to how likely words are right, at all scales alike; and the expected calibration error before and after."""
+def fit_scores(probes: list[list[Probe]]) -> tuple[ScoreScaling, tuple[float | None, float | None]]:
+    """From scores to how likely words are right, at all scales alike; and the expected calibration error before and after.
+
+    Errors are None where nothing was read.
+    """
     scores, right = np.concatenate([probe.scored for row in probes for probe in row]).T
     scaling = ScoreScaling.fit(scores, right)
     before, after = (Reliability.of(np.stack([values, right], axis=1)).error for values in (scores, scaling(scores)))
@@ -109,7 +112,8 @@ def run(config: DictConfig, folder: Path) -> Path:
     save_checkpoint(path, {"student": student}, facts)
     assembly.save_config(config, folder)
     rich.print(show(points, hmeans))
-    print("expected calibration error of scores {:.3f}, after Platt scaling {:.3f}".format(*errors))
+    if None not in errors:
+        print("expected calibration error of scores {:.3f}, after Platt scaling {:.3f}".format(*errors))
     rich.print(f"{checkpoint.path} with {len(points.costs)} operating points, seen on {points.images} images, is in {path}")
     return path
 

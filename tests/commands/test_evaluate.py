@@ -55,12 +55,14 @@ def test_evaluation_says_what_was_asked_and_what_was_spent(photos: Path):
 def test_evaluation_tells_how_far_scores_can_be_believed(photos: Path):
     evaluate.run(config("evaluate", photos, "task=detection", "scale=1.0"), photos / "out")
     found = json.loads((photos / "out" / "evaluation.json").read_text())
-    bins, counted = found["reliability"], zipfile.ZipFile(photos / "out" / "predictions.zip")
-    assert sum(one["words"] for one in bins) == sum(len(counted.read(name).splitlines()) for name in counted.namelist()) > 0
-    right = sum(one["words"] * one["right"] for one in bins)
+    bins, counted = found["reliability"]["bins"], zipfile.ZipFile(photos / "out" / "predictions.zip")
+    assert (
+        sum(one["predictions"] for one in bins) == sum(len(counted.read(name).splitlines()) for name in counted.namelist()) > 0
+    )
+    right = sum(one["predictions"] * one["right"] for one in bins)
     assert right == pytest.approx(found["recall"] * 2)  # of one true word in each of two images
-    apart = sum(one["words"] * abs(one["score"] - one["right"]) for one in bins)
-    assert found["expected_calibration_error"] == pytest.approx(apart / sum(one["words"] for one in bins))
+    apart = sum(one["predictions"] * abs(one["score"] - one["right"]) for one in bins)
+    assert found["reliability"]["error"] == pytest.approx(apart / sum(one["predictions"] for one in bins))
     assert Image.open(photos / "out" / "reliability.png").size[0] > 300
 
 

@@ -1,5 +1,7 @@
 """The fate of every true word and of every prediction, on small images made by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from dld_spotter.core.instances import TextInstances
 from dld_spotter.core.words import Word
-from dld_spotter.metrics.fate_tables import case_of, kind_of, reliability, summarize
+from dld_spotter.metrics.fate_tables import case_of, kind_of, summarize
 from dld_spotter.metrics.fates import Claim, Evidence, Fate, Predicted, find_fates, heights
 from dld_spotter.metrics.lexicons import Lexicon, WordList
 from dld_spotter.metrics.matching import match_image
@@ -234,10 +236,11 @@ def test_images_add_up_before_anything_is_divided():
     assert summarize(images).total.hmean == pytest.approx(6 / 21)
 
 
-def test_expected_calibration_error_by_hand():
+def test_scores_are_compared_with_what_is_a_match():
     words = [Word(box(0, 0, 1, 1), "", score) for score in (0.95, 0.91, 0.35, 1.0)]
     claims_made = [Claim.MATCHED, Claim.INVENTED, Claim.MATCHED, Claim.MATCHED]
-    found = reliability([Predicted(one, claim, None) for one, claim in zip(words, claims_made, strict=True)])
+    predictions = tuple(Predicted(one, claim, None) for one, claim in zip(words, claims_made, strict=True))
+    found = summarize([replace(find_fates(evidence([], []), Rules()), predictions=predictions)]).reliability
     assert [(row.predictions, row.right) for row in found.bins] == [(1, 1.0), (3, pytest.approx(2 / 3))]
     assert found.error == pytest.approx(0.25 * 0.65 + 0.75 * abs((0.95 + 0.91 + 1) / 3 - 2 / 3))
     assert summarize([], scored=False).reliability is None

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from dld_spotter.core.errors import DataError
-from dld_spotter.metrics.fate_tables import CLOSE, Cost, FateReport, Reliability, Shares
+from dld_spotter.metrics.fate_tables import CLOSE, Cost, FateReport, Shares
 from dld_spotter.metrics.fates import Claim, Fate
 from dld_spotter.metrics.formats import printable
+from dld_spotter.metrics.reliability import Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

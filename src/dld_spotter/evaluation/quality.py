@@ -48,9 +48,7 @@ class QualityCollector:
 
     def __str__(self) -> str:
         quality = self.quality
-        if not quality.right:
-            return "no word is right"
-        return (
-            f"scores: expected calibration error {quality.reliability.error:.3f} ({PICTURE}); "
-            f"exact case: {100 * quality.exact_case:.1f} % of the words that are right"
-        )
+        if quality.reliability.error is None:
+            return "no prediction counts"
+        case = "" if quality.exact_case is None else f"; of the matches, exact in case: {100 * quality.exact_case:.1f} %"
+        return f"expected calibration error of scores: {quality.reliability.error:.3f} ({PICTURE}){case}"

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from dld_spotter.core.hmean import hmean
-from dld_spotter.metrics.fates import Claim, Fate, ImageFates, Predicted, TrueWord
+from dld_spotter.metrics.fates import Claim, Fate, ImageFates, TrueWord
 from dld_spotter.metrics.matching import Hmean, ImageCounts
+from dld_spotter.metrics.reliability import Reliability
 
 HEIGHTS = (0, 10, 15, 20, 30, 50, inf)
 """Where bins of heights begin and end, pixels of the original image."""
@@ -18,8 +19,6 @@ LENGTHS = (1, 3, 5, 8, 12, inf)
 """The same of lengths, characters."""
 CLOSE = 0.8
 """IoU from which on a region is said to fit."""
-SCORE_BINS = 10
-"""Bins of scores from 0 to 1, of equal width."""
 
 
 @dataclass(frozen=True)
@@ -65,25 +64,6 @@ class Shares:
 
 
 @dataclass(frozen=True)
-class ScoreBin:
-    """Predictions that count whose score lies from ``low`` to below ``high``: how many, their mean score, share of matches."""
-
-    low: float
-    high: float
-    predictions: int
-    score: float
-    right: float
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """Score bins that hold a prediction, and the expected calibration error: mean of |score - right|, bins by their size."""
-
-    bins: tuple[ScoreBin, ...]
-    error: float | None
-
-
-@dataclass(frozen=True)
 class FateReport:
     """Everything that is told of a data set.
 
@@ -123,6 +103,7 @@ def summarize(images: Iterable[ImageFates], scored: bool = True) -> FateReport:
     words = [word for image in images for word in image.words]
     predictions = [one for image in images for one in image.predictions]
     counts = ImageCounts(*np.sum([ImageCounts(), *(image.counts for image in images)], axis=0).tolist())
+    scores = np.array([(one.word.score, one.claim is Claim.MATCHED) for one in predictions], float).reshape(-1, 2)
     found, cases = [word.iou for word in words if word.found], [word.exact for word in words if word.exact is not None]
     return FateReport(
         Hmean.of([counts]),
@@ -132,7 +113,7 @@ def summarize(images: Iterable[ImageFates], scored: bool = True) -> FateReport:
         _mean([iou >= CLOSE for iou in found]),
         _mean(cases),
         {name: tuple(_grouped(words, *how)) for name, how in GROUPS.items()},
-        reliability(predictions) if scored else None,
+        Reliability.of(scores) if scored else None,
     )
 
 
@@ -154,24 +135,6 @@ def _costs(images: Sequence[ImageFates], counts: ImageCounts) -> list[Cost]:
 
     of_words = [cost(fate, words[fate], words[fate] / max(counts.true, 1), false[fate]) for fate in Fate]
     return of_words + [cost(claim, 0, 0.0, false[claim]) for claim in (Claim.DUPLICATE, Claim.DONT_CARE, Claim.INVENTED)]
-
-
-def reliability(predictions: Sequence[Predicted], bins: int = SCORE_BINS) -> Reliability:
-    """Compare scores with how often predictions are matches.
-
-    The error is the expected calibration error of Guo et al. (arXiv 1706.04599, equation 3).
-    """
-    scores = np.array([one.word.score for one in predictions], float)
-    right = np.array([one.claim is Claim.MATCHED for one in predictions], float)
-    places = np.clip((scores * bins).astype(int), 0, bins - 1)
-    rows, error = [], 0.0
-    for k in range(bins):
-        inside = places == k
-        if inside.any():
-            score, share = float(scores[inside].mean()), float(right[inside].mean())
-            rows.append(ScoreBin(k / bins, (k + 1) / bins, int(inside.sum()), score, share))
-            error += float(inside.mean()) * abs(score - share)
-    return Reliability(tuple(rows), error if rows else None)
 
 
 def kind_of(text: str) -> str:

@@ -16,6 +16,7 @@ from dld_spotter.core.words import Word
 from dld_spotter.metrics.lexicons import WordList
 from dld_spotter.metrics.matching import ImageCounts, ImageMatch, match_image
 from dld_spotter.metrics.protocols import Protocol, check_task, find_protocol
+from dld_spotter.metrics.reliability import exact_case
 from dld_spotter.metrics.rules import Rules
 
 HALF = 0.5
@@ -270,12 +271,8 @@ class _Image:
         return min(NEAR, self.threshold / 2)
 
     def _exact(self, t: int, own: int) -> bool | None:
-        """Whether a match is written as in the truth; None where the lexicon has changed more than the case."""
-        read, corrected, truth = self.words[own].text, self.texts[own], self.match.truths[t]
-        if corrected is None or read.upper() != corrected.upper():
-            return None
-        forms = (truth, truth[1:], truth[:-1], truth[1:-1])  # those that a protocol may have accepted
-        return read in [form for form in forms if form.upper() == read.upper()]
+        """See :func:`exact_case`."""
+        return exact_case(self.match.truths[t], self.words[own].text, self.texts[own])
 
     def _right_elsewhere(self, t: int) -> bool:
         """Whether a prediction finds and reads the word, and the protocol has not paired the two."""

@@ -1,7 +1,7 @@
-"""How far scores can be believed, and letters be copied: reliability of scores, and words that are right in their case too."""
+"""How far scores can be believed, and whether words that are right are so in every capital and small letter."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,11 +12,63 @@ from dld_spotter.core.words import Word
 from dld_spotter.metrics.matching import ImageMatch
 
 BINS = 10
-"""Of equal width, as in arXiv 1706.04599, figure 1."""
+"""Bins of scores from 0 to 1, of equal width."""
+
+
+@dataclass(frozen=True)
+class ScoreBin:
+    """Predictions that count whose score lies from ``low`` to below ``high``: how many, their mean score, share of matches."""
+
+    low: float
+    high: float
+    predictions: int
+    score: float
+    right: float
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Score bins that hold a prediction, and the expected calibration error (arXiv 1706.04599, equation 3), else None."""
+
+    bins: tuple[ScoreBin, ...]
+    error: float | None
+
+    @classmethod
+    def of(cls, scored: Floats) -> Self:
+        """Compare scores with how often predictions are matches.
+
+        Args:
+            scored: ``(N, 2)``, the score of each prediction that counts, and 1 where it is a match.
+        """
+        place = np.clip((scored[:, 0] * BINS).astype(int), 0, BINS - 1)
+        bins, error = [], 0.0
+        for k in np.unique(place).tolist():
+            inside = scored[place == k]
+            score, right = inside.mean(0).tolist()
+            bins.append(ScoreBin(k / BINS, (k + 1) / BINS, len(inside), score, right))
+            error += len(inside) / len(scored) * abs(score - right)
+        return cls(tuple(bins), error if bins else None)
+
+    def draw(self, path: Path, title: str) -> None:
+        """Draw the reliability diagram: a bar a bin, beside the diagonal on which scores can be believed."""
+        from matplotlib.figure import Figure  # takes long to import, and only pictures need it
+
+        figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+        axes = figure.subplots()
+        middles, heights = [(one.low + one.high) / 2 for one in self.bins], [one.right for one in self.bins]
+        bars = axes.bar(middles, heights, 0.92 / BINS, color="#1f6fb4")
+        axes.bar_label(bars, [str(one.predictions) for one in self.bins], fontsize=8, color="#555555")
+        axes.plot([0, 1], [0, 1], color="#c1272d", linestyle="--", linewidth=1.4)
+        axes.plot([one.score for one in self.bins], heights, "o", color="#222222", markersize=4)
+        axes.set(xlim=(0, 1), ylim=(0, 1.08), xlabel="score", ylabel="share of predictions that are right")
+        error = "" if self.error is None else f"\nexpected calibration error {self.error:.3f}"
+        axes.set_title(title + error, loc="left", fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.savefig(path, dpi=160)
 
 
 def scored_words(match: ImageMatch, words: Sequence[Word]) -> Floats:
-    """Score of each prediction that counts, and whether it is right, ``(D', 2)``.
+    """Score of each prediction that counts, and 1 where it is a match, ``(D', 2)``.
 
     Args:
         match: of an image.
@@ -28,66 +80,18 @@ def scored_words(match: ImageMatch, words: Sequence[Word]) -> Floats:
     return np.stack([scores, right], axis=1)[~match.ignored_words]
 
 
-def right_in_case(match: ImageMatch, words: Sequence[Word]) -> tuple[int, int]:
-    """How many pairs are right, and how many of these in every capital and small letter, before a lexicon corrected them."""
-    right = match.pairs[match.correct].tolist()
-    return len(right), sum(match.truths[a] == words[b].text for a, b in right)
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Words whose score lies in one part of 0..1.
+def exact_case(truth: str, read: str, corrected: str | None) -> bool | None:
+    """Whether a match is written as in the truth; None where the lexicon has changed more than the case.
 
     Args:
-        words: how many.
-        score: their mean score.
-        right: share of them that is right.
+        truth: the true text.
+        read: what was read.
+        corrected: what the lexicon has made of it; None where it has dropped it.
     """
-
-    words: int
-    score: float
-    right: float
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """Scores beside what came true.
-
-    Args:
-        bins: those with words, ascending.
-    """
-
-    bins: tuple[Bin, ...]
-
-    @classmethod
-    def of(cls, scored: Floats) -> Self:
-        """Of words ``(N, 2)``: score, and 1 where right."""
-        place = np.minimum((scored[:, 0] * BINS).astype(int), BINS - 1)
-        parts = [scored[place == k] for k in range(BINS)]
-        return cls(tuple(Bin(len(part), *part.mean(0).tolist()) for part in parts if len(part)))
-
-    @property
-    def error(self) -> float:
-        """Expected calibration error (arXiv 1706.04599, equation 3); NaN without words."""
-        words = np.array([one.words for one in self.bins], float)
-        apart = np.array([abs(one.score - one.right) for one in self.bins])
-        return float(words @ apart / words.sum()) if len(words) else float("nan")
-
-    def draw(self, path: Path, title: str) -> None:
-        """Draw the reliability diagram: a bar a bin, beside the diagonal on which scores can be believed."""
-        from matplotlib.figure import Figure  # takes long to import, and only pictures need it
-
-        figure = Figure(figsize=(4.6, 4.4), layout="constrained")
-        axes = figure.subplots()
-        places = [(min(int(one.score * BINS), BINS - 1) + 0.5) / BINS for one in self.bins]
-        bars = axes.bar(places, [one.right for one in self.bins], 0.92 / BINS, color="#1f6fb4")
-        axes.bar_label(bars, [str(one.words) for one in self.bins], fontsize=8, color="#555555")
-        axes.plot([0, 1], [0, 1], color="#c1272d", linestyle="--", linewidth=1.4)
-        axes.plot([one.score for one in self.bins], [one.right for one in self.bins], "o", color="#222222", markersize=4)
-        axes.set(xlim=(0, 1), ylim=(0, 1.08), xlabel="score", ylabel="share of words that are right")
-        axes.set_title(f"{title}\nexpected calibration error {self.error:.3f}", loc="left", fontsize=10)
-        axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(path, dpi=160)
+    if corrected is None or read.upper() != corrected.upper():
+        return None
+    forms = (truth, truth[1:], truth[:-1], truth[1:-1])  # those that a protocol may have accepted
+    return read in [form for form in forms if form.upper() == read.upper()]
 
 
 @dataclass(frozen=True)
@@ -96,29 +100,23 @@ class WordQuality:
 
     Args:
         reliability: of scores.
-        right: words that are right by the protocol.
-        in_case: those among them that are right in every capital and small letter.
+        exact_case: of the matches whose case is known, share in the truth's case; None where there is none.
     """
 
     reliability: Reliability
-    right: int
-    in_case: int
+    exact_case: float | None
 
     @classmethod
     def of(cls, images: Iterable[tuple[ImageMatch, Sequence[Word]]]) -> Self:
         """Of matches, each with its predictions in the order of the match and the scores to be judged."""
-        images = list(images)
-        scored = [np.zeros((0, 2)), *(scored_words(match, words) for match, words in images)]
-        counts = np.array([(0, 0), *(right_in_case(match, words) for match, words in images)]).sum(0).tolist()
-        return cls(Reliability.of(np.concatenate(scored)), *counts)
+        scored, cases = [np.zeros((0, 2))], []
+        for match, words in images:
+            scored.append(scored_words(match, words))
+            right = match.pairs[match.correct].tolist()
+            cases += [exact_case(match.truths[t], words[w].text, match.words[w].text) for t, w in right]
+        known = [case for case in cases if case is not None]
+        return cls(Reliability.of(np.concatenate(scored)), float(np.mean(known)) if known else None)
 
-    @property
-    def exact_case(self) -> float:
-        """Share of the words that are right which is so in every letter; NaN where none is right."""
-        return self.in_case / self.right if self.right else float("nan")
-
-    def to_dict(self) -> Mapping[str, Any]:
-        """Plain values, null where there is no word."""
-        error, case = (None if np.isnan(value) else value for value in (self.reliability.error, self.exact_case))
-        bins = [vars(one) for one in self.reliability.bins]
-        return {"expected_calibration_error": error, "exact_case": case, "reliability": bins}
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
