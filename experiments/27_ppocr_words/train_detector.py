@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from dld_spotter.core.batches import DetectionTargets
+from dld_spotter.inference.checkpoint import write_whole
 from dld_spotter.losses.detection import DetectionLoss
 
 MANY = 10**8
@@ -120,7 +121,7 @@ class Training:
 
     def save(self) -> None:
         """Write ``last.pt``, whole or not at all."""
-        write(self.state(), self.output / "last.pt")
+        write_whole(self.output / "last.pt", self.state())
 
     def resume(self) -> None:
         """Go on from ``last.pt`` where there is one."""
@@ -153,7 +154,7 @@ class Training:
 
     def keep(self, name: str) -> None:
         """Write the averaged weights."""
-        write({"average": self.average.state_dict(), "progress": asdict(self.progress)}, self.output / name)
+        write_whole(self.output / name, {"average": self.average.state_dict(), "progress": asdict(self.progress)})
 
     def run(self) -> None:
         """Train until all is done or the process is asked to end."""
@@ -199,13 +200,6 @@ def _alone(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-
-
-def write(state: dict[str, Any], path: Path) -> None:
-    """Write a file, whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
 
 
 def flat(row: dict[str, Any]) -> dict[str, Any]:

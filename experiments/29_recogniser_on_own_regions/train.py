@@ -45,7 +45,7 @@ from words import (
 from dld_spotter.core.batches import Sample
 from dld_spotter.core.charset import BLANK
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
-from dld_spotter.inference.checkpoint import load_checkpoint
+from dld_spotter.inference.checkpoint import load_checkpoint, write_whole
 from dld_spotter.models.ppocr.reading import PPOCRWordRecognizer
 from dld_spotter.models.ppocr.widths import NOMINAL_WIDTH
 from dld_spotter.models.spotter import Spotter
@@ -156,7 +156,7 @@ class Training:
     def save(self) -> None:
         """Write ``last.pt``."""
         state = {"recognizer": self.recognizer.state_dict(), "average": self.average, "step": self.step}
-        write(state | {"optimizer": self.optimizer.state_dict()}, self.output / "last.pt")
+        write_whole(self.output / "last.pt", state | {"optimizer": self.optimizer.state_dict()})
 
     def resume(self) -> None:
         """Go on from ``last.pt`` where there is one."""
@@ -201,7 +201,7 @@ class Training:
                 self.evaluate(sets)
         self.save()
         if not self.asked_to_end:
-            write({"average": self.average}, self.output / "end.pt")
+            write_whole(self.output / "end.pt", {"average": self.average})
 
 
 def sample(data: Path) -> Tensor:
@@ -296,13 +296,6 @@ def known_regions(arguments: argparse.Namespace, spotter: Spotter, name: str, ph
         found = regions(spotter, photos, bf16=arguments.bf16)
         path.write_text(json.dumps([[quad.round(2).tolist() for quad in quads] for quads in found]))
     return [[np.array(quad) for quad in quads] for quads in json.loads(path.read_text())]
-
-
-def write(state: dict[str, Any], path: Path) -> None:
-    """Write a file, whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
 
 
 def log(path: Path, row: dict[str, Any]) -> None:

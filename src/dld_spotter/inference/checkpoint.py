@@ -228,16 +228,16 @@ def save_checkpoint(path: Path, parts: Mapping[str, nn.Module], provenance: Mapp
     }
     model = {part: provenance["model"][part] for part in parts}
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, {"state_dict": state, "dld_spotter": {**provenance, "model": model}})
+    write_whole(path, {"state_dict": state, "dld_spotter": {**provenance, "model": model}})
 
 
 def amend(path: Path, facts: Mapping[str, Any]) -> None:
     """Add plain values to what a checkpoint says of itself; its weights and its training state stay as they are."""
     content = torch.load(path, map_location="cpu", weights_only=True)
-    _write(path, {**content, "dld_spotter": {**content["dld_spotter"], **facts}})
+    write_whole(path, {**content, "dld_spotter": {**content["dld_spotter"], **facts}})
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
+def write_whole(path: Path, content: Mapping[str, Any]) -> None:
     """Write a file whole or not at all."""
     stream = BytesIO()  # torch itself does not say why a file cannot be written
     torch.save(content, stream)
