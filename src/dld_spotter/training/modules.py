@@ -7,6 +7,7 @@ from typing import Any, Self
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
 from dld_spotter.core.batches import Recognition, SpotterOutput, SpottingBatch, Word, WordCrops
@@ -73,6 +74,16 @@ class StageModule(LightningModule):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What learns, in groups that may differ in learning rate."""
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the gradient of each group of parameters by itself: together, the selector's would shrink the student's."""
+        for group in optimizer.param_groups:
+            if gradient_clip_val and gradient_clip_algorithm == "value":
+                nn.utils.clip_grad_value_(group["params"], gradient_clip_val)
+            elif gradient_clip_val:
+                nn.utils.clip_grad_norm_(group["params"], gradient_clip_val)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let the checkpoint say what it holds."""

@@ -1,0 +1,199 @@
+"""What the default run is composed of, which weights are kept, and that each setting reaches what it is for.
+
+``tests/mutants.py`` breaks each of these in turn and sees that a fast test fails.
+"""
+
+from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+
+from dld_spotter import train
+from dld_spotter.config import assembly
+from dld_spotter.config.entry import ROOT
+from dld_spotter.core.batches import Recognition
+from dld_spotter.inference.checkpoint import save_checkpoint
+from dld_spotter.inference.engines import rapidocr
+from dld_spotter.inference.engines.ppocr import usable_threads
+from dld_spotter.losses.distillation import SequenceBeams
+from dld_spotter.selection.drs import DRSObjective
+from dld_spotter.selection.objective import Evidence
+from dld_spotter.training.callbacks import TemperatureSchedule
+from dld_spotter.training.processes import Processes
+from tests.integration.runs import SCENES, SMALL
+from tests.small import SCALES
+from tests.training.test_modules import make_module, make_selector, recorded
+
+
+def composed(*overrides: str):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("train", [*overrides])
+
+
+def small(*overrides: str):
+    return composed(*SMALL, *SCENES, "stages.teacher.checkpoint=null", *overrides)
+
+
+def test_the_default_run_distils_all_three_terms_and_clips_and_cools():
+    config = composed()
+    assert set(config.distillation.terms) == {"roi", "context", "sequence"}
+    assert all(config.objective.weights[term] > 0 for term in ("roi", "context", "sequence", "detection", "recognition"))
+    assert config.trainer.gradient_clip_val > 0
+    callbacks = [assembly.create(callback) for callback in config.callbacks.values()]
+    assert [callback.decay for callback in callbacks if isinstance(callback, TemperatureSchedule)] == [0.965]
+
+
+def test_the_epoch_of_the_highest_value_is_kept(tmp_path: Path):
+    trainer = assembly.build_trainer(small(), [], tmp_path, 1)
+    (best,) = [c for c in trainer.callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
+    assert (best.monitor, best.mode) == ("val/value", "max")
+
+
+def test_the_stages_get_their_learning_rates_and_statistics_stay():
+    config = small("stages.distillation.lr=0.003", "stages.distillation.selector_lr=0.07")
+    module = assembly.build_dld_module(config, assembly.build_teacher(config))
+    module.trainer = SimpleNamespace(estimated_stepping_batches=20)
+    built = module.configure_optimizers()
+    assert [group["max_lr"] for group in built["optimizer"].param_groups] == [0.003, 0.07]
+    assert built["lr_scheduler"]["interval"] == "step"
+    module.train()
+    assert not any(part.training for part in module.student.modules() if isinstance(part, nn.BatchNorm2d))
+
+
+def test_the_teacher_stage_sees_one_view_and_the_other_all_of_them():
+    config = small()
+    for stage, views in (("teacher", 1), ("distillation", len(config.scales))):
+        data = assembly.build_data(config, stage)
+        assert len(data.train_collate([data.train[0]]).views) == views
+
+
+def test_every_pass_has_images_of_its_own():
+    data = assembly.build_data(small("data.workers=0"))
+    loader = data.train_dataloader()
+    seen = []
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)
+        seen.append(set(loader.sampler))
+    assert seen[0].isdisjoint(seen[1])
+
+
+def test_after_a_stage_its_module_holds_the_weights_of_the_best_epoch(tmp_path: Path, monkeypatch):
+    config = small()
+    module = assembly.build_teacher_module(config, assembly.build_teacher(config))
+    name = next(iter(module.teacher.state_dict()))
+
+    kept = SimpleNamespace(monitor="val/value", best_model_path=str(tmp_path / "best.ckpt"), best_model_score=0.5)
+
+    class Trainer:
+        """Writes the best epoch's weights, and then goes on to worse ones."""
+
+        checkpoint_callbacks = (kept,)
+
+        def fit(self, module, **_):
+            with torch.no_grad():
+                module.teacher.state_dict()[name].fill_(1.0)
+                save_checkpoint(tmp_path / "best.ckpt", {"teacher": module.teacher}, assembly.provenance(config))
+                module.teacher.state_dict()[name].fill_(2.0)
+
+    monkeypatch.setattr(assembly, "build_trainer", lambda *_: Trainer())
+    processes = Processes()
+    monkeypatch.setattr(processes, "launching", lambda _: nullcontext())
+    score, path = train.fit(config, "teacher", module, tmp_path, [], None, processes)
+    assert (score, path) == (0.5, tmp_path / "best.ckpt")
+    assert module.teacher.state_dict()[name].eq(1.0).all()
+
+
+def test_the_sequences_are_the_teachers_and_the_student_is_to_give_them():
+    asked: list[tuple[str, torch.Tensor]] = []
+
+    class Reader:
+        """Tells who was asked what."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def beams(self, context, count):
+            asked.append((f"{self.name} beams", context))
+            return torch.full((2, count, 3), 4), torch.zeros(2, count)
+
+        def weigh(self, context, words, labels):
+            asked.append((f"{self.name} weighs", context))
+            return torch.zeros(len(words))
+
+    roi, ctc = torch.zeros(2, 1, 1, 1), torch.zeros(2, 1, 5)
+    student, teacher = (Recognition(roi, torch.full((2, 1, 1), value), None, ctc) for value in (1.0, 2.0))
+    SequenceBeams()(student, teacher, torch.zeros(2, 3, dtype=torch.int64), (Reader("student"), Reader("teacher")))
+    assert [(what, float(context.mean())) for what, context in asked] == [("teacher beams", 2.0), ("student weighs", 1.0)]
+
+
+def test_a_step_trains_for_every_cost_weight(batch, monkeypatch):
+    module = recorded(make_module("gumbel"))
+    scales = len(SCALES)
+    one_hot = torch.eye(scales)
+
+    def choose(thumbnails, sizes, costs, temperature):
+        return [SimpleNamespace(index=torch.full((len(thumbnails),), head % scales), one_hot=one_hot) for head in range(3)]
+
+    monkeypatch.setattr(module.selector, "forward", choose)
+    seen: Counter[int] = Counter()
+    torch.manual_seed(0)
+    for _ in range(12):
+        module.training_step(batch, 0)
+        seen.update(module.chosen.tolist())
+    assert set(seen) == set(range(3))
+
+
+def test_the_cost_of_a_head_is_multiplied_by_its_factor(batch):
+    module = make_module("gumbel")
+    with torch.no_grad():
+        teacher = module.ask_teacher(batch)
+    costs = module.cost_model.relative(batch.views[1.0].sizes, module.selector.scales)
+    evidence = Evidence(module.student, batch, teacher.recognition, costs, 1.0)
+    totals = []
+    for factors in ((1.0, 2.0, 3.0), (2.0, 4.0, 6.0)):
+        selector = make_selector("gumbel")
+        selector.factors = factors
+        torch.manual_seed(1)
+        totals.append(float(DRSObjective("kl", detection=1.0)(selector, evidence)["cost"].detach()))
+    assert totals[1] == pytest.approx(2 * totals[0])
+
+
+def test_each_group_is_clipped_by_itself(batch):
+    module = make_module("gumbel")
+    optimizer = module.optimization.optimizer(module.parameter_groups())
+    module.training_step(batch, 0).backward()
+    student, selector = (group["params"] for group in optimizer.param_groups)
+    norms = lambda parts: torch.stack([p.grad.norm() for p in parts if p.grad is not None]).norm()  # noqa: E731
+    for parameter in selector:
+        parameter.grad = torch.full_like(parameter, 1e3)
+    for parameter in student:
+        if parameter.grad is not None:
+            parameter.grad *= 0.5 / norms(student)
+    before = float(norms(student))
+    module.configure_gradient_clipping(optimizer, 2.0, "norm")
+    assert float(norms(student)) == pytest.approx(before)  # below the limit, whatever the selector's is
+    assert float(norms(selector)) == pytest.approx(2.0, rel=1e-3)
+    module.configure_gradient_clipping(optimizer, 0.01, "value")
+    assert max(float(p.grad.abs().max()) for p in selector) <= 0.0101
+    module.configure_gradient_clipping(optimizer, None, None)
+
+
+def test_an_engine_is_told_its_threads(monkeypatch, tmp_path: Path):
+    given = {}
+
+    def pipeline(params):
+        given.update(params)
+        return lambda *_, **__: None
+
+    monkeypatch.setattr(rapidocr, "import_module", lambda _: SimpleNamespace(RapidOCR=pipeline))
+    monkeypatch.setattr(rapidocr, "model_files", dict)
+    monkeypatch.setattr(rapidocr.RapidOCR, "missing", classmethod(lambda cls: None))
+    for threads in (1, 2):
+        rapidocr.RapidOCR(threads=threads)
+        assert given["EngineConfig.onnxruntime.intra_op_num_threads"] == usable_threads(threads)
