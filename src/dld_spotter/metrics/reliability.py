@@ -77,7 +77,8 @@ def scored_words(match: ImageMatch, words: Sequence[Word]) -> Floats:
     right = np.zeros(len(words))
     right[match.pairs[match.correct, 1]] = 1
     scores = np.array([word.score for word in words], float)
-    return np.stack([scores, right], axis=1)[~match.ignored_words]
+    counted: Floats = np.stack([scores, right], axis=1)[~match.ignored_words]
+    return counted
 
 
 def exact_case(truth: str, read: str, corrected: str | None) -> bool | None:
