@@ -50,3 +50,16 @@ def test_words_are_read_in_either_precision(precision):
     place = np.array([[4, 4], [60, 4], [60, 30], [4, 30]], np.float32)
     words = backend.recognize([backend.detect([IMAGE], 1.0)[0].at([place])], [np.arange(1)])
     assert len(words) == 1
+
+
+@needs_half_precision
+@pytest.mark.parametrize(("precision", "encoded"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_half_precision_encodes_words_and_decodes_them_in_single(precision, encoded, monkeypatch):
+    place = np.array([[4, 4], [60, 4], [60, 30], [4, 30]], np.float32)
+    backend = TorchBackend(make_spotter(), CPU, precision)
+    recognizer, gave, given = backend.spotter.recognizer, [], []
+    encode, read = recognizer.encode, recognizer.read
+    monkeypatch.setattr(recognizer, "encode", lambda crops: gave.append(encode(crops)) or gave[-1])
+    monkeypatch.setattr(recognizer, "read", lambda context: given.append(context) or read(context))
+    backend.recognize([backend.detect([IMAGE], 1.0)[0].at([place])], [np.arange(1)])
+    assert (gave[0].dtype, given[0].dtype) == (encoded, torch.float32)

@@ -28,8 +28,8 @@ class TorchBackend(Backend):
         spotter: a copy of it reads, see :func:`~dld_spotter.models.folding.folded`: what is changed in it later is not seen,
             and the copy's weights do not go back into a checkpoint.
         device: where to; None leaves it where it is.
-        precision: ``fp32``; ``bf16``, where words are detected in bfloat16 and read in single precision; ``auto`` is
-            ``bf16`` on CPUs that have instructions for it, and ``fp32`` elsewhere.
+        precision: ``fp32``; ``bf16``, where words are detected and encoded in bfloat16, and decoded in single precision;
+            ``auto`` is ``bf16`` on CPUs that have instructions for it, and ``fp32`` elsewhere.
 
     Raises:
         ConfigError: there is no such precision, or the device does not compute in it.
@@ -79,7 +79,8 @@ class TorchBackend(Backend):
 
     def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
         """See :meth:`Backend.recognize`."""
-        return self.spotter.recognize(detections, which)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            return self.spotter.recognize(detections, which)
 
 
 def reads_in_half(precision: str, device: torch.device) -> bool:

@@ -241,14 +241,15 @@ class MapSpotter(Spotter):
         full = full and (full[0][images], full[1][images])
         boundaries = torch.from_numpy(found.boundaries).to(features[0].device)
         image_index = (rows - images.start)[owners].to(features[0].device)
-        context = self.recognizer.encode(self.cut(features, boundaries, image_index, full))
-        labels, scores = self.recognizer.read(context)
-        scores = scores.float().cpu().numpy()
-        texts = [self.charset.decode(indices) for indices in labels.tolist()]
-        chosen = found.surest(scores, np.array([len(text) for text in texts]))
-        scores = scores * found.scores
-        sure = chosen[scores[chosen] >= least_score(min_score, self.vocabulary)]
-        texts = self.rescore(context[sure], [texts[k] for k in sure])
+        context = self.recognizer.encode(self.cut(features, boundaries, image_index, full)).float()
+        with torch.autocast(context.device.type, enabled=False):  # what was encoded in half precision is decoded in single
+            labels, scores = self.recognizer.read(context)
+            scores = scores.cpu().numpy()
+            texts = [self.charset.decode(indices) for indices in labels.tolist()]
+            chosen = found.surest(scores, np.array([len(text) for text in texts]))
+            scores = scores * found.scores
+            sure = chosen[scores[chosen] >= least_score(min_score, self.vocabulary)]
+            texts = self.rescore(context[sure], [texts[k] for k in sure])
         scores = boost_known_words(scores[sure], texts, self.vocabulary)
         for k, text, score in zip(sure.tolist(), texts, scores.tolist(), strict=True):
             if text and score >= min_score:
