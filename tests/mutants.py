@@ -109,8 +109,8 @@ MUTANTS = (
     Mutant(
         "scores not scaled",
         f"{SRC}/inference/predictor.py",
-        "self.scaling(np.array([word.score for word in result.words], float)).tolist()",
-        "[word.score for word in result.words]",
+        "self._scaled(word.score))",
+        "word.score)",
         "tests/inference/test_loading.py",
     ),
     Mutant(

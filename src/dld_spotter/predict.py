@@ -131,6 +131,11 @@ def read_all(
             if path in pictures:
                 pictures[path].parent.mkdir(parents=True, exist_ok=True)
                 draw_reading(pixels, reading).save(pictures[path], quality=92)
+            if reading.dropped:
+                note = (
+                    f"note: {path}: {reading.dropped} more regions than postprocess.max_words of the checkpoint were not read"
+                )
+                console.print(note, soft_wrap=True, highlight=False, markup=False)
             out.write(json.dumps(to_json(path, reading), ensure_ascii=False) + "\n")
             out.flush()
     return damaged

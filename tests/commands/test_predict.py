@@ -12,7 +12,7 @@ from dld_spotter.predict import find_images, main, open_output, picture_paths
 from tests.data.samples import box, sample
 from tests.trained import make_checkpoint
 
-KEYS = ["image", "width", "height", "scale", "second_pass", "relative_cost", "gflops", "seconds", "words"]
+KEYS = ["image", "width", "height", "scale", "second_pass", "relative_cost", "gflops", "seconds", "dropped", "words"]
 
 
 @pytest.fixture(scope="module")

@@ -190,6 +190,16 @@ def test_the_largest_words_are_kept():
     assert boundaries[0, :, :, 1].max() < 100
 
 
+def test_what_is_too_much_is_counted():
+    text = np.zeros((64, 128), np.float32)
+    for k in range(10):
+        text[4 + 20 * (k % 3) : 14 + 20 * (k % 3), 4 + 30 * (k // 3) : 28 + 30 * (k // 3)] = 1
+    for most, dropped in ((10, 0), (7, 3), (2, 8)):  # of two it is looked at four
+        found = TextMapDecoder(max_words=most)(text, 128, 256)
+        assert (len(found), found.dropped) == (most, dropped)
+        assert found.promising(0.5).dropped == dropped
+
+
 def test_noise_is_finite():
     rng = np.random.default_rng(0)
     decoder = TextMapDecoder(min_score=0.0, min_height=0.0)

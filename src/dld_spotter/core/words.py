@@ -27,12 +27,14 @@ class SpottingResult:
         sizes: height and width of every view that went through the detector: one, or two after a second pass.
         reads: how many words of each view went through the recogniser; more than were sure enough to be reported.
         again: how many were read in both views, at most: high enough ones of the first in what was read again.
+        dropped: regions beyond what a decoder takes, which nobody has read.
     """
 
     words: list[Word]
     sizes: tuple[tuple[int, int], ...]
     reads: tuple[float, ...]
     again: float = 0
+    dropped: int = 0
 
     def spent(self, cost: Cost) -> float:
         """Cost of all that was detected in and recognised."""

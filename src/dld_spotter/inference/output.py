@@ -7,7 +7,10 @@ from dld_spotter.inference.predictor import Reading
 
 
 def to_json(path: Path, reading: Reading) -> dict[str, Any]:
-    """One line of the output: pixels of the original image, GFLOP, seconds; what was read again as a share of the reference."""
+    """One line of the output: pixels of the original image, GFLOP, seconds; what was read again as a share of the reference.
+
+    ``dropped`` regions were too many to be read.
+    """
     words = [
         {
             "polygon": [[round(x, 1), round(y, 1)] for x, y in word.polygon.tolist()],
@@ -25,5 +28,6 @@ def to_json(path: Path, reading: Reading) -> dict[str, Any]:
         "relative_cost": round(reading.relative_cost, 5),
         "gflops": round(reading.gflops, 5),
         "seconds": round(reading.seconds, 5),
+        "dropped": reading.dropped,
         "words": words,
     }

@@ -43,7 +43,7 @@ def configuration(charset: Charset) -> dict[str, Any]:
             "points": 2,
             "curved_below": 0.0,
             "turned_above": 1.5,
-            "max_words": 300,
+            "max_words": 2000,
         },
         "min_score": 0.5,
     }

@@ -49,6 +49,7 @@ class Reading:
         width: of the original image, pixels.
         height: of the original image, pixels.
         second_pass_share: pixels of the second view, over those of the reference; 0 after one pass.
+        dropped: regions that may hold words and were not read, as there were more than ``postprocess.max_words``.
     """
 
     words: tuple[Word, ...]
@@ -59,6 +60,7 @@ class Reading:
     width: int
     height: int
     second_pass_share: float = 0.0
+    dropped: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +116,7 @@ class Predictor:
         self.rule = rule or SecondPassRule()
         self.reference = reference or ReferenceSize(long=LONG)
         self.gain_threshold = gain_threshold
-        self.scaling = scaling or ScoreScaling()
+        self.scaling = scaling
 
     @property
     def calibration(self) -> Calibration | None:
@@ -297,12 +299,15 @@ class Predictor:
         (height, width), size = photo.pixels.shape[:2], photo.size
         grow = np.array([width / size[1], height / size[0]], np.float32)
         spent = photo.deciding + result.spent(self.backend.cost)
-        scores = self.scaling(np.array([word.score for word in result.words], float)).tolist()
-        words = tuple(Word(word.polygon * grow, word.text, score) for word, score in zip(result.words, scores, strict=True))
+        words = tuple(Word(word.polygon * grow, word.text, self._scaled(word.score)) for word in result.words)
         share = sum(prod(view) for view in result.sizes[1:]) / prod(size)
         gflops = spent if self.backend.counts_flops else float("nan")
         relative = spent / result.full(size, self.backend.cost)
-        return Reading(words, photo.point.scale, gflops, seconds, relative, width, height, share)
+        return Reading(words, photo.point.scale, gflops, seconds, relative, width, height, share, result.dropped)
+
+    def _scaled(self, score: float) -> float:
+        """How likely a word of a score is right, where that was seen."""
+        return score if self.scaling is None else float(self.scaling(np.array([score]))[0])
 
     def _tidy(self, photos: Sequence[Photo], results: Sequence[SpottingResult]) -> None:
         """Give memory back after many pixels; views of a second pass differ in size from everything before."""

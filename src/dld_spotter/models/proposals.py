@@ -25,11 +25,13 @@ class Proposals:
         boundaries: ``(N, 2, K, 2)`` float32 pixels of the view.
         scores: ``(N,)`` float32, mean text probability.
         whole: ``(N,)`` int64, the region that each is a part of; -1 where it is none.
+        dropped: how many more there were than a decoder takes.
     """
 
     boundaries: np.ndarray
     scores: np.ndarray
     whole: np.ndarray
+    dropped: int = 0
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -40,7 +42,7 @@ class Proposals:
         starts = np.cumsum([0, *(len(proposals) for proposals in several[:-1])])
         whole = [np.where(one.whole < 0, -1, one.whole + start) for one, start in zip(several, starts, strict=True)]
         boundaries, scores = ([getattr(one, name) for one in several] for name in ("boundaries", "scores"))
-        return cls(*map(np.concatenate, (boundaries, scores, whole)))
+        return cls(*map(np.concatenate, (boundaries, scores, whole)), sum(one.dropped for one in several))
 
     def promising(self, least: float, most: int | None = None) -> Self:
         """Those whose score may end at ``least`` or above: reading multiplies it by at most 1; see :meth:`pick`."""
@@ -67,7 +69,7 @@ class Proposals:
         """Regions at ascending indices ``(M,)``; parts of one that is left out stand for themselves."""
         place = np.full(len(self) + 1, -1)
         place[kept] = np.arange(len(kept))
-        return type(self)(self.boundaries[kept], self.scores[kept], place[self.whole[kept]])
+        return type(self)(self.boundaries[kept], self.scores[kept], place[self.whole[kept]], self.dropped)
 
     def roots(self) -> np.ndarray:
         """Which region ``(N,)`` each is a part of, of a part, or is itself."""
@@ -121,7 +123,8 @@ class TextMapDecoder:
         min_score: least mean probability inside a contour.
         shrink: ratio r by which training shrank the words; the offset is ``A * (1 - r**2) / L`` (DB, section 3.5).
         min_height: words flatter than this many pixels of the view are dropped.
-        max_words: at most this many regions per image, the largest first and parts last.
+        max_words: at most this many regions per image, the largest first and parts last; of twice as many it is looked whether
+            they hold words. What is left out is counted, see :class:`Proposals`.
         points: points K per side.
         curved_below: a region that fills less of its rectangle than this is followed as a curve.
         turned_above: a region more than so many times as tall as it is wide is a word turned by more than 45 degrees; digits
@@ -135,7 +138,7 @@ class TextMapDecoder:
     min_score: float = 0.5
     shrink: float = 0.7
     min_height: float = 3.0
-    max_words: int = 200
+    max_words: int = 2000
     points: int = 8
     curved_below: float = 0.7
     turned_above: float = 3.5
@@ -164,7 +167,9 @@ class TextMapDecoder:
         """
         least = 0.0 if self.levels else least
         probability = probability[: -(-height // self.stride), : -(-width // self.stride)]
-        found = self._grown(probability, _contours(probability, self.threshold)[: 2 * self.max_words], least=least)
+        contours = _contours(probability, self.threshold)
+        found, dropped = self._grown(probability, contours[: 2 * self.max_words], least=least)
+        dropped += max(len(contours) - 2 * self.max_words, 0)
         owner, painted = np.full(probability.shape, -1, np.int32), 0
         for level in self.levels:
             for k in range(painted, len(found)):
@@ -174,7 +179,7 @@ class TextMapDecoder:
             for contour in _contours(probability, level):
                 inside.setdefault(int(owner[contour[0, 0, 1], contour[0, 0, 0]]), []).append(contour)
             for whole in sorted(inside.keys() - {-1}):
-                parts = self._grown(probability, inside[whole], whole) if len(inside[whole]) > 1 else []
+                parts = self._grown(probability, inside[whole], whole)[0] if len(inside[whole]) > 1 else []
                 if 1 < len(parts) <= self.max_words - len(found):
                     found += parts
         limit = np.array([width, height], np.float32)
@@ -182,14 +187,15 @@ class TextMapDecoder:
             np.array([proposal.boundaries for proposal in found], np.float32).reshape(-1, 2, self.points, 2).clip(0, limit)
         )
         scores, whole = (np.array([getattr(proposal, name) for proposal in found]) for name in ("score", "whole"))
-        return Proposals(boundaries, scores.astype(np.float32), whole.astype(np.int64))
+        return Proposals(boundaries, scores.astype(np.float32), whole.astype(np.int64), dropped)
 
     def _grown(
         self, probability: np.ndarray, contours: Sequence[np.ndarray], whole: int = -1, least: float = 0.0
-    ) -> list[_Proposal]:
-        """Those of the contours that hold a word, grown back to its size."""
+    ) -> tuple[list[_Proposal], int]:
+        """Those of the contours that hold a word, grown back to its size, and how many more there are than ``max_words``."""
         least = max(self.min_score, least)
         scored = [(contour, score) for contour in contours if (score := _mean_inside(probability, contour)) >= least]
+        dropped = max(len(scored) - self.max_words, 0)
         scored = scored[: self.max_words]
         # Contours run through cell centres, and targets are drawn half a cell too large: the two cancel out.
         shapes = np.empty(len(scored), object)
@@ -200,7 +206,8 @@ class TextMapDecoder:
         boundaries = [
             self._boundaries(shapely.get_coordinates(shapely.get_exterior_ring(shape)) * self.stride) for shape in grown
         ]
-        return [_Proposal(*one, side, whole) for one, side in zip(scored, boundaries, strict=True) if side is not None]
+        kept = [_Proposal(*one, side, whole) for one, side in zip(scored, boundaries, strict=True) if side is not None]
+        return kept, dropped
 
     def offsets(self, proposals: np.ndarray) -> np.ndarray:
         """Distance by which each shrunk region is grown back, exact for rectangles.

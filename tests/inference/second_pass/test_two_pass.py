@@ -212,3 +212,18 @@ def test_a_large_word_is_kept_that_a_closer_pass_misses():
 
     result = read_in_two_passes(Shortsighted(), photo(LOW, HIGH), 0.5, SecondPassRule(gain_threshold=0))
     np.testing.assert_allclose(boxes_of(result.words), sorted([list(LOW), list(HIGH)]), atol=1)
+
+
+def test_what_either_pass_left_out_is_told():
+    class Overwhelmed(BoxBackend):
+        """Leaves out two regions of each view."""
+
+        def detect(self, images, scale, keep_all=False):
+            """See :meth:`Backend.detect`."""
+            found = super().detect(images, scale, keep_all)
+            return [replace(one, proposals=replace(one.proposals, dropped=2)) for one in found]
+
+    image = photo(LOW)
+    assert read_in_two_passes(Overwhelmed(), image, 0.4, SecondPassRule(gain_threshold=inf)).dropped == 2
+    twice = read_in_two_passes(Overwhelmed(), image, 0.4, SecondPassRule())
+    assert (len(twice.sizes), twice.dropped) == (2, 4)

@@ -29,7 +29,10 @@ def read_once(
     caps = [None] * len(detections) if caps is None else caps
     which = [one.within(one.all, _affordable(cap, one)) for one, cap in zip(detections, caps, strict=True)]
     words = backend.recognize(detections, which)
-    return [SpottingResult(found, (one.size,), (len(kept),)) for found, one, kept in zip(words, detections, which, strict=True)]
+    return [
+        SpottingResult(found, (one.size,), (len(kept),), dropped=one.proposals.dropped)
+        for found, one, kept in zip(words, detections, which, strict=True)
+    ]
 
 
 def read_twice(
@@ -69,7 +72,8 @@ def read_twice(
     most = _affordable(left, closer)
     second = _recognize(closer, closer.all, backend, None if most is None else most - len(waiting))
     twice = min(int((readable & inside).sum()), *first.reads, *second.reads)
-    both = SpottingResult(first.words, (*first.sizes, *second.sizes), (*first.reads, *second.reads), twice)
+    dropped = first.dropped + second.dropped
+    both = SpottingResult(first.words, (*first.sizes, *second.sizes), (*first.reads, *second.reads), twice, dropped)
     both = _and_more(both, detections, waiting, backend, None if cap is None else cap.after(both))
     words = second.words
     if again.regions is not None:
@@ -85,7 +89,8 @@ def _affordable(cap: CostCap | None, detections: Detections) -> int | None:
 def _recognize(detections: Detections, which: np.ndarray, backend: Backend, most: int | None) -> SpottingResult:
     """Recognise some of what was detected, so many at most."""
     which = detections.within(which, most)
-    return SpottingResult(backend.recognize([detections], [which])[0], (detections.size,), (len(which),))
+    words = backend.recognize([detections], [which])[0]
+    return SpottingResult(words, (detections.size,), (len(which),), dropped=detections.proposals.dropped)
 
 
 def _and_more(
