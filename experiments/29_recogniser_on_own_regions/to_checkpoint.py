@@ -2,10 +2,12 @@
 
     python experiments/29_recogniser_on_own_regions/to_checkpoint.py CKPT OUT.ckpt --recognizer OUTPUT/end.pt --share 0.5
         [--threshold 0.3] [--shrink 0.5] [--margin 0.06] [--min-score 0.55]
-    python experiments/29_recogniser_on_own_regions/to_checkpoint.py CKPT OUT.ckpt --recognizer OUTPUT/end.pt --expansion 0.5
+    python experiments/29_recogniser_on_own_regions/to_checkpoint.py CKPT OUT.ckpt --recognizer OUTPUT/end.pt --expansion 1.0
+    python experiments/29_recogniser_on_own_regions/to_checkpoint.py CKPT OUT.ckpt --detector DETECTOR/last.pt
 
-CKPT is a spotter with PP-OCR's recogniser, which keeps what is not given; a narrow one takes its place. Operating points
-were fitted to other weights and do not come along.
+CKPT is a spotter of PP-OCR's family, which keeps what is not given. A narrow recogniser takes the place of its own, and so does
+a detector that experiments/27_ppocr_words/train_detector.py trained. Operating points were fitted to other weights and do not
+come along.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import torch
 from train import mixed
 
 from dld_spotter.inference.checkpoint import load_checkpoint, save_checkpoint
+from dld_spotter.models.detector import TextMapDecoder
 from dld_spotter.models.ppocr.reading import PPOCRWordRecognizer
 
 
@@ -23,7 +26,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ckpt")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--recognizer", type=Path, required=True, help="end.pt of train.py")
+    parser.add_argument("--detector", type=Path, help="what train_detector.py wrote")
+    parser.add_argument("--recognizer", type=Path, help="end.pt of train.py")
     parser.add_argument("--share", type=float, default=1.0, help="of the trained recogniser, 0 to 1")
     parser.add_argument("--expansion", type=float, help="with which train.py has narrowed it")
     parser.add_argument("--threshold", type=float, help="of the text map")
@@ -33,14 +37,17 @@ def main() -> None:
     arguments = parser.parse_args()
     content = load_checkpoint(arguments.ckpt)
     config, spotter = content.config("student"), content.spotter()
-    end = torch.load(arguments.recognizer, weights_only=True)["average"]
+    if arguments.detector:
+        spotter.detector.load_state_dict(torch.load(arguments.detector, weights_only=True)["average"])
     shape = {"expansion": arguments.expansion, "margin": arguments.margin}
     config["recognizer"] = config["recognizer"] | {name: value for name, value in shape.items() if value is not None}
-    if arguments.expansion:
+    end = torch.load(arguments.recognizer, weights_only=True)["average"] if arguments.recognizer else None
+    if end and arguments.expansion:
         spotter.recognizer = PPOCRWordRecognizer(spotter.charset, expansion=arguments.expansion)
         spotter.recognizer.load_state_dict(end)
-    else:
+    elif end:
         spotter.recognizer.load_state_dict(mixed(spotter.recognizer.state_dict(), end, arguments.share))
+    config["postprocess"]["max_words"] = TextMapDecoder.max_words
     chosen = {"threshold": arguments.threshold, "shrink": arguments.shrink}
     config["postprocess"] |= {name: value for name, value in chosen.items() if value is not None}
     config |= {} if arguments.min_score is None else {"min_score": arguments.min_score}
