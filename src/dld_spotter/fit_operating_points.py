@@ -78,7 +78,7 @@ def rule_for(rule: SecondPassRule, student: Spotter) -> SecondPassRule:
     """The rule that is asked for; where words are cut out of the full resolution, each is read once unless it says otherwise.
 
     Such a reader sees the same pixels in either pass: a first reading tells little of what a second one would
-    (experiments/30_narrow_recogniser).
+    (experiments/30_smaller_views).
     """
     return replace(rule, min_height=inf) if rule.min_height is None and student.full_resolution_crops else rule
 

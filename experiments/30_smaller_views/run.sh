@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures all that README.md here, the root's README and docs/results.md say of the bundled weights.
-#   experiments/30_narrow_recogniser/run.sh ICDAR2015 SCENES_VAL SROIE VALIDATION OUT      with nothing beside; 25 minutes on two cores
+#   experiments/30_smaller_views/run.sh ICDAR2015 SCENES_VAL SROIE VALIDATION OUT      with nothing beside; 25 minutes on two cores
 # ICDAR2015, SCENES_VAL and SROIE hold images/ and gts/ of images that no training has seen, VALIDATION those of the photos that
 # validation.txt lists. experiments/17_second_pass/tables.py prints it. What lies in OUT is not measured again.
 set -eu
