@@ -56,6 +56,9 @@ def test_an_evaluation_explains_what_it_reads(tmp_path: Path):
     assert [row["claim"] for row in told["false_predictions"]] == ["of_lost_word"]
     for name in ("fates.png", "fates_examples.png"):
         assert colours(tmp_path / name) > 50
+    scores = [word.score for word in predictor.read(samples_read_by_an_engine()[0].image, scale=1.0).words]
+    assert max(scores) < 1
+    assert sum(one.predictions * one.score for one in report.reliability.bins) == pytest.approx(sum(scores))
 
 
 def test_one_call_from_python_explains_a_data_set(tmp_path: Path):

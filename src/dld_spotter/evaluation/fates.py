@@ -70,8 +70,8 @@ class FateCollector:
 
         polygons = sample.instances.polygons if self.boxes else None
         seen = inspect(self.predictor, sample.image, reading.scale, polygons)
-        predictions = self.counting.form.as_read(reading.words)
-        regions = beside(predictions, self.counting.form.as_read(seen.regions))
+        predictions, found = (self.counting.form.as_read(words, keep_scores=True) for words in (reading.words, seen.regions))
+        regions = beside(predictions, found)
         texts = None if seen.boxes is None else [word.text for word in seen.boxes]
         rules = self.counting.rules
         lexicon = rules.lexicon and rules.lexicon.of(sample.name)

@@ -59,17 +59,21 @@ class PredictionForm:
         numbers = [*map(str, corners(word.polygon).ravel().tolist()), *([_confidence(word)] if self.confidences else [])]
         return ",".join([*numbers, self._protected(word.text)])
 
-    def as_read(self, words: Sequence[Word]) -> list[Word]:
-        """The words as they are read from the archive, in the order in which they compete; a score that is not written is 1."""
-        return [read for read, _ in self.pairs_as_read(words)]
+    def as_read(self, words: Sequence[Word], keep_scores: bool = False) -> list[Word]:
+        """The words as they are read from the archive, in the order in which they compete.
 
-    def pairs_as_read(self, words: Sequence[Word]) -> list[tuple[Word, Word]]:
-        """The same, each with the word that was written."""
-        pairs = []
-        for word in words:
-            score = float(_confidence(word)) if self.confidences else 1.0
-            pairs.append((Word(self.points(word.polygon), self._text(word.text), score), word))
-        return sorted(pairs, key=lambda pair: -pair[0].score)
+        Args:
+            words: what was predicted.
+            keep_scores: whether scores that are not written stay; else these are 1.
+        """
+        read = [Word(self.points(word.polygon), self._text(word.text), self._score(word, keep_scores)) for word in words]
+        return sorted(read, key=lambda word: -word.score) if self.confidences else read
+
+    def _score(self, word: Word, keep: bool) -> float:
+        """The score of a word as it is read."""
+        if self.confidences:
+            return float(_confidence(word))
+        return word.score if keep else 1.0
 
     def _text(self, text: str) -> str:
         """A text as it is read."""

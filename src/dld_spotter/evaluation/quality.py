@@ -30,9 +30,8 @@ class QualityCollector:
 
     def __call__(self, sample: "Sample", reading: "Reading") -> None:
         """Match the words of an image."""
-        pairs = self.counting.form.pairs_as_read(reading.words)
-        match = self.counting.rules.match(sample.name, sample.instances, [read for read, _ in pairs])
-        self.images.append((match, [word for _, word in pairs]))
+        words = self.counting.form.as_read(reading.words, keep_scores=True)
+        self.images.append((self.counting.rules.match(sample.name, sample.instances, words), words))
 
     @property
     def quality(self) -> WordQuality:
