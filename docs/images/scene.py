@@ -1,6 +1,6 @@
 """Makes the picture of the README: ``python docs/images/scene.py``, then crop the line of figures below it.
 
-What it prints, the scale, the cost and the words, stands in the README (commit 230bd4c).
+What it prints, the scale, the cost and the words, stands in the README (commit de5fae9).
 """
 
 from PIL import Image
