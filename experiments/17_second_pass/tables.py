@@ -106,7 +106,7 @@ def budget(folder: Path, label: str, truth: str, lexicons: Path) -> None:
 
 def main(out: Path, truth: str, lexicons: Path) -> None:
     """Print all that is there."""
-    measured = {name: label for name, label in SETS.items() if (out / name / "DONE").exists()}
+    measured = {name: label for name, label in SETS.items() if (out / name / "tradeoff.json").exists()}
     for name, label in measured.items():
         fixed(out / name, label)
     print()
