@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from rich import print as show
+from rich.console import Console
 from rich.table import Table
 
 from dld_spotter.core.precision import has_half_instructions
@@ -103,6 +103,7 @@ def main() -> None:
     checkpoint = load_checkpoint(arguments.ckpt)
     predictor = predictor_of(checkpoint, device="cpu", precision="fp32")
     spotter = predictor.backend.spotter
+    spotter.recognizer.margin = 0.0  # the graph takes places as they are
     scene = SceneRenderer(5, SceneLayout(*SIZES[0])).render(0).image.transpose(2, 0, 1)[None]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -133,7 +134,7 @@ def main() -> None:
         table.add_column(name, justify="left" if not name else "right")
     for row in rows:
         table.add_row(*row.values())
-    show(table)
+    Console(width=130).print(table)
 
 
 if __name__ == "__main__":
