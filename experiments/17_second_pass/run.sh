@@ -7,12 +7,7 @@ icdar=$1 scenes=$2 sroie=$3 out=$4
 python=${PYTHON:-python}
 mkdir -p "$out"
 
-once() {  # once NAME COMMAND...: leaves OUT/NAME, and what it printed in OUT/NAME.log
-    test -e "$out/$1/DONE" && return
-    echo "$(date +%T) $1"
-    "$python" -m "dld_spotter.$2" "${@:3}" paths.output_dir="$out/$1" > "$out/$1.log" 2>&1 || { tail -5 "$out/$1.log"; exit 1; }
-    touch "$out/$1/DONE"
-}
+source "$(dirname "$0")/../17_second_pass/once.sh"
 
 photos=(data=icdar2015 data.root="$icdar" data.name=ICDAR2015)
 scales='scales=[0.2,0.25,0.3,0.4,0.5,0.6,0.7,0.8,1.0]'

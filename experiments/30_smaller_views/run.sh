@@ -8,12 +8,7 @@ icdar=$1 scenes=$2 sroie=$3 validation=$4 out=$5
 python=${PYTHON:-python}
 mkdir -p "$out"
 
-once() {  # once NAME COMMAND...: leaves OUT/NAME, and what it printed in OUT/NAME.log
-    test -e "$out/$1/DONE" && return
-    echo "$(date +%T) $1"
-    "$python" -m "dld_spotter.$2" "${@:3}" paths.output_dir="$out/$1" > "$out/$1.log" 2>&1 || { tail -5 "$out/$1.log"; exit 1; }
-    touch "$out/$1/DONE"
-}
+source "$(dirname "$0")/../17_second_pass/once.sh"
 
 photos=(data=icdar2015 data.root="$icdar" data.name=ICDAR2015)
 for ckpt in bundled bundled_tiny; do
