@@ -1,11 +1,11 @@
 """Chooses on validation photos how regions are grown back and how much of a trained recogniser is taken.
 
     python experiments/29_recogniser_on_own_regions/choose.py CKPT --data DATA [--recognizer OUTPUT/end.pt] [--shares 0 0.5 1]
-        [--thresholds 0.2 0.3 0.4] [--shrinks 0.4 0.5 0.6] [--margins 0 0.06] [--scales 1.0 0.5]
+        [--thresholds 0.2 0.3 0.4] [--shrinks 0.4 0.5 0.6] [--margins 0 0.06] [--joins 0 0.1] [--scales 1.0 0.5]
 
-CKPT is a spotter with PP-OCR's detector and recogniser. Each row is a threshold of the text map, a ratio by which regions are
-grown back, how far crops reach beyond words, and a mixture of recognisers (arXiv 2109.01903); the score below which words are
-dropped is the best one of each.
+CKPT is a spotter with PP-OCR's detector and recogniser. Each row is a threshold of the text map, a probability above which
+regions of one line are joined, a ratio by which regions are grown back, how far crops reach beyond words, and a mixture of
+recognisers (arXiv 2109.01903); the score below which words are dropped is the best one of each.
 Nothing is weighed against a list of words.
 """
 
@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--thresholds", type=float, nargs="+", default=[0.2, 0.3, 0.4])
     parser.add_argument("--shrinks", type=float, nargs="+", default=[0.4, 0.5, 0.6])
     parser.add_argument("--margins", type=float, nargs="+", default=[0.0, 0.06, 0.12], help="of a word's height")
+    parser.add_argument("--joins", type=float, nargs="+", default=[0.0], help="0 for none")
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0, 0.5])
     parser.add_argument("--photos", type=int, default=100)
     arguments = parser.parse_args()
@@ -92,15 +93,16 @@ def main() -> None:
     shares = arguments.shares if arguments.recognizer else [0.0]
     photos = read_photos(arguments.data / "icdar2015" / "train", validation=True)[: arguments.photos]
     maps, decoder = Remembered(spotter), spotter.postprocess
-    for threshold, shrink, margin, share in product(arguments.thresholds, arguments.shrinks, arguments.margins, shares):
+    tried = product(arguments.thresholds, arguments.joins, arguments.shrinks, arguments.margins, shares)
+    for threshold, join, shrink, margin, share in tried:
         spotter.recognizer.margin = margin
-        spotter.postprocess = replace(decoder, threshold=threshold, shrink=shrink)
+        spotter.postprocess = replace(decoder, threshold=threshold, join_above=join, shrink=shrink)
         spotter.recognizer.load_state_dict(mixed(start, end, share))
         figures = []
         for scale in arguments.scales:
             reading, score = best(photos, spot(spotter, maps, photos, scale))
             figures.append(f"{100 * reading.hmean:.1f} at {scale:g} (score {score:.2f})")
-        row = f"threshold {threshold:g}, shrink {shrink:g}, margin {margin:g}, share {share:g}"
+        row = f"threshold {threshold:g}, joined above {join:g}, shrink {shrink:g}, margin {margin:g}, share {share:g}"
         print(f"{row}: {', '.join(figures)}", flush=True)
 
 

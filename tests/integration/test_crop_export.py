@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dld_spotter.core.charset import END, PADDING
+from dld_spotter.core.charset import END, PADDING, Charset
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.export import write
 from dld_spotter.inference.agreement import Agreement
@@ -15,8 +15,9 @@ from dld_spotter.models import decoding
 from dld_spotter.models.ppocr.reading import PPOCRWordRecognizer
 from dld_spotter.models.ppocr.spotter import PPOCRSpotter
 from dld_spotter.models.proposals import TextMapDecoder
-from tests.small import CHARSET
+from tests.small import CHARACTERS, CHARSET
 
+SPACED = Charset(CHARACTERS + " ")
 FINDS = {"stride": 1, "shrink": 0.5, "points": 2, "curved_below": 0.0, "turned_above": 1.5, "threshold": 0.5, "min_score": 0.5}
 PHOTOS = [SceneRenderer(5, SceneLayout(200, 320, probabilities={"mixed": 1})).render(k).image for k in range(2)]
 
@@ -32,8 +33,11 @@ def waken(spotter: PPOCRSpotter) -> None:
     head.output.bias -= spotter.detector(sample)[1].quantile(0.8)
     context = recognizer.encode(recognizer.crop(sample, torch.rand(8, 2, 8, 2) * 90, torch.zeros(8, dtype=torch.int64)))
     output = recognizer.network.output
-    output.weight *= 4 / (output(context) - output(context).mean((0, 1))).std()
-    output.bias -= output(context).mean((0, 1))
+    inside = (context - context.mean(1, keepdim=True)).flatten(0, 1)  # what differs along a word, which is little
+    _, size, directions = torch.linalg.svd(inside, full_matrices=False)
+    output.weight[:] = torch.randn(len(SPACED), 2) @ (directions[:2] / size[:2, None]) * 4 * len(inside) ** 0.5
+    output.bias[:] = -(context.mean((0, 1)) @ output.weight.T)
+    output.bias[SPACED.classes(" ")] += 6
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +46,11 @@ def exported(tmp_path_factory):
     pytest.importorskip("onnxscript")
     folder = tmp_path_factory.mktemp("crops")
     torch.manual_seed(4)
-    recognizer = PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16, expansion=0.5, margin=0.2)
-    spotter = PPOCRSpotter(CHARSET, recognizer, TextMapDecoder(**FINDS), (16, 16, 16, 24), 16, min_score=0.0).eval()
+    recognizer = PPOCRWordRecognizer(SPACED, (16, 16, 24), 16, expansion=0.5, margin=0.2)
+    decoder = TextMapDecoder(**FINDS)
+    spotter = PPOCRSpotter(SPACED, recognizer, decoder, (16, 16, 16, 24), 16, min_score=0.0, split_at_spaces=True).eval()
     waken(spotter)
-    charset = {"_target_": "dld_spotter.core.charset.Charset", "characters": CHARSET.characters}
+    charset = {"_target_": "dld_spotter.core.charset.Charset", "characters": SPACED.characters}
     model = {
         "_target_": "dld_spotter.models.ppocr.spotter.PPOCRSpotter",
         "charset": charset,
@@ -61,6 +66,7 @@ def exported(tmp_path_factory):
         "stages": [16, 16, 16, 24],
         "channels": 16,
         "min_score": 0.0,
+        "split_at_spaces": True,
     }
     facts = {"format": 1, "model": {"student": model}, "scales": [0.5, 1.0], "thumbnail": 64}
     save_checkpoint(folder / "student.ckpt", {"student": spotter}, facts)
@@ -78,6 +84,17 @@ def test_reads_as_torch_does(exported, scale):
     assert agreement.words > 3
     assert agreement.shares() == {"polygons": 1, "texts": 1, "scores": 1}
     assert all(second.gflops == pytest.approx(first.gflops, rel=1e-2) for first, second in pairs)
+
+
+def test_words_are_told_apart_at_spaces_as_in_torch(exported):
+    ours, theirs = ([one.backend.detect([photo], 1.0)[0] for photo in PHOTOS] for one in exported)
+    several = 0
+    for pair in zip(ours, theirs, strict=True):
+        first, second = (one.backend.recognize([found], [found.all])[0] for one, found in zip(exported, pair, strict=True))
+        assert [(word.proposal, word.text) for word in first] == [(word.proposal, word.text) for word in second]
+        assert not any(" " in word.text for word in first)
+        several += len(first) - len({word.proposal for word in first})
+    assert several > 3
 
 
 def test_given_words_are_read_as_torch_reads_them(exported):

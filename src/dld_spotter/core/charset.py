@@ -82,6 +82,10 @@ class Charset:
             labels[row, : len(found) + 1] = [*found, END]
         return labels
 
+    def classes(self, text: str) -> list[int]:
+        """Class index of each character of ``text``, which can all be written."""
+        return [self._index[char] for char in text]
+
     def decode(self, indices: Iterable[int]) -> str:
         """Turn class indices into text, up to the first END; padding and START are left out."""
         characters = []

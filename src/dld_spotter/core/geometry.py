@@ -66,6 +66,20 @@ def grown(boundaries: np.ndarray, margin: float) -> np.ndarray:
     return even.astype(boundaries.dtype)
 
 
+def between(boundaries: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Cut words ``(N, 2, K, 2)`` off at shares ``(N, 2)`` of the length of their sides, from 0 to 1: where they begin and end.
+
+    >>> line = np.array([[[[0.0, 0.0], [30.0, 0.0]], [[0.0, 10.0], [30.0, 10.0]]]])
+    >>> between(line, np.array([[0.5, 0.8]]))[0, 0].tolist()
+    [[15.0, 0.0], [24.0, 0.0]]
+    """
+    words, _, points, _ = boundaries.shape
+    start, end = shares[:, :1], shares[:, 1:]
+    places = np.repeat(start + (end - start) * np.linspace(0, 1, points), 2, axis=0)
+    part: np.ndarray = _along(boundaries.reshape(2 * words, points, 2), places).reshape(boundaries.shape)
+    return part.astype(boundaries.dtype)
+
+
 def split_line(quad: np.ndarray, text: str) -> list[tuple[np.ndarray, str]]:
     """Cut a line ``(4, 2)`` into its words, as if every character, spaces included, were equally wide.
 
@@ -86,15 +100,20 @@ def split_line(quad: np.ndarray, text: str) -> list[tuple[np.ndarray, str]]:
 
 def _resample(lines: np.ndarray, points: int) -> np.ndarray:
     """Resample polylines ``(N, Q, 2)`` to ``(N, points, 2)``, evenly by arc length."""
+    return _along(lines, np.broadcast_to(np.linspace(0, 1, points), (len(lines), points)))
+
+
+def _along(lines: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Points ``(N, P, 2)`` of polylines ``(N, Q, 2)`` at shares ``(N, P)`` of their length."""
     lines = lines.astype(np.float64)
     steps = np.linalg.norm(np.diff(lines, axis=1), axis=-1)
     travelled = np.concatenate([np.zeros((len(lines), 1)), steps.cumsum(1)], axis=1)
-    wanted = travelled[:, -1:] * np.linspace(0, 1, points)
+    wanted = travelled[:, -1:] * shares
     last = lines.shape[1] - 2
     segment = np.clip((travelled[:, None, :] <= wanted[:, :, None]).sum(-1) - 1, 0, last)
     start, step = np.take_along_axis(travelled, segment, 1), np.take_along_axis(steps, segment, 1)
     share = np.divide(wanted - start, step, out=np.zeros_like(wanted), where=step > 0)[..., None]
     first = np.take_along_axis(lines, segment[..., None], 1)
     second = np.take_along_axis(lines, segment[..., None] + 1, 1)
-    resampled: np.ndarray = first + share * (second - first)
-    return resampled
+    found: np.ndarray = first + share * (second - first)
+    return found

@@ -11,11 +11,19 @@ Cost = Callable[[int, int, float], float]
 
 @dataclass(frozen=True)
 class Word:
-    """A word that was read: polygon ``(P, 2)`` float32 clockwise from the text's top left, text, score in 0..1."""
+    """A word that was read.
+
+    Args:
+        polygon: ``(P, 2)`` float32 clockwise from the text's top left.
+        text: what was read.
+        score: in 0..1.
+        proposal: which of the proposals of its view it is, or is a part of; -1 where nobody says.
+    """
 
     polygon: np.ndarray
     text: str
     score: float
+    proposal: int = -1
 
 
 @dataclass(frozen=True)

@@ -64,11 +64,13 @@ class Backend(ABC):
             polygons: ``(P, 2)`` pixels of the image, P even and at least 4, clockwise from the text's top left.
 
         Returns:
-            what is read in each; of score 0 and without text where nothing is.
+            what is read in each, without spaces; of score 0 and without text where nothing is.
 
         Raises:
             ConfigError: of a black-box engine, which finds its words itself.
         """
         given = detections.at(polygons)
         read = self.recognize([given] * len(polygons), list(given.all[:, None]))  # each on its own: none is another's part
-        return [next(iter(words), Word(polygon, "", 0.0)) for words, polygon in zip(read, polygons, strict=True)]
+        texts = ["".join(word.text for word in words) for words in read]
+        scores = [float(np.mean([word.score for word in words])) if words else 0.0 for words in read]
+        return list(map(Word, polygons, texts, scores))

@@ -168,18 +168,31 @@ class OnnxBackend(Backend):
 
     def _recognize(self, detections: Detections, which: np.ndarray) -> list[Word]:
         found = detections.proposals.take(which)
-        boundaries = found.boundaries / detections.factors
         texts, scores, context = self.read(detections, found)
         chosen = found.surest(scores, np.array([len(text) for text in texts]))
+        regions = np.arange(len(found))
+        if self.meta.get("split_at_spaces"):
+            found, regions, context, texts, scores = self.apart(found, chosen, context, texts, scores)
+            chosen = np.arange(len(found))
         scores = scores * found.scores
         sure = chosen[scores[chosen] >= least_score(detections.min_score, self.vocabulary)]
         texts = self._rescore(context[sure], [texts[k] for k in sure])
         scores = boost_known_words(scores[sure], texts, self.vocabulary)
         return [
-            Word(boundaries_to_polygon(boundaries[k]), text, score)
+            Word(boundaries_to_polygon(found.boundaries[k] / detections.factors), text, score, int(which[regions[k]]))
             for k, text, score in zip(sure.tolist(), texts, scores.tolist(), strict=True)
             if text and score >= detections.min_score
         ]
+
+    def apart(
+        self, found: Proposals, chosen: np.ndarray, context: np.ndarray, texts: list[str], scores: np.ndarray
+    ) -> tuple[Proposals, np.ndarray, np.ndarray, list[str], np.ndarray]:
+        """Tell words apart at spaces, as :class:`~dld_spotter.models.spotter.MapSpotter` does.
+
+        Raises:
+            CheckpointError: the graphs of this kind give no columns along the word.
+        """
+        raise CheckpointError(f"{self.folder / META} asks for split_at_spaces, which its graphs cannot do; export again")
 
     def read(self, detections: Detections, found: Proposals) -> tuple[list[str], np.ndarray, np.ndarray]:
         """Texts, scores ``(N,)`` and context of N words, which :meth:`weigh` takes."""

@@ -11,6 +11,7 @@ from dld_spotter.inference.onnx_meta import DETECTOR, RECOGNIZER
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.ppocr.widths import HEIGHT, crop_widths
 from dld_spotter.models.proposals import Proposals
+from dld_spotter.models.spaces import apart
 
 LEVELS = 3
 """The image, a half and a quarter of it: tall words are reduced with a filter."""
@@ -39,8 +40,25 @@ class OnnxCropBackend(OnnxBackend):
                 inputs["positions"] = np.zeros(width, np.float32)
                 columns[words] = [*self._recognizer.run(None, inputs)[0]]
             pixels = _halved(pixels) if (levels > level).any() else pixels
-        labels, scores = zip(*map(ctc_greedy, columns), strict=True)
-        return [self.charset.decode(indices) for indices in labels], np.array(scores, np.float32), columns
+        return *self._greedy(columns), columns
+
+    def _greedy(self, columns: Sequence[np.ndarray]) -> tuple[list[str], np.ndarray]:
+        """Texts and scores ``(N,)`` of words whose log-probabilities are known."""
+        read = [ctc_greedy(one) for one in columns]
+        return [self.charset.decode(indices) for indices, _ in read], np.array([score for _, score in read], np.float32)
+
+    def apart(
+        self, found: Proposals, chosen: np.ndarray, context: np.ndarray, texts: list[str], scores: np.ndarray
+    ) -> tuple[Proposals, np.ndarray, np.ndarray, list[str], np.ndarray]:
+        """See :meth:`OnnxBackend.apart`."""
+        margin = self.meta.get("margin", 0.0)
+        told = apart(found, chosen, texts, lambda rows: [context[k].argmax(1) for k in rows], self.charset, margin)
+        parts = [context[part.region][part.start : part.end] for part in told.parts]
+        read, sure = self._greedy(parts)
+        every = np.empty(len(told.places), object)
+        every[:] = [*context[told.rest], *parts]
+        kept = [texts[k].strip() for k in told.rest]
+        return told.places, told.regions, every, kept + read, np.concatenate([scores[told.rest], sure])
 
     def weigh(self, context: np.ndarray, words: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """See :meth:`OnnxBackend.weigh`."""

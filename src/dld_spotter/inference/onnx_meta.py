@@ -92,6 +92,8 @@ def check_meta(meta: Mapping[str, Any], path: Path) -> None:
         check_fields(meta, {"reads": one_of("features", "pixels")}, "", path)
     if "margin" in meta:
         check_fields(meta, {"margin": number(0, 1)}, "", path)
+    if "split_at_spaces" in meta:
+        check_fields(meta, {"split_at_spaces": one_of(True, False)}, "", path)
     for name, target in (("charset", CHARSET), ("postprocess", TEXT_MAP_DECODER)):
         rules = ARGUMENTS[target]
         if foreign := sorted(set(meta[name]) - set(rules)):

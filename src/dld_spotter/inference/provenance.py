@@ -140,6 +140,7 @@ _DECODER = {
     "turned_above": number(0, 1e4),
     "levels": either(several(number(0, 1), 0, 16), number(0, 1)),
     "stride": whole(1, 64),
+    "join_above": number(0, 1),
 }
 CHARSET, BACKBONE = "dld_spotter.core.charset.Charset", "dld_spotter.models.backbone.Backbone"
 DECODER, SPOTTER = "dld_spotter.models.detector.TextMapDecoder", "dld_spotter.models.spotter.TextMapSpotter"
@@ -184,6 +185,7 @@ ARGUMENTS: dict[str, Mapping[str, Rule | str]] = {
         "channels": WIDTH,
         "min_score": number(0, 1),
         "vocabulary": VOCABULARY,
+        "split_at_spaces": FLAG,
     },
     "dld_spotter.selection.baselines.FixedScale": _SELECTOR | {"scale": number(0, SCALE)},
     "dld_spotter.selection.baselines.RandomScale": _SELECTOR | {"seed": whole(0, 2**32 - 1)},

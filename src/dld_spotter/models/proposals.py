@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 
 from dld_spotter.core.errors import ConfigError
+from dld_spotter.models.joining import join_in_line
 
 MAP_STRIDE = 2
 """Pixels of the view per cell of the text map."""
@@ -129,6 +130,8 @@ class TextMapDecoder:
         curved_below: a region that fills less of its rectangle than this is followed as a curve.
         turned_above: a region more than so many times as tall as it is wide is a word turned by more than 45 degrees; digits
             and capitals that stand alone are up to 3 times as tall.
+        join_above: regions of one line between which the probability stays above this are one region; a word is not read in
+            pieces, and a recogniser tells words of a region apart. 0 for none.
         levels: higher probabilities, in order: what falls apart above one of them is returned as a whole and in parts, for
             reading to tell which is right (:meth:`Proposals.surest`).
         stride: pixels of the view per cell of the map.
@@ -144,6 +147,7 @@ class TextMapDecoder:
     turned_above: float = 3.5
     levels: Sequence[float] = ()
     stride: int = MAP_STRIDE
+    join_above: float = 0.0
 
     def __post_init__(self) -> None:
         levels = tuple(self.levels) if isinstance(self.levels, Sequence) else (self.levels,)
@@ -152,6 +156,11 @@ class TextMapDecoder:
             raise ConfigError(
                 f"postprocess.levels must rise from above postprocess.threshold {self.threshold:g} to below 1, found "
                 f"{list(levels)}; give such as [0.8], or [] for none"
+            )
+        if self.join_above and (levels or not 0 < self.join_above < self.threshold):
+            raise ConfigError(
+                f"postprocess.join_above must be below postprocess.threshold {self.threshold:g}, without postprocess.levels, "
+                f"found {self.join_above:g}; give such as {self.threshold / 2:g}, or 0 for none"
             )
         object.__setattr__(self, "levels", levels)
 
@@ -170,6 +179,8 @@ class TextMapDecoder:
         contours = _contours(probability, self.threshold)
         found, dropped = self._grown(probability, contours[: 2 * self.max_words], least=least)
         dropped += max(len(contours) - 2 * self.max_words, 0)
+        if self.join_above:
+            found = self._joined(probability, found)
         owner, painted = np.full(probability.shape, -1, np.int32), 0
         for level in self.levels:
             for k in range(painted, len(found)):
@@ -208,6 +219,18 @@ class TextMapDecoder:
         ]
         kept = [_Proposal(*one, side, whole) for one, side in zip(scored, boundaries, strict=True) if side is not None]
         return kept, dropped
+
+    def _joined(self, probability: np.ndarray, found: list[_Proposal]) -> list[_Proposal]:
+        """The same regions, those of one line that weak text connects as one."""
+        _, labels = cv2.connectedComponents((probability > self.join_above).astype(np.uint8))
+        components = [int(labels[one.contour[0, 0, 1], one.contour[0, 0, 0]]) for one in found]
+        joined, taken = [], set()
+        for members, around in join_in_line([one.boundaries for one in found], components, self._boundaries):
+            areas = [max(cv2.contourArea(found[k].contour), 1.0) for k in members]
+            score = float(np.average([found[k].score for k in members], weights=areas))
+            joined.append(_Proposal(found[members[0]].contour, score, around, -1))
+            taken.update(members)
+        return joined + [one for k, one in enumerate(found) if k not in taken]
 
     def offsets(self, proposals: np.ndarray) -> np.ndarray:
         """Distance by which each shrunk region is grown back, exact for rectangles.

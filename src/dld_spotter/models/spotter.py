@@ -20,6 +20,7 @@ from dld_spotter.models.detector import TextMapDecoder, TextMapHead
 from dld_spotter.models.graphs import SpotterGraphs, map_spotter_graphs
 from dld_spotter.models.neck import FeaturePyramid
 from dld_spotter.models.proposals import MAP_STRIDE, Proposals
+from dld_spotter.models.spaces import apart
 from dld_spotter.models.vocabulary import Vocabulary, boost_known_words, least_score, rescore
 from dld_spotter.models.word_recognizer import WordRecognizer, pixel_statistics
 
@@ -170,12 +171,14 @@ class MapSpotter(Spotter):
             dropped.
         full_resolution_crops: take the pixels of words from the reference images where a view offers them: words are found
             at the view's resolution and read at the full one, which costs per word what it cost before.
+        split_at_spaces: words that were found as one region are told apart by the spaces that are read between them.
     """
 
     recognizer: WordRecognizer
     postprocess: TextMapDecoder
     min_score: float
     full_resolution_crops: bool
+    split_at_spaces: bool = False
 
     @property
     def has_attention(self) -> bool:
@@ -243,19 +246,46 @@ class MapSpotter(Spotter):
         image_index = (rows - images.start)[owners].to(features[0].device)
         context = self.recognizer.encode(self.cut(features, boundaries, image_index, full)).float()
         with torch.autocast(context.device.type, enabled=False):  # what was encoded in half precision is decoded in single
-            labels, scores = self.recognizer.read(context)
-            scores = scores.cpu().numpy()
-            texts = [self.charset.decode(indices) for indices in labels.tolist()]
+            texts, scores = self._read(context)
             chosen = found.surest(scores, np.array([len(text) for text in texts]))
+            regions = np.arange(len(found))
+            if self.split_at_spaces:
+                found, regions, context, texts, scores = self._apart(found, chosen, context, texts, scores)
+                chosen = np.arange(len(found))
             scores = scores * found.scores
             sure = chosen[scores[chosen] >= least_score(min_score, self.vocabulary)]
             texts = self.rescore(context[sure], [texts[k] for k in sure])
         scores = boost_known_words(scores[sure], texts, self.vocabulary)
+        proposals = np.concatenate(which)
         for k, text, score in zip(sure.tolist(), texts, scores.tolist(), strict=True):
             if text and score >= min_score:
-                polygon = boundaries_to_polygon(found.boundaries[k] / detections[owners[k]].factors)
-                words[owners[k]].append(Word(polygon, text, score))
+                owner = owners[regions[k]]
+                polygon = boundaries_to_polygon(found.boundaries[k] / detections[owner].factors)
+                words[owner].append(Word(polygon, text, score, int(proposals[regions[k]])))
         return words
+
+    def _read(self, context: Tensor) -> tuple[list[str], np.ndarray]:
+        """Texts and scores ``(N,)`` of N encoded words."""
+        labels, scores = self.recognizer.read(context)
+        return [self.charset.decode(indices) for indices in labels.tolist()], scores.cpu().numpy()
+
+    def _apart(
+        self, found: Proposals, chosen: np.ndarray, context: Tensor, texts: list[str], scores: np.ndarray
+    ) -> tuple[Proposals, np.ndarray, Tensor, list[str], np.ndarray]:
+        """Tell the words of the ``chosen`` ``(M,)`` regions apart at spaces.
+
+        Returns:
+            places, the region ``(R,)`` that each is or is a part of, context, texts and scores ``(R,)``.
+        """
+        recognizer = self.recognizer
+        told = apart(found, chosen, texts, lambda rows: recognizer.paths(context[rows]), self.charset, recognizer.margin)
+        parts = context.new_zeros(len(told.parts), *context.shape[1:])
+        for row, part in zip(parts, told.parts, strict=True):
+            row[: part.end - part.start] = context[part.region, part.start : part.end]
+        read, sure = self._read(parts) if len(parts) else ([], scores[:0])
+        kept = [texts[k].strip() for k in told.rest]
+        every = torch.cat([context[told.rest], parts])
+        return told.places, told.regions, every, kept + read, np.concatenate([scores[told.rest], sure])
 
     @torch.inference_mode()
     def rescore(self, context: Tensor, texts: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -62,6 +63,14 @@ class WordRecognizer(nn.Module, ABC):
     @abstractmethod
     def read(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Read N words: labels ``(N, L)`` and a score in 0..1 ``(N,)``, the geometric mean of the characters' probabilities."""
+
+    def paths(self, context: Tensor) -> list[np.ndarray]:
+        """Likeliest class of each of a word's columns ``(T,)``, which lie evenly along its crop, of N words.
+
+        Raises:
+            ConfigError: this recogniser has no such columns.
+        """
+        raise ConfigError(f"{type(self).__name__} has no columns along the word; leave out spotter.split_at_spaces")
 
     @abstractmethod
     def weigh(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:

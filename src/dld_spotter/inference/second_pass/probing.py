@@ -120,9 +120,8 @@ class Prober:
         probes = []
         for scale, detections in everything.items():
             readable, outlines = detections.heights() >= self.rule.read_from(scale), detections.outlines()
-            polygons, words = [polygon.tobytes() for polygon in detections.polygons()], results[scale].words
-            low = {polygon for k, polygon in enumerate(polygons) if not readable[k]}
-            first = [word for word in words if word.polygon.tobytes() not in low]
+            words = results[scale].words
+            first = [word for word in words if readable[word.proposal]]
             unread, found = [outlines[k] for k in np.flatnonzero(~readable)], []
             if scale < 1:
                 found = find_regions(
@@ -130,7 +129,7 @@ class Prober:
                 )
             boxes = np.array([region.box for region in found]).reshape(-1, 4)
             owners = [owner(boxes, outline) for outline in outlines]
-            waits = {polygon: owners[k] for k, polygon in enumerate(polygons) if not readable[k]}
+            waits = {k: owners[k] for k in np.flatnonzero(~readable).tolist()}
             known = Known(name, truth, first, words, waits, found)
             again = {larger: self.again(known, image, larger, results[larger]) for larger in second_scales(scale, scales)}
             match = self.rules.match(name, truth, words)
@@ -170,7 +169,7 @@ class Known:
         truth: its words.
         readable: what is read before anything is read again.
         all: what is read where nothing is.
-        waits: polygon, as bytes, of each region that is too low to be read at once -> its region, where it has one.
+        waits: each proposal that is too low to be read at once -> its region, where it has one.
         found: the regions.
     """
 
@@ -178,12 +177,12 @@ class Known:
     truth: TextInstances
     readable: list[Word]
     all: list[Word]
-    waits: dict[bytes, int | None]
+    waits: dict[int, int | None]
     found: list[Region]
 
     def without(self, region: int) -> list[Word]:
         """Words that stay when a region is read again: those that are high enough, and those elsewhere."""
-        return [word for word in self.all if self.waits.get(word.polygon.tobytes()) != region]
+        return [word for word in self.all if self.waits.get(word.proposal) != region]
 
 
 def probe_all(prober: Prober, samples: Iterable[Sample], scales: Sequence[float], count: int) -> list[list[Probe]]:

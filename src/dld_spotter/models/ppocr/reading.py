@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import inf
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -119,6 +120,12 @@ class PPOCRWordRecognizer(WordRecognizer):
         """See :meth:`WordRecognizer.read`."""
         labels, log_probability = ctc_greedy(self.logits(context))
         return labels, log_probability.exp()
+
+    def paths(self, context: Tensor) -> list[np.ndarray]:
+        """See :meth:`WordRecognizer.paths`."""
+        columns = (context != 0).any(-1).sum(1).tolist()
+        paths = self.logits(context).argmax(-1).cpu().numpy()
+        return [path[:count] for path, count in zip(paths, columns, strict=True)]
 
     def weigh(self, context: Tensor, words: Tensor, labels: Tensor) -> Tensor:
         """See :meth:`WordRecognizer.weigh`, by the forward algorithm."""

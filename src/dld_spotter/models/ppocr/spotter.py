@@ -10,6 +10,7 @@ from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.models.detector import TextMapDecoder
 from dld_spotter.models.ppocr.detector import SHRINK_RATIO, STAGES, PPOCRDetector
+from dld_spotter.models.spaces import SPACE
 from dld_spotter.models.spotter import Features, MapSpotter
 from dld_spotter.models.vocabulary import Vocabulary
 from dld_spotter.models.word_recognizer import WordRecognizer
@@ -28,6 +29,7 @@ class PPOCRSpotter(MapSpotter):
         channels: of its neck, a multiple of 16.
         min_score: see :class:`MapSpotter`.
         vocabulary: see :class:`~dld_spotter.models.spotter.TextMapSpotter`.
+        split_at_spaces: see :class:`MapSpotter`; without a space in the charset there is nothing to split at.
     """
 
     full_resolution_crops = True
@@ -42,6 +44,7 @@ class PPOCRSpotter(MapSpotter):
         channels: int = 96,
         min_score: float = 0.5,
         vocabulary: str | None = None,
+        split_at_spaces: bool = False,
     ) -> None:
         super().__init__()
         if len(stages) != len(STAGES) or channels % 16 or stages[0] % 4:
@@ -60,6 +63,7 @@ class PPOCRSpotter(MapSpotter):
             raise ConfigError(f"spotter.postprocess.stride must be 1, as of PP-OCR's text map, found {self.map_stride}")
         self.min_score = min_score
         self.vocabulary = Vocabulary.of(vocabulary)
+        self.split_at_spaces = split_at_spaces and SPACE in charset.characters
         self.to(memory_format=torch.channels_last)
 
     def detect_maps(self, images: Tensor) -> tuple[Features, DetectionMaps]:
