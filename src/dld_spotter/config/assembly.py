@@ -28,6 +28,7 @@ from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.backbone import published_settings
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.selector import Selector
+from dld_spotter.training.checkpoints import WholeFiles
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
 from dld_spotter.training.modules import DLDModule, TeacherModule, same_shapes
 from dld_spotter.training.precision import precision
@@ -335,7 +336,14 @@ def build_trainer(config: DictConfig, loggers: list[Logger], folder: Path, epoch
         for name, callback in config.callbacks.items()
         if config.trainer.get("limit_val_batches") != 0 or not callback.get("monitor")  # there is nothing to monitor
     ]
-    return create(config.trainer, logger=loggers, callbacks=callbacks, max_epochs=epochs, default_root_dir=str(folder))
+    return create(
+        config.trainer,
+        logger=loggers,
+        callbacks=callbacks,
+        max_epochs=epochs,
+        default_root_dir=str(folder),
+        plugins=[WholeFiles(), *create(config.trainer.get("plugins") or [])],
+    )
 
 
 def close_loggers(loggers: list[Logger], status: str = "success") -> None:

@@ -71,6 +71,13 @@ class StageModule(LightningModule):
         """How many images of the last step were read at each scale; empty where no scale is chosen."""
         return {}
 
+    def remembered(self) -> dict[str, Any]:
+        """What it keeps from step to step beside its state, as plain values and tensors."""
+        return {}
+
+    def remember(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`remembered` gave."""
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What learns, in groups that may differ in learning rate."""
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]
@@ -99,7 +106,8 @@ class StageModule(LightningModule):
             wrong = ", ".join(f"{name}={value.item():g}" for name, value in terms.items() if not value.detach().isfinite())
             raise TrainingError(
                 f"the loss is {loss.item():g} at step {self.global_step} ({wrong or 'every term is finite'}) on images such as "
-                f"{batch.names[0]}; lower stages.*.lr or trainer.gradient_clip_val and resume from last.ckpt"
+                f"{batch.names[0]}; last.ckpt and best.ckpt keep earlier weights: go on with resume=auto and a lower "
+                f"stages.{self.stage}.lr"
             )
         values = {f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": loss.detach()}
         self.log_dict(values, batch_size=len(batch))
@@ -238,6 +246,15 @@ class DLDModule(StageModule):
         """See :meth:`StageModule.count_scales`."""
         counts = torch.bincount(self.chosen, minlength=len(self.selector.scales)).tolist()
         return dict(zip(self.selector.scales, counts, strict=True))
+
+    def remembered(self) -> dict[str, Any]:
+        """See :meth:`StageModule.remembered`: what the objective of the selector remembers."""
+        return self.selection_objective.remembered() if self.selection_objective else {}
+
+    def remember(self, state: dict[str, Any]) -> None:
+        """See :meth:`StageModule.remember`."""
+        if self.selection_objective and state:
+            self.selection_objective.remember(state, self.device)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The student; and the selector, which starts from nothing, at its own learning rate."""

@@ -18,6 +18,7 @@ from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from dld_spotter.core.errors import SpotterError
+from dld_spotter.core.interruption import Interrupted
 
 LAUNCHED = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """Variables that Lightning leaves behind for its own processes."""
@@ -64,7 +65,7 @@ class Processes:
             return
         if error is not None:
             self.observed[:] = []  # or Lightning, which watches them, would kill this process too
-            status = 0 if isinstance(error, SpotterError) else self._failed()
+            status = 0 if isinstance(error, SpotterError | Interrupted) else self._failed()
             for process in self.started:
                 process.kill()
         for process in self.started:
