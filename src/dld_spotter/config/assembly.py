@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch.utils.data import DataLoader, Subset
 
 from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.core.files import write_text
 from dld_spotter.data.cache import CachedDataset, cache_folder
 from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.data.jitter import JitteredDataset
@@ -113,7 +114,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 def save_config(config: DictConfig, folder: Path) -> None:
     """Write a configuration to ``config.yaml``."""
-    OmegaConf.save(OmegaConf.create(plain(config)), folder / "config.yaml")
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain(config))))
 
 
 def build_data(config: DictConfig, stage: str = "distillation", spotter: Spotter | None = None) -> SpottingDataModule:

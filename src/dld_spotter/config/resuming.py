@@ -168,3 +168,19 @@ def shown_again(config: DictConfig, folder: Path) -> float | None:
     rich.print(table(found.select("static") + found.select("dynamic")))
     result.touch()  # a sweep that is started again joins what has changed
     return float(json.loads(file.read_text("utf-8"))["value"])
+
+
+def going_on(config: DictConfig) -> bool:
+    """Whether a command that reads is to go on with what it has read.
+
+    Raises:
+        ConfigError: ``resume`` is something else than true or false.
+    """
+    if config.resume not in (True, False, "auto", None):
+        raise ConfigError(f"resume={config.resume} must be true, to go on with what was read in paths.output_dir, or false")
+    return bool(config.resume)
+
+
+def readings_of(config: DictConfig) -> dict[str, Any]:
+    """The settings that readings may depend on: all but where they go, how many there are, and whether to go on."""
+    return {key: value for key, value in settings(config).items() if key not in (*APART, "images", "resamples", "verbose")}
