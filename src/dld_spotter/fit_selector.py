@@ -57,7 +57,7 @@ def run(config: DictConfig, folder: Path) -> Path:
 
 
 def read(config: DictConfig, student: Spotter, weights: str, folder: Path) -> Outcomes:
-    """Read the first images at every scale with a student, whose ``weights`` have this hash, or take the table of ``outcomes``."""
+    """Read the first images at every scale, or take the table that ``outcomes`` names; ``weights`` is the student's hash."""
     if config.outcomes is not None:
         outcomes = Outcomes.load(config.outcomes)
         if list(outcomes.scales) != list(config.scales):

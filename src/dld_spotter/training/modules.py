@@ -110,8 +110,26 @@ class StageModule(LightningModule):
                 f"stages.{self.stage}.lr"
             )
         values = {f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": loss.detach()}
+        values = self.over_processes(values)
         self.log_dict(values, batch_size=len(batch))
-        self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch))
+        self.log("loss", values["train/loss"], prog_bar=True, logger=False, batch_size=len(batch))
+
+    def word_weight(self, words: int) -> Tensor | float:
+        """What a mean over the words of this process counts: processes with more words than others weigh more.
+
+        Gradients are averaged over processes. With it the average is over all words, as it is in a single process.
+        """
+        if self.trainer.world_size == 1:
+            return 1.0
+        share = self.trainer.strategy.reduce(torch.tensor(float(words), device=self.device), reduce_op="mean")
+        return words / share.clamp(min=1e-9)
+
+    def over_processes(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Means of scalars over all processes: else the first one's share of the images would be logged for all."""
+        if self.trainer.world_size == 1:
+            return values
+        means = self.trainer.strategy.reduce(torch.stack(list(values.values())), reduce_op="mean")
+        return dict(zip(values, means, strict=True))
 
     def score(self, words: list[list[Word]], batch: SpottingBatch, charge: Tensor) -> None:
         """Add the words read in a validation batch to the Hmean, and what reading them is charged ``(B,)`` to the mean."""
@@ -156,11 +174,12 @@ class TeacherModule(StageModule):
     def training_step(self, batch: SpottingBatch, batch_index: int) -> Tensor:
         """Train on every view of the batch; the loader draws one scale per batch."""
         terms: dict[str, Tensor] = {}
+        weight = self.word_weight(len(batch.labels))
         for view in batch.views.values():
             output = self.teacher(view, batch.boundaries, batch.image_index, batch.labels)
             found = {
                 "detection": self.detection_loss(output.detection, view.targets).mean(),
-                "recognition": mean_or_zero(self.recognition_loss(output.recognition, batch.labels)),
+                "recognition": weight * mean_or_zero(self.recognition_loss(output.recognition, batch.labels)),
             }
             terms = {name: terms.get(name, 0.0) + value / len(batch.views) for name, value in found.items()}
         loss = self.objective(terms)
@@ -280,10 +299,12 @@ class DLDModule(StageModule):
         self.chosen = index
         found, recognition, order = self.read_at(index, batch, teacher)
         terms |= found
-        terms["recognition"] = mean_or_zero(self.recognition_loss(recognition, batch.labels[order]))
+        weight = self.word_weight(len(order))
+        terms["recognition"] = weight * mean_or_zero(self.recognition_loss(recognition, batch.labels[order]))
         if len(self.distillation):
             taught = teacher.recognition.select(order)
-            terms |= self.distillation(recognition, taught, batch.labels[order], (self.student, self.teacher))
+            compared = self.distillation(recognition, taught, batch.labels[order], (self.student, self.teacher))
+            terms |= {name: weight * value for name, value in compared.items()}
         loss = self.objective(terms)
         self.log_terms(terms, loss, batch)
         return loss
