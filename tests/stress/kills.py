@@ -144,12 +144,11 @@ def differences(expected: Any, found: Any, where: str = "") -> str:
     if isinstance(expected, dict) and isinstance(found, dict):
         if expected.keys() != found.keys():
             return f"{where}: {sorted(map(str, expected.keys() ^ found.keys()))[:3]}"
-        return next((told for key in expected if (told := differences(expected[key], found[key], f"{where}/{key}"))), "")
+        parts = [(key, expected[key], found[key]) for key in expected]
+        return next((told for key, *pair in parts if (told := differences(*pair, f"{where}/{key}"))), "")
     if isinstance(expected, list | tuple) and isinstance(found, list | tuple) and len(expected) == len(found):
-        return next(
-            (told for k, pair in enumerate(zip(expected, found, strict=True)) if (told := differences(*pair, f"{where}/{k}"))),
-            "",
-        )
+        pairs = enumerate(zip(expected, found, strict=True))
+        return next((told for k, pair in pairs if (told := differences(*pair, f"{where}/{k}"))), "")
     if isinstance(expected, float) and isinstance(found, float):
         return "" if np.isclose(expected, found, rtol=1e-6, atol=1e-9, equal_nan=True) else f"{where}: {expected} and {found}"
     return "" if expected == found else f"{where}: {str(expected)[:60]} and {str(found)[:60]}"

@@ -58,11 +58,11 @@ class LastCheckpoint(Checkpoint):
     a signal asks the run to stop or a loader's process dies; always between two steps, where nothing is under way.
 
     Args:
-        dirpath: folder of the stage.
+        dirpath: folder of the stage; the present one where none is given.
         minutes: after which it is written within a pass.
     """
 
-    def __init__(self, dirpath: str, minutes: float = 10.0) -> None:
+    def __init__(self, dirpath: str = ".", minutes: float = 10.0) -> None:
         if not minutes > 0:
             raise ConfigError(f"callbacks.last.minutes={minutes} must be above 0; give such as 10")
         self.path = Path(dirpath) / "last.ckpt"
