@@ -150,15 +150,9 @@ def test_option_builds(option: Path, photos: Path, tmp_path: Path, monkeypatch: 
     if name == "fsdp" and not torch.cuda.is_available():
         pytest.skip("FSDP divides a model among GPUs")
     if name == "slurm":  # what a job of two machines sees
-        for key, value in {
-            "NODEID": "0",
-            "PROCID": "0",
-            "LOCALID": "0",
-            "NTASKS": "16",
-            "NTASKS_PER_NODE": "8",
-            "NNODES": "2",
-        }.items():
-            monkeypatch.setenv(f"SLURM_{key}", value)
+        job = {"NODEID": 0, "PROCID": 0, "LOCALID": 0, "NTASKS": 16, "NTASKS_PER_NODE": 8, "NNODES": 2}
+        for key, value in job.items():
+            monkeypatch.setenv(f"SLURM_{key}", str(value))
     command, mount = find_mount(group, tmp_path)
     config = composed(tmp_path, f"{mount}={name}", f"data.root={photos}", command=command)
     if group == "engine" and config.engine and (reason := get_class(config.engine._target_).missing()):

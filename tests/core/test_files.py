@@ -22,8 +22,13 @@ def test_a_file_takes_the_place_of_the_earlier_one_at_the_end(tmp_path: Path):
 def test_a_failure_leaves_the_earlier_file_and_nothing_else(tmp_path: Path, fault: BaseException):
     path = tmp_path / "a.txt"
     write_text(path, "before")
-    with pytest.raises(type(fault)), whole(path) as partial:
-        partial.write_text("half")
-        raise fault
+
+    def write() -> None:
+        with whole(path) as partial:
+            partial.write_text("half")
+            raise fault
+
+    with pytest.raises(type(fault)):
+        write()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]

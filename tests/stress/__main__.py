@@ -30,6 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=2000, help="of the training whose memory is watched; 0 for none")
     parser.add_argument("--readings", type=int, default=1000, help="whose memory is watched; 0 for none")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument("--only", nargs="*", default=[], help="beginnings of names of commands; train, both stages goes first")
     parser.add_argument("--without-processes", action="store_true", help="leave out the training in two processes")
     return parser.parse_args()
 
@@ -62,7 +63,7 @@ def main() -> int:
     print(f"commit {commit()}, seed {asked.seed}\n\n{HEAD}", flush=True)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        rows = run_all(folder, {"train": asked.kills, "others": asked.others}, asked.seed, show)
+        rows = run_all(folder, (asked.kills, asked.others), asked.seed, asked.only, show)
         sound = [row.equal == row.ended + row.late > 0 and not row.notes for row in rows]
         teacher, student = folder / "material" / "teacher.ckpt", folder / "material" / "student.ckpt"
         if not asked.without_processes:

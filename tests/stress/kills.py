@@ -6,11 +6,12 @@ A command runs in a fork of this process, which has imported everything, so that
 import json
 import os
 import random
+import shutil
 import signal
 import time
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -225,17 +226,17 @@ def cases(material: Path) -> list[Case]:
     """Every command, on checkpoints and photos that are written to ``material``."""
     photos = material / "photos"
     photos.mkdir(parents=True, exist_ok=True)
-    for number in range(30):
+    for number in range(12):
         words = [box(8, 8, 50, 20), box(20, 60, 60, 24)]
         Image.fromarray(sample(200 + number, 240, words, ["cat", "dog"]).image).save(photos / f"{number:02}.png")
     student = make_checkpoint(material / "student.ckpt")
     budgeted = make_checkpoint(material / "budgeted.ckpt", selector=False, operating_points=True)
     scenes = tuple(option for option in SCENES if option.startswith("data.test"))
-    small_tests = (*scenes, "data.test.length=24", "data.workers=0", "resamples=20", "device=cpu")
+    small_tests = (*scenes, "data.test.length=8", "data.workers=0", "resamples=20", "device=cpu")
     passes = (
         "trainer.limit_train_batches=4",
         "trainer.val_check_interval=0.5",
-        "stages.teacher.epochs=2",
+        "stages.teacher.epochs=1",
         "stages.distillation.epochs=2",
     )
     often = "callbacks.last.minutes=0.0001"
@@ -243,8 +244,8 @@ def cases(material: Path) -> list[Case]:
     validation = tuple(f"data.validation.renderer.layout.{side}" for side in ("height=96", "width=128"))
     training = tuple(f"data.train.datasets.rendered.renderer.layout.{side}" for side in ("height=[64,160]", "width=[64,160]"))
     selector = (
-        "images=16",
-        "thumbnails=16",
+        "images=6",
+        "thumbnails=8",
         "steps=20",
         "batch=4",
         "thumbnail=32",
@@ -270,7 +271,7 @@ def cases(material: Path) -> list[Case]:
             "fit_selector",
             "fit_selector",
             lambda folder: [
-                *(f"ckpt={student}", *training, *validation, "data.validation.length=8", "data.workers=0", *selector),
+                *(f"ckpt={student}", *training, *validation, "data.validation.length=4", "data.workers=0", *selector),
                 *("device=cpu", f"paths.output_dir={folder}"),
             ],
             lambda folder: fitted(folder) | {"table": outcomes(folder / "outcomes_student.npz")},
@@ -280,7 +281,7 @@ def cases(material: Path) -> list[Case]:
             "fit_operating_points",
             "fit_operating_points",
             lambda folder: [
-                *(f"ckpt={student}", *validation, "data.validation.length=12", "data.workers=0", "images=12"),
+                *(f"ckpt={student}", *validation, "data.validation.length=5", "data.workers=0", "images=5"),
                 *("evaluation.rules.task=detection", f"paths.output_dir={folder}"),
             ],
             fitted,
@@ -302,7 +303,7 @@ def cases(material: Path) -> list[Case]:
             "predict budget=0.5",
             "predict",
             lambda folder: [
-                *(f"ckpt={budgeted}", f"input={photos}", "budget=0.5", f"out={folder / 'words.jsonl'}", "device=cpu"),
+                *(f"ckpt={budgeted}", f"input={photos}", "budget=0.5", "draw=false", f"out={folder / 'words.jsonl'}", "device=cpu"),
                 f"paths.output_dir={folder}",
             ],
             read,
@@ -311,21 +312,23 @@ def cases(material: Path) -> list[Case]:
     ]
 
 
-def run_all(folder: Path, kills: dict[str, int], seed: int, tell: Callable[[Row], None]) -> list[Row]:
-    """Stress every command; the first one is ended ``kills["train"]`` times, the others ``kills["others"]``."""
-    everything = cases(folder / "material")
-    rows = []
-    for case in everything:
-        draw = random.Random(f"{seed} {case.name}")
-        row = stress(case, folder / case.command / str(len(rows)), kills["train" if not rows else "others"], draw)
-        if not rows and not row.notes[:1]:
-            make_teacher(folder)
-        rows.append(replace(row))
+def run_all(folder: Path, kills: tuple[int, int], seed: int, wanted: Sequence[str], tell: Callable[[Row], None]) -> list[Row]:
+    """Stress the commands whose names begin with one of ``wanted``.
+
+    Args:
+        folder: gets everything.
+        kills: of the training of both stages, which also gives the teacher of others, and of each other command.
+        seed: of the moments.
+        wanted: beginnings of names; empty for all.
+        tell: is called with each row.
+    """
+    rows, teacher = [], folder / "material" / "teacher.ckpt"
+    for number, case in enumerate(cases(folder / "material")):
+        if wanted and not any(case.name.startswith(name) for name in wanted):
+            continue
+        row = stress(case, folder / str(number), kills[min(number, 1)], random.Random(f"{seed} {case.name}"))
+        if number == 0:
+            shutil.copyfile(folder / "0" / "undisturbed" / "checkpoints" / "teacher.ckpt", teacher)
+        rows.append(row)
         tell(row)
     return rows
-
-
-def make_teacher(folder: Path) -> None:
-    """Keep the teacher of the undisturbed training for the sweep."""
-    source = folder / "train" / "0" / "undisturbed" / "checkpoints" / "teacher.ckpt"
-    (folder / "material" / "teacher.ckpt").write_bytes(source.read_bytes())
