@@ -30,5 +30,8 @@ def test_the_first_signal_waits_and_the_second_does_not():
     assert waiting.number == signal.SIGTERM
     with pytest.raises(Interrupted):
         os.kill(os.getpid(), signal.SIGTERM)
+    waiting.number, waiting.waits = 0, False
+    with pytest.raises(Interrupted):
+        os.kill(os.getpid(), signal.SIGTERM)
     waiting.end()
     assert signal.getsignal(signal.SIGTERM) is before

@@ -303,8 +303,8 @@ def cases(material: Path) -> list[Case]:
             "predict budget=0.5",
             "predict",
             lambda folder: [
-                *(f"ckpt={budgeted}", f"input={photos}", "budget=0.5", "draw=false", f"out={folder / 'words.jsonl'}", "device=cpu"),
-                f"paths.output_dir={folder}",
+                *(f"ckpt={budgeted}", f"input={photos}", "budget=0.5", "draw=false", f"out={folder / 'words.jsonl'}"),
+                *("device=cpu", f"paths.output_dir={folder}"),
             ],
             read,
         ),

@@ -35,8 +35,8 @@ DECISIVE = (
     *("trainer.precision", "trainer.gradient_clip_val", "trainer.check_val_every_n_epoch"),
 )
 """Settings without which a run cannot go on to the result that it would have had."""
-CHANGEABLE = ("lr", "selector_lr")
-"""Settings among them that may change, and then hold from there on."""
+CHANGEABLE = ("lr", "selector_lr", "_target_")
+"""Settings among them that may change, and then hold from there on; code may have moved."""
 APART = ("resume", "paths", "logger")
 """Settings that a finished run may be asked about with others."""
 

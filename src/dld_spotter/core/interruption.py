@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -49,16 +50,23 @@ def interruptible() -> Iterator[None]:
 
 
 class Postponed:
-    """Keeps a signal until somebody asks for it; a second one is not kept but raised."""
+    """Keeps a signal until somebody asks for it; a second one is not kept but raised.
+
+    Attributes:
+        number: of the signal that is kept; 0 where none has come.
+        waits: whether signals are kept; else they are raised.
+    """
 
     def __init__(self) -> None:
         self.number = 0
-        self._before: dict[int, object] = {}
+        self.waits = False
+        self._before: dict[int, Any] = {}
 
     def start(self) -> None:
-        """Keep signals from now on."""
+        """Handle signals from now on."""
+        self.waits = True
         if threading.current_thread() is threading.main_thread() and not self._before:
-            self._before = {number: signal.signal(number, self._keep) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
 
     def end(self) -> None:
         """Let signals do what they did before."""
@@ -66,7 +74,7 @@ class Postponed:
             signal.signal(number, handler)
         self._before = {}
 
-    def _keep(self, number: int, frame: FrameType | None) -> None:
-        if self.number:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.number or not self.waits:
             raise Interrupted(number)
         self.number = number

@@ -23,6 +23,8 @@ from dld_spotter.training.modules import StageModule
 
 WORKER_DIED = "DataLoader worker"
 """How torch's message begins where a loader's process has died."""
+DUE = 0.5
+"""What a process wishes for that only wants to save: less than the number of any signal."""
 PROCESSES = "processes"
 """Entry of a checkpoint: what each process of the training keeps for itself."""
 
@@ -94,23 +96,24 @@ class LastCheckpoint(Checkpoint):
         validated, self.validated = self.validated, False
         if batch_idx == 0 or batch_idx % trainer.accumulate_grad_batches or validated:
             return
-        number = int(agreed(trainer, self.signals.number))
-        if number or agreed(trainer, time.monotonic() - self.written > self.seconds):
+        due = time.monotonic() - self.written > self.seconds
+        wish = agreed(trainer, self.signals.number or DUE * due)
+        if wish:
             self.save(trainer)
-        self.stop_if_asked(trainer, module, number)
+        self.stop_if_asked(trainer, module, int(wish))
 
     def on_validation_start(self, trainer: Trainer, module: StageModule) -> None:
         """Keep the state before a validation, which may take long; signals end it at once."""
         if not trainer.sanity_checking:
             self.save(trainer)
             self.stop_if_asked(trainer, module, int(agreed(trainer, self.signals.number)))
-            self.signals.end()
+            self.signals.waits = False
 
     def on_validation_end(self, trainer: Trainer, module: StageModule) -> None:
         """Let signals wait again."""
         if not trainer.sanity_checking:
             self.validated = True
-            self.signals.start()
+            self.signals.waits = True
 
     def on_train_end(self, trainer: Trainer, module: StageModule) -> None:
         """Keep the state at the end, from which nothing is trained any more."""

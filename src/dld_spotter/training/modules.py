@@ -17,6 +17,7 @@ from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.objective import Evidence
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
+from dld_spotter.training.reduction import mean_over_processes, word_weight
 
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 NOTHING, STATISTICS = Frozen(), Frozen(normalization=True)
@@ -110,26 +111,10 @@ class StageModule(LightningModule):
                 f"stages.{self.stage}.lr"
             )
         values = {f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": loss.detach()}
-        values = self.over_processes(values)
+        # Else the first process's share of the images would be logged for all.
+        values = dict(zip(values, mean_over_processes(torch.stack(list(values.values()))), strict=True))
         self.log_dict(values, batch_size=len(batch))
         self.log("loss", values["train/loss"], prog_bar=True, logger=False, batch_size=len(batch))
-
-    def word_weight(self, words: int) -> Tensor | float:
-        """What a mean over the words of this process counts: processes with more words than others weigh more.
-
-        Gradients are averaged over processes. With it the average is over all words, as it is in a single process.
-        """
-        if self.trainer.world_size == 1:
-            return 1.0
-        share = self.trainer.strategy.reduce(torch.tensor(float(words), device=self.device), reduce_op="mean")
-        return words / share.clamp(min=1e-9)
-
-    def over_processes(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Means of scalars over all processes: else the first one's share of the images would be logged for all."""
-        if self.trainer.world_size == 1:
-            return values
-        means = self.trainer.strategy.reduce(torch.stack(list(values.values())), reduce_op="mean")
-        return dict(zip(values, means, strict=True))
 
     def score(self, words: list[list[Word]], batch: SpottingBatch, charge: Tensor) -> None:
         """Add the words read in a validation batch to the Hmean, and what reading them is charged ``(B,)`` to the mean."""
@@ -174,7 +159,7 @@ class TeacherModule(StageModule):
     def training_step(self, batch: SpottingBatch, batch_index: int) -> Tensor:
         """Train on every view of the batch; the loader draws one scale per batch."""
         terms: dict[str, Tensor] = {}
-        weight = self.word_weight(len(batch.labels))
+        weight = word_weight(len(batch.labels), self.device)
         for view in batch.views.values():
             output = self.teacher(view, batch.boundaries, batch.image_index, batch.labels)
             found = {
@@ -299,7 +284,7 @@ class DLDModule(StageModule):
         self.chosen = index
         found, recognition, order = self.read_at(index, batch, teacher)
         terms |= found
-        weight = self.word_weight(len(order))
+        weight = word_weight(len(order), self.device)
         terms["recognition"] = weight * mean_or_zero(self.recognition_loss(recognition, batch.labels[order]))
         if len(self.distillation):
             taught = teacher.recognition.select(order)
