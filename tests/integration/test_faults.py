@@ -1,4 +1,4 @@
-"""What a machine does to a training: it is killed, its disk is full, its loader dies, its loss is not finite; and it goes on."""
+"""What a machine does to a training: kills, a full disk, a loader that dies, a loss that is not finite; and that it goes on."""
 
 import errno
 import os
