@@ -12,6 +12,7 @@ from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.core.files import write_text
 from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
 from dld_spotter.tradeoff import TradeOff, table
+from dld_spotter.training.processes import is_first
 
 FINISHED = "finished.json"
 """Written last of all; holds the metric that a sweep optimises."""
@@ -164,9 +165,10 @@ def shown_again(config: DictConfig, folder: Path) -> float | None:
     if any(earlier.get(key) != asked.get(key) for key in (earlier.keys() | asked.keys()) - set(APART)):
         return None
     found = TradeOff.read(result)
-    print(f"the run in {folder} is finished, nothing is left to train or to evaluate; its table:")
-    rich.print(table(found.select("static") + found.select("dynamic")))
-    result.touch()  # a sweep that is started again joins what has changed
+    if is_first():
+        print(f"the run in {folder} is finished, nothing is left to train or to evaluate; its table:")
+        rich.print(table(found.select("static") + found.select("dynamic")))
+        result.touch()  # a sweep that is started again joins what has changed
     return float(json.loads(file.read_text("utf-8"))["value"])
 
 
