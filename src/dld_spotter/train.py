@@ -191,7 +191,9 @@ def evaluate(config: DictConfig, models: dict[str, Spotter], selector: Selector 
     samples, rules = assembly.build_test_samples(config, config.evaluation.images), Rules(**config.evaluation.rules)
     counting = Counting(rules, PredictionForm.of(rules, samples.dataset))
     scales = assembly.candidate_scales(config)
-    report(Report(config.data.name, scales, counting, folder, config.evaluation.resamples), predictors, samples)
+    about = Report(config.data.name, scales, counting, folder, config.evaluation.resamples)
+    report(about, predictors, samples)
+    about.end()
 
 
 def retention_asked(config: DictConfig) -> bool:
