@@ -163,8 +163,9 @@ def fit(
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except MisconfigurationException as error:
         raise ConfigError(f"the {stage} stage cannot run with these trainer.* settings: {error}") from error
-    except RuntimeError as error:
-        if not str(error).startswith(WORKER_DIED):
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        lost_half_way = config.data.workers and not isinstance(error, RuntimeError)  # of what a worker had sent
+        if not (lost_half_way or str(error).startswith(WORKER_DIED)):
             raise
         raise TrainingError(
             f"a process that loads data died in the {stage} stage, often for want of memory; go on with resume=auto, and with "
