@@ -76,6 +76,7 @@ NOISE = (
     r"Found \d+ module\(s\) in eval mode",  # the frozen teacher
     r"The '\w+' does not have many workers",  # the number of workers is ours to choose
     r"`ModelCheckpoint\(monitor='val/value'\)` could not find",  # a stage that ends before its first validation
+    r"You're resuming from a checkpoint that ended before the epoch ended",  # which training/checkpoints.py takes care of
     r"It is recommended to use `self.log\('val/(hmean|value)'",  # which is counted over all processes already
 )
 """Warnings of libraries that a user can do nothing about."""
