@@ -93,8 +93,8 @@ def refuse_mixture(meta: Mapping[str, Any], folder: Path) -> None:
     """Raise CheckpointError where a file of an export is not the one that ``meta.json`` was written for."""
     for name in FILES:
         expected, path = meta.get("files", {}).get(name), folder / name
-        if expected is not None and (not path.is_file() or digest(path) != expected):
-            raise CheckpointError(f"{path} is missing or of another export than {folder / META}; export again")
+        if path.is_file() and expected not in (None, digest(path)):
+            raise CheckpointError(f"{path} is of another export than {folder / META}; export again")
 
 
 def check_meta(meta: Mapping[str, Any], path: Path) -> None:
