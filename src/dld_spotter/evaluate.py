@@ -16,6 +16,7 @@ from dld_spotter.budget.requests import BUDGETS, Request
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
 from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.files import write_text
 from dld_spotter.data.dataset import report_damage
 from dld_spotter.evaluation.fates import FateCollector
 from dld_spotter.evaluation.measuring import Counting, evaluate
@@ -70,8 +71,8 @@ def run(config: DictConfig, folder: Path) -> None:
         "requested": asdict(request) | {"allocation": config.allocation if request.budgeted else None},
         "spent": spent,
     }
-    (folder / "evaluation.json").write_text(json.dumps(facts | asdict(point) | quality.leave(folder), indent=1) + "\n", "utf-8")
     form.write(folder / "predictions.zip", words)
+    write_text(folder / "evaluation.json", json.dumps(facts | asdict(point) | quality.leave(folder), indent=1) + "\n")
     rich.print(table([point], f"{config.data.name}: {len(words)} images, {config.task}, lexicon {facts['lexicon']}"))
     if request.budgeted:
         name, amount = request.budgeted

@@ -19,13 +19,14 @@ from rich.table import Table
 from dld_spotter.config.entry import entry_point
 from dld_spotter.core.batches import Sample
 from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.core.files import write_text
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.inference.agreement import LEAST, Agreement
 from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
 from dld_spotter.inference.graphs import export_selector, export_spotter, quantize
 from dld_spotter.inference.loading import predictor_of
 from dld_spotter.inference.onnx_backend import onnx_predictor
-from dld_spotter.inference.onnx_meta import DETECTOR, FORMAT, META, RECOGNIZER, SELECTOR, VOCABULARY, read_meta
+from dld_spotter.inference.onnx_meta import DETECTOR, FILES, FORMAT, META, RECOGNIZER, SELECTOR, VOCABULARY, digest, read_meta
 from dld_spotter.inference.predictor import Predictor, Reading
 from dld_spotter.metrics.matching import Hmean, score_image
 from dld_spotter.models.vocabulary import word_file
@@ -93,9 +94,11 @@ def export(config: DictConfig) -> None:
     trials["ONNX"] = attempt(onnx_predictor(folder, threads=threads), samples, ways, console)
     sizes = {"ONNX": _megabytes(folder)}
     if config.quantize:
+        meta = dict(read_meta(folder))
+        (folder / META).unlink()
         for name in (DETECTOR, RECOGNIZER):
             quantize(folder / name)
-        write_meta(folder, dict(read_meta(folder)) | {"quantized": config.quantize})
+        write_meta(folder, meta | {"quantized": config.quantize})
         trials["ONNX int8"] = attempt(onnx_predictor(folder, threads=threads), samples, ways, console)
         sizes["ONNX int8"] = _megabytes(folder)
     rich.print(compare(trials, sizes))
@@ -105,6 +108,7 @@ def export(config: DictConfig) -> None:
 def write(checkpoint: Checkpoint, predictor: Predictor, folder: Path) -> None:
     """Write the graphs in single precision and ``meta.json``."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / META).unlink(missing_ok=True)  # it is written last: a mixture of two exports cannot be read
     spotter = predictor.backend.spotter
     export_spotter(spotter, folder)
     selector = None
@@ -202,8 +206,9 @@ def check(expected: Trial, found: Trial, folder: Path) -> None:
 
 
 def write_meta(folder: Path, meta: dict[str, Any]) -> None:
-    """Write ``meta.json``."""
-    (folder / META).write_text(json.dumps(meta, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    """Write ``meta.json``, with the hashes of the files beside it."""
+    meta = meta | {"files": {name: digest(folder / name) for name in FILES if (folder / name).is_file()}}
+    write_text(folder / META, json.dumps(meta, ensure_ascii=False, indent=1) + "\n")
 
 
 def _megabytes(folder: Path) -> float:

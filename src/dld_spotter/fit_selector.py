@@ -14,7 +14,9 @@ from dld_spotter.budget.cost import FlopCost
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
 from dld_spotter.config.given_student import given_student
+from dld_spotter.config.resuming import going_on, readings_of
 from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.journal import SUFFIX, Journal
 from dld_spotter.evaluation.measuring import Counting, measure
 from dld_spotter.evaluation.predictions import PredictionForm
 from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
@@ -41,7 +43,7 @@ def run(config: DictConfig, folder: Path) -> Path:
     """Fit a selector to the student of a checkpoint; both, with their calibration, go to ``folder/student.ckpt``."""
     checkpoint, student = given_student(config, ("images", "thumbnails", "steps", "batch"))
     device = usable_device(config.device)
-    outcomes = read(config, student, folder)
+    outcomes = read(config, student, checkpoint.fingerprint(), folder)
     cost = false_positive_cost(outcomes) if config.selector.false_positive_cost is None else config.selector.false_positive_cost
     config.selector.false_positive_cost = round(cost, 3)
     selector: QualitySelector = assembly.create(config.selector).to(device)
@@ -54,8 +56,8 @@ def run(config: DictConfig, folder: Path) -> Path:
     return save(config, checkpoint, student, selector, folder)
 
 
-def read(config: DictConfig, student: Spotter, folder: Path) -> Outcomes:
-    """Read the first images at every scale, or take the table that ``outcomes`` names."""
+def read(config: DictConfig, student: Spotter, weights: str, folder: Path) -> Outcomes:
+    """Read the first images at every scale, or take the table that ``outcomes`` names; ``weights`` is the student's hash."""
     if config.outcomes is not None:
         outcomes = Outcomes.load(config.outcomes)
         if list(outcomes.scales) != list(config.scales):
@@ -68,8 +70,11 @@ def read(config: DictConfig, student: Spotter, folder: Path) -> Outcomes:
     rules = Rules(**config.evaluation.rules)
     counting = Counting(rules, PredictionForm.of(rules, samples.dataset))
     predictor = Predictor(TorchBackend(student, precision=config.precision), reference=assembly.build_reference(config))
-    outcomes = measure(predictor, samples, config.scales, counting, "reading at every scale")
+    facts = {"settings": readings_of(config), "weights": weights}
+    journal = Journal(folder / f"student{SUFFIX}", facts, going_on(config))
+    outcomes = measure(predictor, samples, config.scales, counting, "reading at every scale", journal)
     outcomes.save(folder / TABLE)
+    journal.close()
     return outcomes
 
 
@@ -112,6 +117,7 @@ def save(config: DictConfig, checkpoint: Checkpoint, student: Spotter, selector:
     path = folder / "student.ckpt"
     save_checkpoint(path, {"student": student, "selector": selector}, facts)
     assembly.save_config(config, folder)
+    (folder / f"student{SUFFIX}").unlink(missing_ok=True)  # what was read is in the table
     rich.print(f"{checkpoint.path} with a selector is in {path}")
     return path
 

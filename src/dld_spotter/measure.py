@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
+from dld_spotter.config.resuming import going_on, readings_of
 from dld_spotter.config.second_pass import second_pass_of
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.evaluation.measuring import Counting, Samples, measure_second_pass
@@ -47,18 +48,21 @@ def run(config: DictConfig, folder: Path) -> None:
     known = known_tables(config, predictors, scales) if config.outcomes else {}
     rules = Rules(config.protocol, config.task, config.iou)
     counting = Counting(rules, PredictionForm.of(rules, samples.dataset))
-    about = Report(config.data.name, scales, counting, folder, config.resamples)
+    facts = {"settings": readings_of(config), "weights": checkpoint and checkpoint.fingerprint()}
+    about = Report(config.data.name, scales, counting, folder, config.resamples, facts, going_on(config))
     more = {}
     if config.two_pass:
         twice = predictors[checkpoint.reader]
-        more[TWO_PASS] = measure_second_pass(twice, samples, scales, counting, "reading in two passes")
-        folder.mkdir(parents=True, exist_ok=True)
+        journal = about.journal(TWO_PASS)
+        more[TWO_PASS] = measure_second_pass(twice, samples, scales, counting, "reading in two passes", journal)
+        journal.close()
         more[TWO_PASS].save(folder / f"outcomes_{TWO_PASS}.npz")
     tables = report(about, predictors, samples, known, more)
     if config.jitter:
         report_bias(about, predictors, tables, assembly.build_test_samples(config, config.images, config.jitter))
     if config.verbose:
         show_stages(predictors, samples, scales)
+    about.end()
 
 
 def known_tables(config: DictConfig, predictors: Mapping[str, Predictor], scales: Sequence[float]) -> dict[str, Outcomes]:

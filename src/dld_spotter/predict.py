@@ -76,6 +76,8 @@ def predict(config: DictConfig, folder: Path) -> None:
     pictures = picture_paths(images, drawn) if drawn else {}
     with open_output(config.out) as (out, done):
         fresh = [path for path in images if str(path) not in done]
+        if done and request.budgeted:
+            predictor.catch_up(request, readings_of(config.out, set(map(str, images))))
         damaged = read_all(predictor, request, fresh, out, pictures, console, config.batch)
     before = f", {len(images) - len(fresh)} were there before" if len(fresh) < len(images) else ""
     places = ["stdout" if config.out == STDOUT else str(config.out), *([str(drawn)] if drawn else [])]
@@ -85,6 +87,12 @@ def predict(config: DictConfig, folder: Path) -> None:
     console.print(summary, soft_wrap=True, highlight=False, markup=False)
     if damaged:
         raise DataError(f"{damaged} of {len(images)} images could not be read, see above; replace or remove them")
+
+
+def readings_of(out: str, names: set[str]) -> list[dict[str, Any]]:
+    """The lines of an earlier run in a file, of the images of these names."""
+    lines = map(json.loads, Path(out).read_text("utf-8").splitlines())
+    return [line for line in lines if line["image"] in names]
 
 
 def picture_paths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:

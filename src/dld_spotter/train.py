@@ -18,14 +18,14 @@ from omegaconf import DictConfig
 from torch.nn import Module
 
 from dld_spotter.budget.cost import FlopCost
-from dld_spotter.config import assembly
+from dld_spotter.config import assembly, resuming
 from dld_spotter.config.entry import entry_point
-from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.core.errors import ConfigError, TrainingError
 from dld_spotter.evaluation import retention
 from dld_spotter.evaluation.measuring import Counting, commit
 from dld_spotter.evaluation.predictions import PredictionForm
 from dld_spotter.evaluation.report import Report, report
-from dld_spotter.inference.checkpoint import Checkpoint, amend, load_checkpoint, load_weights, save_checkpoint
+from dld_spotter.inference.checkpoint import amend, load_checkpoint, load_weights, save_checkpoint
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.torch_backend import TorchBackend, usable_device
 from dld_spotter.metrics.rules import Rules
@@ -33,6 +33,7 @@ from dld_spotter.models.folding import folded
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.selector import Selector
 from dld_spotter.selection.survey import calibrate
+from dld_spotter.training.checkpoints import WORKER_DIED, BestCheckpoint
 from dld_spotter.training.processes import Processes, is_first
 
 
@@ -49,13 +50,14 @@ def train(config: DictConfig, folder: Path) -> float:
     assembly.settle_precision(config)
     commit()  # what runs is what is there now, not what is there when the run ends
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    find_interrupted(config, folder / "checkpoints")
-    interrupted = interrupted_stage(config, folder / "checkpoints")
+    resuming.find_interrupted(config, folder / "checkpoints")
+    interrupted = resuming.interrupted_stage(config, folder / "checkpoints")
+    if interrupted and (value := resuming.shown_again(config, folder)) is not None:
+        return value
     if is_first():
         folder.mkdir(parents=True, exist_ok=True)
+        resuming.begin(folder, interrupted)
         assembly.save_config(config, folder)
-        if interrupted:
-            set_aside(folder / "metrics.csv")
         print(plan(config, interrupted, folder))
     teacher = assembly.build_teacher(config)
     start = deepcopy(teacher) if retention_asked(config) else None
@@ -68,6 +70,7 @@ def train(config: DictConfig, folder: Path) -> float:
             evaluate(config, models, selector, folder)
             if start is not None:
                 compare_with_start(config, start, models, selector, folder)
+            resuming.finish(folder, score)
         processes.end()
         status = "success"
     except BaseException as error:
@@ -137,77 +140,6 @@ def calibration(config: DictConfig, student: Spotter, selector: Selector) -> dic
     return {"calibration": calibrate(selector, loader, FlopCost(student)).to_dict()} if loader else {}
 
 
-def stage_folders(checkpoints: Path) -> dict[str, Path]:
-    """Where each stage keeps its checkpoints."""
-    return {"teacher": checkpoints / "teacher", "distillation": checkpoints}
-
-
-def find_interrupted(config: DictConfig, checkpoints: Path) -> None:
-    """Put in the place of ``resume=auto`` the last checkpoint of the run in the same folder, None where there is none yet."""
-    if config.resume not in ("auto", True):
-        return
-    stages = reversed(stage_folders(checkpoints).values())
-    config.resume = next((str(place / "last.ckpt") for place in stages if (place / "last.ckpt").is_file()), None)
-
-
-def interrupted_stage(config: DictConfig, checkpoints: Path) -> str | None:
-    """Which stage wrote the checkpoint to resume from.
-
-    Raises:
-        CheckpointError: the file is missing.
-        ConfigError: it is not of this run, or of other models.
-    """
-    resume = config.resume
-    if resume is None:
-        return None
-    if not Path(resume).is_file():
-        raise CheckpointError(f"resume={resume} does not exist; give the last.ckpt of an interrupted stage")
-    content = load_checkpoint(resume)
-    if Path(resume).stem not in assembly.CHECKPOINTS:
-        raise ConfigError(f"resume={resume} holds weights only; give the last.ckpt beside it, or the best.ckpt")
-    folders = stage_folders(checkpoints)
-    stage = next((name for name, place in folders.items() if Path(resume).resolve().parent == place.resolve()), None)
-    if stage is None:
-        raise ConfigError(
-            f"resume={resume} lies in none of {', '.join(map(str, folders.values()))}; give paths.output_dir=FOLDER of that run"
-        )
-    refuse_other_models(content, assembly.provenance(config))
-    return stage
-
-
-def refuse_other_models(content: Checkpoint, asked: dict[str, Any]) -> None:
-    """Raise ConfigError if a run that goes on with ``content`` has other models than ``content``, naming the first setting."""
-    parts = content.parts()
-    before, now = (
-        flatten({"model": {part: facts["model"].get(part) for part in parts}, "scales": facts["scales"]})
-        for facts in (content.provenance, asked)
-    )
-    for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
-            raise ConfigError(
-                f"resume={content.path} was written with {key}={before.get(key)}, but this run has {now.get(key)}; "
-                "give the settings of the interrupted run"
-            )
-
-
-def flatten(tree: Any, name: str = "") -> dict[str, Any]:
-    """Name every leaf of nested dictionaries by its path.
-
-    >>> flatten({"model": {"student": {"channels": 16}}})
-    {'model.student.channels': 16}
-    """
-    if not isinstance(tree, dict):
-        return {name: tree}
-    return {k: v for key, value in tree.items() for k, v in flatten(value, f"{name}.{key}" if name else str(key)).items()}
-
-
-def set_aside(metrics: Path) -> None:
-    """Keep the metrics of an interrupted run as ``metrics.1.csv`` and so on, since the logger starts the file anew."""
-    if metrics.is_file():
-        number = 1 + len(list(metrics.parent.glob("metrics.*.csv")))
-        metrics.replace(metrics.with_suffix(f".{number}.csv"))
-
-
 def fit(
     config: DictConfig,
     stage: str,
@@ -222,7 +154,8 @@ def fit(
     Returns:
         that epoch's ``val/value`` and checkpoint; 0 and None where nothing was validated.
     """
-    trainer = assembly.build_trainer(config, loggers, stage_folders(checkpoints)[stage], config.stages[stage].epochs)
+    lightning.seed_everything(config.seed, workers=True, verbose=False)  # whatever was drawn before, or was not after a resume
+    trainer = assembly.build_trainer(config, loggers, resuming.stage_folders(checkpoints)[stage], config.stages[stage].epochs)
     resume = config.resume if interrupted == stage else None
     data = assembly.build_data(config, stage, module.teacher if stage == "teacher" else module.student)
     try:
@@ -230,7 +163,15 @@ def fit(
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except MisconfigurationException as error:
         raise ConfigError(f"the {stage} stage cannot run with these trainer.* settings: {error}") from error
-    best = next((callback for callback in trainer.checkpoint_callbacks if callback.monitor), None)
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        lost_half_way = config.data.workers and not isinstance(error, RuntimeError)  # of what a worker had sent
+        if not (lost_half_way or str(error).startswith(WORKER_DIED)):
+            raise
+        raise TrainingError(
+            f"a process that loads data died in the {stage} stage, often for want of memory; go on with resume=auto, and with "
+            "fewer data.workers where it happens again"
+        ) from error
+    best = next((callback for callback in trainer.checkpoint_callbacks if isinstance(callback, BestCheckpoint)), None)
     if best is None or not best.best_model_path:
         return 0.0, None
     content = load_checkpoint(best.best_model_path)
@@ -251,7 +192,9 @@ def evaluate(config: DictConfig, models: dict[str, Spotter], selector: Selector 
     samples, rules = assembly.build_test_samples(config, config.evaluation.images), Rules(**config.evaluation.rules)
     counting = Counting(rules, PredictionForm.of(rules, samples.dataset))
     scales = assembly.candidate_scales(config)
-    report(Report(config.data.name, scales, counting, folder, config.evaluation.resamples), predictors, samples)
+    about = Report(config.data.name, scales, counting, folder, config.evaluation.resamples)
+    report(about, predictors, samples)
+    about.end()
 
 
 def retention_asked(config: DictConfig) -> bool:

@@ -1,8 +1,9 @@
 import pytest
 from omegaconf import OmegaConf
 
+from dld_spotter.config.resuming import find_interrupted
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.train import find_interrupted, retention_asked
+from dld_spotter.train import retention_asked
 
 
 def found(tmp_path, resume, *written):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class
@@ -144,8 +145,14 @@ def test_the_listings_are_not_empty():
 
 
 @pytest.mark.parametrize("option", BUILDING, ids=str)
-def test_option_builds(option: Path, photos: Path, tmp_path: Path):
+def test_option_builds(option: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     group, name = option.parts
+    if name == "fsdp" and not torch.cuda.is_available():
+        pytest.skip("FSDP divides a model among GPUs")
+    if name == "slurm":  # what a job of two machines sees
+        job = {"NODEID": 0, "PROCID": 0, "LOCALID": 0, "NTASKS": 16, "NTASKS_PER_NODE": 8, "NNODES": 2}
+        for key, value in job.items():
+            monkeypatch.setenv(f"SLURM_{key}", str(value))
     command, mount = find_mount(group, tmp_path)
     config = composed(tmp_path, f"{mount}={name}", f"data.root={photos}", command=command)
     if group == "engine" and config.engine and (reason := get_class(config.engine._target_).missing()):

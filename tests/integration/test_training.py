@@ -199,7 +199,8 @@ def test_resuming_from_elsewhere_is_refused(tmp_path, single):
         ("scales=[0.7,1.0]", "scales"),
         ("model.student.channels=24", "model.student.channels=16, but this run has 24"),
         ("selector=random", "model.selector"),
-        ("stages.distillation.epochs=2", "planned for 2 steps, but this run has 4"),
+        ("stages.distillation.epochs=2", "stages.distillation.epochs=1, but this run has 2"),
+        ("data.train_collate.jitter=0.2", "data.train_collate.jitter=0.08, but this run has 0.2"),
     ],
 )
 def test_resuming_with_other_settings_is_refused(tmp_path, single, override, setting):

@@ -9,6 +9,8 @@ from dld_spotter.budget.controller import BudgetController
 from dld_spotter.budget.latency import Line
 from dld_spotter.core.errors import ConfigError
 
+DIGITS = 5
+"""Of what an image has cost, in lines of output."""
 BUDGETS = {"budget": "of full resolution", "budget_gflops": "GFLOP", "budget_ms": "ms"}
 """Names of budgets and what their means per image are counted in."""
 USUAL = {"budget": 0.3, "budget_gflops": 5, "budget_ms": 100, "max_cost": 0.8}
@@ -97,7 +99,8 @@ class BudgetTracker:
         return self._controller.gamma(1.0 if self.name == "budget" else full_gflops)
 
     def record(self, relative_cost: float, gflops: float, seconds: float) -> None:
-        """Tell what the image has cost."""
+        """Tell what the image has cost, as exactly as lines of output do: who goes on from these goes on alike."""
+        relative_cost, gflops, seconds = (round(cost, DIGITS) for cost in (relative_cost, gflops, seconds))
         cost = {"budget": relative_cost, "budget_gflops": gflops, "budget_ms": 1000 * seconds}[self.name]
         self._total += cost
         self._controller.record(cost if self.line is None else self.line.gflops(seconds))

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch.utils.data import DataLoader, Subset
 
 from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.core.files import write_text
 from dld_spotter.data.cache import CachedDataset, cache_folder
 from dld_spotter.data.datamodule import SpottingDataModule
 from dld_spotter.data.jitter import JitteredDataset
@@ -28,6 +29,7 @@ from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.backbone import published_settings
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.selector import Selector
+from dld_spotter.training.checkpoints import WholeFiles
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
 from dld_spotter.training.modules import DLDModule, TeacherModule, same_shapes
 from dld_spotter.training.precision import precision
@@ -112,7 +114,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 def save_config(config: DictConfig, folder: Path) -> None:
     """Write a configuration to ``config.yaml``."""
-    OmegaConf.save(OmegaConf.create(plain(config)), folder / "config.yaml")
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain(config))))
 
 
 def build_data(config: DictConfig, stage: str = "distillation", spotter: Spotter | None = None) -> SpottingDataModule:
@@ -335,7 +337,14 @@ def build_trainer(config: DictConfig, loggers: list[Logger], folder: Path, epoch
         for name, callback in config.callbacks.items()
         if config.trainer.get("limit_val_batches") != 0 or not callback.get("monitor")  # there is nothing to monitor
     ]
-    return create(config.trainer, logger=loggers, callbacks=callbacks, max_epochs=epochs, default_root_dir=str(folder))
+    return create(
+        config.trainer,
+        logger=loggers,
+        callbacks=callbacks,
+        max_epochs=epochs,
+        default_root_dir=str(folder),
+        plugins=[WholeFiles(), *create(config.trainer.get("plugins") or [])],
+    )
 
 
 def close_loggers(loggers: list[Logger], status: str = "success") -> None:

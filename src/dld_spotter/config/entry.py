@@ -4,6 +4,7 @@ import errno
 import functools
 import logging
 import os
+import signal
 import sys
 import time
 import warnings
@@ -24,6 +25,7 @@ from dld_spotter.config.suggestions import explained, refuse_unknown_flags
 from dld_spotter.core.aliases import renamed_override
 from dld_spotter.core.charset import read_characters
 from dld_spotter.core.errors import ConfigError, SpotterError, StorageError
+from dld_spotter.core.interruption import Interrupted, interruptible
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1]
@@ -49,6 +51,14 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 BARRED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG}
 """Numbers of the system's errors about disks that are full, and about paths that cannot be used."""
 
+GOING_ON = {
+    "train": "the same command with resume=auto goes on",
+    "measure": "the same command with resume=true goes on",
+    "fit_selector": "the same command with resume=true goes on",
+    "predict": "the same command goes on after the last photo in out=",
+}
+"""Command -> how it goes on after a signal."""
+
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 """Whether the user asked for tracebacks in place of sentences."""
 
@@ -66,6 +76,7 @@ NOISE = (
     r"Found \d+ module\(s\) in eval mode",  # the frozen teacher
     r"The '\w+' does not have many workers",  # the number of workers is ours to choose
     r"`ModelCheckpoint\(monitor='val/value'\)` could not find",  # a stage that ends before its first validation
+    r"You're resuming from a checkpoint that ended before the epoch ended",  # which training/checkpoints.py takes care of
     r"It is recommended to use `self.log\('val/(hmean|value)'",  # which is counted over all processes already
 )
 """Warnings of libraries that a user can do nothing about."""
@@ -127,7 +138,11 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
         def job(config: DictConfig) -> Any:
             _silence_libraries()
             try:
-                with _storage_errors(), _hydra_raises(TRACEBACKS):  # the processes that the task starts tell in a sentence too
+                with (
+                    interruptible(),
+                    _storage_errors(),
+                    _hydra_raises(TRACEBACKS),
+                ):  # the processes that the task starts tell in a sentence too
                     return task(config)
             except USER_ERRORS as error:
                 if TRACEBACKS or HydraConfig.get().mode is RunMode.MULTIRUN:  # of a sweep, Hydra says which job failed
@@ -150,6 +165,8 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
                 if TRACEBACKS:
                     raise
                 sys.exit(_tell(error, explained(error, ROOT / "conf", config_name, given)))
+            except (Interrupted, KeyboardInterrupt) as stop:
+                sys.exit(_tell_stop(stop, config_name))
 
         return main
 
@@ -195,6 +212,17 @@ def _let_the_first_process_tell() -> None:
     """Wait in a further process of a training: where the first one fails for the same reason, it ends this one meanwhile."""
     if os.environ.get("LOCAL_RANK", "0") != "0":
         time.sleep(SECOND_SENTENCE)
+
+
+def _tell_stop(stop: BaseException, command: str) -> int:
+    """Print why and in which state a command has stopped, as one line; returns the exit status."""
+    if not isinstance(stop, Interrupted):
+        stop = Interrupted(signal.SIGINT)
+    if not stop.state:
+        stop.state = GOING_ON.get(command, "the same command begins anew, and nothing half-written is left")
+    _let_the_first_process_tell()
+    print(f"error: {stop}", file=sys.stderr)
+    return stop.status
 
 
 def _tell(error: BaseException, explanation: str | None) -> int:

@@ -1,9 +1,11 @@
 """Loaders of multi-resolution batches for training and evaluation."""
 
+import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from operator import itemgetter
 
 import cv2
@@ -146,18 +148,27 @@ class SpottingDataModule(lightning.LightningDataModule):
             collate_fn=collate,
             num_workers=workers,
             persistent_workers=workers > 0,
-            worker_init_fn=_single_threaded,
+            worker_init_fn=_quiet,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(self.loading.seed),  # else each pass draws from the one of the training
             **options,
         )
 
 
 class PassSampler(DistributedSampler):
-    """Numbers instead of indices: ``e * len(dataset) + i`` in pass e, so that whatever is random differs by pass."""
+    """Numbers instead of indices: ``e * len(dataset) + i`` in pass e, so that whatever is random differs by pass.
+
+    Attributes:
+        start: how many numbers of the pass are left out at its beginning, in the first round over it alone: a run that goes
+            on within a pass has seen them.
+    """
+
+    start = 0
 
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * len(self.dataset)
-        return (first + index for index in super().__iter__())
+        start, self.start = self.start, 0
+        return (first + index for index in islice(super().__iter__(), start, None))
 
 
 class DrawnDataset(Dataset[Draw]):
@@ -206,7 +217,8 @@ def _required(dataset: TextDataset | None, name: str) -> TextDataset:
     return dataset
 
 
-def _single_threaded(worker: int) -> None:
-    """Keep OpenCV and torch from starting threads in each of many workers."""
+def _quiet(worker: int) -> None:
+    """Keep OpenCV and torch from starting threads in each of many workers, and Ctrl-C from reaching them."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that is served ends its workers

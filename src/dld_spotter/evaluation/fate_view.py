@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dld_spotter.core.errors import DataError
+from dld_spotter.core.files import whole
 from dld_spotter.metrics.fate_tables import CLOSE, Cost, FateReport, Shares
 from dld_spotter.metrics.fates import Claim, Fate
 from dld_spotter.metrics.formats import printable
@@ -194,6 +195,7 @@ def _save(figure: Any, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         try:
-            figure.savefig(path)
+            with whole(path) as partial:
+                figure.savefig(partial, format=path.suffix[1:])
         except OSError as error:
             raise DataError(f"{path} cannot be written ({error}); give another paths.output_dir=FOLDER") from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dld_spotter.core.files import write_text
 from dld_spotter.core.instances import TextInstances
 from dld_spotter.core.words import Word
 from dld_spotter.metrics.fate_tables import FateReport, summarize
@@ -162,7 +163,7 @@ def leave(
     facts = {"images": len(images), "protocol": rules.protocol, "task": rules.task, "iou": rules.iou}
     content = facts | {"lexicon": rules.lexicon_name} | report.to_dict() | {"words": [*_rows(images)]}
     content |= {"false_predictions": [*_false_rows(images, scored)]}
-    (folder / "fates.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    write_text(folder / "fates.json", json.dumps(content, indent=1) + "\n")
     show_fates(report, title)
     draw_fates(report, title, folder / "fates.png")
     if examples:

@@ -16,6 +16,7 @@ from dld_spotter.budget.requests import Request
 from dld_spotter.core.batches import Sample
 from dld_spotter.core.bootstrap import resample
 from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.journal import Journal
 from dld_spotter.core.words import Word
 from dld_spotter.evaluation.predictions import PredictionForm
 from dld_spotter.inference.predictor import Predictor, Reading
@@ -45,7 +46,14 @@ class Counting:
         return Measures.of(*counts, reading.relative_cost, reading.gflops, reading.seconds)
 
 
-def measure(predictor: Predictor, samples: Samples, scales: Sequence[float], counting: Counting, label: str) -> Outcomes:
+def measure(
+    predictor: Predictor,
+    samples: Samples,
+    scales: Sequence[float],
+    counting: Counting,
+    label: str,
+    journal: Journal | None = None,
+) -> Outcomes:
     """Read every image at every scale once, in a single pass.
 
     Args:
@@ -54,31 +62,50 @@ def measure(predictor: Predictor, samples: Samples, scales: Sequence[float], cou
         scales: K of them, ascending, with 1.0.
         counting: how words are counted.
         label: what the progress bar says.
+        journal: keeps what was read; images that are in it are not read again.
 
     Returns:
         the table; seconds are wall time per image from pixels to words, GFLOP are NaN where they are not known.
     """
-    return _table(predictor, samples, [OperatingPoint(scale) for scale in scales], counting, label)
+    return _table(predictor, samples, [OperatingPoint(scale) for scale in scales], counting, label, journal)
 
 
 def measure_second_pass(
-    predictor: Predictor, samples: Samples, scales: Sequence[float], counting: Counting, label: str
+    predictor: Predictor,
+    samples: Samples,
+    scales: Sequence[float],
+    counting: Counting,
+    label: str,
+    journal: Journal | None = None,
 ) -> Outcomes:
     """The same with a second pass where that promises enough, by the predictor's own rule."""
     points = [OperatingPoint(scale, predictor.rule.gain_threshold) for scale in scales]
-    return _table(predictor, samples, points, counting, label)
+    return _table(predictor, samples, points, counting, label, journal)
 
 
 def _table(
-    predictor: Predictor, samples: Samples, points: Sequence[OperatingPoint], counting: Counting, label: str
+    predictor: Predictor,
+    samples: Samples,
+    points: Sequence[OperatingPoint],
+    counting: Counting,
+    label: str,
+    journal: Journal | None,
 ) -> Outcomes:
     rows: dict[str, Measures] = {}
+    prepared = False
     for sample in track(samples, description=label):
-        if sample.name not in rows:
-            if not rows:  # the first run of every size prepares kernels
-                _read_points(predictor, sample, points)
-            readings = _read_points(predictor, sample, points)
-            rows[sample.name] = Measures.stack(counting.measures(sample, reading) for reading in readings)
+        if sample.name in rows:
+            continue
+        if journal is not None and sample.name in journal.rows:
+            rows[sample.name] = Measures(journal.rows[sample.name])
+            continue
+        if not prepared:  # the first run of every size prepares kernels
+            _read_points(predictor, sample, points)
+            prepared = True
+        readings = _read_points(predictor, sample, points)
+        rows[sample.name] = Measures.stack(counting.measures(sample, reading) for reading in readings)
+        if journal is not None:
+            journal.add(sample.name, rows[sample.name].values.tolist())
     if not rows:
         raise DataError("there is no image to read; give another data=")
     return Outcomes.of(tuple(rows), tuple(point.scale for point in points), Measures.stack(rows.values()))
@@ -89,7 +116,9 @@ def _read_points(predictor: Predictor, sample: Sample, points: Sequence[Operatin
     return [predictor.read_points([sample.image], [point], decided=False)[0] for point in points]
 
 
-def follow(predictor: Predictor, samples: Samples, counting: Counting, outcomes: Outcomes) -> dict[float, Measures]:
+def follow(
+    predictor: Predictor, samples: Samples, counting: Counting, outcomes: Outcomes, journal: Journal | None = None
+) -> dict[float, Measures]:
     """Read every image at each of the policy's cost weights.
 
     An image whose operating point is a single pass at a scale of the table is not read again: its row of the table counts,
@@ -100,6 +129,7 @@ def follow(predictor: Predictor, samples: Samples, counting: Counting, outcomes:
         samples: the images of the table.
         counting: how words are counted.
         outcomes: of these images and of the same weights.
+        journal: keeps what was read; images that are in it are not read again.
 
     Returns:
         cost weight -> measures ``(N,)`` in the order of the table.
@@ -112,10 +142,15 @@ def follow(predictor: Predictor, samples: Samples, counting: Counting, outcomes:
     for sample in track(samples, description="following the policy"):
         if sample.name in rows or sample.name not in places:
             continue
+        if journal is not None and sample.name in journal.rows:
+            rows[sample.name] = Measures(journal.rows[sample.name])
+            continue
         known: dict[OperatingPoint, Measures] = {}
         rows[sample.name] = Measures.stack(
             _followed(predictor, sample, gamma, counting, outcomes, places[sample.name], known) for gamma in policy.gammas
         )
+        if journal is not None:
+            journal.add(sample.name, rows[sample.name].values.tolist())
     refuse_missing(outcomes.names, rows)
     table = Measures.stack(rows[name] for name in outcomes.names)
     return {gamma: table[:, g] for g, gamma in enumerate(policy.gammas)}

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from dld_spotter.core.files import whole
 from dld_spotter.core.words import Word
 from dld_spotter.data.dataset import TextDataset, has_curved_words
 from dld_spotter.metrics.formats import CONFIDENCE, unquoted
@@ -99,7 +100,7 @@ class PredictionForm:
             words: image -> its words, in pixels of the original image.
         """
         member = "{}.txt" if self.polygons else "res_{}.txt"
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with whole(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, found in words.items():
                 archive.writestr(member.format(name), "\n".join(map(self.line, found)))
 

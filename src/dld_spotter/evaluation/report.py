@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from rich.table import Table
 
 from dld_spotter.budget.cost import FlopCost
 from dld_spotter.core.bootstrap import resample
+from dld_spotter.core.files import whole, write_text
+from dld_spotter.core.journal import SUFFIX, Journal
 from dld_spotter.data.dataset import report_damage
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.evaluation.measuring import Counting, Samples, follow, measure, trade_off
@@ -34,6 +36,8 @@ class Report:
         folder: gets ``outcomes_NAME.npz``, ``tradeoff.json``, ``tradeoff.png`` and, with a policy, ``comparison.json`` and
             ``dynamic_student.npz``, the measures ``(G, N, 6)`` of each image at each cost weight.
         resamples: bootstrap resamples.
+        facts: what the readings depend on, for the journals.
+        resume: go on with the journals of a report that was stopped.
     """
 
     dataset: str
@@ -41,6 +45,17 @@ class Report:
     counting: Counting
     folder: Path
     resamples: int = 1000
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    resume: bool = False
+
+    def journal(self, name: str) -> Journal:
+        """What is kept of a reading until the report is done."""
+        return Journal(self.folder / f"{name}{SUFFIX}", {"reading": name} | dict(self.facts), self.resume)
+
+    def end(self) -> None:
+        """Remove the journals."""
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            path.unlink()
 
 
 def report(
@@ -67,15 +82,20 @@ def report(
     found = dict(known or {}) | dict(tables or {})
     for name, predictor in predictors.items():
         if name not in found:
-            found[name] = measure(predictor, samples, about.scales, about.counting, f"reading with the {name}")
+            journal = about.journal(name)
+            found[name] = measure(predictor, samples, about.scales, about.counting, f"reading with the {name}", journal)
+            journal.close()
         found[name].save(about.folder / f"outcomes_{name}.npz")  # at once: the next one may take long
     report_damage([samples.dataset])
     model = "student" if "student" in predictors else next(iter(predictors))
     outcomes, followed = found[model], {}
     if predictors[model].policy is not None:
-        followed = follow(predictors[model], samples, about.counting, outcomes)
+        journal = about.journal("followed")
+        followed = follow(predictors[model], samples, about.counting, outcomes, journal)
+        journal.close()
         totals = {"gammas": list(followed), "totals": Measures.stack(followed.values()).values}
-        np.savez_compressed(about.folder / "dynamic_student.npz", names=np.array(outcomes.names, str), **totals)
+        with whole(about.folder / "dynamic_student.npz") as partial, partial.open("wb") as file:
+            np.savez_compressed(file, names=np.array(outcomes.names, str), **totals)
     rules, spotter = about.counting.rules, next(iter(predictors.values())).backend.describe()
     result = trade_off(found, model, followed, about.dataset, spotter, rules, about.resamples)
     result.write(about.folder / "tradeoff.json")
@@ -124,7 +144,9 @@ def report_bias(about: Report, predictors: Mapping[str, Predictor], tables: Mapp
     found = {}
     for name, predictor in predictors.items():
         first = tables[name]
-        second = measure(predictor, again, first.scales, about.counting, f"reading with the {name} again")
+        journal = about.journal(f"{name}_again")
+        second = measure(predictor, again, first.scales, about.counting, f"reading with the {name} again", journal)
+        journal.close()
         second.save(about.folder / f"outcomes_{name}_again.npz")
         found[name] = bias_over(first, second, cost_grid(first, BIAS_POINTS), resample(len(first.names), about.resamples))
         rich.print(name, bias_table(found[name]))
@@ -134,4 +156,4 @@ def report_bias(about: Report, predictors: Mapping[str, Predictor], tables: Mapp
 def write_json(path: Path, content: Any) -> None:
     """Write JSON, which knows no NaN: what cannot be told is null."""
     plain = json.loads(json.dumps(content), parse_constant=lambda _: None)
-    path.write_text(json.dumps(plain, indent=1) + "\n", "utf-8")
+    write_text(path, json.dumps(plain, indent=1) + "\n")

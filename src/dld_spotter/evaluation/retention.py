@@ -17,6 +17,7 @@ from rich.table import Table
 
 from dld_spotter.core.batches import Sample
 from dld_spotter.core.charset import Charset
+from dld_spotter.core.files import write_text
 from dld_spotter.data.photos import ReferenceSize
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.data.views import to_reference
@@ -154,4 +155,4 @@ def report(found: Mapping[str, Retention], kept: str, files: Mapping[str, str], 
         changes = ", ".join(f"{one.read[kept].hmean - one.read[START].hmean:+.1%} of {name}" for name, one in found.items())
         print(f"The better weights are {files[kept]}: Hmean {changes} since the start.")
     facts = {"sets": {name: asdict(one) for name, one in found.items()}, "better": files[kept]}
-    (folder / "retention.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+    write_text(folder / "retention.json", json.dumps(facts, indent=1) + "\n")

@@ -27,6 +27,7 @@ from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.core.aliases import renamed
 from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import CheckpointError, ConfigError, shown
+from dld_spotter.core.files import whole
 from dld_spotter.core.score_scaling import SCORE_SCALING, ScoreScaling
 from dld_spotter.inference import ppocr
 from dld_spotter.inference.provenance import check_part, check_plain, check_provenance, check_vocabulary
@@ -241,9 +242,8 @@ def write_whole(path: Path, content: Mapping[str, Any]) -> None:
     """Write a file whole or not at all."""
     stream = BytesIO()  # torch itself does not say why a file cannot be written
     torch.save(content, stream)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(stream.getbuffer())
-    partial.replace(path)
+    with whole(path) as partial:
+        partial.write_bytes(stream.getbuffer())
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path, partial: bool = False) -> list[str]:

@@ -21,7 +21,16 @@ from dld_spotter.core.words import Cost, Word
 from dld_spotter.data.photos import ReferenceSize, scaled_size
 from dld_spotter.data.resizing import resize
 from dld_spotter.inference.backend import Backend
-from dld_spotter.inference.onnx_meta import DETECTOR, META, RECOGNIZER, RESCORER, SELECTOR, VOCABULARY, read_meta
+from dld_spotter.inference.onnx_meta import (
+    DETECTOR,
+    META,
+    RECOGNIZER,
+    RESCORER,
+    SELECTOR,
+    VOCABULARY,
+    read_meta,
+    refuse_mixture,
+)
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.proposals import MAP_STRIDE, Proposals, TextMapDecoder
@@ -102,6 +111,7 @@ class OnnxBackend(Backend):
     ) -> None:
         self.folder = Path(folder)
         self.meta = read_meta(self.folder)
+        refuse_mixture(self.meta, self.folder)
         try:
             self.charset = Charset(**self.meta["charset"])
             self.postprocess = TextMapDecoder(**self.meta["postprocess"])

@@ -1,5 +1,6 @@
 """``meta.json`` of an export: what it may say, checked before anything of it is used. Needs no torch."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,8 @@ META, DETECTOR, RECOGNIZER, RESCORER, SELECTOR = (
     "selector.onnx",
 )
 VOCABULARY = "vocabulary.txt"
+FILES = (DETECTOR, RECOGNIZER, RESCORER, SELECTOR, VOCABULARY)
+"""What may lie beside ``meta.json``."""
 LARGEST = 16 * 2**20
 """Bytes of ``meta.json``."""
 GROUP = Rule("values by name", lambda value: type(value) is dict)
@@ -80,6 +83,20 @@ def read_meta(folder: Path) -> dict[str, Any]:
     return meta
 
 
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_mixture(meta: Mapping[str, Any], folder: Path) -> None:
+    """Raise CheckpointError where a file of an export is not the one that ``meta.json`` was written for."""
+    for name in FILES:
+        expected, path = meta.get("files", {}).get(name), folder / name
+        if path.is_file() and expected not in (None, digest(path)):
+            raise CheckpointError(f"{path} is of another export than {folder / META}; export again")
+
+
 def check_meta(meta: Mapping[str, Any], path: Path) -> None:
     """Raise CheckpointError where ``meta.json`` says something that no export writes, naming the key."""
     check_plain(meta, path, tuple(f"provenance.training.model.{part}" for part in PARTS))
@@ -90,6 +107,9 @@ def check_meta(meta: Mapping[str, Any], path: Path) -> None:
     check_fields(meta["provenance"], {"training": GROUP}, "provenance", path)
     if "reads" in meta:
         check_fields(meta, {"reads": one_of("features", "pixels")}, "", path)
+    if "files" in meta:
+        check_fields(meta, {"files": GROUP}, "", path)
+        check_fields(meta["files"], {name: text(64) for name in meta["files"]}, "files", path)
     if "margin" in meta:
         check_fields(meta, {"margin": number(0, 1)}, "", path)
     if "split_at_spaces" in meta:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from dld_spotter.budget.requests import DIGITS
 from dld_spotter.inference.predictor import Reading
 
 
@@ -25,9 +26,9 @@ def to_json(path: Path, reading: Reading) -> dict[str, Any]:
         "height": reading.height,
         "scale": reading.scale,
         "second_pass": round(reading.second_pass_share, 5),
-        "relative_cost": round(reading.relative_cost, 5),
-        "gflops": round(reading.gflops, 5),
-        "seconds": round(reading.seconds, 5),
+        "relative_cost": round(reading.relative_cost, DIGITS),
+        "gflops": round(reading.gflops, DIGITS),
+        "seconds": round(reading.seconds, DIGITS),
         "dropped": reading.dropped,
         "words": words,
     }

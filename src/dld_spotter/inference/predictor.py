@@ -1,11 +1,12 @@
 """The one loop from pixels to words: it counts FLOPs, takes time and keeps budgets. Needs no torch."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, isinf, prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -367,6 +368,18 @@ class Predictor:
             line = self.line() if name == "budget_ms" else None
             self._trackers[name, amount] = BudgetTracker(name, amount, self.calibration, line)
         return self._trackers[name, amount]
+
+    def catch_up(self, request: Request, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Take what an earlier run has read for the same request into the account of its budget.
+
+        Args:
+            request: as of :meth:`read_request`.
+            lines: of output, one an image, in the order of reading (:mod:`dld_spotter.inference.output`).
+        """
+        tracker = self.tracker(request)
+        for line in lines if tracker else ():
+            tracker.gamma(self.backend.cost(*self.reference(line["height"], line["width"]), 0))
+            tracker.record(line["relative_cost"], line["gflops"], line["seconds"])
 
     @cached_property
     def _trackers(self) -> dict[tuple[str, float], BudgetTracker]:

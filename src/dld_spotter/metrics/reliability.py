@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from dld_spotter.core.arrays import Floats
+from dld_spotter.core.files import whole
 from dld_spotter.core.words import Word
 from dld_spotter.metrics.matching import ImageMatch
 
@@ -64,7 +65,8 @@ class Reliability:
         error = "" if self.error is None else f"\nexpected calibration error {self.error:.3f}"
         axes.set_title(title + error, loc="left", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(path, dpi=160)
+        with whole(path) as partial:
+            figure.savefig(partial, format=path.suffix[1:], dpi=160)
 
 
 def scored_words(match: ImageMatch, words: Sequence[Word]) -> Floats:

@@ -1,5 +1,7 @@
 """The latest images of a training, kept to learn from again."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,18 @@ class Memory:
     def rows(self) -> list[Tensor]:
         """All rows of every column, in any order."""
         return [column[: len(self)] for column in self.columns]
+
+    def state(self) -> dict[str, Any]:
+        """Its rows, in their places, and how many there were."""
+        return {"columns": [row.cpu().clone() for row in self.rows()], "seen": self.seen, "capacity": self.capacity}
+
+    def load(self, state: dict[str, Any], device: torch.device) -> None:
+        """Take over what :meth:`state` gave; of another capacity nothing, since rows would change their places."""
+        if state["capacity"] == self.capacity:
+            self.seen = state["seen"]
+            self.columns = [rows.new_empty(self.capacity, *rows.shape[1:], device=device) for rows in state["columns"]]
+            for column, rows in zip(self.columns, state["columns"], strict=True):
+                column[: len(rows)] = rows.to(device)
 
     def draw(self, count: int) -> list[Tensor]:
         """Rows drawn with replacement, the same of every column."""

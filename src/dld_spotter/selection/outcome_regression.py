@@ -1,5 +1,7 @@
 """How the selector that counts words learns: heights from thumbnails, and outcomes from reading some images at every scale."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -20,8 +22,8 @@ class OutcomeRegression(SelectionObjective):
 
     Heights cost nothing: those of the latest images are remembered, and each step learns from a larger batch of them. Outcomes
     cost a reading at every scale, but the table has few numbers: some images of each step are read, and the table is fitted
-    to all outcomes remembered. The memories are no part of a checkpoint: a run that goes on fills them anew, keeping its table
-    until they hold enough.
+    to all outcomes remembered. The memories are part of ``last.ckpt`` alone: a run that goes on from another checkpoint fills
+    them anew, keeping its table until they hold enough.
 
     Args:
         rules: how words are counted.
@@ -54,6 +56,15 @@ class OutcomeRegression(SelectionObjective):
             selector.table.copy_(fit_table(selector.table, histograms, outcomes))
             selector.readings.fill_(len(self.read))
         return {"quality": heights_loss(selector.network, *self.seen.draw(self.batch))}
+
+    def remembered(self) -> dict[str, Any]:
+        """Both memories."""
+        return {"seen": self.seen.state(), "read": self.read.state()}
+
+    def remember(self, state: dict[str, Any], device: torch.device) -> None:
+        """Take over both memories."""
+        self.seen.load(state["seen"], device)
+        self.read.load(state["read"], device)
 
     @torch.no_grad()
     def read_everywhere(self, scales: tuple[float, ...], evidence: Evidence) -> Tensor:

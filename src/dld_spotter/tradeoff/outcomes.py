@@ -10,6 +10,7 @@ import numpy as np
 
 from dld_spotter.core.arrays import Floats
 from dld_spotter.core.errors import DataError
+from dld_spotter.core.files import whole
 from dld_spotter.tradeoff.measures import MEASURES, Measures
 
 
@@ -62,7 +63,8 @@ class Outcomes:
     def save(self, path: str | Path) -> None:
         """Write a compressed ``.npz``."""
         arrays = {measure: getattr(self, measure) for measure in MEASURES}
-        np.savez_compressed(path, names=np.array(self.names, str), scales=np.array(self.scales), **arrays)
+        with whole(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, names=np.array(self.names, str), scales=np.array(self.scales), **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -11,6 +11,7 @@ import numpy as np
 
 from dld_spotter.core.arrays import Floats
 from dld_spotter.core.errors import DataError, SpotterError
+from dld_spotter.core.files import write_text
 from dld_spotter.core.records import Record
 from dld_spotter.tradeoff.allocation import oracle, random_mix, static
 from dld_spotter.tradeoff.measures import Measures, estimate
@@ -164,7 +165,7 @@ class TradeOff(TradeOffRecord):
 
     def write(self, path: str | Path) -> None:
         """Write JSON; what does not apply is null."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", "utf-8")
+        write_text(path, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def read(cls, path: str | Path) -> Self:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dld_spotter.core.files import whole
 from dld_spotter.tradeoff.points import Point
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def plot(points: Iterable[Point], path: str | Path, title: str = "", size: tuple
     draw(axes, points)
     if title:
         axes.set_title(title, loc="left", fontsize=11)
-    figure.savefig(path, dpi=160)
+    with whole(path) as partial:
+        figure.savefig(partial, format=Path(path).suffix[1:], dpi=160)
 
 
 def draw(axes: "Axes", points: Iterable[Point]) -> None:

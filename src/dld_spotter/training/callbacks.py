@@ -78,6 +78,14 @@ class ScaleHistogram(Callback):
     def __init__(self) -> None:
         self.counts: dict[float, int] = {}
 
+    def state_dict(self) -> dict[str, Any]:
+        """What was counted in the epoch so far."""
+        return {"counts": dict(self.counts)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.counts = dict(state_dict["counts"])
+
     def on_train_batch_end(
         self, trainer: Trainer, module: StageModule, outputs: Any, batch: SpottingBatch, batch_idx: int
     ) -> None:

@@ -17,6 +17,7 @@ from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.objective import Evidence
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
+from dld_spotter.training.reduction import mean_over_processes, word_weight
 
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 NOTHING, STATISTICS = Frozen(), Frozen(normalization=True)
@@ -71,6 +72,13 @@ class StageModule(LightningModule):
         """How many images of the last step were read at each scale; empty where no scale is chosen."""
         return {}
 
+    def remembered(self) -> dict[str, Any]:
+        """What it keeps from step to step beside its state, as plain values and tensors."""
+        return {}
+
+    def remember(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`remembered` gave."""
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What learns, in groups that may differ in learning rate."""
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]
@@ -99,11 +107,14 @@ class StageModule(LightningModule):
             wrong = ", ".join(f"{name}={value.item():g}" for name, value in terms.items() if not value.detach().isfinite())
             raise TrainingError(
                 f"the loss is {loss.item():g} at step {self.global_step} ({wrong or 'every term is finite'}) on images such as "
-                f"{batch.names[0]}; lower stages.*.lr or trainer.gradient_clip_val and resume from last.ckpt"
+                f"{batch.names[0]}; last.ckpt and best.ckpt keep earlier weights: go on with resume=auto and a lower "
+                f"stages.{self.stage}.lr"
             )
         values = {f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": loss.detach()}
+        # Else the first process's share of the images would be logged for all.
+        values = dict(zip(values, mean_over_processes(torch.stack(list(values.values()))), strict=True))
         self.log_dict(values, batch_size=len(batch))
-        self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch))
+        self.log("loss", values["train/loss"], prog_bar=True, logger=False, batch_size=len(batch))
 
     def score(self, words: list[list[Word]], batch: SpottingBatch, charge: Tensor) -> None:
         """Add the words read in a validation batch to the Hmean, and what reading them is charged ``(B,)`` to the mean."""
@@ -148,11 +159,12 @@ class TeacherModule(StageModule):
     def training_step(self, batch: SpottingBatch, batch_index: int) -> Tensor:
         """Train on every view of the batch; the loader draws one scale per batch."""
         terms: dict[str, Tensor] = {}
+        weight = word_weight(len(batch.labels), self.device)
         for view in batch.views.values():
             output = self.teacher(view, batch.boundaries, batch.image_index, batch.labels)
             found = {
                 "detection": self.detection_loss(output.detection, view.targets).mean(),
-                "recognition": mean_or_zero(self.recognition_loss(output.recognition, batch.labels)),
+                "recognition": weight * mean_or_zero(self.recognition_loss(output.recognition, batch.labels)),
             }
             terms = {name: terms.get(name, 0.0) + value / len(batch.views) for name, value in found.items()}
         loss = self.objective(terms)
@@ -239,6 +251,15 @@ class DLDModule(StageModule):
         counts = torch.bincount(self.chosen, minlength=len(self.selector.scales)).tolist()
         return dict(zip(self.selector.scales, counts, strict=True))
 
+    def remembered(self) -> dict[str, Any]:
+        """See :meth:`StageModule.remembered`: what the objective of the selector remembers."""
+        return self.selection_objective.remembered() if self.selection_objective else {}
+
+    def remember(self, state: dict[str, Any]) -> None:
+        """See :meth:`StageModule.remember`."""
+        if self.selection_objective and state:
+            self.selection_objective.remember(state, self.device)
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The student; and the selector, which starts from nothing, at its own learning rate."""
         groups = [{"params": [p for p in self.student.parameters() if p.requires_grad]}]
@@ -263,10 +284,12 @@ class DLDModule(StageModule):
         self.chosen = index
         found, recognition, order = self.read_at(index, batch, teacher)
         terms |= found
-        terms["recognition"] = mean_or_zero(self.recognition_loss(recognition, batch.labels[order]))
+        weight = word_weight(len(order), self.device)
+        terms["recognition"] = weight * mean_or_zero(self.recognition_loss(recognition, batch.labels[order]))
         if len(self.distillation):
             taught = teacher.recognition.select(order)
-            terms |= self.distillation(recognition, taught, batch.labels[order], (self.student, self.teacher))
+            compared = self.distillation(recognition, taught, batch.labels[order], (self.student, self.teacher))
+            terms |= {name: weight * value for name, value in compared.items()}
         loss = self.objective(terms)
         self.log_terms(terms, loss, batch)
         return loss

@@ -5,6 +5,7 @@ beside the first process, write nothing and end before the evaluation.
 """
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from hydra.types import RunMode
 from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from dld_spotter.core.errors import SpotterError
+from dld_spotter.core.errors import SpotterError, TrainingError
+from dld_spotter.core.interruption import Interrupted
 
 LAUNCHED = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """Variables that Lightning leaves behind for its own processes."""
@@ -37,6 +39,7 @@ class Processes:
 
     def __init__(self) -> None:
         self.external = "LOCAL_RANK" in os.environ
+        self.parent = os.getppid()
         self.started: list[Popen] = []
         self.observed: list[Popen] = []
 
@@ -61,10 +64,13 @@ class Processes:
             SystemExit: ``error`` only follows from what went wrong in another process, which told it.
         """
         if self.external:
+            if os.getppid() != self.parent and not isinstance(error, SpotterError | Interrupted | None):
+                raise SystemExit(1) from error  # the process that has started this one is gone, and cannot be worked with
             return
         if error is not None:
             self.observed[:] = []  # or Lightning, which watches them, would kill this process too
-            status = 0 if isinstance(error, SpotterError) else self._failed()
+            status = 0 if isinstance(error, SpotterError | Interrupted) else self._failed()
+            lost = [k for k, process in enumerate(self.started, start=1) if (process.poll() or 0) < 0]
             for process in self.started:
                 process.kill()
         for process in self.started:
@@ -75,6 +81,9 @@ class Processes:
             os.environ.pop(name, None)
         if error is not None and status > 0:
             raise SystemExit(status) from error
+        if error is not None and status < 0:
+            name = signal.Signals(-status).name
+            raise TrainingError(f"process {lost[0]} of the training was ended by {name}; resume=auto goes on") from error
 
     def _failed(self) -> int:
         """Exit status of a process that has ended with one, else 0; it may be about to."""
