@@ -12,6 +12,7 @@ import numpy as np
 
 from dld_spotter.core.batches import Sample, TextInstances
 from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.files import read_bounded
 from dld_spotter.data.dataset import FileDataset, existing_folder, read_image
 from dld_spotter.data.readers.fields import clean, unquoted, within_reach
 
@@ -182,7 +183,7 @@ def read_lines(path: Path) -> Sequence[str]:
         DataError: it cannot be read, or has another encoding.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_bounded(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); restore it") from error
     encoding = "utf-16" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
