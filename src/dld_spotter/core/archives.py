@@ -1,6 +1,7 @@
 """Zip archives that a stranger may have made, ``.npz`` among them: bounded in members and sizes, whatever they say of themselves."""
 
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -75,6 +76,11 @@ class Archive:
     def __init__(self, content: ZipFile, infos: Sequence[ZipInfo]) -> None:
         self._content, self.infos = content, infos
 
+    def refuse_packed(self, size: int) -> None:
+        """Raise ValueError unless all members lie in the file as they are, one beside the other, ``size`` bytes in all."""
+        if any(info.compress_type != ZIP_STORED for info in self.infos) or sum(info.file_size for info in self.infos) > size:
+            raise ValueError("its files are packed, or lie upon each other")
+
     def read(self, info: ZipInfo) -> bytes:
         """Content of a member; raises ValueError where it has more than it says."""
         if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
@@ -113,11 +119,13 @@ def _array(content: bytes, name: str) -> np.ndarray:
     if reader is None:
         raise ValueError(f"{name} is of another version of numpy's format")
     shape, columns_first, kind = reader(stream)
-    if kind.hasobject or not kind.itemsize:
+    if kind.kind not in "biufSU" or not kind.itemsize:
         raise ValueError(f"{name} holds no numbers or texts")
     if min(shape, default=0) < 0 or prod(shape) * kind.itemsize != len(content) - stream.tell():
         raise ValueError(f"{name} claims the shape {shape[:8]}, which it has not")
     values = np.frombuffer(content, kind, offset=stream.tell())
+    if kind.kind == "U" and values.view(np.dtype(np.uint32).newbyteorder(kind.byteorder)).max(initial=0) > sys.maxunicode:
+        raise ValueError(f"{name} holds characters that there are not")
     return values.reshape(shape, order="F" if columns_first else "C").copy()
 
 
