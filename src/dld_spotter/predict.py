@@ -17,7 +17,7 @@ from rich.progress import track
 
 from dld_spotter.budget.requests import Request
 from dld_spotter.config.entry import entry_point
-from dld_spotter.config.second_pass import second_pass_of
+from dld_spotter.config.second_pass import refuse_idle_single_pass, second_pass_of
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.dataset import read_image
 from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
@@ -44,7 +44,7 @@ class Settings:
     budget_ms: float | None = MISSING
     max_cost: float | None = MISSING
     reference: dict[str, int | None] = MISSING
-    two_pass: bool = MISSING
+    two_pass: bool | None = None
     second_pass: Any = MISSING
     batch: int = MISSING
     device: str | None = MISSING
@@ -71,6 +71,7 @@ def predict(config: DictConfig, folder: Path) -> None:
     predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, rule, config.vocabulary, config.precision)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     predictor.check(request)
+    refuse_idle_single_pass(config, predictor)
     console = Console(stderr=True)
     drawn = folder / "drawn" if config.draw else None
     pictures = picture_paths(images, drawn) if drawn else {}

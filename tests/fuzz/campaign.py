@@ -18,7 +18,7 @@ from typing import Any
 from tests.fuzz.worker import CHUNK
 
 ROOT = Path(__file__).parents[2]
-STUCK = 60
+STUCK = 180
 """Seconds of the clock after which a process that says nothing hangs; those of the processor are limited by the system."""
 
 

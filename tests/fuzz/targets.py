@@ -301,13 +301,13 @@ TARGETS = {
     "charset": Target("a.txt", lambda: [WORDS], lambda folder: read_characters(folder / "a.txt"), made="lines"),
     "image": Target("a.jpg", samples.photos, lambda folder: read_image(folder / "a.jpg"), weight=7),
     "demo_photo": Target("photo", samples.photos, lambda folder: decode((folder / "photo").read_bytes(), "photo"), weight=3),
-    "checkpoint": Target("a.ckpt", checkpoints, read_checkpoint, mutate.damage_zip, weight=3),
-    "provenance": Target("facts.json", provenances, read_provenance, mutate.damage_json, weight=1.5, prepare=_whole_checkpoint),
+    "checkpoint": Target("a.ckpt", checkpoints, read_checkpoint, mutate.damage_zip, weight=1.5),
+    "provenance": Target("facts.json", provenances, read_provenance, mutate.damage_json, weight=0.8, prepare=_whole_checkpoint),
     "records": Target("records.json", records, read_records, mutate.damage_json, "json", 3),
     "outcomes": Target("a.npz", outcomes, lambda folder: Outcomes.load(folder / "a.npz"), mutate.damage_zip, weight=5),
     "tradeoff": Target(
         "tradeoff.json", tradeoffs, lambda folder: TradeOff.read(folder / "tradeoff.json"), mutate.damage_json, "json", 2
     ),
     "meta": Target("meta.json", _document("meta"), read_meta, mutate.damage_json, "json", 3),
-    "overrides": Target("override", lambda: OVERRIDES, run_command, made="overrides", weight=0.8),
+    "overrides": Target("override", lambda: OVERRIDES, run_command, made="overrides", weight=0.5),
 }

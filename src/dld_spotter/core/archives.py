@@ -2,6 +2,7 @@
 
 import struct
 import sys
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ UNREADABLE = (
     OverflowError,
     MemoryError,
     SyntaxError,
+    tokenize.TokenError,
 )
 """What reading a damaged archive raises."""
 DIRECTORY = 2**24
