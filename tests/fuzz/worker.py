@@ -12,6 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -41,8 +42,7 @@ def inputs(name: str, seed: int, first: int) -> Iterator[bytes]:
     """The inputs ``first`` to ``first + CHUNK`` of a target: every third from hypothesis, where it makes any of that kind."""
     from tests.fuzz.targets import TARGETS
 
-    target = TARGETS[name]
-    whole = list(target.whole())
+    target, whole = TARGETS[name], _whole(name)
     made = list(_made(target.made, seed + first, -(-CHUNK // 3))) if target.made else []
     for number in range(first, first + CHUNK):
         if made and number % 3 == 0:
@@ -50,6 +50,13 @@ def inputs(name: str, seed: int, first: int) -> Iterator[bytes]:
         else:
             random = Random(f"{seed} {name} {number}")
             yield target.damage(random.choice(whole), random, whole)
+
+
+@cache
+def _whole(name: str) -> list[bytes]:
+    from tests.fuzz.targets import TARGETS
+
+    return list(TARGETS[name].whole())
 
 
 def _made(kind: str, seed: int, count: int) -> list[bytes]:
