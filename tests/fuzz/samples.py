@@ -67,8 +67,16 @@ def photos() -> list[bytes]:
     for picture in pictures:
         for form in ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "TGA", "AVIF"):
             found.append(_saved(picture, form))
-        found += [_saved(picture.convert("CMYK"), "JPEG"), _saved(picture.convert("RGBA"), "PNG"), _saved(picture.quantize(), "PNG")]
-        found += [_saved(picture.convert("I;16"), "PNG"), _saved(picture.convert("F"), "TIFF"), _saved(picture.convert("1"), "TIFF")]
+        found += [
+            _saved(picture.convert("CMYK"), "JPEG"),
+            _saved(picture.convert("RGBA"), "PNG"),
+            _saved(picture.quantize(), "PNG"),
+        ]
+        found += [
+            _saved(picture.convert("I;16"), "PNG"),
+            _saved(picture.convert("F"), "TIFF"),
+            _saved(picture.convert("1"), "TIFF"),
+        ]
         found += [_saved(picture, "TIFF", compression=way) for way in ("tiff_lzw", "tiff_deflate", "jpeg")]
         exif = Image.Exif()
         exif[0x0112] = 6

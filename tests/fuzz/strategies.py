@@ -13,7 +13,11 @@ NAMES = (
     *("dataset", "points", "images", "method", "hmean", "_target_", "charset", "characters", "postprocess", "provenance"),
 )
 _ATOMS = st.one_of(
-    st.sampled_from(VALUES), st.floats(), st.integers(), st.text(max_size=20), st.sampled_from(["images/img_1.jpg", "train", "val"])
+    st.sampled_from(VALUES),
+    st.floats(),
+    st.integers(),
+    st.text(max_size=20),
+    st.sampled_from(["images/img_1.jpg", "train", "val"]),
 )
 _TREES = st.recursive(
     _ATOMS,
@@ -32,12 +36,16 @@ _LINE = st.tuples(st.lists(_FIELD, max_size=36), st.sampled_from([",", ", ", ";"
     lambda parts: parts[1].join(parts[0])
 )
 _KEY = st.one_of(
-    st.sampled_from(["scale", "budget", "input", "ckpt", "data", "data.root", "out", "reference", "hydra.run.dir", "paths.output_dir"]),
+    st.sampled_from(
+        ["scale", "budget", "input", "ckpt", "data", "data.root", "out", "reference", "hydra.run.dir", "paths.output_dir"]
+    ),
     st.text(max_size=12),
 )
 _VALUE = st.one_of(
     st.text(max_size=24),
-    st.sampled_from(["[", "{a:", "${", "${oc.env:X}", "a=b", "null", "1e999", "'", '"', "\\", "[1,[2]]", "range(3)", "???", "~"]),
+    st.sampled_from(
+        ["[", "{a:", "${", "${oc.env:X}", "a=b", "null", "1e999", "'", '"', "\\", "[1,[2]]", "range(3)", "???", "~"]
+    ),
 )
 
 

@@ -191,7 +191,10 @@ def outcomes() -> list[bytes]:
 
 def tradeoffs() -> list[bytes]:
     """A trade-off of two points."""
-    points = (Point("static", "student", 0.5, 0.6, 0.4, 1.0, scale=1.0), Point("oracle", "student", 0.5, 0.6, 0.4, 0.3, budget=0.3))
+    points = (
+        Point("static", "student", 0.5, 0.6, 0.4, 1.0, scale=1.0),
+        Point("oracle", "student", 0.5, 0.6, 0.4, 0.3, budget=0.3),
+    )
     path = _scratch() / "tradeoff.json"
     TradeOff("a", "rrc", "end_to_end", "none", 3, "spotter", None, points).write(path)
     return [path.read_bytes()]
@@ -215,7 +218,15 @@ LISTED = ("images/img_1.jpg", "images/img_2.jpg")
 WORDS = b"\xef\xbb\xbfone\ntwo\nthree words\ncaf\xc3\xa9\n"
 COUNTED = b"# words\nthe\t1000\nand\t200\ncaf\xc3\xa9\t3\nplain\n"
 OVERRIDES = (
-    *(b"scale=0.5", b"budget=0.3", b"batch=4", b"ckpt=absent.ckpt", b"vocabulary=english", b"reference.long=1280", b"~vocabulary"),
+    *(
+        b"scale=0.5",
+        b"budget=0.3",
+        b"batch=4",
+        b"ckpt=absent.ckpt",
+        b"vocabulary=english",
+        b"reference.long=1280",
+        b"~vocabulary",
+    ),
     *(b"+debug=tiny", b"data=icdar2015", b"data.strict=true", b"parts=[test]", b"second_pass.min_height=20", b"--cfg=job"),
     *(b"draw=true", b"device=cpu", b"out='a b'", b"limit=3", b"input=[a,b]", b"charset=printable", b"precision=fp32"),
 )

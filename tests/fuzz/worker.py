@@ -141,7 +141,11 @@ def main(folder: Path) -> None:
             fault = attempt(name, place, content)
             if fault:
                 print(json.dumps(fault | {"number": number}), file=answers, flush=True)
-        print(json.dumps({"done": job["count"], "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}), file=answers, flush=True)
+        print(
+            json.dumps({"done": job["count"], "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}),
+            file=answers,
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

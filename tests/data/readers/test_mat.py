@@ -58,7 +58,12 @@ def test_the_first_of_several_names_is_taken(tmp_path):
 
 @pytest.mark.parametrize(
     ("cell", "text"),
-    [(np.array([[2013.0]]), "2013"), (np.array([[7]], np.uint8), "7"), (np.array([[0.5]]), "0.5"), (np.array(["2013.0"]), "2013.0")],
+    [
+        (np.array([[2013.0]]), "2013"),
+        (np.array([[7]], np.uint8), "7"),
+        (np.array([[0.5]]), "0.5"),
+        (np.array(["2013.0"]), "2013.0"),
+    ],
 )
 def test_a_number_as_a_text_is_written_as_it_stands_in_the_photo(tmp_path, cell, text):
     savemat(tmp_path / "a.mat", {"a": cells(cell, np.zeros((0, 0)))})
@@ -116,7 +121,18 @@ for _ in range(40):
         b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM",
         bytes(200),
     ],
-    ids=["too many numbers", "too many cells", "negative", "a bomb", "too long", "too deep", "a structure", "empty", "7.3", "zeros"],
+    ids=[
+        "too many numbers",
+        "too many cells",
+        "negative",
+        "a bomb",
+        "too long",
+        "too deep",
+        "a structure",
+        "empty",
+        "7.3",
+        "zeros",
+    ],
 )
 def test_what_claims_more_than_there_is_is_refused(tmp_path, content):
     (tmp_path / "a.mat").write_bytes(content)

@@ -17,6 +17,7 @@ from dld_spotter.data.dataset import FileDataset, existing_folder, read_image
 from dld_spotter.data.readers.fields import clean, unquoted, within_reach
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif", ".jpe", ".ppm", ".pgm"}
+IMAGE_SUFFIXES |= {".jp2", ".tga", ".avif"}
 _LINE_END = r"\r*\n|\r"
 """That of Unix, of Windows, also where it was converted twice, and of old Macs."""
 
@@ -78,7 +79,7 @@ class PairedDataset(FileDataset):
             wanted = " or ".join(f"{images}/ + {truths}/" for images, truths in folders)
             raise DataError(f"data.root={root} holds none of the folders {wanted}; point data.root to the folder that does")
         images_folders, self.truth_folder = pair
-        self.images = [p for folder in images_folders for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+        self.images = [path for folder in images_folders for path in folder.iterdir() if is_photo(path)]
         self.images.sort(key=lambda path: (len(path.stem), path.stem, path))  # img_2 before img_10
         if not self.images:
             raise DataError(f"{images_folders[0]} holds no image; point data.root to the folder of the data set")
@@ -123,6 +124,11 @@ class PairedDataset(FileDataset):
             if (self.truth_folder / name).is_file():
                 return self.truth_folder / name
         raise DataError(f"{image} has no ground truth {' or '.join(names)} in {self.truth_folder}; add it or remove the image")
+
+
+def is_photo(path: Path) -> bool:
+    """Whether a file is called as a photo is, and is none that macOS adds to it (``._a.jpg``)."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("._")
 
 
 def printable(path: Path) -> str:
