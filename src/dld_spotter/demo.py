@@ -132,10 +132,10 @@ def _jpeg(picture: Image.Image) -> bytes:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves the page to this computer alone, unless told otherwise; all that is asked runs in one thread, as torch keeps
-    helpers for each.
+    """Serves the page to this computer alone, unless told otherwise.
 
-    At most ``MOST_CONNECTIONS`` are open and ``MOST_PHOTOS`` uploaded or read at a time; further ones are told to come back.
+    All that is asked runs in one thread, as torch keeps helpers for each. At most ``MOST_CONNECTIONS`` are open and
+    ``MOST_PHOTOS`` uploaded or read at a time; further ones are told to come back.
 
     Args:
         viewer: answers.

@@ -10,7 +10,7 @@ from dld_spotter.core.files import parse_json, read_bounded
 def test_a_file_is_read_up_to_its_bound(tmp_path):
     (tmp_path / "a").write_bytes(b"12345")
     assert read_bounded(tmp_path / "a", 5) == b"12345"
-    with pytest.raises(OSError) as caught:  # noqa: PT011
+    with pytest.raises(OSError) as caught:
         read_bounded(tmp_path / "a", 4)
     assert "more than" in caught.value.strerror
 
@@ -18,7 +18,7 @@ def test_a_file_is_read_up_to_its_bound(tmp_path):
 def test_devices_pipes_and_folders_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
-        with pytest.raises(OSError):  # noqa: PT011
+        with pytest.raises(OSError):
             read_bounded(path)
 
 

@@ -71,8 +71,8 @@ def damage_zip(content: bytes, random: Random, others: list[bytes]) -> bytes:
     with zipfile.ZipFile(stream, "w", way) as packed:
         for place, (name, member) in enumerate(members):
             if place == chosen:
-                name = random.choice((name, name, name, "../" + name, name.upper(), "a" * 300 + name, "\u2028.txt", ""))  # noqa: PLW2901
-                member = damage(member, random, others)  # noqa: PLW2901
+                name = random.choice((name, name, name, "../" + name, name.upper(), "a" * 300 + name, "\u2028.txt", ""))
+                member = damage(member, random, others)
                 if random.random() < 0.1:
                     continue
             packed.writestr(name or "x", member)

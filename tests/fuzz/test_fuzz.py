@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import pytest
-
-from tests.fuzz.campaign import Tally, Worker, campaign, shares
+from tests.fuzz.campaign import campaign, shares
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.worker import CHUNK, inputs
 

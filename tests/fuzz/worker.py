@@ -1,7 +1,7 @@
 """Tries inputs in a process of its own, which the system ends where it takes too long: ``python -m tests.fuzz.worker FOLDER``.
 
-Reads ``{"target", "seed", "first", "count", "after"}`` a line from standard input. Writes ``+`` for each input before it is tried, and
-``{"fault", ...}`` for one that ended in anything but a sentence; ``{"done": ...}`` after each line.
+Reads ``{"target", "seed", "first", "count", "after"}`` a line from standard input. Writes ``+`` for each input before it is
+tried, and ``{"fault", ...}`` for one that ended in anything but a sentence; ``{"done": ...}`` after each line.
 """
 
 import json
@@ -61,7 +61,8 @@ def _whole(name: str) -> list[bytes]:
 
 def _made(kind: str, seed: int, count: int) -> list[bytes]:
     """So many inputs that hypothesis makes from a seed."""
-    from hypothesis import HealthCheck, Phase, given, seed as seeded, settings
+    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import seed as seeded
 
     from tests.fuzz.strategies import MADE
 

@@ -10,8 +10,8 @@ from hydra.errors import HydraException
 from dld_spotter.core.errors import ConfigError, shown
 
 SETTING = re.compile(r"(?P<key>\+{0,2}[\w./@-]+)=(?P<value>.*)", re.DOTALL)
-PLAIN = re.compile(r"[\w./ -]*")
-"""A value that means itself in Hydra's grammar."""
+PLAIN = re.compile(r"(?! )[A-Za-z0-9_./ -]*(?<! )")
+"""A value that means itself in Hydra's grammar, or, as null, true and 1e5, what a configuration would have there."""
 PATTERNS = "*?["
 """Signs of a glob."""
 
@@ -32,7 +32,7 @@ def _quoted(argument: str) -> str:
     found = SETTING.fullmatch(argument)
     if found and not PLAIN.fullmatch(found["value"]) and (_exists(found["value"]) or not _parses(argument)):
         return f"{found['key']}={quoted(found['value'])}"
-    if not found and not _parses(argument):
+    if not found and ("=" in argument[:2] or not _parses(argument)):
         raise ConfigError(f"{shown(argument)} is no setting; give KEY=VALUE, and --help lists the keys")
     return argument
 
@@ -43,7 +43,8 @@ def quoted(value: str) -> str:
     >>> print(quoted("it's [1].jpg"), quoted("${a}"))
     'it\'s [1].jpg' '\${a}'
     """
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value.replace("${", "\\${"))
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # OmegaConf takes one half of these away, Hydra's grammar that of the next
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
     return f"'{escaped}{_trailing_backslashes(escaped)}'"
 
 

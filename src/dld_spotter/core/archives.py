@@ -1,4 +1,4 @@
-"""Zip archives that a stranger may have made, ``.npz`` among them: bounded in members and sizes, whatever they say of themselves."""
+"""Zip archives that a stranger may have made, ``.npz`` among them: bounded, whatever they say of themselves."""
 
 import struct
 import sys

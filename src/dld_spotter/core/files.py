@@ -17,7 +17,7 @@ def read_bounded(path: Path, most: int = LARGEST_TEXT) -> bytes:
         OSError: it is missing, has more than ``most`` bytes, or is a folder, a device or a pipe, which might never end;
             ``strerror`` says which.
     """
-    with open(path, "rb", opener=_without_waiting) as file:  # noqa: PTH123 - Path.open takes no opener
+    with open(path, "rb", opener=_without_waiting) as file:
         facts = os.fstat(file.fileno())
         if not S_ISREG(facts.st_mode):
             raise OSError(0, "it is a device or a pipe", str(path))

@@ -13,7 +13,7 @@ are dropped, a text in double quotes is unquoted, and predictions with confidenc
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -40,6 +40,7 @@ _POLYGON = re.compile(rf"({_NUMBER}(?:,{_NUMBER}){{5,}}),####(.*)")
 _QUADRILATERAL = re.compile(rf"({_NUMBER}(?:,{_NUMBER}){{7}})(?:,(.*))?")
 _ANY_LENGTH = re.compile(rf"({_NUMBER}(?:,{_NUMBER}){{5,}}),([^,]*)")
 CONFIDENCE = re.compile(r"\s*([01](?:\.\d*)?|\.\d+|\d(?:\.\d*)?[eE]-\d+)\s*(?:,(.*))?")
+_PERCENTAGE = re.compile(r"\s*(\d{1,3}(?:\.\d*)?)\s*,")
 _QUOTED = re.compile(r'\s*"(.*)"\s*')
 
 
@@ -241,6 +242,16 @@ def _is_confidence(text: str, alone: bool) -> bool:
     """Whether a confidence stands before a text or, where ``alone`` is allowed, without one."""
     found = CONFIDENCE.fullmatch(text)
     return found is not None and float(found[1]) <= 1 and (alone or found[2] is not None)
+
+
+def begins_with_percentages(texts: Iterable[str]) -> bool:
+    """Whether all texts look as if a confidence beyond 1 stood before them.
+
+    >>> begins_with_percentages(["97.5,cat", "8,dog"]), begins_with_percentages(["97.5,cat", "dog"])
+    (True, False)
+    """
+    found = [_PERCENTAGE.match(text) for text in texts]
+    return bool(found) and all(match is not None and float(match[1]) <= 100 for match in found)
 
 
 def _finish(words: list[tuple[np.ndarray, str]], confident: bool) -> list[Word]:

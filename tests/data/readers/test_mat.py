@@ -79,16 +79,16 @@ def test_every_cut_and_every_changed_byte_ends_in_a_value_or_a_sentence(tmp_path
     changed = [whole[:place] for place in range(0, len(whole), 3)]
     for place in range(120, len(whole)):
         changed += [whole[:place] + bytes([value]) + whole[place + 1 :] for value in (0, 1, 0x7F, 0xFF)]
-    told = 0
+    told = []
     for content in changed:
         damaged.write_bytes(content)
         for name in ("a", "b"):
             try:
                 read_mat(damaged, name)
             except DataError as error:
-                assert "b.mat" in str(error)
-                told += 1
-    assert told > 100
+                told.append("b.mat" in str(error))
+    assert len(told) > 100
+    assert all(told)
 
 
 def variable(shape, content, kind=6):
@@ -144,9 +144,12 @@ def test_what_claims_more_than_there_is_is_refused(tmp_path, content):
 @pytest.mark.parametrize("number", [*range(20, 22), *range(34, 43), *range(46, 49)])
 def test_files_that_ended_the_process(number):
     (folder,) = HOSTILE.glob(f"{number}-*")
-    for path in folder.iterdir():
-        for names in (("polygt", "gt"), ("imnames",), ("txt",), ("wordBB",)):
-            try:
-                read_mat(path, *names)
-            except DataError as error:
-                assert path.name in str(error)
+    (path,) = folder.iterdir()
+    told = []
+    for names in (("polygt", "gt"), ("imnames",), ("txt",), ("wordBB",)):
+        try:
+            read_mat(path, *names)
+        except DataError as error:
+            told.append(path.name in str(error))
+    assert told
+    assert all(told)

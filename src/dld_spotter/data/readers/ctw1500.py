@@ -77,7 +77,7 @@ class CTW1500(PairedDataset):
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""
-        records = list(_xml_records(path) if path.suffix == ".xml" else _text_records(path))
+        records = list(_xml_records(path) if path.suffix.lower() == ".xml" else _text_records(path))
         ignore = [text == IGNORED for _, text in records]
         texts = ["" if text == IGNORED else text for _, text in records]
         return TextInstances.of([clockwise(polygon) for polygon, _ in records], texts, ignore)

@@ -14,7 +14,7 @@ from dld_spotter.core.errors import DataError, shown
 from dld_spotter.core.files import parse_json
 from dld_spotter.data.dataset import FileDataset
 from dld_spotter.data.readers.fields import IGNORED, to_polygons
-from dld_spotter.data.readers.indexed import ImagePaths, Strings, common_folder, image_name, read_named_image
+from dld_spotter.data.readers.indexed import PROBED, ImagePaths, Strings, common_folder, image_name, read_named_image
 
 SPLITS = ("train", "validation", "test")
 LONGEST_LINE = 2**24
@@ -33,7 +33,8 @@ class JsonLines(FileDataset):
     asked for. What ``predict`` writes can be read too, as labels to correct.
 
     Args:
-        root: the file, or a folder that holds one such file; paths of images start at the file's folder.
+        root: the file, or a folder that holds one such file; paths of images start at the file's folder, or
+            where none of them is there, at the current one, as those that ``predict`` writes.
         strict: raise at the first damaged entry instead of skipping it.
     """
 
@@ -46,7 +47,7 @@ class JsonLines(FileDataset):
         if not len(self._index.places):
             raise DataError(f"{self.file} holds no line; expected one such as {_EXPECTED} for each image")
         super().__init__(len(self._index.places), strict)
-        self.images = ImagePaths(self.file.parent, self._index.images)
+        self.images = self._located()
         self._prefix = common_folder(list(filter(None, self._index.images)))
 
     @property
@@ -67,6 +68,12 @@ class JsonLines(FileDataset):
             entry = _parse(file.readline(), where)
         words = _words(entry["words"], where)
         return Sample(read_named_image(self.images[index], where), words, self._name(index))
+
+    def _located(self) -> ImagePaths:
+        """Where the images lie: below the folder of the file, or as ``predict`` named them, below that of the command."""
+        beside, here = (ImagePaths(folder, self._index.images) for folder in (self.file.parent, Path()))
+        probes = [index for index, image in enumerate(self._index.images) if image][:PROBED]
+        return here if not any(map(beside.exists, probes)) and any(map(here.exists, probes)) else beside
 
     def _name(self, index: int) -> str:
         return image_name(self._index.images[index], self._prefix) or f"line_{self._index.numbers[index]}"

@@ -107,12 +107,13 @@ class PairedDataset(FileDataset):
         """Read a ground-truth file."""
 
     def _truth_names(self, stem: str) -> list[str]:
-        return [prefix + stem + suffix for suffix in self.suffixes for prefix in self.prefixes]
+        suffixes = (*self.suffixes, *map(str.upper, self.suffixes))
+        return [prefix + stem + suffix for suffix in suffixes for prefix in self.prefixes]
 
     def _orphans(self) -> list[str]:
         """Tell of each ground-truth file that no image is called as."""
         known = {name for image in self.images for name in self._truth_names(image.stem)}
-        others = [p for p in self.truth_folder.iterdir() if p.suffix in self.suffixes and p.name not in known]
+        others = [p for p in self.truth_folder.iterdir() if p.suffix.lower() in self.suffixes and p.name not in known]
         folders = " or ".join(sorted({str(image.parent) for image in self.images}))
         return [
             f"{printable(path)} has no image of its name in {folders}; add it or remove the file" for path in sorted(others)
@@ -123,7 +124,8 @@ class PairedDataset(FileDataset):
         for name in names:
             if (self.truth_folder / name).is_file():
                 return self.truth_folder / name
-        raise DataError(f"{image} has no ground truth {' or '.join(names)} in {self.truth_folder}; add it or remove the image")
+        usual = " or ".join(name for name in names if not name.endswith(tuple(map(str.upper, self.suffixes))))
+        raise DataError(f"{image} has no ground truth {usual} in {self.truth_folder}; add it or remove the image")
 
 
 def is_photo(path: Path) -> bool:

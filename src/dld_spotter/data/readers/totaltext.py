@@ -54,7 +54,7 @@ class TotalText(PairedDataset):
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""
-        records = list(_mat_records(path) if path.suffix == ".mat" else _text_records(path))
+        records = list(_mat_records(path) if path.suffix.lower() == ".mat" else _text_records(path))
         texts = ["" if ignore else text for _, text, ignore in records]
         return TextInstances.of([polygon for polygon, _, _ in records], texts, [ignore for _, _, ignore in records])
 
