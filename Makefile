@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow stress mutants lint types format index docs wheel clean
+.PHONY: help install train test test-slow stress fuzz mutants lint types format index docs wheel clean
 
 help:  ## what there is
 	@echo "make TARGET [PYTHON=/path/to/python3.11] [ARGS=\"...\"]"
@@ -40,6 +40,9 @@ test-slow: install  ## whole runs, minutes each
 
 stress: install  ## end every command at random moments and start it again, train in two processes, watch memory; ARGS such as --kills=3
 	WANDB_MODE=offline OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress $(ARGS)
+
+fuzz: install  ## 100,000 damaged files and command lines; ARGS="--inputs N --seed S --only TARGET ..."
+	WANDB_MODE=offline OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(ARGS)
 
 mutants: install  ## break one line at a time and see that a fast test fails
 	$(BIN)/python -m tests.mutants $(ARGS)

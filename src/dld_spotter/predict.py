@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -17,10 +18,10 @@ from rich.progress import track
 
 from dld_spotter.budget.requests import Request
 from dld_spotter.config.entry import entry_point
-from dld_spotter.config.second_pass import second_pass_of
+from dld_spotter.config.second_pass import refuse_idle_single_pass, second_pass_of
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.dataset import read_image
-from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
+from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, is_photo, read_lines
 from dld_spotter.data.views import ReferenceSize
 from dld_spotter.inference.drawing import draw_reading
 from dld_spotter.inference.loading import load
@@ -44,7 +45,7 @@ class Settings:
     budget_ms: float | None = MISSING
     max_cost: float | None = MISSING
     reference: dict[str, int | None] = MISSING
-    two_pass: bool = MISSING
+    two_pass: bool | None = None
     second_pass: Any = MISSING
     batch: int = MISSING
     device: str | None = MISSING
@@ -71,17 +72,20 @@ def predict(config: DictConfig, folder: Path) -> None:
     predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, rule, config.vocabulary, config.precision)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     predictor.check(request)
+    refuse_idle_single_pass(config, predictor)
     console = Console(stderr=True)
     drawn = folder / "drawn" if config.draw else None
     pictures = picture_paths(images, drawn) if drawn else {}
     with open_output(config.out) as (out, done):
-        fresh = [path for path in images if str(path) not in done]
+        fresh = [path for path in images if os.path.realpath(path) not in done]
         if done and request.budgeted:
-            predictor.catch_up(request, readings_of(config.out, set(map(str, images))))
+            predictor.catch_up(request, readings_of(config.out, set(map(os.path.realpath, images))))
         damaged = read_all(predictor, request, fresh, out, pictures, console, config.batch)
     before = f", {len(images) - len(fresh)} were there before" if len(fresh) < len(images) else ""
     places = ["stdout" if config.out == STDOUT else str(config.out), *([str(drawn)] if drawn else [])]
     summary = f"{len(fresh) - damaged} of {len(images)} images read{before}: {' and '.join(places)}"
+    others = left_out(config.input)
+    summary += f"; left out: {others}" if others else ""
     tracker = predictor.tracker(request)
     summary += f"; {tracker}" if tracker else ""
     console.print(summary, soft_wrap=True, highlight=False, markup=False)
@@ -90,9 +94,9 @@ def predict(config: DictConfig, folder: Path) -> None:
 
 
 def readings_of(out: str, names: set[str]) -> list[dict[str, Any]]:
-    """The lines of an earlier run in a file, of the images of these names."""
-    lines = map(json.loads, Path(out).read_text("utf-8").splitlines())
-    return [line for line in lines if line["image"] in names]
+    """The lines of an earlier run in a file, of the images of these full paths."""
+    lines = [json.loads(line) for line in Path(out).read_text("utf-8").split("\n") if line]
+    return [line for line in lines if os.path.realpath(line["image"]) in names]
 
 
 def picture_paths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
@@ -144,20 +148,33 @@ def read_all(
                     f"note: {path}: {reading.dropped} more regions than postprocess.max_words of the checkpoint were not read"
                 )
                 console.print(note, soft_wrap=True, highlight=False, markup=False)
-            out.write(json.dumps(to_json(path, reading), ensure_ascii=False) + "\n")
+            out.write(_line(to_json(path, reading)))
             out.flush()
     return damaged
 
 
+def _line(entry: Mapping[str, Any]) -> str:
+    """A line of JSON; names that are not UTF-8 are escaped in it, as surrogates, and so lead back to their files."""
+    line = json.dumps(entry, ensure_ascii=False)
+    return (line if line.isprintable() or _is_utf8(line) else json.dumps(entry)) + "\n"
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def find_images(source: str | ListConfig | Sequence[str]) -> list[Path]:
     """Find images by path, folder, glob, text file (``-``: standard input) with one of these a line, or list; each once.
+
+    One of several photos that is missing is told when it is its turn, so that the others are read.
 
     Raises:
         DataError: a source leads to no image.
     """
     sources = [source] if isinstance(source, str) else list(source)
     entries = [entry for source in sources for entry in _entries(str(source))]
-    found = list(dict.fromkeys(path for entry in entries for path in _expand(entry)))
+    paths = [path for entry in entries for path in _expand(entry, alone=len(entries) == 1)]
+    found = list({os.path.realpath(path): path for path in reversed(paths)}.values())[::-1]  # however they are written
     if not found:
         raise DataError("input is an empty list; give at least one photo")
     return found
@@ -167,33 +184,52 @@ def _entries(source: str) -> list[str]:
     """The lines of a text file or of standard input, else the source itself."""
     if source == STDIN:
         return _names_from_stdin()
-    path = Path(source).expanduser()
+    path = _expanded(source)
     return [line.strip() for line in read_lines(path) if line.strip()] if path.suffix == ".txt" else [source]
 
 
 def _names_from_stdin() -> list[str]:
-    try:
-        names = [line.strip() for line in sys.stdin.buffer.read().decode("utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise DataError(
-            "input=- takes the names of photos, one a line, and standard input is no text; give input=PHOTO"
-        ) from error
+    content = sys.stdin.buffer.read()
+    if b"\0" in content:
+        raise DataError("input=- takes the names of photos, one a line, and standard input is no text; give input=PHOTO")
+    names = [os.fsdecode(line.strip()) for line in content.split(b"\n") if line.strip()]  # a name may hold U+2028
     if not names:
         raise DataError("input=- takes names of photos, one a line, but standard input is empty; give input=PHOTO")
     return names
 
 
-def _expand(source: str) -> list[Path]:
-    path = Path(source).expanduser()
+def _expanded(source: str) -> Path:
+    """A path as it stands, or with ``~`` for a home."""
+    path = Path(source)
+    try:
+        return path if os.path.lexists(path) else path.expanduser()
+    except (RuntimeError, ValueError):  # nobody's home; a NUL, which no name has
+        return path
+
+
+def _expand(source: str, alone: bool) -> list[Path]:
+    path = _expanded(source)
     if path.is_file():
         return [path]
     # Path.glob takes no absolute pattern
     names = path.iterdir() if path.is_dir() else map(Path, glob(str(path), recursive=True))  # noqa: PTH207
-    images = sorted(name for name in names if name.suffix.lower() in IMAGE_SUFFIXES and name.is_file())
+    images = sorted(name for name in names if is_photo(name) and name.is_file())
+    if not images and not (alone or path.is_dir() or set("*?[") & set(source)):
+        return [path]
     if not images:
         problem = "holds no image" if path.is_dir() else "matches no file" if set("*?[") & set(source) else "does not exist"
         raise DataError(f"input={source} {problem}; give a photo, a folder, a glob such as 'photos/*.jpg', or a list.txt")
     return images
+
+
+def left_out(source: Any) -> str:
+    """How many files of a folder are in none of the formats that are read, by ending; empty where there are none."""
+    folder = _expanded(source) if isinstance(source, str) else None
+    if folder is None or not folder.is_dir():
+        return ""
+    others = [path.suffix.lower() for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    counts = Counter(suffix or "without an ending" for suffix in others if suffix not in IMAGE_SUFFIXES)
+    return ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
 
 
 @contextmanager
@@ -213,12 +249,27 @@ def open_output(out: str) -> Iterator[tuple[TextIO, set[str]]]:
         raise DataError(f"out={path} is no file that could be gone on with; name a file, or out=- for standard output")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8", newline="\n") as file:
+        _lock(file, path)
         file.seek(0)
         *lines, rest = file.read().split("\n")
-        done = {_image_of(path, number, line) for number, line in enumerate(lines, start=1)}
+        done = {os.path.realpath(_image_of(path, number, line)) for number, line in enumerate(lines, start=1)}
         if rest:
             file.truncate(sum(len(line.encode()) + 1 for line in lines))
         yield file, done
+
+
+def _lock(file: TextIO, path: Path) -> None:
+    """Keep other runs out of a file; raises DataError where one of them is writing to it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where a file that is written to is locked
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise DataError(f"out={path} is being written by another run; wait for it, or name another file") from error
+    except OSError:  # a file system that knows no locks
+        return
 
 
 def _image_of(path: Path, number: int, line: str) -> str:

@@ -5,12 +5,14 @@ import io
 import json
 import socket
 import sys
-from threading import Thread
+from threading import BoundedSemaphore, Thread
+from time import sleep
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dld_spotter import demo
 from dld_spotter.budget.calibration import Calibration
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.demo import MOST_BYTES, Server, Viewer, decode, main
@@ -152,6 +154,154 @@ def test_too_large_a_photo_is_refused_unread(server):
         head = f"POST /read HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\nContent-Length: {MOST_BYTES + 1}\r\n\r\n"
         connection.sendall(head.encode())
         assert b" 413 " in connection.recv(200)
+
+
+def talk(server, content, patience=30):
+    """Send bytes as they are; returns what is answered until the connection ends."""
+    with socket.create_connection(server.server_address, timeout=patience) as connection:
+        connection.sendall(content)
+        answer = b""
+        while part := connection.recv(4096):
+            answer += part
+        return answer
+
+
+def head(server, *lines, request="POST /read HTTP/1.1"):
+    return "\r\n".join([request, f"Host: 127.0.0.1:{server.server_port}", *lines, "", ""]).encode()
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["Content-Length: " + "9" * 5000], 411),
+        (["Content-Length: -1"], 411),
+        (["Content-Length: \u0663"], 411),
+        (["Content-Length: 1e3"], 411),
+        (["Transfer-Encoding: chunked"], 411),
+        ([f"Content-Length: {MOST_BYTES + 1}"], 413),
+        (["Sec-Fetch-Site: cross-site"], 403),
+        (["Origin: null"], 403),
+        (["X: " + "y" * 70_000], 431),
+        ([f"X{n}: y" for n in range(200)], 431),
+    ],
+    ids=[
+        "5000 digits",
+        "negative",
+        "other digits",
+        "a fraction",
+        "chunks",
+        "too large",
+        "another site",
+        "no origin",
+        "long",
+        "many",
+    ],
+)
+def test_requests_that_no_page_of_ours_sends(server, lines, status):
+    answer = talk(server, head(server, *lines).decode("utf-8").encode("latin-1", "replace"))
+    assert answer.split(b" ", 2)[1] == str(status).encode()
+    assert b"Traceback" not in answer
+
+
+@pytest.mark.parametrize(
+    "path", ["/example?number=" + "9" * 5000, "/example?number=-1", "/read?scale=nan", "/read?gamma=1e999"]
+)
+def test_numbers_of_any_length_are_answered(ask, path):
+    body = None if path.startswith("/example") else PHOTO
+    status, _, content = ask(path, body)
+    assert status == (200 if body is None else 400)
+    assert body is None or "must be a number" in content["error"]
+
+
+def test_a_photo_that_breaks_off_is_told(server):
+    with socket.create_connection(server.server_address, timeout=30) as connection:
+        connection.sendall(head(server, "Content-Length: 1000") + b"half")
+        connection.shutdown(socket.SHUT_WR)
+        assert b"broke off after 4 of 1000 bytes" in connection.makefile("rb").read()
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_slow_connections_are_ended(server, monkeypatch, drips):
+    monkeypatch.setattr(demo.Handler, "timeout", 30 if drips else 0.2)
+    monkeypatch.setattr(demo, "PATIENCE", 0.3 if drips else 60)
+    with socket.create_connection(server.server_address, timeout=30) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nX: ")
+        ended = False
+        for _ in range(200 if drips else 1):
+            try:
+                connection.sendall(b"y") if drips else None
+                connection.settimeout(0.05 if drips else 30)
+                ended = connection.recv(1) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                ended = True
+            if ended:
+                break
+        assert ended
+
+
+def test_connections_are_bounded_and_come_back(server, monkeypatch, ask):
+    monkeypatch.setattr(server, "connections", BoundedSemaphore(3))
+    held = [socket.create_connection(server.server_address, timeout=30) for _ in range(3)]
+    for connection in held:
+        connection.sendall(b"GET /about")
+    for _ in range(600):
+        if not server.connections._value:
+            break
+        sleep(0.05)
+    assert talk(server, b"").startswith(b"HTTP/1.0 503 ")
+    for connection in held:
+        connection.close()
+    for _ in range(600):
+        if server.connections._value == 3:
+            break
+        sleep(0.05)
+    assert ask("/about")[0] == 200
+
+
+def test_photos_on_their_way_are_bounded(server, monkeypatch, ask):
+    monkeypatch.setattr(server, "photos", BoundedSemaphore(1))
+    monkeypatch.setattr(demo, "SILENCE", 0.2)
+    server.photos.acquire()
+    assert ask("/read?scale=0.5", PHOTO)[0] == 503
+    assert ask("/about")[0] == 200
+    server.photos.release()
+    assert ask("/read?scale=0.5", PHOTO)[0] == 200
+
+
+def test_a_defect_is_told_and_the_server_stays(server, monkeypatch, ask):
+    monkeypatch.setattr(demo, "decode", lambda *_: 1 / 0)
+    status, _, content = ask("/read", PHOTO)
+    assert (status, "ZeroDivisionError" in content["error"]) == (500, True)
+    monkeypatch.undo()
+    assert ask("/read?scale=0.5", PHOTO)[0] == 200
+
+
+def test_names_are_escaped_where_they_are_shown(ask):
+    name = "%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E%0d%0aX%3A%20y"
+    status, kind, content = ask(f"/read?name={name}", b"no photo")
+    assert (status, kind) == (400, "application/json")
+    assert "\n" not in content["error"]
+    page = ask("/")[2].decode()
+    assert "innerHTML" not in page
+    assert "insertAdjacentHTML" not in page
+
+
+def test_another_address_must_be_asked_for(predictor):
+    with Server(Viewer(predictor, "a"), 0, "127.0.0.2") as other:
+        Thread(target=other.serve_forever, daemon=True).start()
+        try:
+            for host, status in ((f"127.0.0.2:{other.server_port}", 200), ("evil.example", 403)):
+                connection = http.client.HTTPConnection("127.0.0.2", other.server_port, timeout=30)
+                connection.request("GET", "/about", headers={"Host": host})
+                assert connection.getresponse().status == status
+                connection.close()
+        finally:
+            other.shutdown()
+    for host in ("no.such.host.invalid", "192.0.2.1"):
+        with pytest.raises(ConfigError, match=f"host={host} is no address of this computer"):
+            Server(Viewer(predictor, "a"), 0, host)
 
 
 def test_without_calibration_there_are_no_budgets(tmp_path):

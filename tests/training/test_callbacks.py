@@ -3,10 +3,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dld_spotter.core.errors import ConfigError
-from dld_spotter.training.callbacks import DistinctNoise, SameLength, ScaleHistogram, TemperatureSchedule
+from dld_spotter.core.errors import ConfigError, TrainingError
+from dld_spotter.training.callbacks import DistinctNoise, RefuseNothing, SameLength, ScaleHistogram, TemperatureSchedule
 from dld_spotter.training.modules import TeacherModule
-from tests.small import SCALES, make_spotter
+from tests.data.samples import box, sample
+from tests.small import SCALES, make_batch, make_spotter
 from tests.training.test_modules import make_module, shared
 
 
@@ -77,3 +78,24 @@ def test_histogram_counts_an_epoch():
     module.logged.clear()
     histogram.on_train_epoch_end(None, module)
     assert not module.logged
+
+
+@pytest.mark.parametrize(
+    ("words", "texts", "refused", "warned"), [(0, 0, True, False), (2, 0, False, True), (2, 2, False, False)]
+)
+def test_training_on_nothing_is_told(words, texts, refused, warned, caplog):
+    boxes = [box(8, 8, 40, 14), box(8, 30, 40, 14)][:words]
+    batch = make_batch([sample(64, 96, boxes, ["cat", "dog"][:texts] or ["ZZZ", "###"][:words])])
+    strategy = SimpleNamespace(reduce=lambda counts, reduce_op: counts)
+    trainer, module, check = SimpleNamespace(strategy=strategy), make_module(), RefuseNothing()
+    assert (sum(map(len, batch.instances)), len(batch.labels)) == (words, texts)
+    check.on_train_batch_end(trainer, module, None, batch, 0)
+    if refused:
+        with pytest.raises(TrainingError, match="1 training images of the first epoch hold no word"):
+            check.on_train_epoch_end(trainer, module)
+    else:
+        check.on_train_epoch_end(trainer, module)
+    assert ("none of the 2 words" in caplog.text) == warned
+    caplog.clear()
+    check.on_train_epoch_end(trainer, module)  # once is enough
+    assert not caplog.text

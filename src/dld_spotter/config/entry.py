@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dld_spotter.config import studies as experiments
+from dld_spotter.config.overrides import as_written
 from dld_spotter.config.suggestions import explained, refuse_unknown_flags
 from dld_spotter.core.aliases import renamed_override
 from dld_spotter.core.charset import read_characters
@@ -61,6 +62,14 @@ GOING_ON = {
 
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 """Whether the user asked for tracebacks in place of sentences."""
+
+INTERRUPTED, PIPE_CLOSED = 130, 141
+"""Exit statuses of what Ctrl+C or a closed pipe has ended, as shells give them."""
+GO_ON = {
+    "predict": "the same command goes on with the photos that are left",
+    "train": "the same command with resume=auto goes on",
+}
+"""Command -> what to do after Ctrl+C."""
 
 SECOND_SENTENCE = 5.0
 """Seconds after which a further process of a training tells what went wrong."""
@@ -144,6 +153,14 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
                     _hydra_raises(TRACEBACKS),
                 ):  # the processes that the task starts tell in a sentence too
                     return task(config)
+            except BrokenPipeError:  # who reads the output, such as head, has enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(PIPE_CLOSED)
+            except KeyboardInterrupt:
+                if TRACEBACKS:
+                    raise
+                print(f"error: interrupted; {GO_ON.get(config_name, 'start it again')}", file=sys.stderr)
+                sys.exit(INTERRUPTED)
             except USER_ERRORS as error:
                 if TRACEBACKS or HydraConfig.get().mode is RunMode.MULTIRUN:  # of a sweep, Hydra says which job failed
                     raise
@@ -159,6 +176,7 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
             try:
                 if not config:  # else the arguments are of another program, such as a notebook
                     refuse_unknown_flags(given)
+                    sys.argv[1:] = as_written(sys.argv[1:])
                 with _storage_errors(), _hydra_raises(True):
                     return application(*config)
             except USER_ERRORS as error:

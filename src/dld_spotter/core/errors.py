@@ -2,9 +2,21 @@
 
 from typing import Any
 
+LONGEST = 2000
+"""Characters of a message; what stands in a file may be of any length."""
+
 
 class SpotterError(Exception):
     """Base of every error that this package raises on purpose; entry points print it without a traceback."""
+
+    def __str__(self) -> str:
+        """The sentence on one line, whatever was found in a file: no control characters, which a terminal would obey."""
+        text = super().__str__()
+        if text.startswith("Caught "):  # a loader's worker puts its traceback before the message
+            text = text.rpartition(f"{type(self).__name__}: ")[2]
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST - 500]} ... {text[-495:]}"
+        return "".join(map(_plain, text)) if not text.isprintable() else text
 
 
 class ConfigError(SpotterError):
@@ -25,6 +37,14 @@ class StorageError(SpotterError):
 
 class TrainingError(SpotterError):
     """A training cannot go on."""
+
+
+def _plain(character: str) -> str:
+    if character.isprintable():
+        return character
+    if character.isspace():
+        return " "
+    return f"\\x{ord(character) - 0xDC00:02x}" if "\udc80" <= character <= "\udcff" else f"\\u{ord(character):04x}"
 
 
 def shown(value: Any) -> str:

@@ -1,12 +1,17 @@
-"""Files that are whole or not there, whenever a process dies or a disk is full."""
+"""Files that are written whole or not at all, and files of strangers, which are read up to a size."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISREG
+from typing import Any
 
 PARTIAL = ".partial"
 """What the name of a file ends in while it is written."""
+LARGEST_TEXT = 2**26
+"""Bytes of a text file; those of the largest data sets have a few MB."""
 
 
 @contextmanager
@@ -31,3 +36,32 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text, whole or not at all."""
     with whole(path) as partial:
         partial.write_text(text, "utf-8")
+
+
+def read_bounded(path: Path, most: int = LARGEST_TEXT) -> bytes:
+    """Content of a file.
+
+    Raises:
+        OSError: it is missing, has more than ``most`` bytes, or is a folder, a device or a pipe, which might never end;
+            ``strerror`` says which.
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
+        facts = os.fstat(file.fileno())
+        if not S_ISREG(facts.st_mode):
+            raise OSError(0, "it is a device or a pipe", str(path))
+        if facts.st_size > most:
+            raise OSError(0, f"it has more than {most / 2**20:g} MiB", str(path))
+        return file.read(most)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON; raises ValueError, whatever is wrong with it: also where it is nested too deeply or needs too much memory."""
+    try:
+        return json.loads(text)
+    except (RecursionError, MemoryError) as error:
+        raise ValueError(f"values within values too often or too many ({type(error).__name__})") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to would be waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

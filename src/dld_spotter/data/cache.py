@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,16 @@ import numpy as np
 from filelock import FileLock
 from torch.utils.data import Dataset
 
+from dld_spotter.core.archives import UNREADABLE, Bounds, read_arrays
 from dld_spotter.core.batches import Sample, TextInstances
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.dataset import TextDataset
 
 QUALITY = 95
 LOCKS = 512
-UNREADABLE = (OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, cv2.error)
-"""What numpy, zipfile and OpenCV raise where there is no file, or a damaged one."""
+NAMES = ("image", "points", "lengths", "transcriptions", "ignore", "name")
+BOUNDS = Bounds(members=16, member=2**28, archive=2**29)
+"""Of a kept sample."""
 
 
 class CachedDataset(Dataset[Sample]):
@@ -102,10 +103,10 @@ def _write(path: Path, sample: Sample) -> None:
 def _read(path: Path) -> Sample | None:
     """Read a sample; None where there is none, or what is left of one."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            image = cv2.cvtColor(cv2.imdecode(kept["image"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-            polygons = np.split(kept["points"], kept["lengths"].cumsum()[:-1]) if len(kept["lengths"]) else []
-            texts = [text.decode() for text in kept["transcriptions"].tolist()]
-            return Sample(image, TextInstances.of(polygons, texts, kept["ignore"].tolist()), kept["name"].item().decode())
-    except UNREADABLE:
+        kept = read_arrays(path, NAMES, BOUNDS)
+        image = cv2.cvtColor(cv2.imdecode(kept["image"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        polygons = np.split(kept["points"], kept["lengths"].cumsum()[:-1]) if len(kept["lengths"]) else []
+        texts = [text.decode() for text in kept["transcriptions"].tolist()]
+        return Sample(image, TextInstances.of(polygons, texts, kept["ignore"].tolist()), kept["name"].item().decode())
+    except (*UNREADABLE, cv2.error):
         return None

@@ -13,8 +13,8 @@ from dld_spotter.core.errors import ConfigError, DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "TGA", "AVIF")
 """What photos may be, whatever their names end in; none of these runs a program."""
-MOST_PIXELS = 2**27
-"""Pixels of a photo, some 11,600 by 11,600: decoding one takes gigabytes."""
+MOST_PIXELS = 10**8
+"""Pixels of a photo, 10,000 by 10,000: decoding one takes up to 2 GB."""
 TOO_LARGE = f"it has more than {MOST_PIXELS // 10**6} megapixels, the most that are read"
 WHITES = (1, 2**8 - 1, 2**16 - 1, 2**32 - 1)
 """What white is in images of more than 8 bits: the first of these that no pixel exceeds; 1 for fractions only."""
@@ -96,8 +96,8 @@ def read_image(source: str | Path | BinaryIO, name: str | Path | None = None) ->
     name = source if name is None else name
     try:
         with open_image(source) as file:
-            image = ImageOps.exif_transpose(file)
-            return np.array(to_rgb(image))
+            ImageOps.exif_transpose(file, in_place=True)  # as copies of a large photo take half a gigabyte each
+            return np.array(to_rgb(file))
     except FileNotFoundError as error:
         raise DataError(f"{name} does not exist; restore the image or remove its annotation") from error
     except UnidentifiedImageError as error:
@@ -125,4 +125,4 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

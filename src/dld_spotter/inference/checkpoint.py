@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.core.aliases import renamed
+from dld_spotter.core.archives import Bounds, open_archive
 from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import CheckpointError, ConfigError, shown
 from dld_spotter.core.files import whole
@@ -42,6 +43,8 @@ BUNDLED = "bundled"
 WEIGHTS = {BUNDLED: "ppocr_words.ckpt", "bundled_tiny": "tiny.ckpt"}
 """Name of weights that travel with the package -> their file."""
 FORMAT = 1
+BOUNDS = Bounds(members=200_000, member=2**40, archive=2**40)
+"""Of the zip archive that torch writes; all of it lies there unpacked, which the size of the file bounds."""
 READERS = ("teacher", "student")
 PARTS = (*READERS, "selector")
 
@@ -190,6 +193,8 @@ def _read(path: Path) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path} does not exist; give a file, or 'bundled' for the weights of the package")
     try:
+        with open_archive(path, BOUNDS) as archive:
+            archive.refuse_packed(path.stat().st_size)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise almost anything
         raise CheckpointError(

@@ -1,8 +1,10 @@
 """Reads with a spotter of this package in torch."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import torch
 
@@ -19,6 +21,16 @@ from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.vocabulary import Vocabulary
 
 PRECISIONS = ("auto", "bf16", "fp32")
+
+
+def _without_helpers() -> None:
+    """Compute in one thread: a process that was forked has none of its parent's helpers, and would wait for them for ever."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_without_helpers)
 
 
 class TorchBackend(Backend):

@@ -12,34 +12,35 @@ are dropped, a text in double quotes is unquoted, and predictions with confidenc
 """
 
 import codecs
-import json
 import re
-import struct
-import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from dld_spotter.core.archives import UNREADABLE, Bounds, open_archive
 from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.files import parse_json, read_bounded
 from dld_spotter.core.instances import TextInstances
 from dld_spotter.core.words import Word
 from dld_spotter.metrics.lexicons import image_key
 
 IGNORED = "###"
 CONFIDENCES = ("auto", "yes", "no")
-LARGEST_MEMBER, LARGEST_ARCHIVE = 2**26, 2**30
-"""Bytes of text, after unpacking, beyond which a file is damaged or a zip bomb; the largest data sets have a few MB."""
-UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, OSError, EOFError, NotImplementedError, RuntimeError)
-"""What reading an archive raises; the last two where it is packed or encrypted in a way that Python cannot undo."""
+BOUNDS = Bounds(members=200_000, member=2**23, archive=2**26)
+"""Of archives and folders of text; the largest data sets have a few MB, which take some fifty times as much once read."""
+MOST_LINES = 1_000_000
+"""Words of all images."""
+LARGEST_LINES, LONGEST_LINE = 2**28, 2**24
+"""Bytes of a file of JSON lines, and of one of these."""
 _NUMBER = r"\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\s*"
 _POLYGON = re.compile(rf"({_NUMBER}(?:,{_NUMBER}){{5,}}),####(.*)")
 _QUADRILATERAL = re.compile(rf"({_NUMBER}(?:,{_NUMBER}){{7}})(?:,(.*))?")
 _ANY_LENGTH = re.compile(rf"({_NUMBER}(?:,{_NUMBER}){{5,}}),([^,]*)")
 CONFIDENCE = re.compile(r"\s*([01](?:\.\d*)?|\.\d+|\d(?:\.\d*)?[eE]-\d+)\s*(?:,(.*))?")
+_PERCENTAGE = re.compile(r"\s*(\d{1,3}(?:\.\d*)?)\s*,")
 _QUOTED = re.compile(r'\s*"(.*)"\s*')
 
 
@@ -149,7 +150,7 @@ def read_annotations(
     if path.suffix in {".jsonl", ".json"}:
         return Annotations(_read_json_lines(path))
     reader = _Reader(task, protocol, "no" if truth else confidences)
-    ignored, undecodable = [], []
+    ignored, undecodable, found = [], [], 0
     for name, content in _members(path):
         if content is None:
             ignored.append(printable(name))
@@ -162,6 +163,9 @@ def read_annotations(
             undecodable.append(printable(name))
         lines = text.replace("\r", "").split("\n")
         reader.files[key] = [_Line(line, source, i) for i, line in enumerate(lines, 1) if line.strip()]
+        found += len(reader.files[key])
+        if found > MOST_LINES:
+            raise DataError(f"{path} holds more than {MOST_LINES:,} lines; no annotations are that many, so make it anew")
     if not reader.files:
         raise DataError(f"{path} holds no .txt file; expected one per image such as gt_img_1.txt or res_img_1.txt")
     return Annotations(reader.parse(), tuple(ignored), tuple(undecodable), reader.confident)
@@ -198,12 +202,10 @@ def _members(path: Path) -> Iterator[tuple[str, bytes | None]]:
         if path.is_dir():
             for file in sorted(path.iterdir()):
                 wanted = file.is_file() and _is_annotation(file.name)
-                yield file.name, file.read_bytes() if wanted else None
+                yield file.name, read_bounded(file, BOUNDS.member) if wanted else None
             return
-        with zipfile.ZipFile(path) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
-            _refuse_bomb(path, infos)
-            for info in infos:
+        with open_archive(path, BOUNDS, _is_annotation) as archive:
+            for info in archive.infos:
                 yield info.filename, archive.read(info) if _is_annotation(info.filename) else None
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; give a zip archive, a folder or a .jsonl file") from error
@@ -212,18 +214,11 @@ def _members(path: Path) -> Iterator[tuple[str, bytes | None]]:
         raise DataError(f"{path} cannot be read as a {kind} ({error}); give one, a folder or a .jsonl file") from error
 
 
-def _refuse_bomb(path: Path, infos: list[zipfile.ZipInfo]) -> None:
-    sizes = {info.filename: info.file_size for info in infos if _is_annotation(info.filename)}
-    name = max(sizes, key=sizes.__getitem__, default="")
-    if sum(sizes.values()) > LARGEST_ARCHIVE or sizes.get(name, 0) > LARGEST_MEMBER:
-        raise DataError(
-            f"{path} would unpack to {sum(sizes.values()) / 2**20:,.0f} MiB of text, {sizes[name] / 2**20:,.0f} MiB of it in "
-            f"{printable(name)}; no annotations are that large, so make the archive anew"
-        )
-
-
 def _points(numbers: str, line: _Line) -> np.ndarray:
-    points = np.array(numbers.split(","), np.float32).reshape(-1, 2)
+    try:
+        points = np.array(numbers.split(","), np.float32).reshape(-1, 2)
+    except ValueError:  # digits that Python knows and numpy does not
+        raise line.error("coordinates that a pixel can have") from None
     if not np.isfinite(points).all():
         raise line.error("coordinates that a pixel can have")
     return points
@@ -249,6 +244,16 @@ def _is_confidence(text: str, alone: bool) -> bool:
     return found is not None and float(found[1]) <= 1 and (alone or found[2] is not None)
 
 
+def begins_with_percentages(texts: Iterable[str]) -> bool:
+    """Whether all texts look as if a confidence beyond 1 stood before them.
+
+    >>> begins_with_percentages(["97.5,cat", "8,dog"]), begins_with_percentages(["97.5,cat", "dog"])
+    (True, False)
+    """
+    found = [_PERCENTAGE.match(text) for text in texts]
+    return bool(found) and all(match is not None and float(match[1]) <= 100 for match in found)
+
+
 def _finish(words: list[tuple[np.ndarray, str]], confident: bool) -> list[Word]:
     """Split confidences from texts where there are any, the most confident first."""
     if not confident:
@@ -266,19 +271,15 @@ def unquoted(text: str) -> str:
 
 def _read_json_lines(path: Path) -> dict[str, list[Word]]:
     """Read the form that ``predict`` writes; ``"ignore": true`` makes a don't-care region."""
-    try:
-        lines = path.read_text("utf-8-sig").split("\n")  # splitlines would also break a text at U+2028
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error}); give a UTF-8 file with one JSON object a line") from error
     images: dict[str, list[Word]] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             key = image_key(Path(entry["image"]).stem)
             words = [_word(item) for item in entry["words"]]
-        except (ValueError, KeyError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, ArithmeticError, AttributeError) as error:
             raise DataError(
                 f'{path}, line {number}: expected {{"image": NAME, "words": [{{"polygon": [[x, y], ...], "text": TEXT}}]}}, '
                 f"found a fault ({type(error).__name__}: {error})"
@@ -287,6 +288,17 @@ def _read_json_lines(path: Path) -> dict[str, list[Word]]:
             raise DataError(f"{path}, line {number}: image {key} stands there twice; keep one")
         images[key] = words
     return images
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of a file, which ends at no other sign: ``splitlines`` would also break a text at U+2028."""
+    try:
+        content = read_bounded(path, LARGEST_LINES)
+        if (longest := max(map(len, content.split(b"\n")))) > LONGEST_LINE:
+            raise ValueError(f"a line has {longest:,} bytes")
+        return content.decode("utf-8-sig").split("\n")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); give a UTF-8 file with one JSON object a line") from error
 
 
 def _word(item: dict[str, Any]) -> Word:

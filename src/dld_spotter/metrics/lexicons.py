@@ -13,12 +13,15 @@ from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
 from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.files import read_bounded
 from dld_spotter.core.words import Word
 
 Policy = Literal["davar", "adelaidet", "score_weighted"]
 POLICIES: tuple[str, ...] = get_args(Policy)
 FARTHEST = 1.5
 CHUNK = 128
+LARGEST = 2**24
+"""Bytes of a list; the generic one of ICDAR2015, 90,000 words, has less than one million."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def image_key(name: str) -> str:
 
 def _read_words(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = re.split(r"\r*\n|\r", read_bounded(path, LARGEST).decode("utf-8-sig"))  # splitlines also breaks at U+2028
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"lexicon {path} cannot be read ({error}); give a UTF-8 text file with one word a line") from error
     words = tuple(word for line in dropwhile(lambda line: line.startswith("#"), lines) if (word := line.strip()))

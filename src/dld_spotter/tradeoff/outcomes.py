@@ -1,6 +1,5 @@
 """The table of outcomes: what reading each image at each scale gave and what it cost."""
 
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,10 +7,14 @@ from typing import Self
 
 import numpy as np
 
+from dld_spotter.core.archives import UNREADABLE, Bounds, read_arrays
 from dld_spotter.core.arrays import Floats
 from dld_spotter.core.errors import DataError
 from dld_spotter.core.files import whole
 from dld_spotter.tradeoff.measures import MEASURES, Measures
+
+BOUNDS = Bounds(members=64, member=2**28, archive=2**29, ratio=1000)
+"""Of a table: a million images at eight scales take 64 MiB for each measure."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,16 @@ class Outcomes:
     def load(cls, path: str | Path) -> Self:
         """Read what :meth:`save` wrote; raises :class:`DataError` on any other file."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {measure: archive[measure] for measure in MEASURES}
-                return cls(tuple(archive["names"].tolist()), tuple(archive["scales"].tolist()), **arrays)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            found = read_arrays(Path(path), (*MEASURES, "names", "scales"), BOUNDS)
+            names, scales = found.pop("names"), found.pop("scales")
+            if names.dtype.kind != "U" or names.ndim != 1 or scales.ndim != 1:
+                raise ValueError("names must be a list of texts and scales one of numbers")
+            for name, values in {**found, "scales": scales}.items():
+                unknown = np.isnan(values) if name == "gflops" and values.dtype.kind == "f" else False
+                if values.dtype.kind not in "iuf" or not ((np.isfinite(values) & (values >= 0)) | unknown).all():
+                    raise ValueError(f"{name} must be finite numbers, none below 0")
+            return cls(tuple(names.tolist()), tuple(scales.tolist()), **found)
+        except UNREADABLE as error:
             raise DataError(f"{path} is no table of outcomes ({error}); write one with Outcomes.save") from error
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from dld_spotter.core.arrays import Floats
 from dld_spotter.core.errors import DataError, SpotterError
-from dld_spotter.core.files import write_text
+from dld_spotter.core.files import parse_json, read_bounded, write_text
 from dld_spotter.core.records import Record
 from dld_spotter.tradeoff.allocation import oracle, random_mix, static
 from dld_spotter.tradeoff.measures import Measures, estimate
@@ -171,8 +171,8 @@ class TradeOff(TradeOffRecord):
     def read(cls, path: str | Path) -> Self:
         """Read what :meth:`write` wrote; raises :class:`DataError` naming the file and the fault."""
         try:
-            content = json.loads(Path(path).read_text("utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            content = parse_json(read_bounded(Path(path)))
+        except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read as JSON ({type(error).__name__}: {error}); {cls.remedy}") from error
         return cls.from_dict(content, str(path))
 

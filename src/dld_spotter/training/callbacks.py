@@ -1,13 +1,16 @@
 """What happens beside the steps: the Gumbel temperature and a record of the scales chosen."""
 
+import logging
 from typing import Any
 
 import torch
 from lightning import Callback, Trainer
 
 from dld_spotter.core.batches import SpottingBatch
-from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.errors import ConfigError, TrainingError
 from dld_spotter.training.modules import StageModule
+
+logger = logging.getLogger(__name__)
 
 
 class TemperatureSchedule(Callback):
@@ -100,3 +103,41 @@ class ScaleHistogram(Callback):
             fractions = {f"scale/{scale:g}": count / total for scale, count in self.counts.items()}
             module.log_dict(fractions, sync_dist=True)  # all processes train on equally many images
         self.counts.clear()
+
+
+class RefuseNothing(Callback):
+    """End a training whose first epoch has shown no word, and warn of one without a text that can be learnt.
+
+    Raises:
+        TrainingError: at the end of that epoch, there is none.
+    """
+
+    def __init__(self) -> None:
+        self.images = self.words = self.texts = 0
+        self.told = False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: StageModule, outputs: Any, batch: SpottingBatch, batch_idx: int
+    ) -> None:
+        """Count what there was to learn."""
+        self.images += len(batch)
+        self.words += sum(map(len, batch.instances))
+        self.texts += len(batch.labels)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: StageModule) -> None:
+        """Look at the counts of the first epoch, over all processes."""
+        if self.told:
+            return
+        self.told = True
+        counts = torch.tensor([self.images, self.words, self.texts], dtype=torch.float64, device=module.device)
+        images, words, texts = (int(count) for count in trainer.strategy.reduce(counts, reduce_op="sum"))
+        if images and not words:
+            raise TrainingError(
+                f"the {images} training images of the first epoch hold no word; see what check_data says of the data set"
+            )
+        if words and not texts:
+            logger.warning(
+                "none of the %d words of the first epoch can be learnt to read: they are ignored, longer than max_length= or "
+                "outside the charset; see what check_data says of the data set, and charset=",
+                words,
+            )

@@ -9,6 +9,7 @@ import numpy as np
 
 from dld_spotter.core.batches import TextInstances
 from dld_spotter.core.errors import DataError
+from dld_spotter.core.files import read_bounded
 from dld_spotter.data.readers.fields import IGNORED, clean, clockwise, to_polygon
 from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_lines
 
@@ -27,7 +28,32 @@ FIRST_TEST = ("text_image", "text_label_circumference")
 """Folders in ``train/`` and ``test/`` of the first release."""
 OFFSETS = 32
 """Numbers of a line of the first release: a box, and 14 points relative to its top left."""
+LARGEST, DEEPEST = 2**24, 16
+"""Bytes of a file, and most levels of its elements."""
 Record = tuple[np.ndarray, str]
+
+
+class _Refused(Exception):
+    """What no annotation holds."""
+
+
+class _Outline(ElementTree.TreeBuilder):
+    """Builds a tree, unless it is too deep or defines a kind of document: entities may stand for texts without an end."""
+
+    depth = 0
+
+    def start(self, tag: str, attrs: dict[str, str]) -> ElementTree.Element:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise _Refused(f"more than {DEEPEST} levels of elements")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str) -> ElementTree.Element:
+        self.depth -= 1
+        return super().end(tag)
+
+    def doctype(self, name: str, pubid: str, system: str) -> None:
+        raise _Refused("a document type")
 
 
 class CTW1500(PairedDataset):
@@ -51,7 +77,7 @@ class CTW1500(PairedDataset):
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""
-        records = list(_xml_records(path) if path.suffix == ".xml" else _text_records(path))
+        records = list(_xml_records(path) if path.suffix.lower() == ".xml" else _text_records(path))
         ignore = [text == IGNORED for _, text in records]
         texts = ["" if text == IGNORED else text for _, text in records]
         return TextInstances.of([clockwise(polygon) for polygon, _ in records], texts, ignore)
@@ -59,10 +85,12 @@ class CTW1500(PairedDataset):
 
 def _xml_records(path: Path) -> Iterator[Record]:
     try:
-        boxes = ElementTree.parse(path).iter("box")
+        boxes = ElementTree.fromstring(read_bounded(path, LARGEST), ElementTree.XMLParser(target=_Outline())).iter("box")
     except ElementTree.ParseError as error:
         raise DataError(f"{path}, line {error.position[0]}: expected XML, found a fault ({error}); mend the file") from error
-    except (ValueError, LookupError) as error:  # an encoding that Python's XML parser does not know
+    except _Refused as error:
+        raise DataError(f"{path}: expected plain XML, found {error}; remove it") from error
+    except (ValueError, LookupError, MemoryError) as error:  # an encoding that Python's XML parser does not know
         raise DataError(f"{path}, line 1: expected XML in UTF-8, found a fault ({error}); save it as UTF-8") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); restore it") from error

@@ -84,7 +84,7 @@ def _words(entry: Any, where: str) -> tuple[Sequence[np.ndarray], list[str], lis
             raise TypeError("texts must be strings")
         corners = [box if isinstance(box[0], list) or len(box) != 4 else box_to_polygon(*box) for box in boxes]
         ignore = [not int(care) or text == IGNORED for care, text in zip(cares, texts, strict=True)]
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         expected = '{"content_ann": {"bboxes": [[x1, y1, ...], ...], "texts": [...], "cares": [...]}}'
         raise DataError(f"{where}: expected {expected}, found a fault ({type(error).__name__}: {error}); mend it") from error
     return to_polygons(corners, where), ["" if text == IGNORED else text for text in texts], ignore

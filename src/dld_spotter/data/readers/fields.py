@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dld_spotter.core.errors import DataError
+from dld_spotter.core.errors import DataError, shown
 
 IGNORED = "###"
 """The text of don't-care words in nearly every data set."""
@@ -46,11 +46,11 @@ def to_polygon(coordinates: Sequence[float | str], where: str) -> np.ndarray:
     """
     try:
         polygon = np.array(coordinates, np.float64).reshape(-1, 2)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         polygon = np.zeros((0, 2))
     if len(polygon) < 3 or not within_reach(polygon):
-        shown = ", ".join(map(str, coordinates[:16])) if isinstance(coordinates, Sequence) else coordinates
-        raise DataError(f"{where}: expected the corners x1, y1, x2, y2, ... of a polygon, found {shown}; correct or remove it")
+        found = ", ".join(map(shown, coordinates[:16])) if isinstance(coordinates, list | tuple) else shown(coordinates)
+        raise DataError(f"{where}: expected the corners x1, y1, x2, y2, ... of a polygon, found {found}; correct or remove it")
     return with_even_sides(polygon)
 
 
@@ -60,7 +60,7 @@ def to_polygons(words: Sequence[Sequence[float]], where: str) -> Sequence[np.nda
     if len(lengths) == 1 and (length := lengths.pop()) % 4 == 0 and length > 4:
         try:
             polygons = np.array(words, np.float64).reshape(len(words), -1, 2)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             polygons = np.full(1, np.nan)
         if within_reach(polygons):
             return list(polygons.astype(np.float32))

@@ -107,6 +107,10 @@ class ImagePaths(Sequence[Path]):
         name = self.names[self.indices[index]]
         return self.folder / (PurePosixPath(name).name if self.flat else name)
 
+    def exists(self, index: int) -> bool:
+        """Whether there is such a file; also False where its name cannot be one of a file."""
+        return os.path.isfile(self[index])  # noqa: PTH113 - Path.is_file raises where a name is too long
+
     def part(self, indices: Sequence[int]) -> "ImagePaths":
         """Return the paths at ``indices`` alone."""
         return ImagePaths(self.folder, self.names, self.flat, [self.indices[index] for index in indices])
@@ -128,9 +132,9 @@ class ImagePaths(Sequence[Path]):
         folders = list(folders)
         candidates = [cls(folder, names, flat) for folder in folders for flat in (False, True)]
         probes = sorted({round(i) for i in np.linspace(0, len(names) - 1, PROBED)}) if names else []
-        best = max(candidates, key=lambda paths: sum(paths[i].is_file() for i in probes))
-        if not any(best[i].is_file() for i in probes):
-            named = f"such as {names[0]}, is" if names else "(it names none) is"
+        best = max(candidates, key=lambda paths: sum(map(paths.exists, probes)))
+        if not any(map(best.exists, probes)):
+            named = f"such as {names[0][:200]}, is" if names else "(it names none) is"
             raise DataError(
                 f"none of the images that {source} names, {named} in {' or '.join(map(str, folders))}; "
                 "point data.root to the folder that holds both"

@@ -3,19 +3,22 @@
 import json
 import re
 from array import array
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from dld_spotter.core.batches import Sample, TextInstances
-from dld_spotter.core.errors import DataError
+from dld_spotter.core.errors import DataError, shown
+from dld_spotter.core.files import parse_json
 from dld_spotter.data.dataset import FileDataset
 from dld_spotter.data.readers.fields import IGNORED, to_polygons
-from dld_spotter.data.readers.indexed import ImagePaths, Strings, common_folder, image_name, read_named_image
+from dld_spotter.data.readers.indexed import PROBED, ImagePaths, Strings, common_folder, image_name, read_named_image
 
 SPLITS = ("train", "validation", "test")
+LONGEST_LINE = 2**24
+"""Bytes; a line has some 100 for each word."""
 _EXPECTED = '{"image": PATH, "words": [{"polygon": [[x, y], ...], "text": TEXT}, ...]}'
 _STRING = rb'"((?:[^"\\]|\\.)*)"'
 _HALF = re.compile("[\ud800-\udfff]")
@@ -30,7 +33,8 @@ class JsonLines(FileDataset):
     asked for. What ``predict`` writes can be read too, as labels to correct.
 
     Args:
-        root: the file, or a folder that holds one such file; paths of images start at the file's folder.
+        root: the file, or a folder that holds one such file; paths of images start at the file's folder, or
+            where none of them is there, at the current one, as those that ``predict`` writes.
         strict: raise at the first damaged entry instead of skipping it.
     """
 
@@ -43,7 +47,7 @@ class JsonLines(FileDataset):
         if not len(self._index.places):
             raise DataError(f"{self.file} holds no line; expected one such as {_EXPECTED} for each image")
         super().__init__(len(self._index.places), strict)
-        self.images = ImagePaths(self.file.parent, self._index.images)
+        self.images = self._located()
         self._prefix = common_folder(list(filter(None, self._index.images)))
 
     @property
@@ -65,6 +69,12 @@ class JsonLines(FileDataset):
         words = _words(entry["words"], where)
         return Sample(read_named_image(self.images[index], where), words, self._name(index))
 
+    def _located(self) -> ImagePaths:
+        """Where the images lie: below the folder of the file, or as ``predict`` named them, below that of the command."""
+        beside, here = (ImagePaths(folder, self._index.images) for folder in (self.file.parent, Path()))
+        probes = [index for index, image in enumerate(self._index.images) if image][:PROBED]
+        return here if not any(map(beside.exists, probes)) and any(map(here.exists, probes)) else beside
+
     def _name(self, index: int) -> str:
         return image_name(self._index.images[index], self._prefix) or f"line_{self._index.numbers[index]}"
 
@@ -82,7 +92,9 @@ def _index(path: Path, mtime: int, size: int) -> _Index:
     """Index a file; the parts of one data set share the index for as long as the file stays the same."""
     index, place = _Index(), 0
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), start=1):
+            if len(line) > LONGEST_LINE:
+                raise DataError(f"{path}, line {number} has more than {LONGEST_LINE >> 20} MiB; give one line for each image")
             if line.strip(b"\xef\xbb\xbf \t\r\n"):
                 image, split = _head(line)
                 index.places.append(place)
@@ -107,12 +119,12 @@ def _head(line: bytes) -> tuple[str, str | None]:
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
     try:
-        entry = json.loads(line.decode("utf-8-sig"))
+        entry = parse_json(line.decode("utf-8-sig"))
         if not _is_text(entry["image"]) or not entry["image"] or not isinstance(entry["words"], list):
             raise TypeError("image must be a path and words a list")
         if entry.get("split") not in (None, *SPLITS):
             raise ValueError(f"split {entry['split']} is none of {', '.join(SPLITS)}")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{where}: expected {_EXPECTED}, found a fault ({type(error).__name__}: {error}); mend it") from error
     return entry
 
@@ -122,7 +134,7 @@ def _words(items: list[Any], where: str) -> TextInstances:
     for number, item in enumerate(items, start=1):
         if not _is_word(item):
             expected = '{"polygon": [[x, y], ...], "text": TEXT, "ignore": true or false}'
-            raise DataError(f"{where}, word {number}: expected {expected}, found {item}; mend it")
+            raise DataError(f"{where}, word {number}: expected {expected}, found {shown(item)}; mend it")
         points = item.get("polygon")
         corners.append([value for point in points for value in point] if _is_points(points) else points)
         text = item.get("text") or ""

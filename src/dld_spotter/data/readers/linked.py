@@ -41,10 +41,11 @@ def read_linked(path: Path, mtime: int, sets: frozenset[str] | None, to_word: To
             for key in cursor.members():
                 entry, where = cursor.value(), f"{path}, {section} {key}"
                 if section == "imgs":
-                    if sets is not None and _field(entry, "set", where) not in sets:
+                    if sets is not None and str(_field(entry, "set", where)) not in sets:
                         left_out.add(str(entry.get("id", key)))
                     else:
-                        image, name = str(entry.get("id", key)), str(_field(entry, "file_name", where))
+                        name = str(_field(entry, "file_name", where))
+                        image = str(entry.get("id", key))
                         if images.setdefault(image, name) != name:
                             faults[image] = DataError(f"{where}: {images[image]} has the id {image} too; give each its own")
                     continue
@@ -53,7 +54,7 @@ def read_linked(path: Path, mtime: int, sets: frozenset[str] | None, to_word: To
                     words.setdefault(image, []).append(to_word(entry, where))
                 except DataError as error:
                     faults[image] = error
-                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
                     faults[image] = DataError(f"{where}: found a fault ({type(error).__name__}: {error}); mend it")
     if not images:
         wanted = f" of set {' or '.join(sorted(sets))}" if sets else ""

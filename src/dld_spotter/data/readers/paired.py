@@ -12,10 +12,12 @@ import numpy as np
 
 from dld_spotter.core.batches import Sample, TextInstances
 from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.files import read_bounded
 from dld_spotter.data.dataset import FileDataset, existing_folder, read_image
 from dld_spotter.data.readers.fields import clean, unquoted, within_reach
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif", ".jpe", ".ppm", ".pgm"}
+IMAGE_SUFFIXES |= {".jp2", ".tga", ".avif"}
 _LINE_END = r"\r*\n|\r"
 """That of Unix, of Windows, also where it was converted twice, and of old Macs."""
 
@@ -77,7 +79,7 @@ class PairedDataset(FileDataset):
             wanted = " or ".join(f"{images}/ + {truths}/" for images, truths in folders)
             raise DataError(f"data.root={root} holds none of the folders {wanted}; point data.root to the folder that does")
         images_folders, self.truth_folder = pair
-        self.images = [p for folder in images_folders for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+        self.images = [path for folder in images_folders for path in folder.iterdir() if is_photo(path)]
         self.images.sort(key=lambda path: (len(path.stem), path.stem, path))  # img_2 before img_10
         if not self.images:
             raise DataError(f"{images_folders[0]} holds no image; point data.root to the folder of the data set")
@@ -105,12 +107,13 @@ class PairedDataset(FileDataset):
         """Read a ground-truth file."""
 
     def _truth_names(self, stem: str) -> list[str]:
-        return [prefix + stem + suffix for suffix in self.suffixes for prefix in self.prefixes]
+        suffixes = (*self.suffixes, *map(str.upper, self.suffixes))
+        return [prefix + stem + suffix for suffix in suffixes for prefix in self.prefixes]
 
     def _orphans(self) -> list[str]:
         """Tell of each ground-truth file that no image is called as."""
         known = {name for image in self.images for name in self._truth_names(image.stem)}
-        others = [p for p in self.truth_folder.iterdir() if p.suffix in self.suffixes and p.name not in known]
+        others = [p for p in self.truth_folder.iterdir() if p.suffix.lower() in self.suffixes and p.name not in known]
         folders = " or ".join(sorted({str(image.parent) for image in self.images}))
         return [
             f"{printable(path)} has no image of its name in {folders}; add it or remove the file" for path in sorted(others)
@@ -121,7 +124,13 @@ class PairedDataset(FileDataset):
         for name in names:
             if (self.truth_folder / name).is_file():
                 return self.truth_folder / name
-        raise DataError(f"{image} has no ground truth {' or '.join(names)} in {self.truth_folder}; add it or remove the image")
+        usual = " or ".join(name for name in names if not name.endswith(tuple(map(str.upper, self.suffixes))))
+        raise DataError(f"{image} has no ground truth {usual} in {self.truth_folder}; add it or remove the image")
+
+
+def is_photo(path: Path) -> bool:
+    """Whether a file is called as a photo is, and is none that macOS adds to it (``._a.jpg``)."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("._")
 
 
 def printable(path: Path) -> str:
@@ -182,7 +191,7 @@ def read_lines(path: Path) -> Sequence[str]:
         DataError: it cannot be read, or has another encoding.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_bounded(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); restore it") from error
     encoding = "utf-16" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"

@@ -18,6 +18,8 @@ SPLITS = ("Train", "Test")
 TRUTHS = ("txt_format", "groundtruth_text/Polygon", "Groundtruth/Polygon", "gts")
 PLAIN = ("images", "gts")
 IGNORED = {"#", "###"}
+LONGEST = 10_000
+"""Characters of a list of transcriptions; what is longer is cut, and so no list."""
 _WORD = re.compile(  # lines are wrapped where the arrays are long
     r"x:\s*\[\[(?P<x>[^\]]*)\]\],\s*y:\s*\[\[(?P<y>[^\]]*)\]\],\s*"
     r"ornt:\s*(?P<ornt>\[[^\]]*\]),\s*transcriptions:\s*(?P<text>\[[^\n]*\])"
@@ -52,7 +54,7 @@ class TotalText(PairedDataset):
 
     def parse(self, path: Path) -> TextInstances:
         """Read a ground-truth file."""
-        records = list(_mat_records(path) if path.suffix == ".mat" else _text_records(path))
+        records = list(_mat_records(path) if path.suffix.lower() == ".mat" else _text_records(path))
         texts = ["" if ignore else text for _, text, ignore in records]
         return TextInstances.of([polygon for polygon, _, _ in records], texts, [ignore for _, _, ignore in records])
 
@@ -90,10 +92,10 @@ def _official_records(path: Path, text: str) -> Iterator[Record]:
         end = match.end()
         polygon = _polygon(f"{path}, line {number}", match["x"].split(), match["y"].split())
         try:
-            word = next(iter(ast.literal_eval(match["text"])), "")
+            word = next(iter(ast.literal_eval(match["text"][:LONGEST])), "")
             if not isinstance(word, str):
                 raise TypeError(f"{word!r} is no text")
-        except (SyntaxError, ValueError, TypeError) as error:
+        except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:  # as it is nested too deeply
             raise DataError(
                 f"{path}, line {number}: cannot read transcriptions: {match['text']}; correct the quotes"
             ) from error
