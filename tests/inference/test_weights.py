@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw, ImageFont
 
 from dld_spotter.core.aliases import CLASSES, SETTINGS
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
@@ -69,3 +70,22 @@ def test_bundled_weights_read_unseen_scenes(name, least):
     samples = [renderer.render(index) for index in range(12)]
     counts = [score_image(sample.instances, spotter.read(sample.image).words) for sample in samples]
     assert Hmean.of(counts).hmean > least
+
+
+def test_words_in_one_region_are_told_apart_at_their_space():
+    image, font = Image.new("RGB", (420, 80), "white"), ImageFont.load_default(44)
+    draw = ImageDraw.Draw(image)
+    places = []
+    for left, text in ((20, "GAIN"), (140, "city")):
+        draw.text((left, 10), text, "black", font)
+        places.append(draw.textbbox((left, 10), text, font))
+    backend = load("bundled", device="cpu").backend
+    detections = backend.detect([np.array(image)], 1.0)[0]
+    left, right = places[0][0], places[1][2]
+    region = np.array([[left, 16], [right, 16], [right, 58], [left, 58]], np.float32)
+    given = detections.at([region])
+    words = backend.recognize([given], [given.all])[0]
+    assert [word.text for word in words] == ["GAIN", "city"]
+    for word, (start, _, end, _) in zip(words, places, strict=True):
+        np.testing.assert_allclose([word.polygon[:, 0].min(), word.polygon[:, 0].max()], [start, end], atol=10)
+    assert [word.text for word in backend.read_boxes(detections, [region])] == ["GAINcity"]
