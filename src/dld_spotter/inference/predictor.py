@@ -21,6 +21,8 @@ from dld_spotter.core.score_scaling import ScoreScaling
 from dld_spotter.core.words import SpottingResult, Word
 from dld_spotter.data.photos import ReferenceSize, scaled_size, to_array
 from dld_spotter.inference.backend import Backend
+from dld_spotter.inference.layout import find_blocks
+from dld_spotter.inference.reading import Reading as Reading
 from dld_spotter.inference.second_pass.two_pass import read_once, read_twice
 from dld_spotter.selection.policy import Policy
 from dld_spotter.selection.second_pass.rule import SecondPassRule
@@ -34,33 +36,6 @@ FULL = OperatingPoint(1.0)
 """A single pass at the reference resolution."""
 
 ImageLike = str | Path | Image.Image | np.ndarray
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read in one image.
-
-    Args:
-        words: the words, polygons in pixels of the original image.
-        scale: of the first pass; 1.0 is the reference resolution.
-        gflops: GFLOP spent, the decision included; NaN of an engine whose FLOPs nobody knows.
-        seconds: wall time from pixels to words.
-        relative_cost: cost over that of one pass at scale 1.0 that reads each of these words once.
-        width: of the original image, pixels.
-        height: of the original image, pixels.
-        second_pass_share: pixels of the second view, over those of the reference; 0 after one pass.
-        dropped: regions that may hold words and were not read, as there were more than ``postprocess.max_words``.
-    """
-
-    words: tuple[Word, ...]
-    scale: float
-    gflops: float
-    seconds: float
-    relative_cost: float
-    width: int
-    height: int
-    second_pass_share: float = 0.0
-    dropped: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,6 +278,7 @@ class Predictor:
         share = sum(prod(view) for view in result.sizes[1:]) / prod(size)
         gflops = spent if self.backend.counts_flops else float("nan")
         relative = spent / result.full(size, self.backend.cost)
+        words = tuple(word for block in find_blocks(words) for line in block.lines for word in line.words)
         return Reading(words, photo.point.scale, gflops, seconds, relative, width, height, share, result.dropped)
 
     def _scaled(self, score: float) -> float:
