@@ -1,14 +1,13 @@
 """Read photos: ``python -m dld_spotter.predict input=PHOTO_OR_FOLDER``; ``--help`` lists what can be overridden."""
 
-import json
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from glob import glob
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
@@ -19,15 +18,18 @@ from dld_spotter.budget.requests import Request
 from dld_spotter.config.entry import entry_point
 from dld_spotter.config.second_pass import second_pass_of
 from dld_spotter.core.errors import ConfigError, DataError
-from dld_spotter.data.dataset import read_image
+from dld_spotter.data.pages import Page, find_pages
 from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
 from dld_spotter.data.views import ReferenceSize
 from dld_spotter.inference.drawing import draw_reading
 from dld_spotter.inference.loading import load
-from dld_spotter.inference.output import to_json
 from dld_spotter.inference.predictor import Predictor
+from dld_spotter.inference.reading import Reading
+from dld_spotter.inference.writers import Writer, find_writer, folder_layout
 
-STDIN = STDOUT = "-"
+STDIN = "-"
+PHOTO_SUFFIXES = IMAGE_SUFFIXES | {".jp2", ".j2k", ".tga", ".avif", ".pnm", ".pdf"}
+"""What files of a folder must end in to be read."""
 
 
 @dataclass
@@ -49,7 +51,9 @@ class Settings:
     batch: int = MISSING
     device: str | None = MISSING
     precision: str = MISSING
-    out: str = MISSING
+    dpi: float = MISSING
+    output: str = MISSING
+    out: str | None = MISSING
     draw: bool = MISSING
     paths: Any = None
 
@@ -66,44 +70,48 @@ def predict(config: DictConfig, folder: Path) -> None:
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
     if config.batch < 1:
         raise ConfigError(f"batch={config.batch} must be at least 1; give how many photos are read at a time")
-    images = find_images(config.input)
+    others: Counter[str] = Counter()
+    pages = [page for path in find_images(config.input, others) for page in find_pages(path)]
     rule = second_pass_of(config)
     predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, rule, config.vocabulary, config.precision)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     predictor.check(request)
     console = Console(stderr=True)
+    say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
     drawn = folder / "drawn" if config.draw else None
-    pictures = picture_paths(images, drawn) if drawn else {}
-    with open_output(config.out) as (out, done):
-        fresh = [path for path in images if str(path) not in done]
-        damaged = read_all(predictor, request, fresh, out, pictures, console, config.batch)
-    before = f", {len(images) - len(fresh)} were there before" if len(fresh) < len(images) else ""
-    places = ["stdout" if config.out == STDOUT else str(config.out), *([str(drawn)] if drawn else [])]
-    summary = f"{len(fresh) - damaged} of {len(images)} images read{before}: {' and '.join(places)}"
+    pictures = picture_paths([page.place for page in pages], drawn) if drawn else {}
+    with find_writer(config.output, config.out, folder, pages) as writer:
+        if others:
+            kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in sorted(others.items()))
+            say(f"note: files of formats that are not read were left out: {kinds}")
+        fresh = [page for page in pages if not writer.has(page)]
+        damaged = read_all(predictor, request, fresh, writer, pictures, console, config)
+    before = f", {len(pages) - len(fresh)} were there before" if len(fresh) < len(pages) else ""
+    places = [str(writer), *([str(drawn)] if drawn else [])]
+    summary = f"{len(fresh) - damaged} of {len(pages)} images read{before}: {' and '.join(places)}"
     tracker = predictor.tracker(request)
     summary += f"; {tracker}" if tracker else ""
-    console.print(summary, soft_wrap=True, highlight=False, markup=False)
+    say(summary)
     if damaged:
-        raise DataError(f"{damaged} of {len(images)} images could not be read, see above; replace or remove them")
+        raise DataError(f"{damaged} of {len(pages)} images could not be read, see above; replace or remove them")
 
 
 def picture_paths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
     """Where the drawn picture of each image goes: in ``folder`` as the images lie below the folder that holds them all."""
-    root = os.path.commonpath([path.absolute().parent for path in images])
-    paths = {path: folder / path.absolute().relative_to(root) for path in images}
+    paths = folder_layout(images, folder)
     return {path: to if to.suffix.lower() in IMAGE_SUFFIXES else to.with_name(to.name + ".png") for path, to in paths.items()}
 
 
 def read_all(
     predictor: Predictor,
     request: Request,
-    images: Sequence[Path],
-    out: TextIO,
+    pages: Sequence[Page],
+    writer: Writer,
     pictures: Mapping[Path, Path],
     console: Console,
-    batch: int,
+    config: DictConfig,
 ) -> int:
-    """Read images, ``batch`` of them at a time, write a line for each, and draw those that ``pictures`` has a place for.
+    """Read images, ``batch`` of them at a time, write each, and draw those that ``pictures`` has a place for.
 
     Returns:
         how many were damaged.
@@ -112,44 +120,52 @@ def read_all(
         DataError: the only one is.
     """
     damaged = 0
-    chunks = [images[start : start + batch] for start in range(0, len(images), batch)]
-    for chunk in track(chunks, "reading", console=console, transient=True, disable=len(images) == 1):
+    say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
+    chunks = [pages[start : start + config.batch] for start in range(0, len(pages), config.batch)]
+    for chunk in track(chunks, "reading", console=console, transient=True, disable=len(pages) == 1):
         photos = {}
-        for path in chunk:
+        for page in chunk:
             try:
-                photo = read_image(path)
+                photo = page.read(config.dpi)
                 predictor.check_cap(photo, request)
-                photos[path] = photo
+                photos[page] = photo
             except (DataError, ConfigError) as error:
-                if len(images) == 1:
+                if len(pages) == 1:
                     raise
-                what = f"{path}: {error}" if isinstance(error, ConfigError) else error
-                console.print(f"error: {what}", style="red", soft_wrap=True, highlight=False, markup=False)
+                say(f"error: {page}: {error}" if isinstance(error, ConfigError) else f"error: {error}", style="red")
                 damaged += 1
         readings = predictor.read_request(list(photos.values()), request)
-        for (path, pixels), reading in zip(photos.items(), readings, strict=True):
-            if path in pictures:
-                pictures[path].parent.mkdir(parents=True, exist_ok=True)
-                draw_reading(pixels, reading).save(pictures[path], quality=92)
-            if reading.dropped:
-                note = (
-                    f"note: {path}: {reading.dropped} more regions than postprocess.max_words of the checkpoint were not read"
-                )
-                console.print(note, soft_wrap=True, highlight=False, markup=False)
-            out.write(json.dumps(to_json(path, reading), ensure_ascii=False) + "\n")
-            out.flush()
+        for (page, pixels), reading in zip(photos.items(), readings, strict=True):
+            if page.place in pictures:
+                pictures[page.place].parent.mkdir(parents=True, exist_ok=True)
+                draw_reading(pixels, reading).save(pictures[page.place], quality=92)
+            for note in notes_of(reading):
+                say(f"note: {page}: {note}")
+            writer.write(page, reading)
     return damaged
 
 
-def find_images(source: str | ListConfig | Sequence[str]) -> list[Path]:
+def notes_of(reading: Reading) -> list[str]:
+    """What a user should know of how an image was read."""
+    notes = []
+    if reading.dropped:
+        notes.append(f"{reading.dropped} more regions than postprocess.max_words of the checkpoint were not read")
+    return notes
+
+
+def find_images(source: str | ListConfig | Sequence[str], others: Counter[str] | None = None) -> list[Path]:
     """Find images by path, folder, glob, text file (``-``: standard input) with one of these a line, or list; each once.
+
+    Args:
+        source: where to look.
+        others: counts, by suffix, files of folders that are none of ``PHOTO_SUFFIXES``.
 
     Raises:
         DataError: a source leads to no image.
     """
     sources = [source] if isinstance(source, str) else list(source)
     entries = [entry for source in sources for entry in _entries(str(source))]
-    found = list(dict.fromkeys(path for entry in entries for path in _expand(entry)))
+    found = list(dict.fromkeys(path for entry in entries for path in _expand(entry, Counter() if others is None else others)))
     if not found:
         raise DataError("input is an empty list; give at least one photo")
     return found
@@ -175,49 +191,19 @@ def _names_from_stdin() -> list[str]:
     return names
 
 
-def _expand(source: str) -> list[Path]:
+def _expand(source: str, others: Counter[str]) -> list[Path]:
     path = Path(source).expanduser()
     if path.is_file():
         return [path]
     # Path.glob takes no absolute pattern
     names = path.iterdir() if path.is_dir() else map(Path, glob(str(path), recursive=True))  # noqa: PTH207
-    images = sorted(name for name in names if name.suffix.lower() in IMAGE_SUFFIXES and name.is_file())
+    files = [name for name in names if name.is_file() and not name.name.startswith("._")]  # which macOS leaves beside photos
+    images = sorted(name for name in files if name.suffix.lower() in PHOTO_SUFFIXES)
+    others.update(name.suffix.lower() for name in files if name.suffix.lower() not in PHOTO_SUFFIXES)
     if not images:
         problem = "holds no image" if path.is_dir() else "matches no file" if set("*?[") & set(source) else "does not exist"
         raise DataError(f"input={source} {problem}; give a photo, a folder, a glob such as 'photos/*.jpg', or a list.txt")
     return images
-
-
-@contextmanager
-def open_output(out: str) -> Iterator[tuple[TextIO, set[str]]]:
-    """Open a file of JSON lines to go on with, or stdout for ``-``; also gives the images that are in it.
-
-    A last line that was cut off while it was written is dropped.
-
-    Raises:
-        DataError: the file holds something else.
-    """
-    if out == STDOUT:
-        yield sys.stdout, set()
-        return
-    path = Path(out)
-    if path.exists() and not path.is_file():
-        raise DataError(f"out={path} is no file that could be gone on with; name a file, or out=- for standard output")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8", newline="\n") as file:
-        file.seek(0)
-        *lines, rest = file.read().split("\n")
-        done = {_image_of(path, number, line) for number, line in enumerate(lines, start=1)}
-        if rest:
-            file.truncate(sum(len(line.encode()) + 1 for line in lines))
-        yield file, done
-
-
-def _image_of(path: Path, number: int, line: str) -> str:
-    try:
-        return json.loads(line)["image"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"out={path}, line {number} is none that predict writes ({line[:40]!r}); name another file") from error
 
 
 @entry_point("predict", kernels=1024)

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, isinf, prod
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.cap import CostCap
@@ -19,7 +17,7 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.memory import PIXELS, PIXELS_OF_ONE_SIZE, give_back
 from dld_spotter.core.score_scaling import ScoreScaling
 from dld_spotter.core.words import SpottingResult, Word
-from dld_spotter.data.photos import ReferenceSize, scaled_size, to_array
+from dld_spotter.data.photos import ImageLike, ReferenceSize, scaled_size, to_array
 from dld_spotter.inference.backend import Backend
 from dld_spotter.inference.layout import find_blocks
 from dld_spotter.inference.reading import Reading as Reading
@@ -35,7 +33,6 @@ TOGETHER = 2**24
 FULL = OperatingPoint(1.0)
 """A single pass at the reference resolution."""
 
-ImageLike = str | Path | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +114,7 @@ class Predictor:
         """Read one image. At most one of gamma, scale and the budgets is given.
 
         Args:
-            image: a path, a PIL image, or ``(H, W, 3)`` uint8 RGB.
+            image: a path, a data URL, bytes, an open file, a PIL image, or ``(H, W, 3)`` uint8 RGB.
             gamma: cost weight to decide with, one of the policy's; None takes the middle one.
             scale: read at this scale, above 0 and at most 1, without asking the policy.
             budget: mean relative cost that this and all other images read with the same budget may spend.
