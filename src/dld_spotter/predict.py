@@ -23,11 +23,14 @@ from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
 from dld_spotter.data.views import ReferenceSize
 from dld_spotter.inference.drawing import draw_reading
 from dld_spotter.inference.loading import load
+from dld_spotter.inference.pieces import PieceRule
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.reading import Reading
 from dld_spotter.inference.writers import Writer, find_writer, folder_layout
 
 STDIN = "-"
+REDUCED = 4
+"""How many times smaller an image may become before it is said."""
 PHOTO_SUFFIXES = IMAGE_SUFFIXES | {".jp2", ".j2k", ".tga", ".avif", ".pnm", ".pdf"}
 """What files of a folder must end in to be read."""
 
@@ -46,6 +49,9 @@ class Settings:
     budget_ms: float | None = MISSING
     max_cost: float | None = MISSING
     reference: dict[str, int | None] = MISSING
+    tiles: str = MISSING
+    overlap: int = MISSING
+    orientation: bool = MISSING
     two_pass: bool = MISSING
     second_pass: Any = MISSING
     batch: int = MISSING
@@ -73,7 +79,8 @@ def predict(config: DictConfig, folder: Path) -> None:
     others: Counter[str] = Counter()
     pages = [page for path in find_images(config.input, others) for page in find_pages(path)]
     rule = second_pass_of(config)
-    predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, rule, config.vocabulary, config.precision)
+    reference, pieces = ReferenceSize(**config.reference), PieceRule(config.tiles, config.overlap, config.orientation)
+    predictor = load(config.ckpt, reference, config.device, rule, config.vocabulary, config.precision, pieces)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     predictor.check(request)
     console = Console(stderr=True)
@@ -150,6 +157,13 @@ def notes_of(reading: Reading) -> list[str]:
     notes = []
     if reading.dropped:
         notes.append(f"{reading.dropped} more regions than postprocess.max_words of the checkpoint were not read")
+    if reading.reduced > REDUCED:
+        notes.append(
+            f"{reading.width} x {reading.height} pixels were made {reading.reduced:.1f} times smaller, and small text is lost; "
+            f"tiles=true reads all of them"
+        )
+    if reading.turned:
+        notes.append(f"most of its text is turned clockwise by {reading.turned} degrees")
     return notes
 
 

@@ -121,9 +121,8 @@ def test_smaller_copies_in_a_tiff_are_no_pages(tmp_path):
     small.encoderinfo = {"tiffinfo": {254: 1}}
     large.save(tmp_path / "a.tif", save_all=True, append_images=[small])
     with Image.open(tmp_path / "a.tif") as file:
-        file.seek(1)
-        marked = file.tag_v2.get(254) == 1
-    assert len(find_pages(tmp_path / "a.tif")) == (1 if marked else 2)
+        assert file.n_frames == 2
+    assert [page.frame for page in find_pages(tmp_path / "a.tif")] == [0]
 
 
 def test_other_files_are_one_page(tmp_path):
@@ -147,9 +146,8 @@ def test_pages_of_a_pdf_are_drawn_at_a_resolution(tmp_path, name):
         assert [page[dpi // 2, dpi].argmax() for page in drawn] == [0, 2]  # red comes first in RGB
     with pytest.raises(ConfigError, match="dpi=0 must be"):
         next(pages(tmp_path / name, 0))
-    with pytest.raises(DataError, match=r"page 1, has more than 134 megapixels at dpi=2400|megapixels"):
-        big = Image.new("RGB", (600, 600))
-        big.save(tmp_path / name, "PDF", resolution=100)
+    Image.new("RGB", (600, 600)).save(tmp_path / name, "PDF", resolution=100)
+    with pytest.raises(DataError, match="page 1, has more than 134 megapixels at dpi=2400"):
         next(pages(tmp_path / name, 2400))
 
 
@@ -173,5 +171,3 @@ def test_pictures_of_the_fault_list_use_their_range(name):
         pytest.skip(f"{SHARED / name} is absent")
     read = to_array(SHARED / name)
     assert (read.min(), read.max() > 250) == (0, True)
-
-

@@ -1,6 +1,7 @@
 """Rendered pages whose reading order is known: an article in columns, a receipt, a sign."""
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -10,10 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 from dld_spotter.core.words import Word
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-TEXT = (
-    "the old harbour wakes before the city does and its cranes turn slowly over rows of painted boats while men in yellow coats "
-    "carry crates of silver fish to the market hall where the first buyers drink black coffee and talk about the price of "
-    "bread and the weather that comes over the northern hills every autumn with rain for eleven days"
+TEXT = (  # noqa: SIM905
+    "the old harbour wakes before the city does and its cranes turn slowly over rows of painted boats while men in yellow "
+    "coats carry crates of silver fish to the market hall where the first buyers drink black coffee and talk about the price "
+    "of bread and the weather that comes over the northern hills every autumn with rain for eleven days"
 ).split()
 RECEIPT = [
     ("GREEN CORNER SHOP",),
@@ -114,5 +115,5 @@ def turned(words, degrees, center=(500, 500)):
 def adjacent_pairs(order, truth):
     """Share of the neighbours in ``truth`` that follow each other in ``order``; both list words by number."""
     place = {number: k for k, number in enumerate(order)}
-    follows = [a in place and b in place and place[b] == place[a] + 1 for a, b in zip(truth, truth[1:], strict=False)]
+    follows = [a in place and b in place and place[b] == place[a] + 1 for a, b in pairwise(truth)]
     return sum(follows) / len(follows)

@@ -25,7 +25,9 @@ def box_of(word):
     return [float(left), float(top), float(right), float(bottom)]
 
 
-@pytest.mark.parametrize("words", [article().words, receipt().words, turned(receipt().words, 90)], ids=["page", "receipt", "side"])
+@pytest.mark.parametrize(
+    "words", [article().words, receipt().words, turned(receipt().words, 90)], ids=["page", "receipt", "side"]
+)
 def test_hocr_comes_back_from_another_reader(words):
     parse = pytest.importorskip("hocr.parse")
     reading = reading_of(words)

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from dld_spotter.core.words import Word
 from dld_spotter.inference.layout import find_blocks
-from tests.inference.pages import RECEIPT, Sheet, adjacent_pairs, article, receipt, turned
+from tests.inference.pages import RECEIPT, adjacent_pairs, article, receipt, turned
 
 LEAST = 0.98
 

@@ -49,9 +49,7 @@ def to_hocr(path: Path, reading: Reading) -> str:
                 title = f"{_title(_box([word]))}; x_wconf {round(100 * word.score)}"
                 one = _hocr(row, "span", "ocrx_word", f"word_1_{b}_{n}_{w}", title)
                 one.text, one.tail = _plain(word.text), " "
-    doctype = (
-        '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">'
-    )
+    doctype = '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">'
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{doctype}\n{_written(html)}\n'
 
 
@@ -69,7 +67,9 @@ def to_alto(path: Path, reading: Reading) -> str:
     space = SubElement(page, "PrintSpace", _place(whole))
     for b, block in enumerate(reading.blocks, start=1):
         box = _place(_box(block.lines))
-        area = SubElement(SubElement(space, "ComposedBlock", {"ID": f"area_{b}", **box}), "TextBlock", {"ID": f"block_{b}", **box})
+        area = SubElement(
+            SubElement(space, "ComposedBlock", {"ID": f"area_{b}", **box}), "TextBlock", {"ID": f"block_{b}", **box}
+        )
         for n, line in enumerate(block.lines, start=1):
             row = SubElement(area, "TextLine", {"ID": f"line_{b}_{n}", **_place(_box([line]))})
             boxes = [_box([word]) for word in line.words]
@@ -88,7 +88,9 @@ DOCUMENTS = {"text": (to_text, ".txt"), "hocr": (to_hocr, ".hocr"), "alto": (to_
 
 def _box(pieces: Sequence[Word | TextLine]) -> Box:
     """Upright box around words or lines, rounded outwards and never empty."""
-    corners = np.concatenate([word.polygon for piece in pieces for word in (piece.words if isinstance(piece, TextLine) else [piece])])
+    corners = np.concatenate(
+        [word.polygon for piece in pieces for word in (piece.words if isinstance(piece, TextLine) else [piece])]
+    )
     (left, top), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
     box = max(floor(left), 0), max(floor(top), 0), ceil(right), ceil(bottom)
     return *box[:2], max(box[2], box[0] + 1), max(box[3], box[1] + 1)

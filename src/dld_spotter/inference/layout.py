@@ -1,9 +1,10 @@
-"""Words to lines, lines to blocks, blocks into reading order, from where words lie and how many stand together. Needs no torch.
+"""Words to lines, lines to blocks, blocks into reading order, from where words lie and how many stand together.
 
-Words that follow each other closely are a segment. Segments of one row stay apart where the gap between them goes on from row to
-row with text on both sides: a gutter between columns. They are one line where one side of such a gap is short, as a price or a
-quantity is: a row of a table or a receipt. Blocks are ordered by two rules (Breuel, High Performance Document Layout Analysis,
-2003): of two that overlap across, the upper one comes first; else the left one, unless something that overlaps both lies between.
+Words that follow each other closely are a segment. Segments of one row stay apart where the gap between them goes on from row
+to row with text on both sides: a gutter between columns. They are one line where one side of such a gap is short, as a price or
+a quantity is: a row of a table or a receipt. Blocks are ordered by two rules (Breuel, High Performance Document Layout
+Analysis, 2003): of two that overlap across, the upper one comes first; else the left one, unless something that overlaps both
+lies between. Needs no torch.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
 from dld_spotter.core.words import Word
 
 ALIKE = 2.2
-"""How many times as high as its neighbour a word of a line may be: where outlines are tight, `was` is half as high as `(Apply`."""
+"""How many times as high as its neighbour a word of a line may be: tightly outlined, `was` is half as high as `(Apply`."""
 LEVEL = 0.5
 """Heights by which words of a line may lie apart across it."""
 PARALLEL = 0.8
@@ -76,13 +77,13 @@ class TextBlock:
 
 
 def find_blocks(words: Sequence[Word]) -> tuple[TextBlock, ...]:
-    """Group words to lines and blocks, both in reading order; every word is in one of them.
+    r"""Group words to lines and blocks, both in reading order; every word is in one of them.
 
     >>> def word(text, left, top):
     ...     right, bottom = left + 10 * len(text), top + 20
     ...     return Word(np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32), text, 1.0)
     >>> [block.text for block in find_blocks([word("below", 0, 30), word("right", 60, 0), word("left", 0, 0)])]
-    ['left right\\nbelow']
+    ['left right\nbelow']
     """
     if not words:
         return ()

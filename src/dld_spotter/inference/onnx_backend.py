@@ -22,6 +22,7 @@ from dld_spotter.data.photos import ReferenceSize, scaled_size
 from dld_spotter.data.resizing import resize
 from dld_spotter.inference.backend import Backend
 from dld_spotter.inference.onnx_meta import DETECTOR, META, RECOGNIZER, RESCORER, SELECTOR, VOCABULARY, read_meta
+from dld_spotter.inference.pieces import PieceRule
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.proposals import MAP_STRIDE, Proposals, TextMapDecoder
@@ -42,6 +43,7 @@ def onnx_predictor(
     providers: tuple[str, ...] = CPU,
     second_pass: SecondPassRule | None = None,
     vocabulary: str | Path | None = None,
+    pieces: PieceRule | None = None,
 ) -> Predictor:
     """Load an exported spotter with its policy; it reads as the checkpoint does that was exported.
 
@@ -52,6 +54,7 @@ def onnx_predictor(
         providers: where ONNX Runtime computes, best first, such as ``CUDAExecutionProvider``.
         second_pass: when and where to read again; None leaves it to what was exported.
         vocabulary: ``english``, a file of words, or ``none``; None takes the one that was exported.
+        pieces: see :func:`~dld_spotter.inference.loading.load`.
 
     Raises:
         CheckpointError: a file is missing, damaged, or of another format.
@@ -67,7 +70,7 @@ def onnx_predictor(
     rule = second_pass.taught_by(known) if second_pass else known
     threshold = second_pass.gain_threshold if second_pass else inf
     scaling = ScoreScaling.from_dict(facts[SCORE_SCALING], origin) if SCORE_SCALING in facts else None
-    return Predictor(backend, _policy(backend, origin), rule, reference, threshold, scaling)
+    return Predictor(backend, _policy(backend, origin), rule, reference, threshold, scaling, pieces)
 
 
 def _policy(backend: "OnnxBackend", origin: str) -> Policy | None:

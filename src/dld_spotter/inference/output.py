@@ -32,6 +32,8 @@ def to_json(path: Path, reading: Reading, lines: bool = False, page: int | None 
         "gflops": round(reading.gflops, 5),
         "seconds": round(reading.seconds, 5),
         "dropped": reading.dropped,
+        "pieces": reading.pieces,
+        "turned": reading.turned,
         **({"lines": found} if lines else {"words": [_piece(word) for word in reading.words]}),
     }
 

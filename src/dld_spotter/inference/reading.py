@@ -21,6 +21,9 @@ class Reading:
         height: of the original image, pixels.
         second_pass_share: pixels of the second view, over those of the reference; 0 after one pass.
         dropped: regions that may hold words and were not read, as there were more than ``postprocess.max_words``.
+        pieces: in how many the image was read, see :class:`~dld_spotter.inference.pieces.PieceRule`.
+        turned: degrees clockwise by which most of its text is turned, where that was asked for: 0, 90, 180 or 270.
+        reduced: how many times as long as at full resolution the sides of the image are, of its finest piece.
     """
 
     words: tuple[Word, ...]
@@ -32,6 +35,9 @@ class Reading:
     height: int
     second_pass_share: float = 0.0
     dropped: int = 0
+    pieces: int = 1
+    turned: int = 0
+    reduced: float = 1.0
 
     @cached_property
     def blocks(self) -> tuple[TextBlock, ...]:
