@@ -11,7 +11,7 @@ from dld_spotter.core.words import SpottingResult, Word
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.inference.backend import Backend
 from dld_spotter.inference.layout import find_blocks
-from dld_spotter.inference.pieces import Piece, beside, best_turn, merged
+from dld_spotter.inference.pieces import Piece, beside, best_turn, merged, votes
 from dld_spotter.inference.reading import Reading
 
 VOTING = 0.4
@@ -76,19 +76,18 @@ def turned(photos: Sequence[Photo], backend: Backend, scaled: Callable[[Word], W
     Returns:
         the pieces as they are to be read, with what was read that runs another way, and what looking has cost.
     """
-    spent = np.zeros(len(photos))
-
-    def read(turn: int) -> list[Word]:
-        words: list[Word] = []
+    spent, weights = np.zeros(len(photos)), np.zeros(4)
+    found: list[list[Word]] = [[] for _ in weights]
+    for turn, words in enumerate(found):
         for number, photo in enumerate(photos):
             (seen,) = backend.detect([_rotated(photo.reference, turn)], VOTING / photo.enlarged)
             which = seen.within(seen.all, VOTERS)
             spent[number] += backend.cost(*seen.size, len(which))
             (some,) = backend.recognize([seen], [which])
-            words += replace(photo.piece, turn=turn).to_image([scaled(word) for word in some])
-        return words
-
-    turn, found = best_turn(read)
+            some = [scaled(word) for word in some]
+            weights[turn] += votes(some)
+            words += replace(photo.piece, turn=turn).to_image(some)
+    turn = best_turn(weights.tolist())
     others = tuple(word for k, words in enumerate(found) for word in words if k != turn)
     return [
         replace(
