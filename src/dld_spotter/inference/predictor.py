@@ -202,6 +202,11 @@ class Predictor:
             return photo
         return replace(photo, point=cap.lower(photo.point, [] if policy is None else policy.alternatives(photo.point)))
 
+    def _affords(self, photo: Photo, max_cost: float | None) -> bool:
+        """Whether a piece can be read at its operating point."""
+        cap = self._cap(photo, max_cost)
+        return cap is None or cap.affords(scaled_size(*photo.full, photo.point.scale))
+
     def _cap(self, photo: Photo, max_cost: float | None) -> CostCap | None:
         return None if max_cost is None else CostCap(max_cost, photo.full, self.backend.cost, photo.deciding)
 
@@ -238,6 +243,7 @@ class Predictor:
             around = torn([photo.piece for photo in photos], words, photos[0].image.shape[:2], self.reference.long or LONG)
             first = photos[-1]
             more = [replace(take(first.image, piece, self.backend, first.enlarged), point=first.point) for piece in around]
+            more = [photo for photo in more if self._affords(photo, max_cost)]
             photos += more
             read += self._spot_all(more, max_cost)
             flat += more
