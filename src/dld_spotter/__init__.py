@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dld_spotter.core.words import Word
+    from dld_spotter.data.pages import pages
     from dld_spotter.inference.loading import load
-    from dld_spotter.inference.predictor import Predictor, Reading
+    from dld_spotter.inference.predictor import Predictor
+    from dld_spotter.inference.reading import Reading
 
-__all__ = ["Predictor", "Reading", "Word", "__version__", "load"]
+__all__ = ["Predictor", "Reading", "Word", "__version__", "load", "pages"]
 
 try:
     __version__ = version("dld_spotter")
@@ -21,9 +23,10 @@ except PackageNotFoundError:  # a folder on the path, installed by nobody
 
 _MODULES = {
     "Predictor": "inference.predictor",
-    "Reading": "inference.predictor",
+    "Reading": "inference.reading",
     "Word": "core.words",
     "load": "inference.loading",
+    "pages": "data.pages",
 }
 
 

@@ -7,12 +7,27 @@ import pytest
 from PIL import Image
 
 from dld_spotter.core.errors import DataError
+from dld_spotter.inference.inputs import find_images
+from dld_spotter.inference.writers import open_output
 from dld_spotter.metrics.formats import read_annotations
-from dld_spotter.predict import find_images, main, open_output, picture_paths
+from dld_spotter.predict import main, picture_paths
 from tests.data.samples import box, sample
 from tests.trained import make_checkpoint
 
-KEYS = ["image", "width", "height", "scale", "second_pass", "relative_cost", "gflops", "seconds", "dropped", "words"]
+KEYS = [
+    "image",
+    "width",
+    "height",
+    "scale",
+    "second_pass",
+    "relative_cost",
+    "gflops",
+    "seconds",
+    "dropped",
+    "pieces",
+    "turned",
+    "words",
+]
 
 
 @pytest.fixture(scope="module")

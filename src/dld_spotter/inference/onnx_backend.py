@@ -31,6 +31,7 @@ from dld_spotter.inference.onnx_meta import (
     read_meta,
     refuse_mixture,
 )
+from dld_spotter.inference.pieces import PieceRule
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.proposals import MAP_STRIDE, Proposals, TextMapDecoder
@@ -51,6 +52,7 @@ def onnx_predictor(
     providers: tuple[str, ...] = CPU,
     second_pass: SecondPassRule | None = None,
     vocabulary: str | Path | None = None,
+    pieces: PieceRule | None = None,
 ) -> Predictor:
     """Load an exported spotter with its policy; it reads as the checkpoint does that was exported.
 
@@ -61,6 +63,7 @@ def onnx_predictor(
         providers: where ONNX Runtime computes, best first, such as ``CUDAExecutionProvider``.
         second_pass: when and where to read again; None leaves it to what was exported.
         vocabulary: ``english``, a file of words, or ``none``; None takes the one that was exported.
+        pieces: see :func:`~dld_spotter.inference.loading.load`.
 
     Raises:
         CheckpointError: a file is missing, damaged, or of another format.
@@ -76,7 +79,7 @@ def onnx_predictor(
     rule = second_pass.taught_by(known) if second_pass else known
     threshold = second_pass.gain_threshold if second_pass else inf
     scaling = ScoreScaling.from_dict(facts[SCORE_SCALING], origin) if SCORE_SCALING in facts else None
-    return Predictor(backend, _policy(backend, origin), rule, reference, threshold, scaling)
+    return Predictor(backend, _policy(backend, origin), rule, reference, threshold, scaling, pieces)
 
 
 def _policy(backend: "OnnxBackend", origin: str) -> Policy | None:
