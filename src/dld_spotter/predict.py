@@ -17,6 +17,7 @@ from rich.progress import track
 
 from dld_spotter.budget.requests import Request
 from dld_spotter.config.entry import entry_point
+from dld_spotter.config.given_engine import given_engine
 from dld_spotter.config.second_pass import second_pass_of
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.dataset import read_image
@@ -25,9 +26,17 @@ from dld_spotter.data.views import ReferenceSize
 from dld_spotter.inference.drawing import draw_reading
 from dld_spotter.inference.loading import load
 from dld_spotter.inference.output import to_json
-from dld_spotter.inference.predictor import Predictor
+from dld_spotter.inference.predictor import LONG, Predictor
 
 STDIN = STDOUT = "-"
+ONLY_OF_MODELS = {
+    "ckpt": ("bundled",),
+    "vocabulary": (None,),
+    "device": (None, "cpu"),
+    "precision": ("fp32",),
+    "two_pass": (False,),
+}
+"""Keys that an engine has no use for, and the values that they may have beside it."""
 
 
 @dataclass
@@ -36,6 +45,8 @@ class Settings:
 
     input: Any = MISSING
     ckpt: str = MISSING
+    engine: Any = None
+    policy: str | None = None
     vocabulary: str | None = None
     gamma: float | None = MISSING
     scale: float | None = MISSING
@@ -67,8 +78,7 @@ def predict(config: DictConfig, folder: Path) -> None:
     if config.batch < 1:
         raise ConfigError(f"batch={config.batch} must be at least 1; give how many photos are read at a time")
     images = find_images(config.input)
-    rule = second_pass_of(config)
-    predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, rule, config.vocabulary, config.precision)
+    predictor = predictor_of(config)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     predictor.check(request)
     console = Console(stderr=True)
@@ -85,6 +95,25 @@ def predict(config: DictConfig, folder: Path) -> None:
     console.print(summary, soft_wrap=True, highlight=False, markup=False)
     if damaged:
         raise DataError(f"{damaged} of {len(images)} images could not be read, see above; replace or remove them")
+
+
+def predictor_of(config: DictConfig) -> Predictor:
+    """Load the spotter, or build the engine with its policy, that ``config`` names."""
+    if config.engine is None:
+        if config.policy is not None:
+            raise ConfigError(f"policy={config.policy} is one of an engine; give engine=NAME with it, or leave it out")
+        rule, reference = second_pass_of(config), ReferenceSize(**config.reference)
+        return load(config.ckpt, reference, config.device, rule, config.vocabulary, config.precision)
+    engine = given_engine(config, ONLY_OF_MODELS)
+    if config.policy is None:
+        return Predictor(engine, reference=ReferenceSize(**config.reference))
+    if ReferenceSize(**config.reference) != ReferenceSize(long=LONG):
+        raise ConfigError(
+            f"reference={config.reference} does nothing beside policy={config.policy}, which has its own; leave it out"
+        )
+    from dld_spotter.inference.adaptive_engine import AdaptiveEngine  # here, as an export is read without torch
+
+    return AdaptiveEngine(engine, config.policy)
 
 
 def picture_paths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:

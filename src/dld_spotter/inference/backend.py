@@ -14,9 +14,11 @@ class Backend(ABC):
 
     Attributes:
         counts_flops: whether :meth:`cost` is in GFLOP; else it is in millions of pixels, as of an engine of unknown FLOPs.
+        largest_scale: to which an image may be brought; above 1.0 it is enlarged, which networks were not trained for.
     """
 
     counts_flops: bool = True
+    largest_scale: float = 1.0
 
     @abstractmethod
     def describe(self) -> str:

@@ -144,7 +144,7 @@ class Predictor:
         Args:
             image: a path, a PIL image, or ``(H, W, 3)`` uint8 RGB.
             gamma: cost weight to decide with, one of the policy's; None takes the middle one.
-            scale: read at this scale, above 0 and at most 1, without asking the policy.
+            scale: read at this scale, above 0 and at most 1 (an engine: 4), without asking the policy.
             budget: mean relative cost that this and all other images read with the same budget may spend.
             budget_gflops: the same in GFLOP.
             budget_ms: the same in milliseconds on this device, which are measured once.
@@ -216,6 +216,10 @@ class Predictor:
         photos = [replace(self._photo(one), point=point, deciding=deciding) for one, point in zip(pixels, points, strict=True)]
         return self._read([self._capped(photo, max_cost, policy) for photo in photos], max_cost, start)
 
+    def full_cost(self, photo: Photo) -> float:
+        """What a unit of relative cost is for an image, in the unit of budgets."""
+        return self.backend.cost(*photo.size, 0)
+
     def reference_of(self, pixels: np.ndarray) -> np.ndarray:
         """Bring an image ``(H, W, 3)`` to the reference resolution."""
         return self.backend.resize(pixels, *self.reference(*pixels.shape[:2]))
@@ -229,7 +233,7 @@ class Predictor:
         if policy is None:
             point = self._asked(request)
         else:
-            weight = request.gamma if tracker is None else tracker.gamma(self.backend.cost(*photo.size, 0))
+            weight = request.gamma if tracker is None else tracker.gamma(self.full_cost(photo))
             point = self.decide(photo.reference, weight)
             photo = replace(photo, deciding=policy.gflops)
         return self._capped(replace(photo, point=point), request.max_cost, policy)
@@ -331,8 +335,10 @@ class Predictor:
             )
         for name, value in request.given.items():
             if name == "scale":
-                if not 0 < value <= 1:
-                    raise ConfigError(f"scale={value:g} must be above 0 and at most 1, the reference resolution")
+                most = self.backend.largest_scale
+                if not 0 < value <= most:
+                    of = ", the reference resolution" if most == 1 else ""
+                    raise ConfigError(f"scale={value:g} must be above 0 and at most {most:g}{of}")
             elif self.policy is None:
                 raise ConfigError(f"{name}={value:g} needs a selector, which this checkpoint lacks; give another, or a scale")
             elif name == "gamma":
