@@ -169,8 +169,8 @@ class SizePolicy(Policy):
         """Raise ConfigError if the policy was learnt from another engine, version or setting than ``engine``."""
         if engine != self.table.engine:
             raise ConfigError(
-                f"{origin} was learnt from {self.table.engine}, and the engine is {engine}; give the engine and the settings it "
-                "was learnt from, or learn another policy with fit_selector"
+                f"{origin} was learnt from {self.table.engine}, and the engine is {engine}; give that engine and those "
+                "settings, or learn another policy with fit_selector"
             )
 
     def save(self, path: str | Path) -> None:
