@@ -94,6 +94,9 @@ def main() -> None:
     parser.add_argument("--engine", default="rapidocr")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--part", default="train")
+    parser.add_argument(
+        "--share", type=int, nargs=2, default=(0, 1), metavar=("K", "OF"), help="of the images, for several processes"
+    )
     asked = parser.parse_args()
     engine, default = engine_of(asked.engine), engine_of(asked.engine, as_it_comes=True)
     sizes = SIZES if asked.part == "train" else (DEFAULT, *SIZES)
@@ -101,7 +104,9 @@ def main() -> None:
     if asked.out.is_file():
         done = {tuple(json.loads(line)[key] for key in ("kind", "name", "factor", "size")) for line in asked.out.open()}
     with asked.out.open("a") as file:
-        for kind, path, factor in jobs(asked.data, asked.part):
+        for number, (kind, path, factor) in enumerate(jobs(asked.data, asked.part)):
+            if number % asked.share[1] != asked.share[0]:
+                continue
             image = None
             for size in sizes:
                 if (kind, path.name, factor, size) in done:

@@ -32,7 +32,8 @@ def describe(image: np.ndarray) -> Floats:
     height, width = image.shape[:2]
     thumbnail = _thumbnail(image)
     grey = cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY)
-    colourful = thumbnail.max(axis=2).astype(np.int16) - thumbnail.min(axis=2)
+    red, green, blue = cv2.split(thumbnail)
+    colourful = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
     shape = [log2(max(height, width)), log2(height / width)]
     light = [grey.mean() / 255, grey.std() / 255, colourful.mean() / 255, (grey > 200).mean(), (grey < 60).mean()]
     return np.array([*shape, *light, *_edges(grey), *_spread(grey), *_differences(image)], float)
@@ -41,11 +42,10 @@ def describe(image: np.ndarray) -> Floats:
 def _thumbnail(image: np.ndarray) -> np.ndarray:
     """The image with ``SIDE`` pixels on the long side; of large ones every few pixels alone are averaged, which is quick."""
     height, width = image.shape[:2]
-    step = max(1, max(height, width) // (2 * SIDE))
-    coarse = np.ascontiguousarray(image[::step, ::step])
     factor = SIDE / max(height, width)
-    size = (max(2, round(width * factor)), max(2, round(height * factor)))
-    return cv2.resize(coarse, size, interpolation=cv2.INTER_AREA)
+    small, twice = ((max(2, round(width * share)), max(2, round(height * share))) for share in (factor, 2 * factor))
+    coarse = cv2.resize(image, twice, interpolation=cv2.INTER_NEAREST) if 2 * factor < 1 else image
+    return cv2.resize(coarse, small, interpolation=cv2.INTER_AREA)
 
 
 def _edges(grey: np.ndarray) -> list[float]:
