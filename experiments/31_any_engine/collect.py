@@ -1,6 +1,6 @@
 """Read images with an engine at every size, once; the readings go to a file of JSON lines that can be gone on with.
 
-    python experiments/34_any_engine/collect.py OUT --engine rapidocr --data DATA --part train
+    python experiments/31_any_engine/collect.py OUT --engine rapidocr --data DATA --part train
 
 A line holds one image at one size: its set, name, the factor by which it was resized beforehand, the long side of the view, the
 words with polygons in pixels of the image (whatever their score), and the seconds, of the wall and of the processor.
@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument(
         "--share", type=int, nargs=2, default=(0, 1), metavar=("K", "OF"), help="of the images, for several processes"
     )
+    parser.add_argument("--backwards", action="store_true", help="from the last image on, beside another process")
     asked = parser.parse_args()
     engine, default = engine_of(asked.engine), engine_of(asked.engine, as_it_comes=True)
     sizes = SIZES if asked.part == "train" else (DEFAULT, *SIZES)
@@ -104,7 +105,8 @@ def main() -> None:
     if asked.out.is_file():
         done = {tuple(json.loads(line)[key] for key in ("kind", "name", "factor", "size")) for line in asked.out.open()}
     with asked.out.open("a") as file:
-        for number, (kind, path, factor) in enumerate(jobs(asked.data, asked.part)):
+        chosen = list(enumerate(jobs(asked.data, asked.part)))
+        for number, (kind, path, factor) in chosen[:: -1 if asked.backwards else 1]:
             if number % asked.share[1] != asked.share[0]:
                 continue
             image = None

@@ -1,6 +1,6 @@
 """Read again what the readings that collect.py left leave open: second passes, in a file of the same form.
 
-    python experiments/34_any_engine/again.py OUT --first FILE --engine rapidocr --data DATA --part train --size 640
+    python experiments/31_any_engine/again.py OUT --first FILE --engine rapidocr --data DATA --part train --size 640
 
 The first pass is taken from the file, with the seconds that it took; the second one is read.
 """
