@@ -21,6 +21,7 @@ from dld_spotter.budget.requests import BudgetTracker
 from dld_spotter.core.bootstrap import Estimate, resample
 from dld_spotter.core.hmean import hmean
 from dld_spotter.data.photos import scaled_size
+from dld_spotter.inference.adaptive_engine import PATIENT
 from dld_spotter.selection.sizes.fitting import explained, fit_policy
 from dld_spotter.selection.sizes.outcomes import EngineOutcomes, Way
 from dld_spotter.selection.sizes.policy import Expected, SizePolicy
@@ -61,7 +62,7 @@ def latency_of(outcomes: EngineOutcomes) -> EngineLatency:
 def followed(policy: SizePolicy, table: EngineOutcomes, latency: EngineLatency, budget: float) -> np.ndarray:
     """Index ``(N,)`` of the way of each image of a stream in an order drawn at random; ``budget`` is in mean seconds."""
     cost, unit = latency.seconds, policy.unit(latency.seconds)
-    tracker = BudgetTracker("budget_ms", 1000 * budget, policy.calibrate(cost), Line(0.0, unit))
+    tracker = BudgetTracker("budget_ms", 1000 * budget, policy.calibrate(cost), Line(0.0, unit), PATIENT)
     expected = Expected.of(policy.regression(table.features))
     index = np.zeros(len(table.names), int)
     for i in np.random.default_rng(0).permutation(len(index)).tolist():

@@ -49,9 +49,9 @@ def engine(policy, monkeypatch) -> Clocked:
 @pytest.mark.parametrize("budget_ms", [20, 45, 80])
 def test_a_stream_takes_what_it_may_take_on_average(engine, policy, budget_ms):
     adaptive = dld_spotter.AdaptiveEngine(engine, policy)
-    images = [striped(3 if k % 2 else 40, k) for k in range(150)]
+    images = [striped(3 if k % 2 else 40, k) for k in range(300)]
     seconds = [adaptive(image, budget_ms=budget_ms).seconds for image in images]
-    assert 1000 * np.mean(seconds) == pytest.approx(budget_ms, rel=0.05)
+    assert 1000 * np.mean(seconds) == pytest.approx(budget_ms, rel=0.08)
     assert 1000 * seconds[0] < 94  # what the largest size takes: not even the first image is beyond any bound
 
 

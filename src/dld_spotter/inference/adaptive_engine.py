@@ -29,6 +29,9 @@ GAINS = (
 """Words that a second pass brings, by kind of evidence and height in the first view, as of :class:`Gains`."""
 ENGINE_RULE = SecondPassRule(min_height=0.0, gains=Gains({scale: {1.0: GAINS} for scale in FIRST_SCALES}))
 """Which regions an engine reads again: those of low words, and those of which it is not sure."""
+PATIENT = 64.0
+"""Images within which a budget's account is settled at the earliest: a document may take twenty times as long as a photo, and
+whatever follows one would else be read at the lowest size (experiments/31_any_engine)."""
 REFUSED = ("budget", "budget_gflops", "max_cost")
 """Requests in units that an engine's cost is not known in."""
 
@@ -48,6 +51,7 @@ class AdaptiveEngine(Predictor):
     """
 
     policy: SizePolicy
+    settle = PATIENT
 
     def __init__(self, engine: Engine, policy: SizePolicy | str | Path) -> None:
         origin = "the policy" if isinstance(policy, SizePolicy) else f"policy={policy}"

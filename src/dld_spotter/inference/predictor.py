@@ -12,6 +12,7 @@ from PIL import Image
 
 from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.cap import CostCap
+from dld_spotter.budget.controller import SETTLE
 from dld_spotter.budget.latency import Line, known_line, measure_line
 from dld_spotter.budget.operating_points import OperatingPoint
 from dld_spotter.budget.requests import BudgetTracker, Request
@@ -98,6 +99,8 @@ class Predictor:
         scaling: from the scores of words to how likely they are right; None leaves them.
     """
 
+    settle = SETTLE
+    """See :class:`BudgetTracker`."""
     _pixels = _other_pixels = 0
     """Read since memory was given back: all, and those of images that differ in size from the one before."""
     _size = (0, 0)
@@ -371,7 +374,7 @@ class Predictor:
             )
         if (name, amount) not in self._trackers:
             line = self.line() if name == "budget_ms" else None
-            self._trackers[name, amount] = BudgetTracker(name, amount, self.calibration, line)
+            self._trackers[name, amount] = BudgetTracker(name, amount, self.calibration, line, self.settle)
         return self._trackers[name, amount]
 
     @cached_property
