@@ -157,9 +157,7 @@ def main() -> None:
     """Learn, choose, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument(
-        "--engine", default="rapidocr 3.10.0 (min_score=0.5, own_size=False)", help="fingerprint (default: %(default)s)"
-    )
+    parser.add_argument("--engine", default=RAPIDOCR, help="its fingerprint (default: %(default)s)")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--train", type=Path, nargs="+", required=True)
     parser.add_argument(
