@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dld_spotter.core.words import Word
     from dld_spotter.data.pages import pages
+    from dld_spotter.inference.adaptive_engine import AdaptiveEngine
     from dld_spotter.inference.loading import load
     from dld_spotter.inference.predictor import Predictor
     from dld_spotter.inference.reading import Reading
 
-__all__ = ["Predictor", "Reading", "Word", "__version__", "load", "pages"]
+__all__ = ["AdaptiveEngine", "Predictor", "Reading", "Word", "__version__", "load", "pages"]
 
 try:
     __version__ = version("dld_spotter")
@@ -22,6 +23,7 @@ except PackageNotFoundError:  # a folder on the path, installed by nobody
     __version__ = "unknown"
 
 _MODULES = {
+    "AdaptiveEngine": "inference.adaptive_engine",
     "Predictor": "inference.predictor",
     "Reading": "inference.reading",
     "Word": "core.words",

@@ -14,6 +14,7 @@ from rich.progress import track
 
 from dld_spotter.budget.requests import Request
 from dld_spotter.config.entry import entry_point
+from dld_spotter.config.given_engine import given_engine
 from dld_spotter.config.second_pass import refuse_idle_single_pass, second_pass_of
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.pages import Page, find_pages
@@ -23,12 +24,20 @@ from dld_spotter.inference.drawing import draw_reading
 from dld_spotter.inference.inputs import find_images
 from dld_spotter.inference.loading import load
 from dld_spotter.inference.pieces import PieceRule
-from dld_spotter.inference.predictor import Predictor
+from dld_spotter.inference.predictor import LONG, Predictor
 from dld_spotter.inference.reading import Reading
 from dld_spotter.inference.writers import Writer, find_writer, folder_layout
 
 REDUCED = 4
 """How many times smaller an image may become before it is said."""
+ONLY_OF_MODELS = {
+    "ckpt": ("bundled",),
+    "vocabulary": (None,),
+    "device": (None, "cpu"),
+    "precision": ("fp32",),
+    "two_pass": (None, False),
+}
+"""Keys that an engine has no use for, and the values that they may have beside it."""
 
 
 @dataclass
@@ -37,6 +46,8 @@ class Settings:
 
     input: Any = MISSING
     ckpt: str = MISSING
+    engine: Any = None
+    policy: str | None = None
     vocabulary: str | None = None
     gamma: float | None = MISSING
     scale: float | None = MISSING
@@ -75,9 +86,7 @@ def predict(config: DictConfig, folder: Path) -> None:
     others: Counter[str] = Counter()
     source = config.input if isinstance(config.input, str) else list(config.input)
     pages = [page for path in find_images(source, others) for page in find_pages(path)]
-    rule = second_pass_of(config)
-    reference, pieces = ReferenceSize(**config.reference), PieceRule(config.tiles, config.overlap, config.orientation)
-    predictor = load(config.ckpt, reference, config.device, rule, config.vocabulary, config.precision, pieces)
+    predictor = predictor_of(config)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     predictor.check(request)
     refuse_idle_single_pass(config, predictor)
@@ -100,6 +109,26 @@ def predict(config: DictConfig, folder: Path) -> None:
     say(summary)
     if damaged:
         raise DataError(f"{damaged} of {len(pages)} images could not be read, see above; replace or remove them")
+
+
+def predictor_of(config: DictConfig) -> Predictor:
+    """Load the spotter, or build the engine with its policy, that ``config`` names."""
+    rule, reference = second_pass_of(config), ReferenceSize(**config.reference)
+    pieces = PieceRule(config.tiles, config.overlap, config.orientation)
+    if config.engine is None:
+        if config.policy is not None:
+            raise ConfigError(f"policy={config.policy} is one of an engine; give engine=NAME with it, or leave it out")
+        return load(config.ckpt, reference, config.device, rule, config.vocabulary, config.precision, pieces)
+    engine = given_engine(config, ONLY_OF_MODELS)
+    if config.policy is None:
+        return Predictor(engine, reference=reference, pieces=pieces)
+    if reference != ReferenceSize(long=LONG):
+        raise ConfigError(
+            f"reference={config.reference} does nothing beside policy={config.policy}, which has its own; leave it out"
+        )
+    from dld_spotter.inference.adaptive_engine import AdaptiveEngine  # here, as an export is read without torch
+
+    return AdaptiveEngine(engine, config.policy, pieces)
 
 
 def picture_paths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:

@@ -65,6 +65,14 @@ def take(image: np.ndarray, piece: Piece, backend: Backend, enlarged: float = 1.
     return Photo(image, piece, _rotated(reference, piece.turn), enlarged)
 
 
+def enlarged(photo: Photo, backend: Backend) -> Photo:
+    """The same photo, larger where its operating point lies above 1: made from the image's own pixels where it has them."""
+    if photo.point.scale <= 1:
+        return photo
+    piece = replace(photo.piece, size=scaled_size(*photo.piece.size, photo.point.scale))
+    return replace(photo, piece=piece, reference=take(photo.image, piece, backend).reference, enlarged=photo.point.scale)
+
+
 def turned(photos: Sequence[Photo], backend: Backend, scaled: Callable[[Word], Word]) -> list[Photo]:
     """Turn the pieces of an image as most of its text runs, which small views tell.
 
@@ -80,7 +88,7 @@ def turned(photos: Sequence[Photo], backend: Backend, scaled: Callable[[Word], W
     found: list[list[Word]] = [[] for _ in weights]
     for turn, words in enumerate(found):
         for number, photo in enumerate(photos):
-            (seen,) = backend.detect([_rotated(photo.reference, turn)], VOTING / photo.enlarged)
+            (seen,) = backend.detect([_rotated(photo.reference, turn)], VOTING)
             which = seen.within(seen.all, VOTERS)
             spent[number] += backend.cost(*seen.size, len(which))
             (some,) = backend.recognize([seen], [which])

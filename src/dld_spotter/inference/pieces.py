@@ -111,7 +111,7 @@ def upright(polygon: np.ndarray, turn: int, height: int, width: int) -> np.ndarr
     return np.stack(back, 1)
 
 
-def cut(height: int, width: int, reference: ReferenceSize, rule: PieceRule, enlarge: float = 1.0) -> list[Piece]:
+def cut(height: int, width: int, reference: ReferenceSize, rule: PieceRule) -> list[Piece]:
     """Say in which pieces an image is read: as a whole, or in a small view of the whole and in tiles.
 
     Args:
@@ -119,10 +119,9 @@ def cut(height: int, width: int, reference: ReferenceSize, rule: PieceRule, enla
         width: likewise.
         reference: rule for full resolution.
         rule: which images are cut.
-        enlarge: by how much views are larger than at full resolution, at least 1.
     """
     size = reference(height, width)
-    whole = Piece((0, 0, width, height), scaled_size(*size, enlarge))
+    whole = Piece((0, 0, width, height), size)
     least, long, short = max(size) / max(height, width), reference.long or LONG, min(height, width)
     factor = 1.0 if rule.tiles == "true" else min(1.0, long / short)
     elongated = max(height, width) > ELONGATED * short
@@ -130,7 +129,7 @@ def cut(height: int, width: int, reference: ReferenceSize, rule: PieceRule, enla
         return [whole]
     rows, columns = (_spans(side, factor, long, min(rule.overlap, long // 2)) for side in (height, width))
     tiles = [
-        Piece((left, top, right, bottom), scaled_size(bottom - top, right - left, factor * enlarge), tile=True)
+        Piece((left, top, right, bottom), scaled_size(bottom - top, right - left, factor), tile=True)
         for top, bottom in rows
         for left, right in columns
     ]

@@ -11,6 +11,7 @@ import numpy as np
 
 from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.cap import CostCap
+from dld_spotter.budget.controller import SETTLE
 from dld_spotter.budget.latency import Line, known_line, measure_line
 from dld_spotter.budget.operating_points import OperatingPoint
 from dld_spotter.budget.requests import BudgetTracker, Request
@@ -20,7 +21,7 @@ from dld_spotter.core.score_scaling import ScoreScaling
 from dld_spotter.core.words import SpottingResult, Word
 from dld_spotter.data.photos import ImageLike, ReferenceSize, scaled_size, to_array
 from dld_spotter.inference.backend import Backend
-from dld_spotter.inference.photo import Photo, joined, looking_cost, take, turned
+from dld_spotter.inference.photo import Photo, enlarged, joined, looking_cost, take, turned
 from dld_spotter.inference.pieces import LONG as LONG
 from dld_spotter.inference.pieces import PieceRule, cut, torn
 from dld_spotter.inference.reading import Reading as Reading
@@ -48,6 +49,8 @@ class Predictor:
         pieces: which images are read in tiles, and whether turned text is looked for; None for long images alone.
     """
 
+    settle = SETTLE
+    """See :class:`BudgetTracker`."""
     _pixels = _other_pixels = 0
     """Read since memory was given back: all, and those of images that differ in size from the one before."""
     _size = (0, 0)
@@ -138,7 +141,7 @@ class Predictor:
         tracker = self.tracker(request)
         pixels = [to_array(image) for image in images]
         start = time.perf_counter()
-        photos = [self._decide(self._photos(image, self._enlarging(request)), request, tracker) for image in pixels]
+        photos = [self._decide(self._photos(image), request, tracker) for image in pixels]
         readings = self._read(photos, request.max_cost, start)
         if tracker is not None:
             for reading in readings:
@@ -167,8 +170,7 @@ class Predictor:
         deciding = 0.0 if policy is None else policy.gflops
         photos = []
         for one, point in zip(pixels, points, strict=True):
-            several = self._photos(one, max(1.0, point.scale))
-            several = [replace(photo, point=point, deciding=photo.deciding + deciding) for photo in several]
+            several = [replace(photo, point=point, deciding=photo.deciding + deciding) for photo in self._photos(one)]
             photos.append([self._capped(photo, max_cost, policy) for photo in several])
         return self._read(photos, max_cost, start)
 
@@ -180,10 +182,9 @@ class Predictor:
         """Bring an image ``(H, W, 3)`` to the reference resolution."""
         return self.backend.resize(pixels, *self.reference(*pixels.shape[:2]))
 
-    def _photos(self, image: np.ndarray, enlarged: float = 1.0) -> list[Photo]:
+    def _photos(self, image: np.ndarray) -> list[Photo]:
         """The pieces in which an image is read, turned as most of its text runs."""
-        pieces = cut(*image.shape[:2], self.reference, self.pieces, enlarged)
-        photos = [take(image, piece, self.backend, enlarged) for piece in pieces]
+        photos = [take(image, piece, self.backend) for piece in cut(*image.shape[:2], self.reference, self.pieces)]
         return turned(photos, self.backend, self._scaled) if self.pieces.orientation else photos
 
     def _decide(self, photos: Sequence[Photo], request: Request, tracker: BudgetTracker | None) -> list[Photo]:
@@ -229,16 +230,12 @@ class Predictor:
         """The policy, where a request leaves it to one how images are read."""
         return self.policy if request.scale is None else None
 
-    def _enlarging(self, request: Request) -> float:
-        """By how much a request has views enlarged."""
-        return 1.0 if request.scale is None else max(1.0, float(request.scale))
-
     def _asked(self, request: Request) -> OperatingPoint:
         return OperatingPoint(1.0 if request.scale is None else float(request.scale), self.gain_threshold)
 
     def _read(self, images: Sequence[Sequence[Photo]], max_cost: float | None, began: float) -> list[Reading]:
         """Read images, of each its pieces, whose operating points are known."""
-        images = [list(photos) for photos in images]
+        images = [[enlarged(photo, self.backend) for photo in photos] for photos in images]
         flat = [photo for photos in images for photo in photos]
         results = iter(self._spot_all(flat, max_cost))
         found = [[next(results) for _ in photos] for photos in images]
@@ -349,7 +346,7 @@ class Predictor:
             )
         if (name, amount) not in self._trackers:
             line = self.line() if name == "budget_ms" else None
-            self._trackers[name, amount] = BudgetTracker(name, amount, self.calibration, line)
+            self._trackers[name, amount] = BudgetTracker(name, amount, self.calibration, line, self.settle)
         return self._trackers[name, amount]
 
     def catch_up(self, request: Request, lines: Iterable[Mapping[str, Any]]) -> None:
