@@ -175,7 +175,7 @@ def test_all_pieces_are_charged():
 
 def test_a_cap_holds_for_all_pieces_together():
     image = scene(300, 7100, PANORAMA[:20])
-    for rule, most in (({}, 0.3), ({"orientation": True}, 3.5)):
+    for rule, most in (({}, 0.3), ({"orientation": True}, 9.0)):
         reader = predictor(**rule)
         request = Request(scale=0.2, max_cost=most)
         reader.check_cap(image, request)
