@@ -204,6 +204,15 @@ def test_turned_images_are_read(turn):
     assert (texts(without) == texts(upright_one)) == (turn == 0)
 
 
+@pytest.mark.parametrize(("height", "looks"), [(40, 4), (14, 8)])
+def test_small_words_ask_for_a_closer_look(height, looks):
+    boxes = [(60, 50, 260, height), (60, 130, 200, height)]
+    reader = predictor(orientation=True)
+    reading = reader.read(np.ascontiguousarray(np.rot90(scene(400, 640, boxes), 2)), scale=1.0)
+    assert (texts(reading), reading.turned) == (["word1", "word2"], 180)
+    assert len(reader.backend.views) == looks + 1
+
+
 def test_text_that_runs_another_way_than_the_rest_is_read_too():
     image = scene(700, 900, TURNED)
     spine = scene(60, 400, [(20, 4, 300, 50)])
