@@ -175,7 +175,7 @@ def test_all_pieces_are_charged():
 
 def test_a_cap_holds_for_all_pieces_together():
     image = scene(300, 7100, PANORAMA[:20])
-    for rule, most in (({}, 0.3), ({"orientation": True}, 3.5)):
+    for rule, most in (({}, 0.3), ({"orientation": True}, 9.0)):
         reader = predictor(**rule)
         request = Request(scale=0.2, max_cost=most)
         reader.check_cap(image, request)
@@ -202,6 +202,15 @@ def test_turned_images_are_read(turn):
         np.testing.assert_allclose(back, expected, atol=2)  # corners begin at the text's top left, whichever way it is turned
     without = predictor().read(image, scale=1.0)
     assert (texts(without) == texts(upright_one)) == (turn == 0)
+
+
+@pytest.mark.parametrize(("height", "looks"), [(40, 4), (14, 8)])
+def test_small_words_ask_for_a_closer_look(height, looks):
+    boxes = [(60, 50, 260, height), (60, 130, 200, height)]
+    reader = predictor(orientation=True)
+    reading = reader.read(np.ascontiguousarray(np.rot90(scene(400, 640, boxes), 2)), scale=1.0)
+    assert (texts(reading), reading.turned) == (["word1", "word2"], 180)
+    assert len(reader.backend.views) == looks + 1
 
 
 def test_text_that_runs_another_way_than_the_rest_is_read_too():

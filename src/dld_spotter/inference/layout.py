@@ -61,7 +61,8 @@ class TextLine:
         axes = np.stack([direction, [-direction[1], direction[0]]])
         local = np.concatenate([word.polygon for word in self.words]) @ axes.T
         (left, top), (right, bottom) = local.min(0), local.max(0)
-        return (np.array([[left, top], [right, top], [right, bottom], [left, bottom]]) @ axes).astype(np.float32)
+        corners: np.ndarray = np.array([[left, top], [right, top], [right, bottom], [left, bottom]]) @ axes
+        return corners.astype(np.float32)
 
 
 @dataclass(frozen=True)

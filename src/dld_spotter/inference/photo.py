@@ -11,11 +11,11 @@ from dld_spotter.core.words import SpottingResult, Word
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.inference.backend import Backend
 from dld_spotter.inference.layout import find_blocks
-from dld_spotter.inference.pieces import Piece, beside, best_turn, merged, votes
+from dld_spotter.inference.pieces import Piece, beside, best_turn, is_clear, merged, votes
 from dld_spotter.inference.reading import Reading
 
-VOTING = 0.4
-"""Scale at which it is looked in which direction an image is to be read."""
+VOTING = (0.4, 0.8)
+"""Scales at which it is looked in which direction an image is to be read: the second where the first leaves it in doubt."""
 VOTERS = 24
 """Words that are read for that in each direction, at most."""
 
@@ -84,18 +84,22 @@ def turned(photos: Sequence[Photo], backend: Backend, scaled: Callable[[Word], W
     Returns:
         the pieces as they are to be read, with what was read that runs another way, and what looking has cost.
     """
-    spent, weights = np.zeros(len(photos)), np.zeros(4)
-    found: list[list[Word]] = [[] for _ in weights]
-    for turn, words in enumerate(found):
-        for number, photo in enumerate(photos):
-            (seen,) = backend.detect([_rotated(photo.reference, turn)], VOTING)
-            which = seen.within(seen.all, VOTERS)
-            spent[number] += backend.cost(*seen.size, len(which))
-            (some,) = backend.recognize([seen], [which])
-            some = [scaled(word) for word in some]
-            weights[turn] += votes(some)
-            words += replace(photo.piece, turn=turn).to_image(some)
-    turn = best_turn(weights.tolist())
+    spent = np.zeros(len(photos))
+    for scale in VOTING:
+        found: list[list[Word]] = [[] for _ in range(4)]
+        weights = [0.0] * 4
+        for turn, words in enumerate(found):
+            for number, photo in enumerate(photos):
+                (seen,) = backend.detect([_rotated(photo.reference, turn)], scale)
+                which = seen.within(seen.all, VOTERS)
+                spent[number] += backend.cost(*seen.size, len(which))
+                (some,) = backend.recognize([seen], [which])
+                some = [scaled(word) for word in some]
+                weights[turn] += votes(some)
+                words += replace(photo.piece, turn=turn).to_image(some)
+        if is_clear(weights):
+            break
+    turn = best_turn(weights)
     others = tuple(word for k, words in enumerate(found) for word in words if k != turn)
     return [
         replace(
@@ -111,7 +115,8 @@ def turned(photos: Sequence[Photo], backend: Backend, scaled: Callable[[Word], W
 
 def looking_cost(size: tuple[int, int], backend: Backend) -> float:
     """What :func:`turned` costs at most of a piece of this height and width."""
-    return 2 * sum(backend.cost(*scaled_size(*sides, VOTING), VOTERS) for sides in (size, size[::-1]))
+    views = [scaled_size(*sides, scale) for sides in (size, size[::-1]) for scale in VOTING]
+    return 2 * sum(backend.cost(*view, VOTERS) for view in views)
 
 
 def _rotated(pixels: np.ndarray, turn: int) -> np.ndarray:

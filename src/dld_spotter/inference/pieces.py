@@ -25,6 +25,8 @@ AGREED = 0.15
 """How much surer a word must be that runs another way than the rest, to be taken in place of one that does not."""
 UPRIGHT = 1.1
 """How many times as much must speak for another direction than for the usual one."""
+FEW, CLOSE = 2.0, 0.75
+"""Sure characters below which directions are in doubt, and the share of the most from which on a second direction is close."""
 TILES = ("auto", "true", "false")
 
 
@@ -227,6 +229,16 @@ def votes(words: Sequence[Word]) -> float:
     """
     level = [word for word in words if abs(np.subtract(*word.polygon[[1, 0]])).argmax() == 0]
     return sum(word.score * len(word.text) for word in level if len(word.text) > 1)
+
+
+def is_clear(weights: Sequence[float]) -> bool:
+    """Whether it needs no closer look for which of the directions most speaks.
+
+    >>> is_clear([0.0, 0.0, 1.5, 0.0]), is_clear([8.0, 0.0, 7.0, 0.0]), is_clear([8.0, 0.0, 2.0, 0.0])
+    (False, False, True)
+    """
+    second, first = sorted(weights)[-2:]
+    return first >= FEW and second <= CLOSE * first
 
 
 def best_turn(weights: Sequence[float]) -> int:
