@@ -38,7 +38,7 @@ def sweep(tmp_path_factory):
     folder = tmp_path_factory.mktemp("costs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_MODE", "offline")
-        return train(folder, "logger=default", "objective.weights.cost=0.03,-1,0.3", multirun=True), folder
+        return train(folder, "logger=wandb", "objective.weights.cost=0.03,-1,0.3", multirun=True), folder
 
 
 def test_leaves_what_it_promises(single):

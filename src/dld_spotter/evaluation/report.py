@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,18 @@ from dld_spotter.data.dataset import report_damage
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.evaluation.measuring import Counting, Samples, follow, measure, trade_off
 from dld_spotter.inference.predictor import Predictor
-from dld_spotter.tradeoff import Measures, Outcomes, bias_over, bias_table, compare, comparison_table, cost_grid, plot, table
+from dld_spotter.tradeoff import (
+    Measures,
+    Outcomes,
+    Point,
+    bias_over,
+    bias_table,
+    compare,
+    comparison_table,
+    cost_grid,
+    plot,
+    table,
+)
 
 BIAS_POINTS = 6
 """Budgets at which the selection bias of the oracle is told."""
@@ -34,6 +45,7 @@ class Report:
         folder: gets ``outcomes_NAME.npz``, ``tradeoff.json``, ``tradeoff.png`` and, with a policy, ``comparison.json`` and
             ``dynamic_student.npz``, the measures ``(G, N, 6)`` of each image at each cost weight.
         resamples: bootstrap resamples.
+        asked: further points of the same images, such as those of budgets.
     """
 
     dataset: str
@@ -41,6 +53,7 @@ class Report:
     counting: Counting
     folder: Path
     resamples: int = 1000
+    asked: Sequence[Point] = ()
 
 
 def report(
@@ -78,6 +91,7 @@ def report(
         np.savez_compressed(about.folder / "dynamic_student.npz", names=np.array(outcomes.names, str), **totals)
     rules, spotter = about.counting.rules, next(iter(predictors.values())).backend.describe()
     result = trade_off(found, model, followed, about.dataset, spotter, rules, about.resamples)
+    result = replace(result, points=(*result.points, *about.asked))
     result.write(about.folder / "tradeoff.json")
     title = f"{about.dataset}: {result.images} images, {rules.task.replace('_', ' ')}"
     plot(result.points, about.folder / "tradeoff.png", title)

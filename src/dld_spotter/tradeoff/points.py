@@ -15,6 +15,7 @@ from dld_spotter.core.records import Record
 from dld_spotter.tradeoff.allocation import oracle, random_mix, static
 from dld_spotter.tradeoff.measures import Measures, estimate
 from dld_spotter.tradeoff.outcomes import Outcomes, spend
+from dld_spotter.tradeoff.runs import write_at_once
 
 Method = Literal["static", "dynamic", "random_mix", "oracle"]
 
@@ -164,7 +165,7 @@ class TradeOff(TradeOffRecord):
 
     def write(self, path: str | Path) -> None:
         """Write JSON; what does not apply is null."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", "utf-8")
+        write_at_once(Path(path), json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def read(cls, path: str | Path) -> Self:

@@ -1,0 +1,58 @@
+"""Loggers of a run, as the options of ``logger`` name them."""
+
+import os
+from netrc import NetrcParseError, netrc
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from dld_spotter.core.extras import required
+from dld_spotter.training.wandb_run import RunLogger
+
+WANDB_HOST = "api.wandb.ai"
+OFFLINE = ("offline", "dryrun")
+"""Values of WANDB_MODE; Lightning itself sets the second, which the next run of a sweep finds."""
+
+
+def wandb_logger(
+    project: str, save_dir: str, group: str | None = None, pictures: int = 8, checkpoint: bool = False, **options: Any
+) -> RunLogger:
+    """Log to Weights & Biases: online where the user is logged in, otherwise offline, never with a prompt."""
+    os.environ.setdefault("WANDB_SILENT", "true")
+    mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+    if mode != "online":
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B's own reports would go over the network even so
+    where = {"mode": "disabled"} if mode == "disabled" else {"offline": mode in OFFLINE}
+    given = {"project": project, "save_dir": save_dir, "group": group or _sweep()}
+    logger = RunLogger(options | given | where, pictures, checkpoint)
+    logger._wandb_init.pop("anonymous", None)  # Lightning passes on what W&B answers with a warning in every run
+    return logger
+
+
+def tensorboard_logger(save_dir: str) -> TensorBoardLogger:
+    """Log to files of TensorBoard.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    required("tensorboard", "tensorboard", "logger=tensorboard")
+    return TensorBoardLogger(save_dir, name="", version="tensorboard")
+
+
+def _sweep() -> str | None:
+    """Name of the sweep that this run belongs to; its runs are grouped by it."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).name
+
+
+def _logged_in() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc().authenticators(WANDB_HOST) is not None
+    except (FileNotFoundError, NetrcParseError):
+        return False
