@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from dld_spotter.core.errors import DataError
+from dld_spotter.inference.files import find_images, open_output, picture_paths
 from dld_spotter.metrics.formats import read_annotations
-from dld_spotter.predict import find_images, main, open_output, picture_paths
+from dld_spotter.predict import main
 from tests.data.samples import box, sample
 from tests.trained import make_checkpoint
 

@@ -373,6 +373,10 @@ class Predictor:
         """Budget -> its account."""
         return {}
 
+    def forget_budgets(self) -> None:
+        """Begin all accounts anew."""
+        self._trackers.clear()
+
     def line(self) -> Line:
         """What a GFLOP takes on this device, measured where no earlier run has."""
         return known_line(*self.backend.identity(), lambda: measure_line(self._read_blank, self._blank_cost))

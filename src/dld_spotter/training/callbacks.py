@@ -88,9 +88,7 @@ class CostBudget(Callback):
 
     def __init__(self, budget: float | None = None, rate: float = 0.05) -> None:
         if budget is not None and not 0 < budget <= 1:
-            raise ConfigError(
-                f"budget={budget:g} to train for must be above 0 and at most 1, full resolution; give such as 0.3"
-            )
+            raise ConfigError(f"budget={budget:g} to train for must be above 0 and at most 1; give such as budget=0.3")
         self.budget, self.rate = budget, rate
         self.gamma: float | None = None
 

@@ -1,11 +1,13 @@
-"""What a run tells Weights & Biases beside its metrics: scales, points, pictures, weights."""
+"""What a run tells Weights & Biases beside its metrics: scales, points, pictures, weights.
+
+The package takes long to import, so it waits for a run that logs to it.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import wandb
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
@@ -37,6 +39,8 @@ class RunLogger(WandbLogger):
 
     def log_scales(self, scales: Sequence[float], counts: Sequence[int], step: int) -> None:
         """Log how many images were read at each scale, as one histogram of the panel over time."""
+        import wandb
+
         middles = (np.asarray(scales[1:]) + np.asarray(scales[:-1])) / 2
         edges = np.concatenate([[0.0], middles, [max(scales) + 0.1]])
         histogram = wandb.Histogram(np_histogram=(np.asarray(counts), edges))
@@ -44,6 +48,8 @@ class RunLogger(WandbLogger):
 
     def log_points(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Log the points of the trade-off as a table, as :func:`dld_spotter.tradeoff.load_points` finds them."""
+        import wandb
+
         columns = list(rows[0])
         self.experiment.log({TABLE: wandb.Table(columns=columns, data=[[row[name] for name in columns] for row in rows])})
         full = [row for row in rows if row["method"] == "static" and row["scale"] == 1.0]
@@ -54,6 +60,8 @@ class RunLogger(WandbLogger):
 
     def log_readings(self, predictor: Predictor, samples: Sequence[Sample], scales: tuple[float, float]) -> None:
         """Log images as they are read at a low and at a high scale, with what the policy would choose."""
+        import wandb
+
         table = wandb.Table(columns=["image", "chosen scale", *_columns(scales)])
         for sample in samples:
             chosen = None if predictor.policy is None else predictor.decide(predictor.reference_of(sample.image)).scale
@@ -62,6 +70,8 @@ class RunLogger(WandbLogger):
 
     def keep(self, checkpoint: Path) -> None:
         """Keep a file of weights as an artifact of the run."""
+        import wandb
+
         artifact = wandb.Artifact(f"{checkpoint.stem}-{self.experiment.id}", type="model")
         artifact.add_file(str(checkpoint))
         self.experiment.log_artifact(artifact)
@@ -73,6 +83,8 @@ def _columns(scales: Sequence[float]) -> list[str]:
 
 def _cells(predictor: Predictor, image: np.ndarray, scales: Sequence[float]) -> Iterator[Any]:
     """Picture, words and GFLOP of one image at each scale."""
+    import wandb
+
     for scale in scales:
         (reading,) = predictor.read_points([image], [OperatingPoint(scale)], decided=False)
         picture = draw_reading(at_scale(predictor.reference_of(image), scale, image.shape[:2]), reading)

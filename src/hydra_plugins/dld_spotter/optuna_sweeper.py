@@ -26,7 +26,7 @@ RESULTS = "optimization_results.yaml"
 class OptunaSweeper(Sweeper):
     """Ask Optuna for trials, run them as jobs, and tell it their scores.
 
-    The same seed asks for the same trials once the same scores were told, so a sweep goes on with ``resume=true`` like any other.
+    The same seed asks for the same trials once the same scores were told, so that ``resume=true`` goes on as with any sweep.
 
     Args:
         n_trials: how many jobs to run.

@@ -1,0 +1,199 @@
+"""Reading at scale: photos in shards, each read by one process of Ray Data, and one file of what was read.
+
+A shard holds the budget for its own photos, so that it is held in sum as well. What is read is written line by line to a file
+of the shard, so that a reading that was killed goes on where it was. At the end the shards' files become one.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dld_spotter.budget.requests import BUDGETS, Request
+from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.extras import required
+from dld_spotter.data.photos import ReferenceSize
+from dld_spotter.inference.files import Photo, open_output, read_all
+from dld_spotter.inference.loading import load
+from dld_spotter.inference.predictor import Predictor
+from dld_spotter.selection.second_pass.rule import SecondPassRule
+
+PARQUET = ".parquet"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How photos are read, as plain values that travel to other processes; the first six as of :func:`load`.
+
+    Args:
+        checkpoint: the weights.
+        reference: rule for full resolution.
+        device: where to read.
+        second_pass: when and where to read again.
+        vocabulary: words that readings are rescored against.
+        precision: of numbers.
+        request: budget, scale or cost weight.
+        batch: photos at a time.
+    """
+
+    checkpoint: str
+    reference: ReferenceSize
+    device: str | None
+    second_pass: SecondPassRule | None
+    vocabulary: str | None
+    precision: str
+    request: Request
+    batch: int
+
+    def load(self) -> Predictor:
+        """Build the predictor, and see that it can do what is asked of it."""
+        predictor = load(self.checkpoint, self.reference, self.device, self.second_pass, self.vocabulary, self.precision)
+        predictor.check(self.request)
+        return predictor
+
+
+class ShardReader:
+    """Reads shards one after the other, in a process of its own.
+
+    Args:
+        reader: how.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader, self.predictor = reader, reader.load()
+
+    def __call__(self, shard: dict[str, Any]) -> dict[str, Any]:
+        """Read the photos of ``shard``, which its file has no line of; returns how many are damaged."""
+        from rich.console import Console
+
+        self.predictor.forget_budgets()
+        tracker = self.predictor.tracker(self.reader.request)
+        if tracker is not None:
+            for line in read_lines(Path(shard["part"])):  # what an interrupted reading has spent
+                tracker.record(line["relative_cost"], line["gflops"], line["seconds"])
+        with open_output(shard["part"]) as (out, _):
+            photos = [photo if "://" in photo else Path(photo) for photo in json.loads(shard["photos"])]
+            quiet = Console(stderr=True, force_terminal=False)
+            damaged = read_all(self.predictor, self.reader.request, photos, out, {}, quiet, self.reader.batch, alone=False)
+        return {"part": shard["part"], "damaged": damaged, "spent": str(tracker) if tracker else ""}
+
+
+def read_shards(reader: Reader, images: Sequence[Photo], out: Path, workers: int, shards: int) -> tuple[int, int, list[str]]:
+    """Read images in so many processes, and write one file.
+
+    Args:
+        reader: how.
+        images: N of them.
+        out: ``.jsonl`` or ``.parquet``; images in it are left as they are.
+        workers: processes that read at a time.
+        shards: parts of the images, each with a budget of its own.
+
+    Returns:
+        how many were read before, how many are damaged, and what each shard has spent.
+
+    Raises:
+        ConfigError: the extra is missing, or ``out`` is another kind of file.
+    """
+    if out.suffix not in (".jsonl", PARQUET):
+        raise ConfigError(f"out={out} with workers={workers} must end in .jsonl or {PARQUET}")
+    parts = parts_of(out, shards)
+    lines = read_output(out)
+    done = {line["image"] for line in [*lines, *all_lines(out)]}
+    fresh = [photo for photo in images if str(photo) not in done]
+    found = _read_fresh(reader, fresh, parts, workers) if fresh else []
+    write_output(out, [*lines, *all_lines(out)], [str(photo) for photo in images])
+    for part in sorted(folder_of(out).glob("*.jsonl")):
+        part.unlink()
+    if folder_of(out).is_dir():
+        folder_of(out).rmdir()
+    spent = [f"shard {number}: {row['spent']}" for number, row in enumerate(found) if row["spent"]]
+    return len(images) - len(fresh), sum(row["damaged"] for row in found), spent
+
+
+def _read_fresh(reader: Reader, photos: Sequence[Photo], parts: Sequence[Path], workers: int) -> list[dict[str, Any]]:
+    """Hand the shards to the processes."""
+    ray = required("ray", "scale", f"workers={workers}")
+    data = required("ray.data", "scale", f"workers={workers}")
+    parts[0].parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {"part": str(part), "photos": json.dumps([str(photo) for photo in photos[number :: len(parts)]])}
+        for number, part in enumerate(parts)
+    ]
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, logging_level="warning")
+    data.DataContext.get_current().enable_progress_bars = False
+    shards = data.from_items(rows, override_num_blocks=len(rows))
+    read = shards.map(ShardReader, fn_constructor_args=(reader,), concurrency=min(workers, len(rows)), num_cpus=1)
+    return sorted(read.take_all(), key=lambda row: row["part"])
+
+
+def folder_of(out: Path) -> Path:
+    """Where the shards write while they read."""
+    return out.with_name(out.name + ".parts")
+
+
+def parts_of(out: Path, shards: int) -> list[Path]:
+    """The file of each shard."""
+    return [folder_of(out) / f"{number:05d}.jsonl" for number in range(shards)]
+
+
+def all_lines(out: Path) -> list[dict[str, Any]]:
+    """What the shards have read so far."""
+    return [line for part in sorted(folder_of(out).glob("*.jsonl")) for line in read_lines(part)]
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file of ``predict``, without a last one that was cut off; none where there is no file.
+
+    Raises:
+        DataError: a line is something else.
+    """
+    if not path.is_file():
+        return []
+    whole = path.read_text("utf-8").split("\n")[:-1]
+    try:
+        return [json.loads(line) for line in whole]
+    except ValueError as error:
+        raise DataError(f"{path} holds a line that predict does not write ({error}); name another file") from error
+
+
+def read_output(out: Path) -> list[dict[str, Any]]:
+    """What an earlier reading has left in ``out``."""
+    if out.suffix != PARQUET or not out.is_file():
+        return read_lines(out)
+    pq = required("pyarrow.parquet", "scale", f"out={out}")
+    return pq.read_table(out).to_pylist()
+
+
+def write_output(out: Path, lines: Iterable[dict[str, Any]], order: Sequence[str]) -> None:
+    """Write all lines, those of ``order`` first and so; whoever reads meanwhile finds the old file or the new one."""
+    found = {line["image"]: line for line in lines}
+    ordered = [found.pop(name) for name in order if name in found] + list(found.values())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft = out.with_name(f".{out.name}")
+    if out.suffix == PARQUET:
+        pa, pq = (required(name, "scale", f"out={out}") for name in ("pyarrow", "pyarrow.parquet"))
+        pq.write_table(pa.Table.from_pylist(ordered, schema=_schema(pa)), draft)
+    else:
+        draft.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in ordered), "utf-8")
+    draft.replace(out)
+
+
+def _schema(pa: Any) -> Any:
+    """Types of the columns: those of the JSON lines."""
+    word = pa.struct([("polygon", pa.list_(pa.list_(pa.float64()))), ("text", pa.string()), ("score", pa.float64())])
+    whole = {"width", "height", "dropped"}
+    numbers = ("width", "height", "scale", "second_pass", "relative_cost", "gflops", "seconds", "dropped")
+    columns = [(name, pa.int64() if name in whole else pa.float64()) for name in numbers]
+    return pa.schema([("image", pa.string()), *columns, ("words", pa.list_(word))])
+
+
+def spent_per_image(request: Request, lines: Sequence[dict[str, Any]]) -> str:
+    """What the images of a file have cost in the unit of the budget; empty where there is none."""
+    if request.budgeted is None or not lines:
+        return ""
+    name, amount = request.budgeted
+    key, factor = {"budget": ("relative_cost", 1), "budget_gflops": ("gflops", 1), "budget_ms": ("seconds", 1000)}[name]
+    mean = factor * sum(line[key] for line in lines) / len(lines)
+    return f"{name}={amount:g}: {mean:.3g} {BUDGETS[name]} spent per image"
