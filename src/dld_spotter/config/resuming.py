@@ -110,4 +110,4 @@ def overrides() -> dict[str, str]:
     """What the run was started with; how it goes on is no part of it."""
     given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     pairs = (override.partition("=")[::2] for override in given)
-    return {key: value for key, value in pairs if key not in ANYWHERE}
+    return {key: value for key, value in pairs if key.partition(".")[0] not in ANYWHERE}

@@ -3,7 +3,7 @@
 The package takes long to import, so it waits for a run that logs to it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from dld_spotter.budget.operating_points import OperatingPoint
 from dld_spotter.core.batches import Sample
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.inference.drawing import draw_reading
-from dld_spotter.inference.predictor import Predictor
+from dld_spotter.inference.predictor import Predictor, Reading
 from dld_spotter.tradeoff.loading import TABLE
 
 READINGS = "readings"
@@ -59,14 +59,25 @@ class RunLogger(WandbLogger):
                 self.experiment.summary[f"test/{row['model']} {at}/{name}"] = row[name]
 
     def log_readings(self, predictor: Predictor, samples: Sequence[Sample], scales: tuple[float, float]) -> None:
-        """Log images as they are read at a low and at a high scale, with what the policy would choose."""
+        """Log images as they are read at a low and at a high scale, with what the policy would choose.
+
+        They are a table, and panels that W&B shows side by side for several runs.
+        """
         import wandb
 
         table = wandb.Table(columns=["image", "chosen scale", *_columns(scales)])
+        panels = []
         for sample in samples:
             chosen = None if predictor.policy is None else predictor.decide(predictor.reference_of(sample.image)).scale
-            table.add_data(sample.name, chosen, *_cells(predictor, sample.image, scales))
-        self.experiment.log({READINGS: table})
+            pictures, cells = [], []
+            for scale in scales:
+                (reading,) = predictor.read_points([sample.image], [OperatingPoint(scale)], decided=False)
+                pictures.append(pictured(predictor.reference_of(sample.image), scale, sample.image.shape[:2], reading))
+                words = " ".join(word.text for word in reading.words)
+                cells += [wandb.Image(pictures[-1]), words, round(reading.gflops, 3)]
+            table.add_data(sample.name, chosen, *cells)
+            panels.append(wandb.Image(beside(pictures), caption=f"{sample.name}: scale {' and '.join(map(str, scales))}"))
+        self.experiment.log({READINGS: table, f"{READINGS} at two scales": panels})
 
     def keep(self, checkpoint: Path) -> None:
         """Keep a file of weights as an artifact of the run."""
@@ -81,15 +92,21 @@ def _columns(scales: Sequence[float]) -> list[str]:
     return [f"{what} at {scale:g}" for scale in scales for what in ("picture", "words", "GFLOP")]
 
 
-def _cells(predictor: Predictor, image: np.ndarray, scales: Sequence[float]) -> Iterator[Any]:
-    """Picture, words and GFLOP of one image at each scale."""
-    import wandb
+def pictured(reference: np.ndarray, scale: float, size: tuple[int, int], reading: Reading) -> Image.Image:
+    """What was read, drawn on what the reader has seen."""
+    picture = draw_reading(at_scale(reference, scale, size), reading)
+    picture.thumbnail((LONGEST, LONGEST))
+    return picture
 
-    for scale in scales:
-        (reading,) = predictor.read_points([image], [OperatingPoint(scale)], decided=False)
-        picture = draw_reading(at_scale(predictor.reference_of(image), scale, image.shape[:2]), reading)
-        picture.thumbnail((LONGEST, LONGEST))
-        yield from (wandb.Image(picture), " ".join(word.text for word in reading.words), round(reading.gflops, 3))
+
+def beside(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one height in a row."""
+    row = Image.new("RGB", (sum(picture.width for picture in pictures), pictures[0].height))
+    left = 0
+    for picture in pictures:
+        row.paste(picture, (left, 0))
+        left += picture.width
+    return row
 
 
 def at_scale(reference: np.ndarray, scale: float, size: tuple[int, int]) -> np.ndarray:
