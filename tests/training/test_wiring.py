@@ -206,9 +206,7 @@ def gradients(batch, temperature: float) -> dict[str, torch.Tensor]:
     module = make_module(make_selector("quality"), terms=terms)
     torch.manual_seed(0)
     for parameter in module.student.parameters():
-        parameter.data.add_(
-            0.05 * torch.randn_like(parameter)
-        )  # one that equals its teacher learns nothing from it
+        parameter.data.add_(0.05 * torch.randn_like(parameter))  # one that equals its teacher learns nothing from it
     torch.manual_seed(1)
     module.training_step(batch, 0).backward()
     assert not any(parameter.grad is not None for parameter in module.teacher.parameters())

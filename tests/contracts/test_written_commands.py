@@ -1,0 +1,62 @@
+"""Every command line that the documents show composes, each job of a sweep too."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from dld_spotter.config.console import COMMANDS
+from dld_spotter.config.entry import ROOT
+from dld_spotter.core.aliases import renamed_override
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCED = re.compile(r"^```(?:bash|)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`((?:python -m dld_spotter\.|dld-spotter )\w+ [^`]+)`")
+COMMAND = re.compile(r"(?:python -m dld_spotter\.|dld-spotter )(?P<name>\w+)(?P<rest>(?: .*)?)$")
+FLAGS = ("-m", "--multirun", "--help", "--cfg", "job")
+STANDS_FOR_MORE = ("KEY=VALUE", "[OVERRIDES]", "COMMAND")
+
+
+def lines(page: Path) -> list[str]:
+    """The commands of a page, each on one line."""
+    text = page.read_text("utf-8")
+    blocks = [
+        *(block.replace("\\\n", " ") for block in FENCED.findall(text)),
+        *(one.replace("\n", " ") for one in INLINE.findall(text)),
+    ]
+    return [line.strip() for block in blocks for line in block.splitlines() if COMMAND.match(line.strip())]
+
+
+WRITTEN = [(page.name, line) for page in PAGES for line in lines(page)]
+
+
+def jobs(arguments: list[str]) -> list[list[str]]:
+    """The overrides of each job; one job where nothing is swept over."""
+    overrides = OverridesParser.create().parse_overrides([renamed_override(argument) for argument in arguments])
+    searched = [one for one in overrides if one.is_sweep_override() and not one.is_discrete_sweep()]
+    return BasicSweeper.split_arguments([one for one in overrides if one not in searched], None)[0]
+
+
+def test_there_are_commands_on_many_pages():
+    assert len(WRITTEN) > 30
+    assert {"README.md", "sweeps.md", "training.md", "scale.md"} <= {page for page, _ in WRITTEN}
+    assert {COMMAND.match(line)["name"] for _, line in WRITTEN} >= {"train", "predict", "evaluate", "measure"}
+
+
+@pytest.mark.parametrize(("page", "line"), sorted(set(WRITTEN)), ids=lambda value: value[:70])
+def test_composes(page: str, line: str, tmp_path: Path):
+    found = COMMAND.match(line)
+    assert found["name"] in COMMANDS
+    arguments = shlex.split(found["rest"], comments=True)
+    arguments = [one for one in arguments if one not in FLAGS and not any(word in one for word in STANDS_FOR_MORE)]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        for job in jobs(arguments):
+            config = compose(found["name"], [*job, f"hydra.runtime.output_dir={tmp_path}"], return_hydra_config=True)
+            params = OmegaConf.select(config, "hydra.sweeper.params") or {}
+            for swept in jobs([f"{key}={value}" for key, value in params.items()]) if params else []:
+                compose(found["name"], [*job, *swept])
