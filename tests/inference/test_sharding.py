@@ -157,8 +157,8 @@ def test_photos_are_found_in_parquet_and_at_addresses(tmp_path):
     pq.write_table(pa.table({"name": ["a"]}), tmp_path / "b.parquet")
     with pytest.raises(DataError, match="has the columns name"):
         find_images(str(tmp_path / "b.parquet"))
+    (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="holds no image"):
-        (tmp_path / "none").mkdir()
         find_images(f"file://{tmp_path / 'none'}")
     with pytest.raises(DataError, match="cannot be read"):
         read_photo(f"file://{tmp_path / 'absent.png'}")

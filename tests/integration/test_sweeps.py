@@ -50,7 +50,7 @@ def students(folder: Path) -> set[str]:
     ("error", "status", "told"),
     [(ConfigError("data is gone; restore it"), 2, "data is gone"), (RuntimeError("out of memory"), 1, "RuntimeError: out of")],
 )
-def test_a_job_that_failed_is_told_with_its_reason_and_run_again_alone(tmp_path, jobs, error, status, told):
+def test_a_broken_job_is_told_with_its_reason_and_run_again_alone(tmp_path, jobs, error, status, told):
     ran, broken = jobs
     broken[2] = error
     if status == 2:
@@ -65,7 +65,7 @@ def test_a_job_that_failed_is_told_with_its_reason_and_run_again_alone(tmp_path,
     assert [state.status for state in states] == ["completed", "failed", "completed"]
     assert told in states[1].error
     if status == 2:
-        (row,) = [line for line in ended.stdout.splitlines() if "failed" in line and "seed=2" in line and "|" not in line][1:]
+        (row,) = re.findall(r"^\s*1\s+seed=2\s+failed.*$", ended.stdout, re.MULTILINE)
         assert told in row
         assert f"resume=true paths.output_dir={tmp_path}" in ended.stdout.replace("\n", "")
 

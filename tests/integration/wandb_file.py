@@ -46,3 +46,10 @@ def run_of(path: Path) -> dict[str, Any]:
         if record.HasField("config"):
             config |= {u.key or "/".join(u.nested_key): json.loads(u.value_json) for u in record.config.update}
     return {"group": found.run_group, "project": found.project, "config": config}
+
+
+def summary_of(record: Record) -> dict[str, Any]:
+    """What a record adds to the summary of the run."""
+    if not record.HasField("summary"):
+        return {}
+    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.summary.update}
