@@ -64,8 +64,11 @@ def test_offline_runs_of_weights_and_biases(tmp_path):
         write_table(
             tmp_path / name / "wandb" / "offline-run-1-a" / "files" / "media" / "table" / "tradeoff_5_ab.table.json", rows
         )
+    again = tmp_path / "1" / "wandb" / "offline-run-2-b"
+    write_table(again / "files/media/table/tradeoff_5_ab.table.json", point_rows("again", SETTINGS, RESULT))
+    (tmp_path / "1" / "wandb" / "offline-run-3-c").mkdir()  # which was killed
     frame = load_points(f"wandb:{tmp_path}")
-    assert frame["run"].tolist() == ["0", "0", "1", "1"]
+    assert frame["run"].tolist() == ["0", "0", "again", "again"]
     assert frame.iloc[1]["gamma"] == 0.3
 
 

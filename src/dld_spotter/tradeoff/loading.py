@@ -75,7 +75,9 @@ def _number(value: str) -> float | str:
 
 def _of_folder(folder: Path) -> Iterator[dict[str, Any]]:
     """Rows of a sweep's runs, or of the run whose folder this is; what joins the runs of a sweep is left out."""
-    found = sorted(folder.rglob(RESULT), key=lambda file: [_number(part) if part.isdigit() else -1 for part in file.parts])
+    found = sorted(
+        sorted(folder.rglob(RESULT)), key=lambda file: [_number(part) if part.isdigit() else -1 for part in file.parts]
+    )
     runs = [file for file in found if (file.parent / OVERRIDES).is_file() or RunStatus.read(file.parent)]
     for file in runs or found:
         status = RunStatus.read(file.parent)
@@ -85,11 +87,14 @@ def _of_folder(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _of_offline_runs(folder: Path) -> Iterator[dict[str, Any]]:
-    """Rows of the tables that runs have logged into a folder."""
-    for run in sorted(folder.rglob("offline-run-*")):
-        tables = sorted(run.glob(f"files/media/table/{TABLE}_*.table.json"))
-        if tables:
-            yield from _of_table(tables[-1])
+    """Rows of the tables that runs have logged into a folder; of a run that was done again, the last one."""
+    last = {run.parent: tables[-1] for run in sorted(folder.rglob("offline-run-*")) if (tables := _tables(run))}
+    for table in last.values():
+        yield from _of_table(table)
+
+
+def _tables(run: Path) -> list[Path]:
+    return sorted(run.glob(f"files/media/table/{TABLE}_*.table.json"))
 
 
 def _of_online_runs(place: str) -> Iterator[dict[str, Any]]:
