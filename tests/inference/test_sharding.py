@@ -15,12 +15,9 @@ from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.photos import ReferenceSize
 from dld_spotter.inference import sharding
 from dld_spotter.inference.files import find_images, read_photo
-from dld_spotter.inference.sharding import Reader, ShardReader, folder_of, parts_of, read_output, read_shards
+from dld_spotter.inference.sharding import Reader, ShardReader, folder_of, parts_of, read_output, read_shards, spent_per_image
 from tests.data.samples import box, sample
 from tests.trained import make_checkpoint
-
-MOST = 2.2
-"""A mean that is held over a dozen photos is this close, as a factor: each has only three operating points."""
 
 
 def write_photos(folder: Path, count: int, width: int = 128) -> list[Path]:
@@ -86,14 +83,18 @@ def test_shards_read_what_one_process_reads(tmp_path, reader, here, ending):
     assert not folder_of(out).exists()
 
 
-def test_a_budget_is_held_in_every_shard_and_in_sum(tmp_path, reader, here):
-    photos = write_photos(tmp_path / "photos", 24)
-    before, damaged, spent = read_shards(reader(budget=0.4), photos, tmp_path / "out.jsonl", 2, 2)
+def test_every_shard_holds_the_budget_as_one_process_does_for_its_photos(tmp_path, reader, here):
+    photos, out = write_photos(tmp_path / "photos", 12), tmp_path / "out.jsonl"
+    wish = reader(budget=0.4)
+    before, damaged, spent = read_shards(wish, photos, out, 2, 2)
     assert (before, damaged, len(spent)) == (0, 0, 2)
-    lines = read_output(tmp_path / "out.jsonl")
-    for part in (lines, lines[0::2], lines[1::2]):
-        assert 0.4 / MOST < np.mean([line["relative_cost"] for line in part]) < 0.4 * MOST
-    assert {line["relative_cost"] for line in lines[0::2]} != {lines[0]["relative_cost"]}, "several operating points are used"
+    lines = untimed(read_output(out))
+    alone = [one_by_one(wish, photos[number::2], tmp_path / f"{number}.jsonl") for number in (0, 1)]
+    assert [lines[0::2], lines[1::2]] == alone
+    means = [np.mean([line["relative_cost"] for line in part]) for part in alone]
+    assert all(f"{mean:.3g} of full resolution" in told for mean, told in zip(means, spent, strict=True))
+    total = spent_per_image(wish.request, lines)
+    assert f"budget=0.4: {np.mean(means):.3g} of full resolution" in total
 
 
 def test_a_shard_begins_with_what_it_had_spent(tmp_path, reader, monkeypatch):

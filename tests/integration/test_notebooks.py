@@ -67,8 +67,8 @@ def test_tradeoff_notebook(tmp_path):
     assert "0.500" in taken  # the student reaches the teacher's best at half the cost
     assert "1.000" in taken
     front = shown(outputs["pareto"])
-    assert front.count("<tr>") == 4  # the head; scale 0.3 is the cheapest, both dynamic points beat the scales of their cost
-    assert "application/vnd.jupyter.widget-view+json" in outputs["slider"][-1].data
+    assert front.count("<tr") == 4  # the head; scale 0.3 is the cheapest, both dynamic points beat the scales of their cost
+    assert any("application/vnd.jupyter.widget-view+json" in output.get("data", {}) for output in outputs["slider"])
 
 
 def test_tradeoff_notebook_of_the_stored_study(tmp_path):
@@ -88,7 +88,7 @@ def test_resolution_notebook(tmp_path):
     outputs = executed("resolution", FOLDER, f"folder = {str(tmp_path)!r}\nimages, budget = 6, 0.15")
     assert "gamma 1 spends" in str(outputs["selector"][0])
     why = shown(outputs["why"])
-    assert why.count("<tr>") == 3  # the head has two lines: every image is read at the lowest scale
+    assert why.count("<tr") == 3  # the head has two lines: every image is read at the lowest scale
     assert "0.3" in why
     assert all("image/png" in outputs[cell][-1].data for cell in ("selector", "scatter", "gallery"))
 
