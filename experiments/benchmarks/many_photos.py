@@ -23,8 +23,8 @@ PROBABILITIES = {"medium": 0.5, "small": 0.5}
 
 
 def render(folder: Path, count: int) -> None:
-    """Write ``count`` photos of 192 x 128 pixels, some without words."""
-    renderer = SceneRenderer(5, SceneLayout(128, 192, probabilities=PROBABILITIES))
+    """Write ``count`` photos of 96 x 64 pixels, some without words."""
+    renderer = SceneRenderer(5, SceneLayout(64, 96, probabilities=PROBABILITIES))
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         path = folder / f"{number:05d}.jpg"
