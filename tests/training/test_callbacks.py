@@ -19,7 +19,7 @@ def trainer(step, total=1000):
 def test_the_papers_schedule_is_mapped_onto_the_run(step, expected):
     module = make_module()
     TemperatureSchedule(floor=0.1).on_train_batch_start(trainer(step), module, None, 0)
-    assert module.temperature == pytest.approx(expected)
+    assert module.temperature == module.logged["train/gumbel_temperature"] == pytest.approx(expected)
 
 
 def test_temperature_never_falls_below_the_floor():

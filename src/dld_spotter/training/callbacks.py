@@ -34,11 +34,12 @@ class TemperatureSchedule(Callback):
         return max(self.floor, start * self.decay ** (self.epochs * progress))
 
     def on_train_batch_start(self, trainer: Trainer, module: StageModule, batch: SpottingBatch, batch_idx: int) -> None:
-        """Set the temperature of the step."""
+        """Set the temperature of the step, and log it."""
         start = module.starting_temperature()
         if start is not None:
             progress = trainer.global_step / max(1, trainer.estimated_stepping_batches)
             module.temperature = self.temperature(start, progress)
+            module.log("train/gumbel_temperature", module.temperature)
 
 
 class DistinctNoise(Callback):

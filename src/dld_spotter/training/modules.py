@@ -102,8 +102,6 @@ class StageModule(LightningModule):
                 f"{batch.names[0]}; lower stages.*.lr or trainer.gradient_clip_val and resume from last.ckpt"
             )
         values = {f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": loss.detach()}
-        if self.starting_temperature() is not None:
-            values["train/gumbel_temperature"] = self.temperature
         self.log_dict(values, batch_size=len(batch))
         self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch))
 
