@@ -40,7 +40,7 @@ def read_photo(source: Photo) -> np.ndarray:
     """Read a photo as ``(H, W, 3)`` uint8 RGB; raises :class:`DataError` as :func:`read_image` does."""
     if not is_address(source):
         return read_image(source)
-    files, path = file_system(source)
+    files, path = file_system(str(source))
     try:
         with files.open_input_stream(path) as stream:
             content = stream.read()
@@ -58,9 +58,10 @@ def file_system(address: str) -> tuple[Any, str]:
     """
     fs = required("pyarrow.fs", "scale", f"input={address}")
     try:
-        return fs.FileSystem.from_uri(address)
+        found: tuple[Any, str] = fs.FileSystem.from_uri(address)
     except (OSError, ValueError) as error:
         raise DataError(f"{address} is no address that can be opened ({error}); give such as s3://BUCKET/FOLDER") from error
+    return found
 
 
 def picture_paths(images: Sequence[Photo], folder: Path) -> dict[Photo, Path]:
@@ -71,9 +72,10 @@ def picture_paths(images: Sequence[Photo], folder: Path) -> dict[Photo, Path]:
     """
     if address := next(filter(is_address, images), None):
         raise ConfigError(f"{address} has no folder that its picture could be named after; give draw=false")
-    root = os.path.commonpath([path.absolute().parent for path in images])
-    paths = {path: folder / path.absolute().relative_to(root) for path in images}
-    return {path: to if to.suffix.lower() in IMAGE_SUFFIXES else to.with_name(to.name + ".png") for path, to in paths.items()}
+    places = {image: Path(image).absolute() for image in images}
+    root = os.path.commonpath([place.parent for place in places.values()])
+    paths = {image: folder / place.relative_to(root) for image, place in places.items()}
+    return {image: to if to.suffix.lower() in IMAGE_SUFFIXES else to.with_name(to.name + ".png") for image, to in paths.items()}
 
 
 def read_all(
@@ -187,8 +189,9 @@ def _names_from_parquet(path: Path) -> list[str]:
 
 
 def _expand_address(address: str) -> list[Photo]:
-    """The photos below an address, or the one that it names."""
-    if Path(address).suffix.lower() in IMAGE_SUFFIXES:
+    """The photos below an address, or the one that it names; options after ``?``, such as a region, go with each."""
+    plain, mark, options = address.partition("?")
+    if Path(plain).suffix.lower() in IMAGE_SUFFIXES:
         return [address]
     fs = required("pyarrow.fs", "scale", f"input={address}")
     files, path = file_system(address)
@@ -199,8 +202,8 @@ def _expand_address(address: str) -> list[Photo]:
     images = sorted(info.path for info in found if info.is_file and Path(info.path).suffix.lower() in IMAGE_SUFFIXES)
     if not images:
         raise DataError(f"input={address} holds no image; give a folder of photos")
-    store = address.rstrip("/").removesuffix(path.rstrip("/"))  # such as s3://
-    return [store + image for image in images]
+    store = plain.partition("://")[0]  # such as s3
+    return [f"{store}://{image}{mark}{options}" for image in images]
 
 
 def _expand(source: str) -> list[Photo]:
@@ -211,7 +214,7 @@ def _expand(source: str) -> list[Photo]:
         return [path]
     # Path.glob takes no absolute pattern
     names = path.iterdir() if path.is_dir() else map(Path, glob(str(path), recursive=True))  # noqa: PTH207
-    images = sorted(name for name in names if name.suffix.lower() in IMAGE_SUFFIXES and name.is_file())
+    images: list[Photo] = sorted(name for name in names if name.suffix.lower() in IMAGE_SUFFIXES and name.is_file())
     if not images:
         problem = "holds no image" if path.is_dir() else "matches no file" if set("*?[") & set(source) else "does not exist"
         raise DataError(f"input={source} {problem}; give a photo, a folder, a glob such as 'photos/*.jpg', or a list.txt")

@@ -163,7 +163,8 @@ def read_output(out: Path) -> list[dict[str, Any]]:
     if out.suffix != PARQUET or not out.is_file():
         return read_lines(out)
     pq = required("pyarrow.parquet", "scale", f"out={out}")
-    return pq.read_table(out).to_pylist()
+    lines: list[dict[str, Any]] = pq.read_table(out).to_pylist()
+    return lines
 
 
 def write_output(out: Path, lines: Iterable[dict[str, Any]], order: Sequence[str]) -> None:
