@@ -124,7 +124,8 @@ def _read_fresh(reader: Reader, photos: Sequence[Photo], parts: Sequence[Path], 
         ray.init(include_dashboard=False, logging_level="warning")
     data.DataContext.get_current().enable_progress_bars = False
     shards = data.from_items(rows, override_num_blocks=len(rows))
-    read = shards.map(ShardReader, fn_constructor_args=(reader,), concurrency=min(workers, len(rows)), num_cpus=1)
+    pool = data.ActorPoolStrategy(size=min(workers, len(rows)))
+    read = shards.map(ShardReader, fn_constructor_args=(reader,), compute=pool, num_cpus=1)
     return sorted(read.take_all(), key=lambda row: row["part"])
 
 

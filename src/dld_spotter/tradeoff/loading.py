@@ -75,9 +75,7 @@ def _number(value: str) -> float | str:
 
 def _of_folder(folder: Path) -> Iterator[dict[str, Any]]:
     """Rows of a sweep's runs, or of the run whose folder this is; what joins the runs of a sweep is left out."""
-    found = sorted(
-        sorted(folder.rglob(RESULT)), key=lambda file: [int(part) if part.isdigit() else -1 for part in file.parts]
-    )
+    found = sorted(sorted(folder.rglob(RESULT)), key=lambda file: [int(part) if part.isdigit() else -1 for part in file.parts])
     runs = [file for file in found if (file.parent / OVERRIDES).is_file() or RunStatus.read(file.parent)]
     for file in runs or found:
         status = RunStatus.read(file.parent)
