@@ -12,34 +12,14 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from dld_spotter.config import assembly
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.tradeoff import TradeOff, load_points
 from dld_spotter.tradeoff.runs import RunStatus
-from tests.config.test_sweep import result
 from tests.integration.runs import SCENES, SMALL, train
 
 QUICK = ("evaluation.images=2", "evaluation.resamples=5", "evaluation.retention=0", "trainer.limit_train_batches=1")
 GRID = ("objective.weights.cost=0.03,0.3", "distillation=token", "distillation.temperature=1,4", "selector.factors=[1.0]")
 PAIRS = {"cost=0.03 temperature=1", "cost=0.03 temperature=4", "cost=0.3 temperature=1", "cost=0.3 temperature=4"}
-
-
-@pytest.fixture
-def jobs(monkeypatch):
-    """Jobs that end at once, in place of trainings: the seeds that were run, and the errors of those that fail, by seed."""
-    ran, broken = [], {}
-
-    def run(config, folder):
-        assembly.settle_precision(config)
-        assembly.save_config(config, folder)
-        ran.append(config.seed)
-        if config.seed in broken:
-            raise broken[config.seed]
-        result(config.seed / 10).write(folder / "tradeoff.json")
-        return config.seed / 10
-
-    monkeypatch.setattr("dld_spotter.train.run", run)
-    return ran, broken
 
 
 def students(folder: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""The launcher for Ray, over a stand-in for Ray that runs tasks at once; ``tests/integration/test_sweeps.py`` has the real one."""
+"""The launcher for Ray, over a stand-in for Ray that runs tasks at once; ``test_sweeps.py`` has the real one."""
 
 import sys
 from types import SimpleNamespace
@@ -10,9 +10,7 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.tradeoff.runs import RunStatus
 from hydra_plugins.dld_spotter import ray_launcher
 from tests.integration.runs import train
-from tests.integration.test_sweeps import jobs, students
-
-__all__ = ["jobs"]  # a fixture
+from tests.integration.test_sweeps import students
 
 
 class RayError(Exception):
