@@ -39,10 +39,25 @@ WRITTEN = [(page.name, line) for page in PAGES for line in lines(page)]
 
 
 def jobs(arguments: list[str]) -> list[list[str]]:
-    """The overrides of each job; one job where nothing is swept over."""
+    """The overrides of so many jobs of a sweep that each value occurs; one job where nothing is swept over."""
     overrides = OverridesParser.create().parse_overrides([renamed_override(argument) for argument in arguments])
     searched = [one for one in overrides if one.is_sweep_override() and not one.is_discrete_sweep()]
-    return BasicSweeper.split_arguments([one for one in overrides if one not in searched], None)[0]
+    seen: set[str] = set()
+    chosen = []
+    for job in BasicSweeper.split_arguments([one for one in overrides if one not in searched], None)[0]:
+        if not seen.issuperset(job) or not chosen:
+            chosen.append(job)
+            seen.update(job)
+    return chosen
+
+
+def test_each_value_of_a_sweep_occurs():
+    assert jobs(["a=1,2", "b=3,4", "c=5", "d=interval(0,1)"]) == [
+        ["a=1", "b=3", "c=5"],
+        ["a=1", "b=4", "c=5"],
+        ["a=2", "b=3", "c=5"],
+    ]
+    assert jobs([]) == [[]]
 
 
 def test_there_are_commands_on_many_pages():
