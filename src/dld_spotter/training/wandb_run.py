@@ -100,8 +100,8 @@ def pictured(reference: np.ndarray, scale: float, size: tuple[int, int], reading
 
 
 def beside(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures of one height in a row."""
-    row = Image.new("RGB", (sum(picture.width for picture in pictures), pictures[0].height))
+    """Pictures in a row."""
+    row = Image.new("RGB", (sum(picture.width for picture in pictures), max(picture.height for picture in pictures)))
     left = 0
     for picture in pictures:
         row.paste(picture, (left, 0))
