@@ -74,9 +74,6 @@ def test_a_worker_that_dies_fails_its_own_job_alone(tmp_path, jobs, ray):
     assert jobs[0] == [1, 3]
     assert students(tmp_path) == {"student seed=1", "student seed=3"}
     assert RunStatus.read(tmp_path / "1") is None
-    ray.dying = ()
-    assert train(tmp_path, "launcher=ray", "seed=1,2,3", "resume=true", multirun=True).status == 0
-    assert jobs[0] == [1, 3, 2]
 
 
 def test_a_result_of_a_dead_worker_is_a_failed_job():
