@@ -10,34 +10,16 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import track
 
 from dld_spotter.budget.requests import Request
 from dld_spotter.config.entry import entry_point
-from dld_spotter.config.given_engine import given_engine
-from dld_spotter.config.second_pass import refuse_idle_single_pass, second_pass_of
+from dld_spotter.config.given_predictor import given_predictor
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.pages import Page, find_pages
-from dld_spotter.data.readers.paired import IMAGE_SUFFIXES
-from dld_spotter.data.views import ReferenceSize
-from dld_spotter.inference.drawing import draw_reading
 from dld_spotter.inference.inputs import find_images
-from dld_spotter.inference.loading import load
-from dld_spotter.inference.pieces import PieceRule
-from dld_spotter.inference.predictor import LONG, Predictor
-from dld_spotter.inference.reading import Reading
-from dld_spotter.inference.writers import Writer, find_writer, folder_layout
-
-REDUCED = 4
-"""How many times smaller an image may become before it is said."""
-ONLY_OF_MODELS = {
-    "ckpt": ("bundled",),
-    "vocabulary": (None,),
-    "device": (None, "cpu"),
-    "precision": ("fp32",),
-    "two_pass": (None, False),
-}
-"""Keys that an engine has no use for, and the values that they may have beside it."""
+from dld_spotter.inference.many import Reader, picture_paths, read_all
+from dld_spotter.inference.sharding import read_output, read_shards, spent_per_image
+from dld_spotter.inference.writers import LISTS, PREDICTIONS, STDOUT, find_writer
 
 
 @dataclass
@@ -65,6 +47,8 @@ class Settings:
     device: str | None = MISSING
     precision: str = MISSING
     dpi: float = MISSING
+    workers: int = MISSING
+    shards: int | None = MISSING
     output: str = MISSING
     out: str | None = MISSING
     draw: bool = MISSING
@@ -86,113 +70,68 @@ def predict(config: DictConfig, folder: Path) -> None:
     others: Counter[str] = Counter()
     source = config.input if isinstance(config.input, str) else list(config.input)
     pages = [page for path in find_images(source, others) for page in find_pages(path)]
-    predictor = predictor_of(config)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
-    predictor.check(request)
-    refuse_idle_single_pass(config, predictor)
-    console = Console(stderr=True)
-    say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
-    drawn = folder / "drawn" if config.draw else None
-    pictures = picture_paths([page.place for page in pages], drawn) if drawn else {}
-    with find_writer(config.output, config.out, folder, pages) as writer:
-        if others:
-            kinds = ", ".join(f"{count} {suffix or 'without an ending'}" for suffix, count in sorted(others.items()))
-            say(f"note: files of formats that are not read were left out: {kinds}")
-        fresh = [page for page in pages if not writer.has(page)]
-        predictor.catch_up(request, writer.earlier(pages))
-        damaged = read_all(predictor, request, fresh, writer, pictures, console, config)
-    before = f", {len(pages) - len(fresh)} were there before" if len(fresh) < len(pages) else ""
-    places = [str(writer), *([str(drawn)] if drawn else [])]
-    summary = f"{len(fresh) - damaged} of {len(pages)} images read{before}: {' and '.join(places)}"
-    tracker = predictor.tracker(request)
-    summary += f"; {tracker}" if tracker else ""
-    say(summary)
+    plain = OmegaConf.create(OmegaConf.to_container(config))  # which other processes know, too
+    reader = Reader(partial(given_predictor, plain), request, config.batch, config.dpi, config.output == "lines")
+    damaged = (read_on_workers if config.workers else read_here)(config, reader, pages, folder, others)
     if damaged:
         raise DataError(f"{damaged} of {len(pages)} images could not be read, see above; replace or remove them")
 
 
-def predictor_of(config: DictConfig) -> Predictor:
-    """Load the spotter, or build the engine with its policy, that ``config`` names."""
-    rule, reference = second_pass_of(config), ReferenceSize(**config.reference)
-    pieces = PieceRule(config.tiles, config.overlap, config.orientation)
-    if config.engine is None:
-        if config.policy is not None:
-            raise ConfigError(f"policy={config.policy} is one of an engine; give engine=NAME with it, or leave it out")
-        return load(config.ckpt, reference, config.device, rule, config.vocabulary, config.precision, pieces)
-    engine = given_engine(config, ONLY_OF_MODELS)
-    if config.policy is None:
-        return Predictor(engine, reference=reference, pieces=pieces)
-    if reference != ReferenceSize(long=LONG):
-        raise ConfigError(
-            f"reference={config.reference} does nothing beside policy={config.policy}, which has its own; leave it out"
-        )
-    from dld_spotter.inference.adaptive_engine import AdaptiveEngine  # here, as an export is read without torch
-
-    return AdaptiveEngine(engine, config.policy, pieces)
-
-
-def picture_paths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """Where the drawn picture of each image goes: in ``folder`` as the images lie below the folder that holds them all."""
-    paths = folder_layout(images, folder)
-    return {path: to if to.suffix.lower() in IMAGE_SUFFIXES else to.with_name(to.name + ".png") for path, to in paths.items()}
-
-
-def read_all(
-    predictor: Predictor,
-    request: Request,
-    pages: Sequence[Page],
-    writer: Writer,
-    pictures: Mapping[Path, Path],
-    console: Console,
-    config: DictConfig,
-) -> int:
-    """Read images, ``batch`` of them at a time, write each, and draw those that ``pictures`` has a place for.
-
-    Returns:
-        how many were damaged.
-
-    Raises:
-        DataError: the only one is.
-    """
-    damaged = 0
-    say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
-    chunks = [pages[start : start + config.batch] for start in range(0, len(pages), config.batch)]
-    for chunk in track(chunks, "reading", console=console, transient=True, disable=len(pages) == 1):
-        photos = {}
-        for page in chunk:
-            try:
-                photo = page.read(config.dpi)
-                predictor.check_cap(photo, request)
-                photos[page] = photo
-            except (DataError, ConfigError) as error:
-                if len(pages) == 1:
-                    raise
-                say(f"error: {page}: {error}" if isinstance(error, ConfigError) else f"error: {error}", style="red")
-                damaged += 1
-        readings = predictor.read_request(list(photos.values()), request)
-        for (page, pixels), reading in zip(photos.items(), readings, strict=True):
-            if page.place in pictures:
-                pictures[page.place].parent.mkdir(parents=True, exist_ok=True)
-                draw_reading(pixels, reading).save(pictures[page.place], quality=92)
-            for note in notes_of(reading):
-                say(f"note: {page}: {note}")
-            writer.write(page, reading)
+def read_here(config: DictConfig, reader: Reader, pages: Sequence[Page], folder: Path, others: Mapping[str, int]) -> int:
+    """Read in this process, and draw into ``folder`` where that is asked for; returns how many images are damaged."""
+    predictor = reader.predictor()
+    drawn = folder / "drawn" if config.draw else None
+    pictures = picture_paths([page.place for page in pages], drawn) if drawn else {}
+    with find_writer(config.output, config.out, folder, pages) as writer:
+        tell_left_out(others)
+        fresh = [page for page in pages if not writer.has(page)]
+        predictor.catch_up(reader.request, writer.earlier(pages))
+        damaged = read_all(reader, predictor, fresh, writer, pictures, Console(stderr=True), alone=len(fresh) == 1)
+    tracker = predictor.tracker(reader.request)
+    places = [str(writer), *([str(drawn)] if drawn else [])]
+    summarize(len(pages), len(pages) - len(fresh), damaged, places, [str(tracker)] if tracker else [])
     return damaged
 
 
-def notes_of(reading: Reading) -> list[str]:
-    """What a user should know of how an image was read."""
-    notes = []
-    if reading.dropped:
-        notes.append(f"{reading.dropped} more regions than postprocess.max_words of the checkpoint were not read")
-    if reading.reduced > REDUCED:
-        notes.append(
-            f"{reading.width} x {reading.height} pixels were made {reading.reduced:.1f} times smaller, and small text is lost; "
-            f"tiles=true reads all of them"
+def read_on_workers(config: DictConfig, reader: Reader, pages: Sequence[Page], folder: Path, others: Mapping[str, int]) -> int:
+    """Read in several processes; returns how many images are damaged.
+
+    Raises:
+        ConfigError: a setting is for one process alone.
+    """
+    if config.draw or config.out == STDOUT or config.output not in LISTS:
+        fault = "draw=true" if config.draw else "out=-" if config.out == STDOUT else f"output={config.output}"
+        raise ConfigError(
+            f"{fault} is for one process; with workers={config.workers} give draw=false, out=FILE.jsonl, and words or lines"
         )
-    if reading.turned:
-        notes.append(f"most of its text is turned clockwise by {reading.turned} degrees")
-    return notes
+    shards = config.workers if config.shards is None else config.shards
+    if config.workers < 1 or shards < 1:
+        raise ConfigError(f"workers={config.workers} and shards={shards} must be at least 1, or workers=0 to read here")
+    out = folder / PREDICTIONS if config.out is None else Path(config.out)
+    tell_left_out(others)
+    before, damaged, spent = read_shards(reader, pages, out, config.workers, shards)
+    total = spent_per_image(reader.request, read_output(out))
+    summarize(len(pages), before, damaged, [str(out)], [*spent, *([f"in all {total}"] if total else [])])
+    return damaged
+
+
+def tell_left_out(others: Mapping[str, int]) -> None:
+    """Say how many files of folders are in none of the formats that are read."""
+    if others:
+        kinds = ", ".join(f"{count} {suffix or 'without an ending'}" for suffix, count in sorted(others.items()))
+        tell(f"note: files of formats that are not read were left out: {kinds}")
+
+
+def summarize(images: int, before: int, damaged: int, places: Sequence[str], spent: Sequence[str]) -> None:
+    """Say what was read, where it is, and what it took."""
+    earlier = f", {before} were there before" if before else ""
+    tell("; ".join([f"{images - before - damaged} of {images} images read{earlier}: {' and '.join(places)}", *spent]))
+
+
+def tell(text: str) -> None:
+    """Say something beside the output."""
+    Console(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 @entry_point("predict", kernels=1024)

@@ -8,9 +8,10 @@ from PIL import Image
 
 from dld_spotter.core.errors import DataError
 from dld_spotter.inference.inputs import find_images
+from dld_spotter.inference.many import picture_paths
 from dld_spotter.inference.writers import open_output
 from dld_spotter.metrics.formats import read_annotations
-from dld_spotter.predict import main, picture_paths
+from dld_spotter.predict import main
 from tests.data.samples import box, sample
 from tests.trained import make_checkpoint
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dld_spotter.predict import main, notes_of
+from dld_spotter.inference.many import notes_of
+from dld_spotter.predict import main
 from tests.data.samples import box, sample
 from tests.inference.test_documents import reading_of
 from tests.trained import make_checkpoint

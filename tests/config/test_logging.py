@@ -8,7 +8,7 @@ from pathlib import Path
 
 SCRIPT = """
 import sys
-from dld_spotter.config.assembly import wandb_logger
+from dld_spotter.config.loggers import wandb_logger
 logger = wandb_logger("project", sys.argv[1])
 logger.log_metrics({"loss": 1.0}, step=0)
 logger.experiment.finish()

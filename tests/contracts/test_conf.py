@@ -44,7 +44,7 @@ OLD_WORDS = (
     r"\b(?:looks?|glances?|places?|(?<!contact )sheets?|steps?|ladders?|prices?|beliefs?|luck|dear(?:er)?|pages?|close-ups?)\b"
 )
 """Words that this project had for what the field calls otherwise, see ``docs/glossary.md``."""
-OVERLAYS = ("debug", "sweep", "paths", "hydra")  # they set values and build nothing
+OVERLAYS = ("arm", "debug", "launcher", "sweep", "paths", "hydra")  # they set values and build nothing
 FRAGMENTS = ("loading",)  # parts of other options
 PROMISES = {
     "callbacks": Callback,

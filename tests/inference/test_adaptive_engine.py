@@ -7,6 +7,7 @@ import pytest
 
 import dld_spotter
 from dld_spotter.budget.engine_latency import EngineLatency
+from dld_spotter.budget.operating_points import OperatingPoint
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.inference import adaptive_engine, predictor
 from dld_spotter.inference.adaptive_engine import AdaptiveEngine
@@ -112,10 +113,10 @@ def test_a_second_pass_is_taken_where_it_pays(monkeypatch):
     assert (point.scale, point.second_pass) == (1.0, 0.5)
 
 
-def test_a_long_image_is_read_in_pieces_each_at_a_size_of_its_own(engine, policy):
-    long = np.concatenate([striped(3, 1), *[striped(40, k) for k in range(2, 9)]], axis=1)
-    reading = AdaptiveEngine(engine, policy)(long, gamma=0.1)
-    shapes = [image.shape[:2] for image in engine.seen]
-    assert reading.pieces == len(shapes) > 2
-    assert max(map(max, shapes[1:])) > 3 * min(map(max, shapes[1:]))  # fine text alone is read at a large size
+def test_each_piece_of_a_long_image_is_decided_for(engine, policy, monkeypatch):
+    long, adaptive, seen = np.concatenate([striped(3, k) for k in range(8)], axis=1), AdaptiveEngine(engine, policy), []
+    monkeypatch.setattr(policy, "decide", lambda image, *_: seen.append(image.shape[:2]) or OperatingPoint(0.5))
+    reading = adaptive(long, gamma=0.1)
+    assert reading.pieces == len(seen) > 2
+    assert [image.shape[:2] for image in engine.seen] == [(height // 2, width // 2) for height, width in seen]
     assert AdaptiveEngine(engine, policy, PieceRule(tiles="false"))(long, gamma=0.1).pieces == 1

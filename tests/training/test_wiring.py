@@ -197,3 +197,26 @@ def test_an_engine_is_told_its_threads(monkeypatch, tmp_path: Path):
     for threads in (1, 2):
         rapidocr.RapidOCR(threads=threads)
         assert given["EngineConfig.onnxruntime.intra_op_num_threads"] == usable_threads(threads)
+
+
+def gradients(batch, temperature: float) -> dict[str, torch.Tensor]:
+    """What one step teaches the student, with the terms of a composed run on a small module."""
+    config = composed("distillation=token", f"distillation.temperature={temperature}")
+    terms = {name: (lambda term=term: assembly.create(term)) for name, term in config.distillation.terms.items()}
+    module = make_module(make_selector("quality"), terms=terms)
+    torch.manual_seed(0)
+    for parameter in module.student.parameters():
+        parameter.data.add_(0.05 * torch.randn_like(parameter))  # one that equals its teacher learns nothing from it
+    torch.manual_seed(1)
+    module.training_step(batch, 0).backward()
+    assert not any(parameter.grad is not None for parameter in module.teacher.parameters())
+    return {name: parameter.grad for name, parameter in module.student.named_parameters() if parameter.grad is not None}
+
+
+def test_the_temperature_of_distillation_changes_training(batch):
+    """The command line's setting reaches the gradients of what is distilled, and nothing else does."""
+    one, same, four = gradients(batch, 1.0), gradients(batch, 1.0), gradients(batch, 4.0)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    changed = {name.partition(".")[0] for name in one if not torch.allclose(one[name], four[name], rtol=1e-3, atol=1e-7)}
+    assert "recognizer" in changed
+    assert "head" not in changed, "the text map is not distilled here"

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.photos import MOST_PIXELS, PDF, read_image, tiff_pages
+from dld_spotter.data.stores import Place, read_address
 
 DPI = 200
 """Pixels per inch at which pages of a PDF are drawn where nothing else is asked for."""
@@ -24,12 +26,12 @@ class Page:
     """An image in a file.
 
     Args:
-        path: of the file.
+        path: of the file; or its address in an object store, of which one with several pages gives the first.
         number: from 1 on; None where the file is one image.
         frame: where it lies in the file.
     """
 
-    path: Path
+    path: Place
     number: int | None = None
     frame: int = 0
 
@@ -43,6 +45,8 @@ class Page:
             DataError: the file is missing, damaged or no image.
             ConfigError: it is a PDF and pypdfium2 is not installed, or there is no such resolution.
         """
+        if isinstance(self.path, str):
+            return read_image(BytesIO(read_address(self.path)), self.path)
         if _head(self.path).startswith(PDF):
             return _drawn(self.path, self.frame, dpi)
         return read_image(self.path, None if self.number is None else f"{self.path}, page {self.number},", self.frame)
@@ -53,16 +57,20 @@ class Page:
     @property
     def key(self) -> str:
         """The same text for all ways in which its path can be written."""
-        return str(replace(self, path=Path(os.path.realpath(self.path))))
+        return str(self if isinstance(self.path, str) else replace(self, path=Path(os.path.realpath(self.path))))
 
     @property
-    def place(self) -> Path:
+    def place(self) -> Place:
         """A path of its own."""
-        return self.path if self.number is None else self.path.with_name(f"{self.path.name}-{self.number}")
+        if self.number is None or isinstance(self.path, str):
+            return self.path
+        return self.path.with_name(f"{self.path.name}-{self.number}")
 
 
-def find_pages(path: Path) -> list[Page]:
+def find_pages(path: Place) -> list[Page]:
     """The pages of a file; one without a number where it is an image, or cannot be read: reading it tells why."""
+    if isinstance(path, str):
+        return [Page(path)]
     head = _head(path)
     try:
         if head.startswith(PDF):

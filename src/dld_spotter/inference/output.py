@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from dld_spotter.budget.requests import DIGITS
 from dld_spotter.core.words import Word
+from dld_spotter.data.stores import Place
 from dld_spotter.inference.layout import TextLine
 from dld_spotter.inference.reading import Reading
 
 
-def to_json(path: Path, reading: Reading, lines: bool = False, page: int | None = None) -> dict[str, Any]:
+def to_json(path: Place, reading: Reading, lines: bool = False, page: int | None = None) -> dict[str, Any]:
     """One line of the output: pixels of the original image, GFLOP, seconds; what was read again as a share of the reference.
 
     ``dropped`` regions were too many to be read.

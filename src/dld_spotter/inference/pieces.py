@@ -81,7 +81,8 @@ class Piece:
     @property
     def turned_size(self) -> tuple[int, int]:
         """Height and width of its reference as it is read."""
-        return self.size[:: -1 if self.turn % 2 else 1]
+        height, width = self.size
+        return (width, height) if self.turn % 2 else (height, width)
 
     def to_image(self, words: Sequence[Word]) -> list[Word]:
         """Words in pixels of its reference as it is read, in pixels of the image."""

@@ -184,7 +184,9 @@ class Predictor:
 
     def _photos(self, image: np.ndarray) -> list[Photo]:
         """The pieces in which an image is read, turned as most of its text runs."""
-        photos = [take(image, piece, self.backend) for piece in cut(*image.shape[:2], self.reference, self.pieces)]
+        photos = [
+            take(image, piece, self.backend) for piece in cut(image.shape[0], image.shape[1], self.reference, self.pieces)
+        ]
         return turned(photos, self.backend, self._scaled) if self.pieces.orientation else photos
 
     def _decide(self, photos: Sequence[Photo], request: Request, tracker: BudgetTracker | None) -> list[Photo]:
@@ -233,9 +235,9 @@ class Predictor:
     def _asked(self, request: Request) -> OperatingPoint:
         return OperatingPoint(1.0 if request.scale is None else float(request.scale), self.gain_threshold)
 
-    def _read(self, images: Sequence[Sequence[Photo]], max_cost: float | None, began: float) -> list[Reading]:
+    def _read(self, given: Sequence[Sequence[Photo]], max_cost: float | None, began: float) -> list[Reading]:
         """Read images, of each its pieces, whose operating points are known."""
-        images = [[enlarged(photo, self.backend) for photo in photos] for photos in images]
+        images = [[enlarged(photo, self.backend) for photo in photos] for photos in given]
         flat = [photo for photos in images for photo in photos]
         results = iter(self._spot_all(flat, max_cost))
         found = [[next(results) for _ in photos] for photos in images]
@@ -327,7 +329,7 @@ class Predictor:
         deciding = 0.0 if policy is None else policy.gflops
         wanted = self._asked(request) if policy is None else OperatingPoint(max(policy.scales))
         others = [] if policy is None else policy.alternatives(wanted)
-        for full in {piece.size for piece in cut(*image.shape[:2], self.reference, self.pieces)}:
+        for full in {piece.size for piece in cut(image.shape[0], image.shape[1], self.reference, self.pieces)}:
             looking = looking_cost(full, self.backend) if self.pieces.orientation else 0.0
             CostCap(request.max_cost, full, self.backend.cost, deciding + looking).lower(wanted, others)
 
@@ -357,7 +359,9 @@ class Predictor:
             lines: of output, one an image, in the order of reading (:mod:`dld_spotter.inference.output`).
         """
         tracker = self.tracker(request)
-        for line in lines if tracker else ():
+        if tracker is None:
+            return
+        for line in lines:
             turn = line.get("turned", 0) // 90  # lines of earlier versions have none
             pieces = cut(line["height"], line["width"], self.reference, self.pieces)
             tracker.gamma(self.full_cost([replace(piece, turn=turn).turned_size for piece in pieces]))
@@ -367,6 +371,10 @@ class Predictor:
     def _trackers(self) -> dict[tuple[str, float], BudgetTracker]:
         """Budget -> its account."""
         return {}
+
+    def forget_budgets(self) -> None:
+        """Begin all accounts anew."""
+        self._trackers.clear()
 
     def line(self) -> Line:
         """What a GFLOP takes on this device, measured where no earlier run has."""

@@ -12,11 +12,14 @@ from typing import Any, TextIO
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.core.files import whole
 from dld_spotter.data.pages import Page
+from dld_spotter.data.stores import Place, is_address, place_of
 from dld_spotter.inference.documents import DOCUMENTS
 from dld_spotter.inference.output import as_line, to_json
 from dld_spotter.inference.reading import Reading
 
 STDOUT = "-"
+PREDICTIONS = "predictions.jsonl"
+"""Where readings go in the folder of a run."""
 LISTS = ("words", "lines")
 """Keys of what was read in an image."""
 PAGE_END = "\f"
@@ -94,7 +97,7 @@ class DocumentWriter(Writer):
 
     def write(self, page: Page, reading: Reading) -> None:
         """See :meth:`Writer.write`; a file is there whole or not at all."""
-        document = self.make(page.path, reading)
+        document = self.make(Path(page.path), reading)
         if self.folder is None:
             sys.stdout.write(PAGE_END * self.begun + document)
             sys.stdout.flush()
@@ -121,7 +124,7 @@ def find_writer(output: str, out: str | None, folder: Path, pages: Sequence[Page
         DataError: the file holds something else, or where it should be is none.
     """
     if output in LISTS:
-        with open_output(str(folder / "predictions.jsonl") if out is None else out) as (file, done):
+        with open_output(str(folder / PREDICTIONS) if out is None else out) as (file, done):
             yield JsonWriter(file, output == "lines", done, "stdout" if out == STDOUT else file.name)
         return
     if output not in DOCUMENTS:
@@ -164,10 +167,19 @@ def open_output(out: str) -> Iterator[tuple[TextIO, dict[str, dict[str, Any]]]]:
         yield file, done
 
 
-def folder_layout(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """A place in ``folder`` for each image, as the images lie below the folder that holds them all."""
-    root = os.path.commonpath([path.absolute().parent for path in images])
-    return {path: folder / path.absolute().relative_to(root) for path in images}
+def folder_layout(images: Sequence[Place], folder: Path) -> dict[Place, Path]:
+    """A place in ``folder`` for each image, as the images lie below the folder that holds them all.
+
+    Raises:
+        ConfigError: an image lies in an object store.
+    """
+    if address := next(filter(is_address, images), None):
+        raise ConfigError(
+            f"{address} lies in no folder that another file could be named after; give draw=false, and output=words or lines"
+        )
+    paths = {place: Path(place).absolute() for place in images}
+    root = os.path.commonpath([path.parent for path in paths.values()])
+    return {place: folder / path.relative_to(root) for place, path in paths.items()}
 
 
 def _lock(file: TextIO, path: Path) -> None:
@@ -184,10 +196,14 @@ def _lock(file: TextIO, path: Path) -> None:
         return
 
 
+def key_of(entry: Mapping[str, Any]) -> str:
+    """Which image a line is of, see :attr:`Page.key`."""
+    return Page(place_of(entry["image"]), entry.get("page")).key
+
+
 def _entry_of(path: Path, number: int, line: str) -> tuple[str, dict[str, Any]]:
     try:
         entry = json.loads(line)
-        page = Page(Path(entry["image"]), entry.get("page"))
-        return page.key, {key: value for key, value in entry.items() if key not in LISTS}
+        return key_of(entry), {key: value for key, value in entry.items() if key not in LISTS}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"out={path}, line {number} is none that predict writes ({line[:40]!r}); name another file") from error

@@ -48,7 +48,7 @@ class StageModule(LightningModule):
         self.optimization = optimization
         self.provenance = provenance
         self.hmean = EndToEndHmean()
-        self.spent = MeanMetric()
+        self.spent, self.charged = MeanMetric(), MeanMetric()
         self.frozen: list[nn.Module] = []
 
     def train(self, mode: bool = True) -> Self:
@@ -116,18 +116,23 @@ class StageModule(LightningModule):
         self.log_dict(values, batch_size=len(batch))
         self.log("loss", values["train/loss"], prog_bar=True, logger=False, batch_size=len(batch))
 
-    def score(self, words: list[list[Word]], batch: SpottingBatch, charge: Tensor) -> None:
-        """Add the words read in a validation batch to the Hmean, and what reading them is charged ``(B,)`` to the mean."""
+    def score(self, words: list[list[Word]], batch: SpottingBatch, costs: Tensor, gamma: float = 0.0) -> None:
+        """Add the words read in a validation batch to the Hmean, and the relative costs ``(B,)`` of reading to the mean.
+
+        A unit of cost is charged ``gamma``.
+        """
         self.hmean.update(words, batch.instances)
-        self.spent.update(charge)
+        self.spent.update(costs)
+        self.charged.update(gamma * costs)
 
     def on_validation_epoch_end(self) -> None:
         """Log the Hmean of the whole validation set, and its value: the Hmean less what was charged for it."""
         hmean = self.hmean.compute()["hmean"]
         self.log("val/hmean", hmean, prog_bar=True)
-        self.log("val/value", hmean - self.spent.compute())
-        self.hmean.reset()
-        self.spent.reset()
+        self.log("val/value", hmean - self.charged.compute())
+        self.log("val/relative_cost", self.spent.compute())
+        for metric in (self.hmean, self.spent, self.charged):
+            metric.reset()
 
 
 class TeacherModule(StageModule):
@@ -173,7 +178,7 @@ class TeacherModule(StageModule):
 
     def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
         """Read the reference view, at no charge."""
-        self.score(self.teacher.spot(batch.views[1.0]), batch, torch.zeros(len(batch)))
+        self.score(self.teacher.spot(batch.views[1.0]), batch, torch.ones(len(batch)))
 
 
 class DLDModule(StageModule):
@@ -344,8 +349,8 @@ class DLDModule(StageModule):
         for k, images in same_scale(index):
             view = batch.view(self.selector.scales[k]).select(images)
             words |= zip(images.tolist(), self.student.spot(view), strict=True)
-        charge = self.selector.default_gamma * costs.gather(1, index[:, None])[:, 0]
-        self.score([words[i] for i in range(len(batch))], batch, charge)
+        chosen = costs.gather(1, index[:, None])[:, 0]
+        self.score([words[i] for i in range(len(batch))], batch, chosen, self.selector.default_gamma)
 
 
 def same_scale(index: Tensor, powers: bool | None = None) -> Iterator[tuple[int, Tensor]]:
