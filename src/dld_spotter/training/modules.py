@@ -17,7 +17,7 @@ from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.objective import Evidence
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
-from dld_spotter.training.reduction import mean_over_processes, word_weight
+from dld_spotter.training.reduction import means_by_name, word_weight
 
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 NOTHING, STATISTICS = Frozen(), Frozen(normalization=True)
@@ -110,9 +110,9 @@ class StageModule(LightningModule):
                 f"{batch.names[0]}; last.ckpt and best.ckpt keep earlier weights: go on with resume=auto and a lower "
                 f"stages.{self.stage}.lr"
             )
-        values = {f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": loss.detach()}
-        # Else the first process's share of the images would be logged for all.
-        values = dict(zip(values, mean_over_processes(torch.stack(list(values.values()))), strict=True))
+        own = {name: value.detach() for name, value in terms.items()} | {"loss": loss.detach()}
+        shared = means_by_name(own, [*self.objective.weights, "loss"])  # else the first process's images would count alone
+        values = {f"train/{name}": value for name, value in shared.items()}
         self.log_dict(values, batch_size=len(batch))
         self.log("loss", values["train/loss"], prog_bar=True, logger=False, batch_size=len(batch))
 
