@@ -256,7 +256,7 @@ def test_one_pass_beside_operating_points_that_read_twice_is_refused(predict, ph
         assert (
             predict(f"input={photos}", f"ckpt={points}", "draw=false", f"out={tmp_path}/{status}.jsonl", *settings)[0] == status
         )
-    err = predict(f"input={photos}", "two_pass=true", "second_pass.gain_threshold=.inf")[2]
+    err = predict(f"input={photos}", "two_pass=true", "second_pass.gain_threshold=inf")[2]
     assert "means no second pass" in err
 
 

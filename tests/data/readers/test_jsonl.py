@@ -155,12 +155,13 @@ def test_a_changed_file_is_indexed_anew(tmp_path):
 
 def test_photos_are_found_as_predict_names_them(tmp_path, monkeypatch):
     """Its lines name photos from the folder that it was started in, and lie in another one."""
+    (tmp_path / "outputs").mkdir()
     file = write_tree(tmp_path / "outputs", [json.dumps(entry("photos/a.png"))], "predictions.jsonl", images=())
-    write_tree(tmp_path, [], images=["photos/a.png"])
+    write_tree(tmp_path, [], "none.txt", images=["photos/a.png"])
     monkeypatch.chdir(tmp_path)
     (sample,) = JsonLines(file, strict=True)
     assert sample.instances.transcriptions == ("word",)
-    write_tree(tmp_path / "outputs", [], images=["photos/a.png"])
+    write_tree(tmp_path / "outputs", [], "none.txt", images=["photos/a.png"])
     assert JsonLines(file).images[0] == tmp_path / "outputs" / "photos" / "a.png"
 
 
