@@ -25,6 +25,7 @@ from dld_spotter.losses.distillation import SequenceBeams
 from dld_spotter.selection.drs import DRSObjective
 from dld_spotter.selection.objective import Evidence
 from dld_spotter.training.callbacks import TemperatureSchedule
+from dld_spotter.training.checkpoints import BestCheckpoint
 from dld_spotter.training.processes import Processes
 from tests.integration.runs import SCENES, SMALL
 from tests.small import SCALES
@@ -88,7 +89,8 @@ def test_after_a_stage_its_module_holds_the_weights_of_the_best_epoch(tmp_path: 
     module = assembly.build_teacher_module(config, assembly.build_teacher(config))
     name = next(iter(module.teacher.state_dict()))
 
-    kept = SimpleNamespace(monitor="val/value", best_model_path=str(tmp_path / "best.ckpt"), best_model_score=0.5)
+    kept = BestCheckpoint(tmp_path, monitor="val/value")
+    kept.best_model_path, kept.best_model_score = str(tmp_path / "best.ckpt"), torch.tensor(0.5)
 
     class Trainer:
         """Writes the best epoch's weights, and then goes on to worse ones."""

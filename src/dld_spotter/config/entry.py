@@ -155,7 +155,7 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
                 ):  # the processes that the task starts tell in a sentence too
                     return task(config)
             except BrokenPipeError:  # who reads the output, such as head, has enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                close_output()
                 sys.exit(PIPE_CLOSED)
             except KeyboardInterrupt:
                 if TRACEBACKS:
@@ -190,6 +190,11 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
         return main
 
     return decorate
+
+
+def close_output() -> None:
+    """Let what is left of the output go nowhere, so that Python does not stumble over it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
