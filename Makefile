@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	echo "error: found no Python 3.11 or newer$(if $(PYTHON), in PYTHON=$(PYTHON),); give make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,export,rapidocr]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,export,rapidocr,pdf]"
 	@touch $@
 
 train: install  ## python -m dld_spotter.train $(ARGS)

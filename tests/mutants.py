@@ -108,9 +108,9 @@ MUTANTS = (
     ),
     Mutant(
         "scores not scaled",
-        f"{SRC}/inference/predictor.py",
-        "self._scaled(word.score))",
-        "word.score)",
+        f"{SRC}/inference/photo.py",
+        "found = [[scaled(word) for word in words] for words in found]",
+        "pass",
         "tests/inference/test_loading.py",
     ),
     Mutant(

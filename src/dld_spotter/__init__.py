@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dld_spotter.core.words import Word
+    from dld_spotter.data.pages import pages
+    from dld_spotter.inference.adaptive_engine import AdaptiveEngine
     from dld_spotter.inference.loading import load
-    from dld_spotter.inference.predictor import Predictor, Reading
+    from dld_spotter.inference.predictor import Predictor
+    from dld_spotter.inference.reading import Reading
 
-__all__ = ["Predictor", "Reading", "Word", "__version__", "load"]
+__all__ = ["AdaptiveEngine", "Predictor", "Reading", "Word", "__version__", "load", "pages"]
 
 try:
     __version__ = version("dld_spotter")
@@ -20,10 +23,12 @@ except PackageNotFoundError:  # a folder on the path, installed by nobody
     __version__ = "unknown"
 
 _MODULES = {
+    "AdaptiveEngine": "inference.adaptive_engine",
     "Predictor": "inference.predictor",
-    "Reading": "inference.predictor",
+    "Reading": "inference.reading",
     "Word": "core.words",
     "load": "inference.loading",
+    "pages": "data.pages",
 }
 
 

@@ -1,6 +1,6 @@
-"""Give a student that can read a selector that knows what each scale brings.
+"""Give a student, or an OCR engine, a selector that knows what each scale, or size, brings.
 
-``python -m dld_spotter.fit_selector ckpt=FILE data=NAME [overrides]``; ``--help`` lists what can be overridden.
+``python -m dld_spotter.fit_selector ckpt=FILE|engine=NAME data=NAME [overrides]``; ``--help`` lists what can be overridden.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from dld_spotter.budget.cost import FlopCost
 from dld_spotter.config import assembly
+from dld_spotter.config.engine_policy import fit_engine
 from dld_spotter.config.entry import entry_point
 from dld_spotter.config.given_student import given_student
 from dld_spotter.config.resuming import going_on, readings_of
@@ -40,7 +41,12 @@ TABLE = "outcomes_student.npz"
 
 
 def run(config: DictConfig, folder: Path) -> Path:
-    """Fit a selector to the student of a checkpoint; both, with their calibration, go to ``folder/student.ckpt``."""
+    """Fit a selector to the student of a checkpoint; both, with their calibration, go to ``folder/student.ckpt``.
+
+    The policy of an engine goes to ``folder/policy.json``.
+    """
+    if config.engine is not None:
+        return fit_engine(config, folder)
     checkpoint, student = given_student(config, ("images", "thumbnails", "steps", "batch"))
     device = usable_device(config.device)
     outcomes = read(config, student, checkpoint.fingerprint(), folder)

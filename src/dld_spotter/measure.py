@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
+from dld_spotter.config.given_engine import given_engine
 from dld_spotter.config.resuming import going_on, readings_of
 from dld_spotter.config.second_pass import second_pass_of
 from dld_spotter.core.errors import ConfigError
@@ -19,7 +20,6 @@ from dld_spotter.evaluation.measuring import Counting, Samples, measure_second_p
 from dld_spotter.evaluation.predictions import PredictionForm
 from dld_spotter.evaluation.report import Report, report, report_bias, stage_table
 from dld_spotter.inference.checkpoint import READERS, Checkpoint, load_checkpoint
-from dld_spotter.inference.engines.engine import Engine
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.torch_backend import TorchBackend, usable_device
 from dld_spotter.metrics.rules import Rules
@@ -100,10 +100,7 @@ def engine_of(config: DictConfig) -> dict[str, Predictor]:
     Raises:
         ConfigError: it cannot run here, or something is asked for that only the models of a checkpoint have.
     """
-    engine: Engine = assembly.create(config.engine)
-    for key, allowed in ONLY_OF_MODELS.items():
-        if config[key] not in allowed:
-            raise ConfigError(f"{key}={config[key]} and engine={engine.name} exclude each other; leave out one of them")
+    engine = given_engine(config, ONLY_OF_MODELS)
     if config.scales is None:
         raise ConfigError(f"scales are not given, and engine={engine.name} has none of its own; give such as scales=[0.5,1.0]")
     return {engine.name: Predictor(engine, reference=assembly.build_reference(config))}

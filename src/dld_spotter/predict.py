@@ -1,34 +1,25 @@
 """Read photos: ``python -m dld_spotter.predict input=PHOTO_OR_FOLDER``; ``--help`` lists what can be overridden."""
 
-import json
-import os
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from glob import glob
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import track
 
 from dld_spotter.budget.requests import Request
 from dld_spotter.config.entry import entry_point
-from dld_spotter.config.second_pass import refuse_idle_single_pass, second_pass_of
+from dld_spotter.config.given_predictor import given_predictor
 from dld_spotter.core.errors import ConfigError, DataError
-from dld_spotter.data.dataset import read_image
-from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, is_photo, read_lines
-from dld_spotter.data.views import ReferenceSize
-from dld_spotter.inference.drawing import draw_reading
-from dld_spotter.inference.loading import load
-from dld_spotter.inference.output import to_json
-from dld_spotter.inference.predictor import Predictor
-
-STDIN = STDOUT = "-"
+from dld_spotter.data.pages import Page, find_pages
+from dld_spotter.inference.inputs import find_images
+from dld_spotter.inference.many import Reader, picture_paths, read_all
+from dld_spotter.inference.sharding import read_output, read_shards, spent_per_image
+from dld_spotter.inference.writers import LISTS, PREDICTIONS, STDOUT, find_writer
 
 
 @dataclass
@@ -37,6 +28,8 @@ class Settings:
 
     input: Any = MISSING
     ckpt: str = MISSING
+    engine: Any = None
+    policy: str | None = None
     vocabulary: str | None = None
     gamma: float | None = MISSING
     scale: float | None = MISSING
@@ -45,12 +38,19 @@ class Settings:
     budget_ms: float | None = MISSING
     max_cost: float | None = MISSING
     reference: dict[str, int | None] = MISSING
+    tiles: str = MISSING
+    overlap: int = MISSING
+    orientation: bool = MISSING
     two_pass: bool | None = None
     second_pass: Any = MISSING
     batch: int = MISSING
     device: str | None = MISSING
     precision: str = MISSING
-    out: str = MISSING
+    dpi: float = MISSING
+    workers: int = MISSING
+    shards: int | None = MISSING
+    output: str = MISSING
+    out: str | None = MISSING
     draw: bool = MISSING
     paths: Any = None
 
@@ -67,216 +67,71 @@ def predict(config: DictConfig, folder: Path) -> None:
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
     if config.batch < 1:
         raise ConfigError(f"batch={config.batch} must be at least 1; give how many photos are read at a time")
-    images = find_images(config.input)
-    rule = second_pass_of(config)
-    predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, rule, config.vocabulary, config.precision)
+    others: Counter[str] = Counter()
+    source = config.input if isinstance(config.input, str) else list(config.input)
+    pages = [page for path in find_images(source, others) for page in find_pages(path)]
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
-    predictor.check(request)
-    refuse_idle_single_pass(config, predictor)
-    console = Console(stderr=True)
-    drawn = folder / "drawn" if config.draw else None
-    pictures = picture_paths(images, drawn) if drawn else {}
-    with open_output(config.out) as (out, done):
-        fresh = [path for path in images if os.path.realpath(path) not in done]
-        if done and request.budgeted:
-            predictor.catch_up(request, readings_of(config.out, set(map(os.path.realpath, images))))
-        damaged = read_all(predictor, request, fresh, out, pictures, console, config.batch)
-    before = f", {len(images) - len(fresh)} were there before" if len(fresh) < len(images) else ""
-    places = ["stdout" if config.out == STDOUT else str(config.out), *([str(drawn)] if drawn else [])]
-    summary = f"{len(fresh) - damaged} of {len(images)} images read{before}: {' and '.join(places)}"
-    others = left_out(config.input)
-    summary += f"; left out: {others}" if others else ""
-    tracker = predictor.tracker(request)
-    summary += f"; {tracker}" if tracker else ""
-    console.print(summary, soft_wrap=True, highlight=False, markup=False)
+    plain = OmegaConf.create(OmegaConf.to_container(config))  # which other processes know, too
+    reader = Reader(partial(given_predictor, plain), request, config.batch, config.dpi, config.output == "lines")
+    damaged = (read_on_workers if config.workers else read_here)(config, reader, pages, folder, others)
     if damaged:
-        raise DataError(f"{damaged} of {len(images)} images could not be read, see above; replace or remove them")
+        raise DataError(f"{damaged} of {len(pages)} images could not be read, see above; replace or remove them")
 
 
-def readings_of(out: str, names: set[str]) -> list[dict[str, Any]]:
-    """The lines of an earlier run in a file, of the images of these full paths."""
-    lines = [json.loads(line) for line in Path(out).read_text("utf-8").split("\n") if line]
-    return [line for line in lines if os.path.realpath(line["image"]) in names]
-
-
-def picture_paths(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """Where the drawn picture of each image goes: in ``folder`` as the images lie below the folder that holds them all."""
-    root = os.path.commonpath([path.absolute().parent for path in images])
-    paths = {path: folder / path.absolute().relative_to(root) for path in images}
-    return {path: to if to.suffix.lower() in IMAGE_SUFFIXES else to.with_name(to.name + ".png") for path, to in paths.items()}
-
-
-def read_all(
-    predictor: Predictor,
-    request: Request,
-    images: Sequence[Path],
-    out: TextIO,
-    pictures: Mapping[Path, Path],
-    console: Console,
-    batch: int,
-) -> int:
-    """Read images, ``batch`` of them at a time, write a line for each, and draw those that ``pictures`` has a place for.
-
-    Returns:
-        how many were damaged.
-
-    Raises:
-        DataError: the only one is.
-    """
-    damaged = 0
-    chunks = [images[start : start + batch] for start in range(0, len(images), batch)]
-    for chunk in track(chunks, "reading", console=console, transient=True, disable=len(images) == 1):
-        photos = {}
-        for path in chunk:
-            try:
-                photo = read_image(path)
-                predictor.check_cap(photo, request)
-                photos[path] = photo
-            except (DataError, ConfigError) as error:
-                if len(images) == 1:
-                    raise
-                what = f"{path}: {error}" if isinstance(error, ConfigError) else error
-                console.print(f"error: {what}", style="red", soft_wrap=True, highlight=False, markup=False)
-                damaged += 1
-        readings = predictor.read_request(list(photos.values()), request)
-        for (path, pixels), reading in zip(photos.items(), readings, strict=True):
-            if path in pictures:
-                pictures[path].parent.mkdir(parents=True, exist_ok=True)
-                draw_reading(pixels, reading).save(pictures[path], quality=92)
-            if reading.dropped:
-                note = (
-                    f"note: {path}: {reading.dropped} more regions than postprocess.max_words of the checkpoint were not read"
-                )
-                console.print(note, soft_wrap=True, highlight=False, markup=False)
-            out.write(_line(to_json(path, reading)))
-            out.flush()
+def read_here(config: DictConfig, reader: Reader, pages: Sequence[Page], folder: Path, others: Mapping[str, int]) -> int:
+    """Read in this process, and draw into ``folder`` where that is asked for; returns how many images are damaged."""
+    predictor = reader.predictor()
+    drawn = folder / "drawn" if config.draw else None
+    pictures = picture_paths([page.place for page in pages], drawn) if drawn else {}
+    with find_writer(config.output, config.out, folder, pages) as writer:
+        tell_left_out(others)
+        fresh = [page for page in pages if not writer.has(page)]
+        predictor.catch_up(reader.request, writer.earlier(pages))
+        damaged = read_all(reader, predictor, fresh, writer, pictures, Console(stderr=True), alone=len(fresh) == 1)
+    tracker = predictor.tracker(reader.request)
+    places = [str(writer), *([str(drawn)] if drawn else [])]
+    summarize(len(pages), len(pages) - len(fresh), damaged, places, [str(tracker)] if tracker else [])
     return damaged
 
 
-def _line(entry: Mapping[str, Any]) -> str:
-    """A line of JSON; names that are not UTF-8 are escaped in it, as surrogates, and so lead back to their files."""
-    line = json.dumps(entry, ensure_ascii=False)
-    return (line if line.isprintable() or _is_utf8(line) else json.dumps(entry)) + "\n"
-
-
-def _is_utf8(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def find_images(source: str | ListConfig | Sequence[str]) -> list[Path]:
-    """Find images by path, folder, glob, text file (``-``: standard input) with one of these a line, or list; each once.
-
-    One of several photos that is missing is told when it is its turn, so that the others are read.
+def read_on_workers(config: DictConfig, reader: Reader, pages: Sequence[Page], folder: Path, others: Mapping[str, int]) -> int:
+    """Read in several processes; returns how many images are damaged.
 
     Raises:
-        DataError: a source leads to no image.
+        ConfigError: a setting is for one process alone.
     """
-    sources = [source] if isinstance(source, str) else list(source)
-    entries = [entry for source in sources for entry in _entries(str(source))]
-    paths = [path for entry in entries for path in _expand(entry, alone=len(entries) == 1)]
-    found = list({os.path.realpath(path): path for path in reversed(paths)}.values())[::-1]  # however they are written
-    if not found:
-        raise DataError("input is an empty list; give at least one photo")
-    return found
+    if config.draw or config.out == STDOUT or config.output not in LISTS:
+        fault = "draw=true" if config.draw else "out=-" if config.out == STDOUT else f"output={config.output}"
+        raise ConfigError(
+            f"{fault} is for one process; with workers={config.workers} give draw=false, out=FILE.jsonl, and words or lines"
+        )
+    shards = config.workers if config.shards is None else config.shards
+    if config.workers < 1 or shards < 1:
+        raise ConfigError(f"workers={config.workers} and shards={shards} must be at least 1, or workers=0 to read here")
+    out = folder / PREDICTIONS if config.out is None else Path(config.out)
+    tell_left_out(others)
+    before, damaged, spent = read_shards(reader, pages, out, config.workers, shards)
+    total = spent_per_image(reader.request, read_output(out))
+    summarize(len(pages), before, damaged, [str(out)], [*spent, *([f"in all {total}"] if total else [])])
+    return damaged
 
 
-def _entries(source: str) -> list[str]:
-    """The lines of a text file or of standard input, else the source itself."""
-    if source == STDIN:
-        return _names_from_stdin()
-    path = _expanded(source)
-    return [line.strip() for line in read_lines(path) if line.strip()] if path.suffix == ".txt" else [source]
+def tell_left_out(others: Mapping[str, int]) -> None:
+    """Say how many files of folders are in none of the formats that are read."""
+    if others:
+        kinds = ", ".join(f"{count} {suffix or 'without an ending'}" for suffix, count in sorted(others.items()))
+        tell(f"note: files of formats that are not read were left out: {kinds}")
 
 
-def _names_from_stdin() -> list[str]:
-    content = sys.stdin.buffer.read()
-    if b"\0" in content:
-        raise DataError("input=- takes the names of photos, one a line, and standard input is no text; give input=PHOTO")
-    names = [os.fsdecode(line.strip()) for line in content.split(b"\n") if line.strip()]  # a name may hold U+2028
-    if not names:
-        raise DataError("input=- takes names of photos, one a line, but standard input is empty; give input=PHOTO")
-    return names
+def summarize(images: int, before: int, damaged: int, places: Sequence[str], spent: Sequence[str]) -> None:
+    """Say what was read, where it is, and what it took."""
+    earlier = f", {before} were there before" if before else ""
+    tell("; ".join([f"{images - before - damaged} of {images} images read{earlier}: {' and '.join(places)}", *spent]))
 
 
-def _expanded(source: str) -> Path:
-    """A path as it stands, or with ``~`` for a home."""
-    path = Path(source)
-    try:
-        return path if os.path.lexists(path) else path.expanduser()
-    except (RuntimeError, ValueError):  # nobody's home; a NUL, which no name has
-        return path
-
-
-def _expand(source: str, alone: bool) -> list[Path]:
-    path = _expanded(source)
-    if path.is_file():
-        return [path]
-    # Path.glob takes no absolute pattern
-    names = path.iterdir() if path.is_dir() else map(Path, glob(str(path), recursive=True))  # noqa: PTH207
-    images = sorted(name for name in names if is_photo(name) and name.is_file())
-    if not images and not (alone or path.is_dir() or set("*?[") & set(source)):
-        return [path]
-    if not images:
-        problem = "holds no image" if path.is_dir() else "matches no file" if set("*?[") & set(source) else "does not exist"
-        raise DataError(f"input={source} {problem}; give a photo, a folder, a glob such as 'photos/*.jpg', or a list.txt")
-    return images
-
-
-def left_out(source: Any) -> str:
-    """How many files of a folder are in none of the formats that are read, by ending; empty where there are none."""
-    folder = _expanded(source) if isinstance(source, str) else None
-    if folder is None or not folder.is_dir():
-        return ""
-    others = [path.suffix.lower() for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-    counts = Counter(suffix or "without an ending" for suffix in others if suffix not in IMAGE_SUFFIXES)
-    return ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
-
-
-@contextmanager
-def open_output(out: str) -> Iterator[tuple[TextIO, set[str]]]:
-    """Open a file of JSON lines to go on with, or stdout for ``-``; also gives the images that are in it.
-
-    A last line that was cut off while it was written is dropped.
-
-    Raises:
-        DataError: the file holds something else.
-    """
-    if out == STDOUT:
-        yield sys.stdout, set()
-        return
-    path = Path(out)
-    if path.exists() and not path.is_file():
-        raise DataError(f"out={path} is no file that could be gone on with; name a file, or out=- for standard output")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8", newline="\n") as file:
-        _lock(file, path)
-        file.seek(0)
-        *lines, rest = file.read().split("\n")
-        done = {os.path.realpath(_image_of(path, number, line)) for number, line in enumerate(lines, start=1)}
-        if rest:
-            file.truncate(sum(len(line.encode()) + 1 for line in lines))
-        yield file, done
-
-
-def _lock(file: TextIO, path: Path) -> None:
-    """Keep other runs out of a file; raises DataError where one of them is writing to it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where a file that is written to is locked
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise DataError(f"out={path} is being written by another run; wait for it, or name another file") from error
-    except OSError:  # a file system that knows no locks
-        return
-
-
-def _image_of(path: Path, number: int, line: str) -> str:
-    try:
-        return json.loads(line)["image"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"out={path}, line {number} is none that predict writes ({line[:40]!r}); name another file") from error
+def tell(text: str) -> None:
+    """Say something beside the output."""
+    Console(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 @entry_point("predict", kernels=1024)

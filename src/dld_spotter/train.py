@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning import LightningModule
 from lightning.pytorch.loggers import Logger
@@ -18,14 +19,16 @@ from omegaconf import DictConfig
 from torch.nn import Module
 
 from dld_spotter.budget.cost import FlopCost
+from dld_spotter.budget.requests import Request
 from dld_spotter.config import assembly, resuming
 from dld_spotter.config.entry import entry_point
 from dld_spotter.core.errors import ConfigError, TrainingError
-from dld_spotter.evaluation import retention
-from dld_spotter.evaluation.measuring import Counting, commit
+from dld_spotter.evaluation import measuring, retention
+from dld_spotter.evaluation.measuring import Counting, Samples, commit
 from dld_spotter.evaluation.predictions import PredictionForm
 from dld_spotter.evaluation.report import Report, report
 from dld_spotter.inference.checkpoint import amend, load_checkpoint, load_weights, save_checkpoint
+from dld_spotter.inference.loading import predictor_of
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.torch_backend import TorchBackend, usable_device
 from dld_spotter.metrics.rules import Rules
@@ -33,27 +36,42 @@ from dld_spotter.models.folding import folded
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.selector import Selector
 from dld_spotter.selection.survey import calibrate
+from dld_spotter.tradeoff import Point, TradeOff, point_rows
+from dld_spotter.training.callbacks import CostBudget
 from dld_spotter.training.checkpoints import WORKER_DIED, BestCheckpoint
 from dld_spotter.training.processes import Processes, is_first
+from dld_spotter.training.wandb_run import RunLogger
 
 
 def train(config: DictConfig, folder: Path) -> float:
     """Run the stages that ``config`` asks for and leave everything in ``folder``.
 
+    With ``resume=auto`` a run that has ended well is not run again.
+
     Returns:
         the metric a sweep optimises: the best ``val/value`` of the last stage, see ``StageModule``.
     """
+    score = resuming.finished(config, folder)
+    if score is not None:
+        return score
+    with resuming.Recorder(folder) as record:
+        record.score = run(config, folder, record)
+    return record.score
+
+
+def run(config: DictConfig, folder: Path, record: resuming.Recorder) -> float:
+    """Run the stages and the evaluation; see :func:`train`."""
     if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
         raise ConfigError(f"seed={config.seed} must be a whole number from 0 to 2**32 - 1; give such as seed=1")
     assembly.candidate_scales(config)  # refused here rather than after the training
     Rules(**config.evaluation.rules)
+    check_budgets(config)
     assembly.settle_precision(config)
     commit()  # what runs is what is there now, not what is there when the run ends
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     resuming.find_interrupted(config, folder / "checkpoints")
     interrupted = resuming.interrupted_stage(config, folder / "checkpoints")
-    if interrupted and (value := resuming.shown_again(config, folder)) is not None:
-        return value
+    record.begin()
     if is_first():
         folder.mkdir(parents=True, exist_ok=True)
         resuming.begin(folder, interrupted)
@@ -67,10 +85,11 @@ def train(config: DictConfig, folder: Path) -> float:
     try:
         score, models, selector = run_stages(config, folder / "checkpoints", teacher, loggers, interrupted, processes)
         if is_first():
-            evaluate(config, models, selector, folder)
+            evaluate(config, models, selector, folder, loggers)
+            if config.evaluation.target is not None:
+                score = validation_hmean(config, folder)
             if start is not None:
                 compare_with_start(config, start, models, selector, folder)
-            resuming.finish(folder, score)
         processes.end()
         status = "success"
     except BaseException as error:
@@ -117,6 +136,8 @@ def run_stages(
     if module is None:
         return score, {"teacher": teacher}, None
     score, best = fit_stage("distillation", module)
+    if config.budget is not None:  # what training has found for it
+        config.objective.weights.cost = module.objective.weights["cost"]
     facts = calibration(config, module.student, module.selector)
     save(checkpoints / "student.ckpt", {"student": module.student, "selector": module.selector}, config, facts)
     if best and facts:
@@ -180,10 +201,11 @@ def fit(
     return float(best.best_model_score), Path(best.best_model_path)
 
 
-def evaluate(config: DictConfig, models: dict[str, Spotter], selector: Selector | None, folder: Path) -> None:
-    """Measure the models on the test images and report the trade-off."""
-    # The trainer leaves its models on the CPU, wherever it trained them.
-    device = usable_device("cpu" if config.trainer.accelerator == "cpu" else None)
+def evaluate(
+    config: DictConfig, models: dict[str, Spotter], selector: Selector | None, folder: Path, loggers: list[Logger]
+) -> None:
+    """Measure the models on the test images, report the trade-off, and let Weights & Biases have it."""
+    device = reading_device(config)
     policies = {"student": folded(selector).to(device) if selector else None}
     reference = assembly.build_reference(config)
     predictors = {
@@ -192,9 +214,54 @@ def evaluate(config: DictConfig, models: dict[str, Spotter], selector: Selector 
     samples, rules = assembly.build_test_samples(config, config.evaluation.images), Rules(**config.evaluation.rules)
     counting = Counting(rules, PredictionForm.of(rules, samples.dataset))
     scales = assembly.candidate_scales(config)
-    about = Report(config.data.name, scales, counting, folder, config.evaluation.resamples)
+    asked = [read_for(config, folder, budget, samples, counting) for budget in config.evaluation.budgets]
+    about = Report(config.data.name, scales, counting, folder, config.evaluation.resamples, asked=asked)
     report(about, predictors, samples)
     about.end()
+    for logger in loggers:
+        if isinstance(logger, RunLogger):
+            logger.log_points(point_rows(folder.name, resuming.overrides(), TradeOff.read(folder / "tradeoff.json")))
+            shown = min(logger.pictures, len(samples.dataset))
+            logger.log_readings(list(predictors.values())[-1], [samples.dataset[i] for i in range(shown)], (scales[0], 1.0))
+            if logger.checkpoint:
+                logger.keep(folder / "checkpoints" / f"{list(models)[-1]}.ckpt")
+
+
+def reading_device(config: DictConfig) -> torch.device:
+    """Where to read; the trainer leaves its models on the CPU, wherever it trained them."""
+    return usable_device("cpu" if config.trainer.accelerator == "cpu" else None)
+
+
+def read_for(config: DictConfig, folder: Path, budget: float, samples: Samples, counting: Counting) -> Point:
+    """The point of a student that has been trained, and reads images for a budget as ``predict`` would."""
+    content = load_checkpoint(folder / "checkpoints" / "student.ckpt")
+    predictor = predictor_of(content, assembly.build_reference(config), reading_device(config))
+    return measuring.evaluate(predictor, samples, Request(budget=budget), counting, config.evaluation.resamples)[0]
+
+
+def validation_hmean(config: DictConfig, folder: Path) -> float:
+    """The student's Hmean on the validation images at the mean relative cost of ``evaluation.target``."""
+    samples, rules = assembly.build_validation_samples(config), Rules(**config.evaluation.rules)
+    counting = Counting(rules, PredictionForm.of(rules, samples.dataset))
+    return read_for(config, folder, config.evaluation.target, samples, counting).hmean
+
+
+def check_budgets(config: DictConfig) -> None:
+    """Raise ConfigError if the evaluation is asked for budgets that no selector will have learnt to hold."""
+    target = config.evaluation.target
+    asked = {"evaluation.budgets": list(config.evaluation.budgets), "evaluation.target": [] if target is None else [target]}
+    if config.budget is not None:
+        CostBudget(config.budget)
+        asked["budget"] = [config.budget]
+    for key, budgets in asked.items():
+        for budget in budgets:
+            Request(budget=budget)
+        if budgets and (not config.stages.distillation.epochs or "selection" not in config):
+            raise ConfigError(
+                f"{key}={budgets} needs a distillation stage with a selector that learns, such as selector=quality"
+            )
+        if budgets and config.trainer.get("limit_val_batches") == 0:
+            raise ConfigError(f"{key}={budgets} needs validation images to calibrate on; give trainer.limit_val_batches")
 
 
 def retention_asked(config: DictConfig) -> bool:
@@ -221,7 +288,7 @@ def compare_with_start(
         sets = {"validation images": own} | sets
     mean = retention.half_way(start, now)
     spotters = {retention.START: start, retention.NOW: now} | ({retention.HALF_WAY: mean} if mean else {})
-    device = usable_device("cpu" if config.trainer.accelerator == "cpu" else None)
+    device = reading_device(config)
     found = retention.compare(spotters, sets, assembly.build_reference(config), device)
     files = {
         retention.START: config.stages.teacher.checkpoint,

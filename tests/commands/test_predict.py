@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import sys
 
 import numpy as np
@@ -7,12 +8,28 @@ import pytest
 from PIL import Image
 
 from dld_spotter.core.errors import DataError
+from dld_spotter.inference.inputs import find_images
+from dld_spotter.inference.many import picture_paths
+from dld_spotter.inference.writers import open_output
 from dld_spotter.metrics.formats import read_annotations
-from dld_spotter.predict import find_images, main, open_output, picture_paths
+from dld_spotter.predict import main
 from tests.data.samples import box, sample
 from tests.trained import make_checkpoint
 
-KEYS = ["image", "width", "height", "scale", "second_pass", "relative_cost", "gflops", "seconds", "dropped", "words"]
+KEYS = [
+    "image",
+    "width",
+    "height",
+    "scale",
+    "second_pass",
+    "relative_cost",
+    "gflops",
+    "seconds",
+    "dropped",
+    "pieces",
+    "turned",
+    "words",
+]
 
 
 @pytest.fixture(scope="module")
@@ -228,3 +245,46 @@ def test_output_of_others_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"notes\.txt, line 1"), open_output(str(file)):
         pass
     assert file.read_text() == "something else\n"
+
+
+def test_names_that_are_not_utf8_lead_back_to_their_photos(predict, photos, tmp_path):
+    odd = photos / os.fsdecode(b"caf\xe9.png")
+    (photos / "a.png").rename(odd)
+    out = tmp_path / "out.jsonl"
+    for told in ("1 of 1 images read", "1 were there before"):
+        status, _, err = predict(f"input={photos}", f"out={out}", "scale=0.5", "draw=false")
+        assert (status, told in err) == (0, True)
+    (entry,) = read_lines(out)
+    assert entry["image"] == str(odd)
+
+
+def test_what_is_left_out_of_a_folder_is_told(predict, photos):
+    for name in ("b.heic", "c.heic", "d.pdf", "._a.png", ".hidden"):
+        (photos / name).write_bytes(b"")
+    err = predict(f"input={photos}", "scale=0.5", "draw=false")[2]
+    assert "1 of 1 images read" in err
+    assert "left out: 2 .heic, 1 .pdf, 1 .txt" in err
+
+
+def test_one_pass_beside_operating_points_that_read_twice_is_refused(predict, photos, tmp_path):
+    points = make_checkpoint(tmp_path / "points.ckpt", operating_points=True)
+    for settings, status in ((["two_pass=false"], 2), (["two_pass=false", "scale=0.5"], 0), ([], 0)):
+        assert (
+            predict(f"input={photos}", f"ckpt={points}", "draw=false", f"out={tmp_path}/{status}.jsonl", *settings)[0] == status
+        )
+    err = predict(f"input={photos}", "two_pass=true", "second_pass.gain_threshold=inf")[2]
+    assert "means no second pass" in err
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "told"), [(BrokenPipeError(), 141, ""), (KeyboardInterrupt(), 130, "the same command")]
+)
+def test_ends_that_a_user_chooses_are_quiet(predict, photos, monkeypatch, end, status, told):
+    def stop(*_):
+        raise end
+
+    monkeypatch.setattr("dld_spotter.predict.read_all", stop)
+    monkeypatch.setattr("dld_spotter.config.entry.close_output", lambda: None)
+    found, out, err = predict(f"input={photos}", "out=-")
+    assert (found, out, len(err.splitlines())) == (status, "", bool(told))
+    assert told in err

@@ -36,7 +36,7 @@ def fails_with(error: Exception):
         ("data.no_such_key=1", ["data.no_such_key"]),
         ("distillation=x", ["distillation=x", "sequential"]),
         ("+experiments=no_such_study", ["no_such_study"]),
-        ("nonsense", ["nonsense", "EQUAL"]),
+        ("nonsense", ["nonsense", "KEY=VALUE"]),
     ],
 )
 def test_a_wrong_override_is_one_line_and_status_2(override, words, monkeypatch, capsys):

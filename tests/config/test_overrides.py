@@ -10,7 +10,9 @@ from omegaconf import OmegaConf
 
 from dld_spotter.config.overrides import as_written, quoted
 from dld_spotter.core.errors import ConfigError, DataError
-from dld_spotter.predict import find_images, main, open_output
+from dld_spotter.inference.inputs import find_images
+from dld_spotter.inference.writers import open_output
+from dld_spotter.predict import main
 
 NAMES = (
     *(

@@ -3,8 +3,10 @@
 import sys
 
 import pytest
+from hydra.errors import MissingConfigException
 
-from dld_spotter.config.entry import entry_point
+from dld_spotter.config.entry import ROOT, entry_point
+from dld_spotter.config.suggestions import explained
 
 
 def told(command: str, monkeypatch, capsys, *arguments: str) -> str:
@@ -91,3 +93,12 @@ def test_nothing_is_suggested_where_nothing_is_near(argument: str, words: str, m
     line = told("train", monkeypatch, capsys, argument)
     assert "did you mean" not in line
     assert words in line
+
+
+@pytest.mark.parametrize(
+    ("option", "extra"), [("joblib", "joblib"), ("submitit_slurm", "submitit"), ("submitit_local", "submitit")]
+)
+def test_a_launcher_whose_plugin_is_not_installed_is_told_with_the_extra(option: str, extra: str):
+    error = MissingConfigException("not found", missing_cfg_file=f"hydra/launcher/{option}", options=["basic"])
+    sentence = explained(error, ROOT / "conf", "train", [f"launcher={option}"])
+    assert sentence == f"launcher={option} needs a plugin of Hydra; install the extra: pip install 'dld-spotter[{extra}]'"

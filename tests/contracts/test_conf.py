@@ -24,7 +24,10 @@ from dld_spotter.config.entry import HELP, ROOT
 from dld_spotter.config.studies import RENAMED, find_experiments
 from dld_spotter.core.aliases import renamed_override
 from dld_spotter.core.charset import Charset
+from dld_spotter.export import write
+from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.engines.engine import Engine
+from dld_spotter.inference.loading import predictor_of
 from dld_spotter.inference.predictor import LONG
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.spotter import Spotter
@@ -32,6 +35,7 @@ from dld_spotter.selection.objective import SelectionObjective
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.selection.selector import Selector
 from tests.data.samples import write_crops
+from tests.trained import make_checkpoint
 
 CONF = ROOT / "conf"
 DEEPEST = 6
@@ -40,7 +44,7 @@ OLD_WORDS = (
     r"\b(?:looks?|glances?|places?|(?<!contact )sheets?|steps?|ladders?|prices?|beliefs?|luck|dear(?:er)?|pages?|close-ups?)\b"
 )
 """Words that this project had for what the field calls otherwise, see ``docs/glossary.md``."""
-OVERLAYS = ("debug", "sweep", "paths", "hydra")  # they set values and build nothing
+OVERLAYS = ("arm", "debug", "launcher", "sweep", "paths", "hydra")  # they set values and build nothing
 FRAGMENTS = ("loading",)  # parts of other options
 PROMISES = {
     "callbacks": Callback,
@@ -94,6 +98,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The graphs of a small spotter."""
+    pytest.importorskip("onnx")
+    folder = tmp_path_factory.mktemp("exported")
+    checkpoint = load_checkpoint(make_checkpoint(folder / "student.ckpt"))
+    write(checkpoint, predictor_of(checkpoint), folder)
+    return folder
+
+
 def write_annotation_files(root: Path) -> None:
     """The data sets whose words stand in one file, of the same images."""
     names = [f"images/img_{number}.jpg" for number in range(1, 41)]
@@ -145,7 +159,9 @@ def test_the_listings_are_not_empty():
 
 
 @pytest.mark.parametrize("option", BUILDING, ids=str)
-def test_option_builds(option: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_option_builds(
+    option: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+):
     group, name = option.parts
     if name == "fsdp" and not torch.cuda.is_available():
         pytest.skip("FSDP divides a model among GPUs")
@@ -157,6 +173,8 @@ def test_option_builds(option: Path, photos: Path, tmp_path: Path, monkeypatch: 
     config = composed(tmp_path, f"{mount}={name}", f"data.root={photos}", command=command)
     if group == "engine" and config.engine and (reason := get_class(config.engine._target_).missing()):
         pytest.skip(reason)
+    if group == "engine" and config.engine and "folder" in config.engine:
+        config.engine.folder = str(request.getfixturevalue("exported"))
     for source in {"crops", "photos", "scans"} & config.data.keys():
         config.data[source] = str(photos)
     if group == "trainer":

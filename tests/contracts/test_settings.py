@@ -10,7 +10,7 @@ from dld_spotter import demo, predict
 
 CONF = Path(__file__).parents[2] / "conf"
 OF_HYDRA = {"defaults", "hydra"}
-OF_GROUPS = {"second_pass", "paths"}
+OF_GROUPS = {"engine", "second_pass", "paths"}
 """Keys that configuration groups bring."""
 
 

@@ -42,7 +42,7 @@ from dld_spotter.tradeoff.measures import Measures
 from dld_spotter.tradeoff.outcomes import Outcomes
 from dld_spotter.tradeoff.points import Point, TradeOff
 from tests.data.readers.trees import write_photos
-from tests.fuzz import mutate, samples
+from tests.fuzz import broken, mutate, samples
 from tests.trained import POINTS, RULE, make_checkpoint
 
 Damage = Callable[[bytes, Random, list[bytes]], bytes]
@@ -322,3 +322,8 @@ TARGETS = {
     "meta": Target("meta.json", _document("meta"), read_meta, mutate.damage_json, "json", 3),
     "overrides": Target("override", lambda: OVERRIDES, run_command, made="overrides", weight=0.5),
 }
+BROKEN = {
+    f"broken_{end}": Target("a", lambda: [b""], read)
+    for end, read in (("raise", broken.fail), ("exit", broken.leave), ("hang", broken.loop), ("memory", broken.fill))
+}
+"""Targets of the campaign's own tests."""

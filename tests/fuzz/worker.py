@@ -16,7 +16,10 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.fuzz.targets import Target
 
 CHUNK = 300
 """Inputs that are made together."""
@@ -38,11 +41,16 @@ def limit_seconds() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
+def target_of(name: str) -> "Target":
+    """The target of that name, or one that is broken on purpose."""
+    from tests.fuzz.targets import BROKEN, TARGETS
+
+    return {**TARGETS, **BROKEN}[name]
+
+
 def inputs(name: str, seed: int, first: int) -> Iterator[bytes]:
     """The inputs ``first`` to ``first + CHUNK`` of a target: every third from hypothesis, where it makes any of that kind."""
-    from tests.fuzz.targets import TARGETS
-
-    target, whole = TARGETS[name], _whole(name)
+    target, whole = target_of(name), _whole(name)
     made = list(_made(target.made, seed + first, -(-CHUNK // 3))) if target.made else []
     for number in range(first, first + CHUNK):
         if made and number % 3 == 0:
@@ -54,9 +62,7 @@ def inputs(name: str, seed: int, first: int) -> Iterator[bytes]:
 
 @cache
 def _whole(name: str) -> list[bytes]:
-    from tests.fuzz.targets import TARGETS
-
-    return list(TARGETS[name].whole())
+    return list(target_of(name).whole())
 
 
 def _made(kind: str, seed: int, count: int) -> list[bytes]:
@@ -83,9 +89,8 @@ def _made(kind: str, seed: int, count: int) -> list[bytes]:
 def attempt(name: str, folder: Path, content: bytes) -> dict[str, Any] | None:
     """Try an input; what was wrong, or None: it was read, or told of in a sentence that names the file."""
     from dld_spotter.core.errors import SpotterError
-    from tests.fuzz.targets import TARGETS
 
-    target = TARGETS[name]
+    target = target_of(name)
     path = folder / target.file
     path.write_bytes(content)
     try:
@@ -114,8 +119,6 @@ def _place(error: BaseException) -> str:
 
 def main(folder: Path) -> None:
     """Try what standard input asks for."""
-    from tests.fuzz.targets import TARGETS
-
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what is printed meanwhile is no answer
     warnings.simplefilter("ignore")
@@ -127,8 +130,8 @@ def main(folder: Path) -> None:
         place = folder / name
         if name not in prepared:
             shutil.rmtree(place, ignore_errors=True)
-            (place / TARGETS[name].file).parent.mkdir(parents=True)
-            TARGETS[name].prepare(place)
+            (place / target_of(name).file).parent.mkdir(parents=True)
+            target_of(name).prepare(place)
             prepared.add(name)
         found = islice(inputs(name, job["seed"], job["first"]), job["count"])
         if not limited:

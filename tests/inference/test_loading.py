@@ -170,7 +170,7 @@ def test_odd_sizes(predictor, size):
         ({"gamma": 0.7}, ["gamma=0.7", "0.05, 0.1, 0.3"]),
         ({"gamma": 0.1, "scale": 0.5}, ["gamma=0.1", "scale=0.5"]),
         ({"scale": 0.0}, ["scale=0"]),
-        ({"scale": 1.5}, ["scale=1.5", "at most 1"]),
+        ({"scale": 4.5}, ["scale=4.5", "at most 4"]),
         ({"scale": float("nan")}, ["scale=nan"]),
     ],
 )

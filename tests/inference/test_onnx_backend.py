@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from dld_spotter.budget.cost import FlopCost
-from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.inference.graphs import export_selector, export_spotter
-from dld_spotter.inference.onnx_backend import OnnxSelectorPolicy
+from dld_spotter.inference.onnx_backend import OnnxBackend, OnnxSelectorPolicy
 from dld_spotter.models.folding import folded
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.word_recognizer import WordRecognizer
@@ -38,7 +38,7 @@ def test_selector_decides_as_in_torch(kind, tmp_path):
         "thumbnail": THUMBNAIL,
         "gflops": {"selector": selector.gflops},
     }
-    backend = SimpleNamespace(meta=meta, open=lambda name: onnxruntime.InferenceSession(tmp_path / name))
+    backend = SimpleNamespace(meta=meta, folder=tmp_path, open=lambda name: onnxruntime.InferenceSession(tmp_path / name))
     exported = OnnxSelectorPolicy(backend)
     assert (exported.scales, exported.gammas, exported.gflops) == (selector.scales, selector.gammas, selector.gflops)
     assert (exported.continuous, exported.default_gamma) == (selector.continuous, selector.default_gamma)
@@ -70,3 +70,26 @@ def test_families_without_graphs_are_refused(tmp_path):
     spotter.graphs = partial(Spotter.graphs, spotter)
     with pytest.raises(ConfigError, match="no graphs of TextMapSpotter"):
         export_spotter(spotter, tmp_path)
+
+
+@pytest.mark.parametrize("answers", [[], [np.zeros((1, 0, 0))] * 9, [None], "text"])
+def test_graphs_that_are_none_of_an_export_are_told(tmp_path, answers):
+    backend = OnnxBackend.__new__(OnnxBackend)
+    backend.folder, backend.vocabulary = tmp_path, None
+    backend.meta = {"stride": 32, "min_score": 0.5, "full_resolution_crops": False}
+    backend._detector = SimpleNamespace(run=lambda *_: answers)
+    with pytest.raises(CheckpointError, match="holds graphs that do not read as those of an export"):
+        backend.detect([np.zeros((40, 60, 3), np.uint8)], 1.0)
+
+
+def test_a_graph_that_takes_other_inputs_is_told(tmp_path):
+    torch.manual_seed(0)
+    selector = GumbelSelector(SCALES, 0.1, FACTORS, channels=[4, 4, 4, 4], hidden=8).eval()
+    selector.thumbnail = THUMBNAIL
+    export_selector(folded(selector), tmp_path)
+    backend = OnnxBackend.__new__(OnnxBackend)
+    backend.folder, backend.vocabulary = tmp_path, None
+    backend.meta = {"stride": 32, "min_score": 0.5, "full_resolution_crops": False}
+    backend._detector = onnxruntime.InferenceSession(tmp_path / "selector.onnx")
+    with pytest.raises(CheckpointError, match="export again"):
+        backend.detect([np.zeros((40, 60, 3), np.uint8)], 1.0)

@@ -20,5 +20,7 @@ def test_a_line_of_predict_holds_all_that_a_reading_says():
         "gflops": 8.5,
         "seconds": 0.091,
         "dropped": 3,
+        "pieces": 1,
+        "turned": 0,
         "words": [{"polygon": [[1.0, 2.0], [11.0, 2.0], [11.0, 7.0], [1.0, 7.0]], "text": "cat", "score": 0.9877}],
     }

@@ -1,3 +1,5 @@
+import multiprocessing
+
 import numpy as np
 import pytest
 import torch
@@ -63,3 +65,23 @@ def test_half_precision_encodes_words_and_decodes_them_in_single(precision, enco
     monkeypatch.setattr(recognizer, "read", lambda context: given.append(context) or read(context))
     backend.recognize([backend.detect([IMAGE], 1.0)[0].at([place])], [np.arange(1)])
     assert (gave[0].dtype, given[0].dtype) == (encoded, torch.float32)
+
+
+def test_a_process_that_was_forked_after_reading_reads_too():
+    """The helpers that compute beside a thread stay behind in the parent, and were waited for for ever."""
+    threads, backend = torch.get_num_threads(), TorchBackend(make_spotter(), CPU)
+    image = np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8)
+    torch.set_num_threads(2)
+    try:
+        expected = backend.detect([image], 1.0, keep_all=True)[0].probability
+        context = multiprocessing.get_context("fork")
+        answers = context.Queue()
+        child = context.Process(target=lambda: answers.put(backend.detect([image], 1.0, keep_all=True)[0].probability))
+        child.start()
+        try:
+            np.testing.assert_allclose(answers.get(timeout=240), expected, atol=1e-5)
+        finally:
+            child.kill()
+            child.join()
+    finally:
+        torch.set_num_threads(threads)

@@ -77,7 +77,7 @@ def test_a_finished_run_says_so_and_shows_its_table(undisturbed, tmp_path, monke
     monkeypatch.setattr("dld_spotter.train.run_stages", None)
     ended = train(folder, OFTEN, "resume=auto")
     assert (ended.status, ended.stderr) == (0, "")
-    assert "is finished, nothing is left to train or to evaluate" in ended.stdout
+    assert "is finished, nothing is left to do" in ended.stdout
     assert "student" in ended.stdout.partition("its table:")[2]
 
 
@@ -154,6 +154,6 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_weights(undisturbed, tmp_
 
 def test_an_interrupted_evaluation_says_how_to_go_on(undisturbed, tmp_path, monkeypatch):
     folder = shutil.copytree(undisturbed, tmp_path / "run")
-    (folder / "finished.json").unlink()
+    (folder / "status.json").unlink()
     monkeypatch.setattr("dld_spotter.train.evaluate", lambda *_: (_ for _ in ()).throw(Interrupted(signal.SIGINT)))
     told(train(folder, OFTEN, "resume=auto"), 130, "stopped by SIGINT; the same command with resume=auto goes on")

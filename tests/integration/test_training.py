@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from wandb.proto.wandb_internal_pb2 import RunRecord
+from PIL import Image
 
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.loading import load
 from dld_spotter.tradeoff import Outcomes, TradeOff
+from tests.integration import wandb_file
 from tests.integration.runs import Ended, train
 
 PROMISED = [
@@ -38,7 +39,8 @@ def sweep(tmp_path_factory):
     folder = tmp_path_factory.mktemp("costs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_MODE", "offline")
-        return train(folder, "logger=default", "objective.weights.cost=0.03,-1,0.3", multirun=True), folder
+        kept = "logger.wandb.checkpoint=true"
+        return train(folder, "logger=wandb", kept, "objective.weights.cost=0.03,-1,0.3", multirun=True), folder
 
 
 def test_leaves_what_it_promises(single):
@@ -127,12 +129,71 @@ def test_sweep_names_the_job_that_failed_and_says_so_to_the_shell(sweep):
     assert line.startswith("job 1 failed")
 
 
-def test_runs_of_a_sweep_are_one_group(sweep):
+def test_runs_of_a_sweep_are_one_group_with_their_settings(sweep):
     _, folder = sweep
     logs = sorted(folder.glob("*/wandb/offline-run-*/*.wandb"))
     assert [log.parents[2].name for log in logs] == ["0", "1", "2"]
-    group = RunRecord(run_group=folder.name).SerializeToString()
-    assert all(group in log.read_bytes() for log in logs)
+    runs = [wandb_file.run_of(log) for log in logs]
+    assert {(run["group"], run["project"]) for run in runs} == {(folder.name, "dld_spotter")}
+    assert [run["config"]["objective"]["weights"]["cost"] for run in runs] == [0.03, -1, 0.3]
+
+
+@pytest.fixture(scope="module")
+def logged(sweep):
+    """The offline run of the first job: its file, and what was logged under each name."""
+    (log,) = sweep[1].glob("0/wandb/offline-run-*/*.wandb")
+    found: dict[str, list] = {}
+    for row in wandb_file.history(log):
+        for name, value in row.items():
+            found.setdefault(name, []).append(value)
+    return log, found
+
+
+def test_wandb_has_every_metric_that_the_csv_has(sweep, logged):
+    metrics = pd.read_csv(sweep[1] / "0" / "metrics.csv").drop(columns=["epoch", "step"])
+    for name in metrics:
+        assert logged[1][name] == pytest.approx(metrics[name].dropna().tolist(), rel=1e-5), name
+    assert {"train/token", "train/sequence"} & set(metrics)
+    assert {"train/gumbel_temperature", "val/relative_cost"} <= set(metrics)
+
+
+def test_wandb_has_a_histogram_of_scales_for_each_epoch(sweep, logged):
+    metrics = pd.read_csv(sweep[1] / "0" / "metrics.csv")
+    (counts,) = logged[1]["scales/values"]
+    shares = [metrics[f"scale/{scale}"].dropna().item() for scale in ("0.5", "1")]
+    assert [count / sum(counts) for count in counts] == pytest.approx(shares)
+    (edges,) = logged[1]["scales/bins"]
+    assert edges[0] < 0.5 < edges[1] < 1.0 < edges[2]
+
+
+def test_wandb_has_the_points_of_the_tradeoff(sweep, logged):
+    log, found = logged
+    table = json.loads((log.parent / "files" / found["tradeoff/path"][0]).read_text("utf-8"))
+    own = TradeOff.read(sweep[1] / "0" / "tradeoff.json")
+    column = table["columns"].index("hmean")
+    assert [row[column] for row in table["data"]] == [point.hmean for point in own.points]
+    summary = {key: value for record in wandb_file.records(log) for key, value in wandb_file.summary_of(record).items()}
+    (full,) = [point for point in own.select("static", "student") if point.scale == 1.0]
+    assert summary["test/student full resolution/gflops"] == pytest.approx(full.gflops)
+
+
+def test_wandb_shows_test_images_at_a_low_and_a_high_resolution(logged):
+    log, found = logged
+    table = json.loads((log.parent / "files" / found["readings/path"][0]).read_text("utf-8"))
+    assert len(table["data"]) == 4
+    assert table["columns"][:4] == ["image", "chosen scale", "picture at 0.5", "words at 0.5"]
+    pictures = sorted((log.parent / "files" / "media" / "images").rglob("*.png"))
+    assert len(pictures) == 4
+    with Image.open(pictures[0]) as picture:
+        pixels = np.asarray(picture.convert("L"), float)
+    low, high = np.split(pixels[: len(pixels) // 2, : pixels.shape[1] // 2 * 2], 2, axis=1)
+    assert np.abs(np.diff(low, axis=0)).mean() < np.abs(np.diff(high, axis=0)).mean(), "the left one shows fewer details"
+
+
+def test_wandb_keeps_the_weights_where_that_is_asked_for(logged):
+    artifacts = [record.artifact for record in wandb_file.records(logged[0]) if record.HasField("artifact")]
+    (kept,) = [artifact for artifact in artifacts if artifact.type == "model"]
+    assert [entry.path for entry in kept.manifest.contents] == ["student.ckpt"]
 
 
 def test_preset_sweeps_cost_by_temperature(tmp_path, monkeypatch):

@@ -277,3 +277,15 @@ def test_unusable_archives_are_named(tmp_path, archive):
     (tmp_path / "p.jsonl").write_text('{"image": "a.jpg"}')
     with pytest.raises(DataError, match=r"p\.jsonl, line 1: expected"):
         read_annotations(tmp_path / "p.jsonl")
+
+
+def test_confidences_of_a_hundred_are_noted(tmp_path, capsys):
+    from dld_spotter.evaluation.scoring import ScoreConfig, score
+
+    truth, preds = tmp_path / "gt", tmp_path / "preds"
+    for folder, text in ((truth, "cat"), (preds, "97.5,cat")):
+        folder.mkdir()
+        (folder / "img_1.txt").write_text(f"{QUAD},{text}\n")
+    found = score(ScoreConfig(gt=str(truth), preds=str(preds)))
+    assert found["hmean"] == 0
+    assert "begins with a number from 0 to 100" in capsys.readouterr().err

@@ -4,8 +4,16 @@ import pytest
 import torch
 
 from dld_spotter.core.errors import ConfigError, TrainingError
-from dld_spotter.training.callbacks import DistinctNoise, RefuseNothing, SameLength, ScaleHistogram, TemperatureSchedule
+from dld_spotter.training.callbacks import (
+    CostBudget,
+    DistinctNoise,
+    RefuseNothing,
+    SameLength,
+    ScaleHistogram,
+    TemperatureSchedule,
+)
 from dld_spotter.training.modules import TeacherModule
+from dld_spotter.training.wandb_run import RunLogger
 from tests.data.samples import box, sample
 from tests.small import SCALES, make_batch, make_spotter
 from tests.training.test_modules import make_module, shared
@@ -19,7 +27,7 @@ def trainer(step, total=1000):
 def test_the_papers_schedule_is_mapped_onto_the_run(step, expected):
     module = make_module()
     TemperatureSchedule(floor=0.1).on_train_batch_start(trainer(step), module, None, 0)
-    assert module.temperature == pytest.approx(expected)
+    assert module.temperature == module.logged["train/gumbel_temperature"] == pytest.approx(expected)
 
 
 def test_temperature_never_falls_below_the_floor():
@@ -70,13 +78,17 @@ def test_histogram_counts_an_epoch():
     for chosen in ([0, 0, 2], [2, 0, 0], [0, 2]):
         module.chosen = torch.tensor(chosen)
         histogram.on_train_batch_end(None, module, None, None, 0)
-    histogram.on_train_epoch_end(None, module)
+    logger, told = RunLogger({"project": "p"}), []
+    logger.log_scales = lambda *given: told.append(given)
+    end = SimpleNamespace(loggers=[logger], global_step=7)
+    histogram.on_train_epoch_end(end, module)
+    assert told == [([0.3, 0.5, 1.0], [5, 0, 3], 7)]
     assert module.logged == {"scale/0.3": 5 / 8, "scale/0.5": 0, "scale/1": 3 / 8}
     assert len(module.logged) == len(SCALES)
     histogram.on_train_batch_end(None, TeacherModule(make_spotter(), **shared()), None, None, 0)
     assert not histogram.counts, "the teacher stage chooses no scale"
     module.logged.clear()
-    histogram.on_train_epoch_end(None, module)
+    histogram.on_train_epoch_end(end, module)
     assert not module.logged
 
 
@@ -99,3 +111,54 @@ def test_training_on_nothing_is_told(words, texts, refused, warned, caplog):
     caplog.clear()
     check.on_train_epoch_end(trainer, module)  # once is enough
     assert not caplog.text
+
+
+def budgeted(budget, module, batches, count=300):
+    """Let the cost weight follow a budget; returns the mean relative cost of the last hundred steps."""
+    module.provenance = {"model": {"selector": {"gamma": 0.1}}}
+    callback = CostBudget(budget)
+    trainer = SimpleNamespace(strategy=SimpleNamespace(reduce=lambda value, reduce_op: value))
+    callback.on_train_start(trainer, module)
+    spent = []
+    for step in range(count):
+        callback.on_train_batch_end(trainer, module, None, batches[step % len(batches)], step)
+        spent.append(module.logged["selector/relative_cost"])
+    return callback, sum(spent[-100:]) / 100
+
+
+@pytest.mark.parametrize("budget", [0.2, 0.5, 0.8])
+def test_the_cost_weight_follows_a_budget(batch, budget):
+    """A selector that has learnt that more is read of a larger view takes the scales that spend the budget in the mean."""
+    module = make_module("quality")
+    module.selector.table[0] = torch.tensor([0.2, 0.5, 0.9])  # right words at each scale, of each height
+    module.selector.table[1] = 0
+    callback, spent = budgeted(budget, module, [batch])
+    assert spent == pytest.approx(budget, abs=0.05)
+    assert callback.gamma == module.objective.weights["cost"] == module.provenance["model"]["selector"]["gamma"]
+    assert module.selector.gammas == tuple(round(callback.gamma * factor, 9) for factor in module.selector.factors)
+
+
+def test_a_cost_weight_goes_on_after_an_interruption(batch):
+    module = make_module("quality")
+    first, _ = budgeted(0.2, module, [batch], count=5)
+    second = CostBudget(0.2)
+    second.load_state_dict(first.state_dict())
+    fresh = make_module("quality")
+    fresh.provenance = {"model": {"selector": {}}}
+    second.on_train_start(None, fresh)
+    assert fresh.objective.weights["cost"] == first.gamma != make_module().objective.weights["cost"]
+
+
+def test_without_a_budget_the_cost_weight_stays(batch):
+    module = make_module("quality")
+    before = dict(module.objective.weights), module.selector.gammas
+    callback = CostBudget(None)
+    callback.on_train_start(None, module)
+    callback.on_train_batch_end(None, module, None, batch, 0)
+    assert (dict(module.objective.weights), module.selector.gammas) == before
+
+
+@pytest.mark.parametrize("budget", [0, -0.1, 1.5])
+def test_a_budget_that_cannot_be_is_refused(budget):
+    with pytest.raises(ConfigError, match="must be above 0"):
+        CostBudget(budget)

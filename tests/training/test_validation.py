@@ -33,6 +33,7 @@ def test_an_epoch_is_worth_what_it_reads_less_what_it_spends(batch):
     module.on_validation_epoch_end()
     costs = module.cost_model.relative(batch.views[1.0].sizes, SCALES)[:, 1]
     assert module.logged["val/hmean"] == 1
+    assert module.logged["val/relative_cost"] == pytest.approx(float(costs.mean()))
     assert module.logged["val/value"] == pytest.approx(1 - 0.2 * float(costs.mean()))
 
 

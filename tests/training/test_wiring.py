@@ -25,6 +25,7 @@ from dld_spotter.losses.distillation import SequenceBeams
 from dld_spotter.selection.drs import DRSObjective
 from dld_spotter.selection.objective import Evidence
 from dld_spotter.training.callbacks import TemperatureSchedule
+from dld_spotter.training.checkpoints import BestCheckpoint
 from dld_spotter.training.processes import Processes
 from tests.integration.runs import SCENES, SMALL
 from tests.small import SCALES
@@ -88,7 +89,8 @@ def test_after_a_stage_its_module_holds_the_weights_of_the_best_epoch(tmp_path: 
     module = assembly.build_teacher_module(config, assembly.build_teacher(config))
     name = next(iter(module.teacher.state_dict()))
 
-    kept = SimpleNamespace(monitor="val/value", best_model_path=str(tmp_path / "best.ckpt"), best_model_score=0.5)
+    kept = BestCheckpoint(tmp_path, monitor="val/value")
+    kept.best_model_path, kept.best_model_score = str(tmp_path / "best.ckpt"), torch.tensor(0.5)
 
     class Trainer:
         """Writes the best epoch's weights, and then goes on to worse ones."""
@@ -197,3 +199,26 @@ def test_an_engine_is_told_its_threads(monkeypatch, tmp_path: Path):
     for threads in (1, 2):
         rapidocr.RapidOCR(threads=threads)
         assert given["EngineConfig.onnxruntime.intra_op_num_threads"] == usable_threads(threads)
+
+
+def gradients(batch, temperature: float) -> dict[str, torch.Tensor]:
+    """What one step teaches the student, with the terms of a composed run on a small module."""
+    config = composed("distillation=token", f"distillation.temperature={temperature}")
+    terms = {name: (lambda term=term: assembly.create(term)) for name, term in config.distillation.terms.items()}
+    module = make_module(make_selector("quality"), terms=terms)
+    torch.manual_seed(0)
+    for parameter in module.student.parameters():
+        parameter.data.add_(0.05 * torch.randn_like(parameter))  # one that equals its teacher learns nothing from it
+    torch.manual_seed(1)
+    module.training_step(batch, 0).backward()
+    assert not any(parameter.grad is not None for parameter in module.teacher.parameters())
+    return {name: parameter.grad for name, parameter in module.student.named_parameters() if parameter.grad is not None}
+
+
+def test_the_temperature_of_distillation_changes_training(batch):
+    """The command line's setting reaches the gradients of what is distilled, and nothing else does."""
+    one, same, four = gradients(batch, 1.0), gradients(batch, 1.0), gradients(batch, 4.0)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    changed = {name.partition(".")[0] for name in one if not torch.allclose(one[name], four[name], rtol=1e-3, atol=1e-7)}
+    assert "recognizer" in changed
+    assert "head" not in changed, "the text map is not distilled here"

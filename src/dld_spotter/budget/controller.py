@@ -7,6 +7,9 @@ import numpy as np
 from dld_spotter.budget.calibration import Calibration
 from dld_spotter.core.errors import ConfigError
 
+SETTLE = 8.0
+"""Images within which an account is settled at the earliest."""
+
 
 class BudgetController:
     """Holds a mean cost over a stream of images that nobody has seen.
@@ -32,7 +35,7 @@ class BudgetController:
     """Bound of the account, in images."""
 
     def __init__(
-        self, calibration: Calibration, budget: float, share: float = 0.04, settle: float = 8.0, patience: float = 100.0
+        self, calibration: Calibration, budget: float, share: float = 0.04, settle: float = SETTLE, patience: float = 100.0
     ) -> None:
         if not (isfinite(budget) and budget > 0):
             raise ConfigError(f"a budget must be a number above 0, found {budget:g}")

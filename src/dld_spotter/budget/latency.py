@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -88,6 +88,9 @@ def _timed(read: Callable[[int, int], object], size: tuple[int, int]) -> float:
     return time.perf_counter() - start
 
 
+R = TypeVar("R", bound=Record)
+
+
 def known_line(weights: str, device: str, threads: int, measure: Callable[[], Line]) -> Line:
     """The line of a reader on this machine, measured where no earlier run has.
 
@@ -97,17 +100,28 @@ def known_line(weights: str, device: str, threads: int, measure: Callable[[], Li
         threads: with how many threads.
         measure: measures it.
     """
-    path = cache_folder() / "latency.json"
-    key = f"{weights} on {platform.node()} {device} with {threads} threads"
-    lines = _read_cache(path)
-    if key not in lines:
-        lines[key] = measure()
+    return remembered("latency.json", Line, f"{weights} on {platform.node()} {device} with {threads} threads", measure)
+
+
+def remembered(file: str, kind: type[R], key: str, measure: Callable[[], R]) -> R:
+    """What was measured for a key on this machine, from a file of the cache, or measured now and kept there.
+
+    Args:
+        file: its name in :func:`cache_folder`; it holds records of one kind.
+        kind: of the record.
+        key: says of what.
+        measure: measures it.
+    """
+    path = cache_folder() / file
+    known = _read_cache(path, kind)
+    if key not in known:
+        known[key] = measure()
         with suppress(OSError):  # a home that cannot be written to: measured again next time
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}")
-            partial.write_text(json.dumps({name: line.to_dict() for name, line in lines.items()}, indent=1) + "\n", "utf-8")
+            partial.write_text(json.dumps({name: record.to_dict() for name, record in known.items()}, indent=1) + "\n", "utf-8")
             partial.replace(path)
-    return lines[key]
+    return known[key]
 
 
 def cache_folder() -> Path:
@@ -115,10 +129,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dld_spotter"
 
 
-def _read_cache(path: Path) -> dict[str, Line]:
+def _read_cache(path: Path, kind: type[R]) -> dict[str, R]:
     """What earlier runs have measured; a file that is missing or damaged holds nothing."""
     try:
         content = json.loads(path.read_text("utf-8"))
-        return {key: Line.from_dict(line, str(path)) for key, line in content.items()}
+        return {key: kind.from_dict(record, str(path)) for key, record in content.items()}
     except (OSError, ValueError, AttributeError, RecursionError, CheckpointError):
         return {}

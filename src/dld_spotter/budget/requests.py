@@ -5,7 +5,7 @@ from math import isfinite
 from numbers import Real
 
 from dld_spotter.budget.calibration import Calibration
-from dld_spotter.budget.controller import BudgetController
+from dld_spotter.budget.controller import SETTLE, BudgetController
 from dld_spotter.budget.latency import Line
 from dld_spotter.core.errors import ConfigError
 
@@ -73,12 +73,15 @@ class BudgetTracker:
         amount: mean per image.
         calibration: what the selector's cost weights spend.
         line: seconds per GFLOP of this device; needed for ``budget_ms`` alone.
+        settle: the least number of images within which what was spent too much, or too little, is settled.
 
     Raises:
         ConfigError: the budget cannot be met.
     """
 
-    def __init__(self, name: str, amount: float, calibration: Calibration, line: Line | None = None) -> None:
+    def __init__(
+        self, name: str, amount: float, calibration: Calibration, line: Line | None = None, settle: float = SETTLE
+    ) -> None:
         self.name, self.amount, self.line = name, amount, line
         target = amount
         if name == "budget":
@@ -91,7 +94,7 @@ class BudgetTracker:
                 raise ConfigError(
                     f"budget_ms={amount:g} cannot be met: here any image takes {1000 * line.fixed:.3g} ms at least"
                 )
-        self._controller = BudgetController(calibration, target)
+        self._controller = BudgetController(calibration, target, settle=settle)
         self._total = 0.0
 
     def gamma(self, full_gflops: float) -> float:

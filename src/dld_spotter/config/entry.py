@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from dld_spotter.config import studies as experiments
 from dld_spotter.config.overrides import as_written
 from dld_spotter.config.suggestions import explained, refuse_unknown_flags
+from dld_spotter.config.sweep import shown_at_the_end
 from dld_spotter.core.aliases import renamed_override
 from dld_spotter.core.charset import read_characters
 from dld_spotter.core.errors import ConfigError, SpotterError, StorageError
@@ -154,7 +155,7 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
                 ):  # the processes that the task starts tell in a sentence too
                     return task(config)
             except BrokenPipeError:  # who reads the output, such as head, has enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                close_output()
                 sys.exit(PIPE_CLOSED)
             except KeyboardInterrupt:
                 if TRACEBACKS:
@@ -177,7 +178,7 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
                 if not config:  # else the arguments are of another program, such as a notebook
                     refuse_unknown_flags(given)
                     sys.argv[1:] = as_written(sys.argv[1:])
-                with _storage_errors(), _hydra_raises(True):
+                with _storage_errors(), _hydra_raises(True), shown_at_the_end():
                     return application(*config)
             except USER_ERRORS as error:
                 if TRACEBACKS:
@@ -189,6 +190,11 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
         return main
 
     return decorate
+
+
+def close_output() -> None:
+    """Let what is left of the output go nowhere, so that Python does not stumble over it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
@@ -248,13 +254,24 @@ def _tell(error: BaseException, explanation: str | None) -> int:
     if explanation is not None:
         print(f"error: {explanation}", file=sys.stderr)
         return 2
+    cause = _cause(error)
+    hint = "" if isinstance(cause, SpotterError | InstantiationException) else " (--help lists what can be chosen)"
+    print(f"error: {sentence(error)}{hint}", file=sys.stderr)
+    return 1 if isinstance(cause, SpotterError) and not isinstance(cause, ConfigError) else 2
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What Hydra wrapped while it built an object, or OmegaConf while it looked a value up; else the error itself."""
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, SpotterError):  # what Hydra wrapped while it built an object, or
-        cause = cause.__cause__ or cause.__context__  # OmegaConf while it looked a value up
-    cause = cause or error
+    while cause is not None and not isinstance(cause, SpotterError):
+        cause = cause.__cause__ or cause.__context__
+    return cause or error
+
+
+def sentence(error: BaseException) -> str:
+    """What an error says, on one line; with its kind where it is none of a user's."""
+    cause = _cause(error)
     own = str(cause).rpartition(f"{type(cause).__name__}: ")[2]  # a loader's worker puts its traceback before the message
     plain = own.partition("Config search path:")[0].partition("To append to your config use")[0]  # which would hide a typo
-    message = " ".join(plain.split())
-    hint = "" if isinstance(cause, SpotterError | InstantiationException) else " (--help lists what can be chosen)"
-    print(f"error: {message}{hint}", file=sys.stderr)
-    return 1 if isinstance(cause, SpotterError) and not isinstance(cause, ConfigError) else 2
+    kind = "" if isinstance(cause, USER_ERRORS) else f"{type(cause).__name__}: "
+    return (kind + " ".join(plain.split())).removesuffix(": ")

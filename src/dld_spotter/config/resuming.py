@@ -1,21 +1,28 @@
 """How a training goes on: from which checkpoint, with which settings, and whether there is anything left to do."""
 
-import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import rich
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from dld_spotter.config import assembly
+from dld_spotter.config.entry import sentence
 from dld_spotter.core.errors import CheckpointError, ConfigError
-from dld_spotter.core.files import write_text
 from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
 from dld_spotter.tradeoff import TradeOff, table
+from dld_spotter.tradeoff.runs import RESULT, STATUS, RunStatus
 from dld_spotter.training.processes import is_first
 
-FINISHED = "finished.json"
-"""Written last of all; holds the metric that a sweep optimises."""
+AUTOMATIC = ("auto", True)
+"""Values of ``resume`` that ask for what is in the folder of the run."""
 DECISIVE = (
     *(
         "seed",
@@ -27,6 +34,7 @@ DECISIVE = (
         "model",
         "stages",
         "objective",
+        "budget",
         "selector",
         "selection",
     ),
@@ -51,7 +59,7 @@ def find_interrupted(config: DictConfig, checkpoints: Path) -> None:
     """Put in the place of ``resume=auto`` the last checkpoint of the run in the same folder, None where there is none yet."""
     if config.resume is False:
         config.resume = None
-    if config.resume not in ("auto", True):
+    if config.resume not in AUTOMATIC:
         return
     stages = reversed(stage_folders(checkpoints).values())
     config.resume = next((str(place / "last.ckpt") for place in stages if (place / "last.ckpt").is_file()), None)
@@ -78,20 +86,21 @@ def interrupted_stage(config: DictConfig, checkpoints: Path) -> str | None:
         raise ConfigError(
             f"resume={resume} lies in none of {', '.join(map(str, folders.values()))}; give paths.output_dir=FOLDER of that run"
         )
-    refuse_other_models(content, assembly.provenance(config))
+    refuse_other_models(content, assembly.provenance(config), config.budget is not None)
     if (earlier := settings_of(checkpoints.parent)) is not None:
         refuse_other_settings(earlier, settings(config), resume)
     return stage
 
 
-def refuse_other_models(content: Checkpoint, asked: dict[str, Any]) -> None:
+def refuse_other_models(content: Checkpoint, asked: dict[str, Any], budgeted: bool = False) -> None:
     """Raise ConfigError if a run that goes on with ``content`` has other models than ``content``, naming the first setting."""
     parts = content.parts()
     before, now = (
         flatten({"model": {part: facts["model"].get(part) for part in parts}, "scales": facts["scales"]})
         for facts in (content.provenance, asked)
     )
-    for key in sorted(before.keys() | now.keys()):
+    moved = {"model.selector.gamma"} if budgeted else set()  # a budget moves it while it trains
+    for key in sorted((before.keys() | now.keys()) - moved):
         if before.get(key) != now.get(key):
             raise another(content.path, key, before.get(key), now.get(key))
 
@@ -136,7 +145,6 @@ def flatten(tree: Any, name: str = "") -> dict[str, Any]:
 
 def begin(folder: Path, interrupted: str | None) -> None:
     """Prepare the folder of a run: the metrics of an interrupted one are kept, what another run left to go on from is not."""
-    (folder / FINISHED).unlink(missing_ok=True)
     if interrupted:
         set_aside(folder / "metrics.csv")
         return
@@ -151,25 +159,96 @@ def set_aside(metrics: Path) -> None:
         metrics.replace(metrics.with_suffix(f".{number}.csv"))
 
 
-def finish(folder: Path, value: float) -> None:
-    """Note that a run has done all that it was asked for, and what it came to."""
-    write_text(folder / FINISHED, json.dumps({"value": value}) + "\n")
+Ending = Literal["running", "completed", "failed"]
 
 
-def shown_again(config: DictConfig, folder: Path) -> float | None:
-    """Where the run in a folder has done all that ``config`` asks for, show its table and return what it came to; else None."""
-    file, result, earlier = folder / FINISHED, folder / "tradeoff.json", settings_of(folder)
-    if not (file.is_file() and result.is_file() and earlier is not None):
+class Recorder:
+    """Keeps ``status.json`` of a run: that it runs, and how it ended, whatever ends it.
+
+    What an earlier run has left is not touched by one that is refused before it begins.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.begun = folder, False
+        self.score: float | None = None
+
+    def __enter__(self) -> Self:
+        self._begin = time.perf_counter()
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        return self
+
+    def begin(self) -> None:
+        """Note that the run has begun."""
+        self.begun = True
+        self._write("running")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:
+            self._write("completed", seconds=self._seconds())
+        elif self.begun or not (self.folder / STATUS).is_file():
+            self._write("failed", seconds=self._seconds(), error=sentence(error))
+
+    def _seconds(self) -> float:
+        return round(time.perf_counter() - self._begin, 1)
+
+    def _write(
+        self, status: Literal["running", "completed", "failed"], seconds: float | None = None, error: str | None = None
+    ) -> None:
+        if is_first():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            score = self.score if self.score is not None and isfinite(self.score) else None
+            RunStatus(status, self._started, overrides(), seconds, score, error).write(self.folder)
+
+
+def overrides() -> dict[str, str]:
+    """What the run was started with; how it goes on is no part of it."""
+    given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    pairs = (override.partition("=")[::2] for override in given)
+    return {key: value for key, value in pairs if key.partition(".")[0] not in APART}
+
+
+def finished(config: DictConfig, folder: Path) -> float | None:
+    """Where the run in a folder has done all that ``config`` asks for, show its table and return what it came to; else None.
+
+    Raises:
+        ConfigError: the folder of a sweep's job holds a run with other settings.
+    """
+    gone_on_with = config.resume in AUTOMATIC or (isinstance(config.resume, str) and Path(config.resume).is_file())
+    before, earlier, result = (RunStatus.read(folder), settings_of(folder), folder / RESULT) if gone_on_with else (None,) * 3
+    if before is None or earlier is None:
         return None
-    asked = settings(config)
-    if any(earlier.get(key) != asked.get(key) for key in (earlier.keys() | asked.keys()) - set(APART)):
+    config = config.copy()
+    try:
+        assembly.settle_precision(config)
+    except ConfigError:  # which the run will say itself
         return None
-    found = TradeOff.read(result)
+    difference = first_difference(earlier, settings(config))
+    if difference is not None and config.resume in AUTOMATIC and _in_sweep():
+        raise ConfigError(
+            f"resume={config.resume}: {folder} holds a run with {difference[0]}={difference[1]}, but this job has "
+            f"{difference[2]}; give the command of that sweep, or another paths.output_dir"
+        )
+    if difference is not None or before.status != "completed" or not result.is_file():
+        return None
     if is_first():
-        print(f"the run in {folder} is finished, nothing is left to train or to evaluate; its table:")
+        found = TradeOff.read(result)
+        print(f"the run in {folder} is finished, nothing is left to do; its table:")
         rich.print(table(found.select("static") + found.select("dynamic")))
-        result.touch()  # a sweep that is started again joins what has changed
-    return float(json.loads(file.read_text("utf-8"))["value"])
+    return before.score or 0.0
+
+
+def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first setting that differs between two configurations, with both values; what trains nothing is left out."""
+    one, two = (flatten({k: v for k, v in tree.items() if k not in APART}) for tree in (before, now))
+    keys = sorted(key for key in one.keys() | two.keys() if one.get(key) != two.get(key))
+    return (keys[0], one.get(keys[0]), two.get(keys[0])) if keys else None
+
+
+def _in_sweep() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
 
 
 def going_on(config: DictConfig) -> bool:

@@ -19,7 +19,7 @@ def second_pass_of(config: DictConfig) -> SecondPassRule | None:
     rule: SecondPassRule = instantiate(config.second_pass)
     if config.two_pass:
         if rule.gain_threshold == inf:
-            raise ConfigError("second_pass.gain_threshold=.inf means no second pass; give a number, or leave out two_pass=true")
+            raise ConfigError("second_pass.gain_threshold=inf means no second pass; give a number, or leave out two_pass=true")
         return rule
     for name, usual in SecondPassRule().to_dict().items():
         if (given := rule.to_dict()[name]) != usual:

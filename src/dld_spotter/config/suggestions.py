@@ -19,6 +19,8 @@ from dld_spotter.core.errors import ConfigError
 
 NEAR = 0.7
 """Least similarity, from 0 to 1, of what is suggested in place of a name."""
+LAUNCHERS, PLUGINS = "hydra/launcher", {"joblib": "joblib", "submitit_slurm": "submitit", "submitit_local": "submitit"}
+"""Group of Hydra, and its options that are not there without an extra -> the extra."""
 MOST = 3
 """So many settings are suggested at most where only the last part of a name is known."""
 UNKNOWN_KEY = re.compile(r"Could not (?:override|delete from config\.) '(?P<key>[^']+)'")
@@ -50,6 +52,8 @@ def explained(error: BaseException, conf: Path, command: str, arguments: Sequenc
     """
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
+        if group == LAUNCHERS and option in PLUGINS:
+            return f"launcher={option} needs a plugin of Hydra; install the extra: pip install 'dld-spotter[{PLUGINS[option]}]'"
         return unknown_option(group, option, error.options, _earlier_options(group, conf), _as_given(group, option, arguments))
     if key := _unknown_key(error):
         given = next((path for path in map(_path, arguments) if renamed_override(path) == key), key)

@@ -38,7 +38,7 @@ OVERRIDES = {
     "sheet": "contact_sheet",
 }
 """Part of the path of an override -> what it is called now; the longer parts come first. A price of a shop sign is none."""
-OPTIONS = {"data=glances": "data=whole", "distillation=finding": "distillation=text_map"}
+OPTIONS = {"data=glances": "data=whole", "distillation=finding": "distillation=text_map", "logger=default": "logger=wandb"}
 """Chosen option -> what it is called now."""
 
 _OVERRIDE = re.compile(r"(?P<sign>[+~]*)(?P<path>[\w.@/]+)(?P<rest>=.*)?", re.DOTALL)

@@ -83,11 +83,13 @@ def between(boundaries: np.ndarray, shares: np.ndarray) -> np.ndarray:
 def split_line(quad: np.ndarray, text: str) -> list[tuple[np.ndarray, str]]:
     """Cut a line ``(4, 2)`` into its words, as if every character, spaces included, were equally wide.
 
-    A line without text stays one word without text.
+    A line without text stays one word without text, and one without spaces stays as it is: there, any polygon will do.
 
     >>> [(quad[:2, 0].tolist(), word) for quad, word in split_line(np.array([[0, 0], [50, 0], [50, 9], [0, 9]]), "AB CD")]
     [([0.0, 20.0], 'AB'), ([30.0, 50.0], 'CD')]
     """
+    if not re.search(r"\s", text):
+        return [(quad, text)]
     top_left, top_right, bottom_right, bottom_left = quad
     words = []
     for match in re.finditer(r"\S+", text):

@@ -1,23 +1,38 @@
-"""Photos as they come: files, PIL images and arrays, and the resolution they are read at. Needs no torch."""
+"""Photos as they come: files, their content, PIL images and arrays, and the resolution they are read at. Needs no torch."""
 
+import binascii
+from base64 import b64decode
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote_to_bytes
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.errors import ConfigError, DataError, shown
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "TGA", "AVIF")
 """What photos may be, whatever their names end in; none of these runs a program."""
+PDF = b"%PDF-"
+"""What stands at the beginning of a PDF."""
 MOST_PIXELS = 10**8
 """Pixels of a photo, 10,000 by 10,000: decoding one takes up to 2 GB."""
 TOO_LARGE = f"it has more than {MOST_PIXELS // 10**6} megapixels, the most that are read"
-WHITES = (1, 2**8 - 1, 2**16 - 1, 2**32 - 1)
-"""What white is in images of more than 8 bits: the first of these that no pixel exceeds; 1 for fractions only."""
+WHITES = (1, *(2**bits - 1 for bits in range(8, 17)), 2**32 - 1)
+"""What white is in images of more than 8 bits: the first of these that no pixel exceeds; 1 for fractions only.
+
+Cameras and scanners write 10, 12 or 14 bits into 16.
+"""
+LIGHT = 127.5
+"""Middle of grey values, and of opacity."""
+TIFF_PREVIEW = 0x00FE
+"""Tag of a TIFF whose lowest bit marks a smaller copy of another page."""
+ImageLike = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray
+"""A path, a data URL, the content of a file, an open file, a PIL image, or ``(H, W, 3)`` uint8 RGB."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +65,50 @@ def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def to_array(image: str | Path | Image.Image | np.ndarray) -> np.ndarray:
-    """Bring a path, a PIL image or an array to ``(H, W, 3)`` uint8 RGB, upright."""
+def to_array(image: ImageLike) -> np.ndarray:
+    """Bring an image to ``(H, W, 3)`` uint8 RGB, upright; of a file of several pages the first.
+
+    Raises:
+        DataError: a file cannot be read.
+        ConfigError: it is nothing of ``ImageLike``.
+    """
+    if isinstance(image, str) and image.lower().startswith("data:"):
+        return read_image(BytesIO(_decoded(image)), "the data URL")
+    if isinstance(image, str) and "://" in image[:10]:
+        raise DataError(f"{shown(image)} is an address, and photos are not fetched; download it and give the file")
     if isinstance(image, str | Path):
         return read_image(Path(image))
+    if isinstance(image, bytes | bytearray | memoryview):
+        return read_image(BytesIO(image), f"an image of {len(image)} bytes")
     if isinstance(image, Image.Image):
         return np.array(to_rgb(ImageOps.exif_transpose(image)))
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise ConfigError(f"an image array must be (H, W, 3) uint8 RGB, found {image.shape} {image.dtype}; convert it first")
-    return image
+    if isinstance(image, np.ndarray):
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise ConfigError(
+                f"an image array must be (H, W, 3) uint8 RGB, found {image.shape} {image.dtype}; convert it first"
+            )
+        return image
+    if callable(getattr(image, "read", None)):
+        content = image.read()
+        if isinstance(content, bytes):
+            return read_image(BytesIO(content), str(getattr(image, "name", "an open file")))
+        raise ConfigError("an open file was given that is read as text; open it in binary mode, 'rb'")
+    raise ConfigError(
+        f"an image must be a path, bytes, an open file, a PIL image or an array, found {type(image).__name__}"
+        + ("; read_all takes several" if isinstance(image, list | tuple) else "")
+    )
+
+
+def _decoded(url: str) -> bytes:
+    """Content of a data URL (RFC 2397)."""
+    head, comma, content = url.partition(",")
+    if not comma:
+        raise DataError(f"{shown(url)} is a data URL without content; it needs a comma before it")
+    try:
+        raw = unquote_to_bytes(content)
+        return b64decode(raw, validate=False) if head.lower().endswith(";base64") else raw
+    except binascii.Error as error:
+        raise DataError(f"{shown(url)} is a data URL whose content is no base64 ({error}); encode it again") from error
 
 
 def open_image(source: str | Path | BinaryIO) -> Image.Image:
@@ -83,12 +133,13 @@ def open_image(source: str | Path | BinaryIO) -> Image.Image:
     return image
 
 
-def read_image(source: str | Path | BinaryIO, name: str | Path | None = None) -> np.ndarray:
-    """Read an image file of ``FORMATS`` as ``(H, W, 3)`` uint8 RGB, upright, without alpha (on white).
+def read_image(source: str | Path | BinaryIO, name: str | Path | None = None, page: int = 0) -> np.ndarray:
+    """Read an image file of ``FORMATS`` as ``(H, W, 3)`` uint8 RGB, upright, without alpha (see :func:`to_rgb`).
 
     Args:
         source: a file, or its content.
         name: what messages call it; None for ``source`` itself.
+        page: which of its pages, see :func:`tiff_pages`.
 
     Raises:
         DataError: the file is missing, truncated, too large or no image.
@@ -96,16 +147,44 @@ def read_image(source: str | Path | BinaryIO, name: str | Path | None = None) ->
     name = source if name is None else name
     try:
         with open_image(source) as file:
+            file.seek(page)
             ImageOps.exif_transpose(file, in_place=True)  # as copies of a large photo take half a gigabyte each
             return np.array(to_rgb(file))
     except FileNotFoundError as error:
         raise DataError(f"{name} does not exist; restore the image or remove its annotation") from error
     except UnidentifiedImageError as error:
-        empty = isinstance(source, str | Path) and not Path(source).stat().st_size
-        fault = "the file is empty" if empty else f"it is in none of the formats {', '.join(FORMATS)}"
+        head = _head(source)
+        if PDF in head:
+            raise DataError(f"{name} is a PDF: read its pages, dld_spotter.pages(FILE) gives them") from error
+        fault = "it is in none of the formats " + ", ".join(FORMATS) if head else "the file is empty"
         raise DataError(f"{name} cannot be read as an image ({fault}); replace or remove it") from error
     except Exception as error:  # what Pillow stumbles over in a damaged file has any type, struct.error among others
         raise DataError(f"{name} cannot be read as an image ({error}); replace or remove it") from error
+
+
+def tiff_pages(path: Path) -> list[int] | None:
+    """Frames of a TIFF that are pages, smaller copies of others left out; None where it is none or has but one."""
+    try:
+        with open_image(path) as file:
+            if file.format != "TIFF" or getattr(file, "n_frames", 1) < 2:
+                return None
+            pages = []
+            for frame in range(file.n_frames):
+                file.seek(frame)
+                if not int(file.tag_v2.get(TIFF_PREVIEW, 0)) & 1:
+                    pages.append(frame)
+            return pages or None
+    except Exception:  # damaged: told where it is read
+        return None
+
+
+def _head(source: str | Path | BinaryIO) -> bytes:
+    """The first bytes of a file or content."""
+    if isinstance(source, str | Path):
+        with Path(source).open("rb") as file:
+            return file.read(1024)
+    source.seek(0)
+    return source.read(1024)
 
 
 @cache
@@ -116,7 +195,10 @@ def _formats() -> tuple[str, ...]:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Bring an image of any mode to RGB: 16 and 32 bits, and fractions of 1, are scaled, alpha is laid on white."""
+    """Bring an image of any mode to RGB: 9 to 32 bits, and fractions of 1, are scaled by what is used of them.
+
+    What is transparent is laid on white, or on black where what can be seen is nearer to white: white letters stay legible.
+    """
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel
         values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
         brightest = values.max(initial=0)
@@ -124,5 +206,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((values * (255 / white)).clip(0, 255).round().astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        grey, alpha = np.asarray(image.convert("RGB").convert("L")), np.asarray(image.getchannel("A"), np.float32)
+        seen = float(alpha.sum())
+        bright = float((grey * alpha).sum()) > LIGHT * seen if seen else False
+        ground = "black" if bright and alpha.min() < LIGHT else "white"
+        return Image.alpha_composite(Image.new("RGBA", image.size, ground), image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")

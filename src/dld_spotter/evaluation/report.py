@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,18 @@ from dld_spotter.data.dataset import report_damage
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.evaluation.measuring import Counting, Samples, follow, measure, trade_off
 from dld_spotter.inference.predictor import Predictor
-from dld_spotter.tradeoff import Measures, Outcomes, bias_over, bias_table, compare, comparison_table, cost_grid, plot, table
+from dld_spotter.tradeoff import (
+    Measures,
+    Outcomes,
+    Point,
+    bias_over,
+    bias_table,
+    compare,
+    comparison_table,
+    cost_grid,
+    plot,
+    table,
+)
 
 BIAS_POINTS = 6
 """Budgets at which the selection bias of the oracle is told."""
@@ -38,6 +49,7 @@ class Report:
         resamples: bootstrap resamples.
         facts: what the readings depend on, for the journals.
         resume: go on with the journals of a report that was stopped.
+        asked: further points of the same images, such as those of budgets.
     """
 
     dataset: str
@@ -47,6 +59,7 @@ class Report:
     resamples: int = 1000
     facts: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
+    asked: Sequence[Point] = ()
 
     def journal(self, name: str) -> Journal:
         """What is kept of a reading until the report is done."""
@@ -98,6 +111,7 @@ def report(
             np.savez_compressed(file, names=np.array(outcomes.names, str), **totals)
     rules, spotter = about.counting.rules, next(iter(predictors.values())).backend.describe()
     result = trade_off(found, model, followed, about.dataset, spotter, rules, about.resamples)
+    result = replace(result, points=(*result.points, *about.asked))
     result.write(about.folder / "tradeoff.json")
     title = f"{about.dataset}: {result.images} images, {rules.task.replace('_', ' ')}"
     plot(result.points, about.folder / "tradeoff.png", title)

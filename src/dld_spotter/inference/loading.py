@@ -8,6 +8,7 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.data.photos import ReferenceSize
 from dld_spotter.inference.onnx_backend import onnx_predictor
 from dld_spotter.inference.onnx_meta import META
+from dld_spotter.inference.pieces import PieceRule
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 
@@ -24,6 +25,7 @@ def load(
     second_pass: SecondPassRule | None = None,
     vocabulary: str | Path | None = None,
     precision: str = "fp32",
+    pieces: PieceRule | None = None,
 ) -> Predictor:
     """Load a spotter that reads images.
 
@@ -37,6 +39,7 @@ def load(
         vocabulary: ``english``, a file of words, or ``none``; None leaves it to the checkpoint.
         precision: ``fp32``, ``bf16`` or ``auto``, see :class:`~dld_spotter.inference.torch_backend.TorchBackend`; an export has
             its own.
+        pieces: which images are read in tiles, and whether turned text is looked for; None for tiles of long images alone.
 
     Raises:
         CheckpointError: the file is missing, damaged, or none of this package.
@@ -47,10 +50,10 @@ def load(
             raise ConfigError(f"device={device} is none of an export, which reads on the CPU; leave it out")
         if precision not in ("fp32", "auto"):
             raise ConfigError(f"precision={precision} cannot be asked of an export, whose graphs have their own; leave it out")
-        return onnx_predictor(checkpoint, reference, second_pass=second_pass, vocabulary=vocabulary)
+        return onnx_predictor(checkpoint, reference, second_pass=second_pass, vocabulary=vocabulary, pieces=pieces)
     from dld_spotter.inference.checkpoint import load_checkpoint  # here, as an export is read without torch
 
-    return predictor_of(load_checkpoint(checkpoint, vocabulary), reference, device, second_pass, precision)
+    return predictor_of(load_checkpoint(checkpoint, vocabulary), reference, device, second_pass, precision, pieces)
 
 
 def predictor_of(
@@ -59,6 +62,7 @@ def predictor_of(
     device: "torch.device | str | None" = None,
     second_pass: SecondPassRule | None = None,
     precision: str = "fp32",
+    pieces: PieceRule | None = None,
 ) -> Predictor:
     """Build the predictor that a checkpoint holds; arguments as of :func:`load`."""
     from dld_spotter.inference.torch_backend import TorchBackend, usable_device
@@ -68,4 +72,4 @@ def predictor_of(
     rule = second_pass.taught_by(known) if second_pass else known
     threshold = second_pass.gain_threshold if second_pass else inf
     backend = TorchBackend(content.spotter(), where, precision)
-    return Predictor(backend, content.policy(where), rule, reference, threshold, content.score_scaling())
+    return Predictor(backend, content.policy(where), rule, reference, threshold, content.score_scaling(), pieces)

@@ -2,11 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
 from dld_spotter.core.charset import Charset
-from dld_spotter.core.errors import CheckpointError, ConfigError
+from dld_spotter.core.errors import CheckpointError, ConfigError, SpotterError
 from dld_spotter.core.geometry import boundaries_to_polygon
 from dld_spotter.core.score_scaling import SCORE_SCALING, ScoreScaling
 from dld_spotter.core.words import Cost, Word
@@ -31,6 +31,7 @@ from dld_spotter.inference.onnx_meta import (
     read_meta,
     refuse_mixture,
 )
+from dld_spotter.inference.pieces import PieceRule
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.proposals import MAP_STRIDE, Proposals, TextMapDecoder
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 CPU = ("CPUExecutionProvider",)
+P, T = ParamSpec("P"), TypeVar("T")
 
 
 def onnx_predictor(
@@ -51,6 +53,7 @@ def onnx_predictor(
     providers: tuple[str, ...] = CPU,
     second_pass: SecondPassRule | None = None,
     vocabulary: str | Path | None = None,
+    pieces: PieceRule | None = None,
 ) -> Predictor:
     """Load an exported spotter with its policy; it reads as the checkpoint does that was exported.
 
@@ -61,6 +64,7 @@ def onnx_predictor(
         providers: where ONNX Runtime computes, best first, such as ``CUDAExecutionProvider``.
         second_pass: when and where to read again; None leaves it to what was exported.
         vocabulary: ``english``, a file of words, or ``none``; None takes the one that was exported.
+        pieces: see :func:`~dld_spotter.inference.loading.load`.
 
     Raises:
         CheckpointError: a file is missing, damaged, or of another format.
@@ -76,7 +80,7 @@ def onnx_predictor(
     rule = second_pass.taught_by(known) if second_pass else known
     threshold = second_pass.gain_threshold if second_pass else inf
     scaling = ScoreScaling.from_dict(facts[SCORE_SCALING], origin) if SCORE_SCALING in facts else None
-    return Predictor(backend, _policy(backend, origin), rule, reference, threshold, scaling)
+    return Predictor(backend, _policy(backend, origin), rule, reference, threshold, scaling, pieces)
 
 
 def _policy(backend: "OnnxBackend", origin: str) -> Policy | None:
@@ -90,6 +94,23 @@ def _policy(backend: "OnnxBackend", origin: str) -> Policy | None:
     if "calibration" in facts:
         policy.calibration = Calibration.from_dict(facts["calibration"], origin)
     return policy
+
+
+def of_sound_graphs(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """Let a method tell in a sentence where the graphs of its ``folder`` are not those of an export."""
+
+    @wraps(method)
+    def told(self: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except SpotterError:
+            raise
+        except Exception as error:  # of ONNX Runtime, whose own share no base class, or of what is done with the answers
+            raise CheckpointError(
+                f"{self.folder} holds graphs that do not read as those of an export ({type(error).__name__}); export again"
+            ) from error
+
+    return told
 
 
 class OnnxBackend(Backend):
@@ -153,6 +174,7 @@ class OnnxBackend(Backend):
         """See :meth:`Backend.resize`."""
         return resize(image, height, width)
 
+    @of_sound_graphs
     def detect(self, images: Sequence[np.ndarray], scale: float, keep_all: bool = False) -> list[Detections]:
         """See :meth:`Backend.detect`."""
         whole = images[0].shape[0], images[0].shape[1]
@@ -172,6 +194,7 @@ class OnnxBackend(Backend):
             found.append(Detections(size, coarse, proposals, factors, (view, full, *maps), min_score))
         return found
 
+    @of_sound_graphs
     def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
         """See :meth:`Backend.recognize`."""
         return [self._recognize(one, kept) if len(kept) else [] for one, kept in zip(detections, which, strict=True)]
@@ -262,12 +285,14 @@ class OnnxSelectorPolicy(Policy):
         self.side = backend.meta["thumbnail"]
         self._gflops: float = backend.meta["gflops"]["selector"]
         self._session = backend.open(SELECTOR)
+        self.folder = backend.folder
 
     @property
     def gflops(self) -> float:
         """See :attr:`Policy.gflops`."""
         return self._gflops
 
+    @of_sound_graphs
     def decide(self, image: np.ndarray, cost: Cost, gamma: float | None = None) -> OperatingPoint:
         """See :meth:`Policy.decide`."""
         height, width = image.shape[:2]

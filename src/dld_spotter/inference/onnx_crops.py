@@ -1,6 +1,6 @@
 """Reads exported spotters whose recogniser reads pixels alone: crops as wide as the word, CTC in NumPy. Needs no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class OnnxCropBackend(OnnxBackend):
             pixels = _halved(pixels) if (levels > level).any() else pixels
         return *self._greedy(columns), columns
 
-    def _greedy(self, columns: Sequence[np.ndarray]) -> tuple[list[str], np.ndarray]:
+    def _greedy(self, columns: Iterable[np.ndarray]) -> tuple[list[str], np.ndarray]:
         """Texts and scores ``(N,)`` of words whose log-probabilities are known."""
         read = [ctc_greedy(one) for one in columns]
         return [self.charset.decode(indices) for indices, _ in read], np.array([score for _, score in read], np.float32)

@@ -2,17 +2,16 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from math import inf, isinf, prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.cap import CostCap
+from dld_spotter.budget.controller import SETTLE
 from dld_spotter.budget.latency import Line, known_line, measure_line
 from dld_spotter.budget.operating_points import OperatingPoint
 from dld_spotter.budget.requests import BudgetTracker, Request
@@ -20,70 +19,20 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.memory import PIXELS, PIXELS_OF_ONE_SIZE, give_back
 from dld_spotter.core.score_scaling import ScoreScaling
 from dld_spotter.core.words import SpottingResult, Word
-from dld_spotter.data.photos import ReferenceSize, scaled_size, to_array
+from dld_spotter.data.photos import ImageLike, ReferenceSize, scaled_size, to_array
 from dld_spotter.inference.backend import Backend
+from dld_spotter.inference.photo import Photo, enlarged, joined, looking_cost, take, turned
+from dld_spotter.inference.pieces import LONG as LONG
+from dld_spotter.inference.pieces import PieceRule, cut, torn
+from dld_spotter.inference.reading import Reading as Reading
 from dld_spotter.inference.second_pass.two_pass import read_once, read_twice
 from dld_spotter.selection.policy import Policy
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 
-LONG = 1280
-"""Longest side in pixels of the reference where nothing else is asked for, so that large photos stay affordable."""
-
 TOGETHER = 2**24
 """Pixels of references that are read together at most, which bounds memory."""
-FULL = OperatingPoint(1.0)
-"""A single pass at the reference resolution."""
-
-ImageLike = str | Path | Image.Image | np.ndarray
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read in one image.
-
-    Args:
-        words: the words, polygons in pixels of the original image.
-        scale: of the first pass; 1.0 is the reference resolution.
-        gflops: GFLOP spent, the decision included; NaN of an engine whose FLOPs nobody knows.
-        seconds: wall time from pixels to words.
-        relative_cost: cost over that of one pass at scale 1.0 that reads each of these words once.
-        width: of the original image, pixels.
-        height: of the original image, pixels.
-        second_pass_share: pixels of the second view, over those of the reference; 0 after one pass.
-        dropped: regions that may hold words and were not read, as there were more than ``postprocess.max_words``.
-    """
-
-    words: tuple[Word, ...]
-    scale: float
-    gflops: float
-    seconds: float
-    relative_cost: float
-    width: int
-    height: int
-    second_pass_share: float = 0.0
-    dropped: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Photo:
-    """An image on its way to its words.
-
-    Args:
-        pixels: ``(H, W, 3)`` uint8 RGB, the original.
-        reference: ``(h, w, 3)`` the same at the reference resolution, which is what scale 1.0 stands for.
-        point: how it is read.
-        deciding: what that decision has cost.
-    """
-
-    pixels: np.ndarray
-    reference: np.ndarray
-    point: OperatingPoint = FULL
-    deciding: float = 0.0
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the reference."""
-        return self.reference.shape[0], self.reference.shape[1]
+LARGEST = 4.0
+"""The highest scale that can be asked for."""
 
 
 class Predictor:
@@ -97,8 +46,11 @@ class Predictor:
         gain_threshold: of second passes at a scale that is asked for, and where the policy does not decide on them; infinite
             for a single pass.
         scaling: from the scores of words to how likely they are right; None leaves them.
+        pieces: which images are read in tiles, and whether turned text is looked for; None for long images alone.
     """
 
+    settle = SETTLE
+    """See :class:`BudgetTracker`."""
     _pixels = _other_pixels = 0
     """Read since memory was given back: all, and those of images that differ in size from the one before."""
     _size = (0, 0)
@@ -111,6 +63,7 @@ class Predictor:
         reference: ReferenceSize | None = None,
         gain_threshold: float = inf,
         scaling: ScoreScaling | None = None,
+        pieces: PieceRule | None = None,
     ) -> None:
         self.backend = backend
         self.policy = policy
@@ -118,6 +71,7 @@ class Predictor:
         self.reference = reference or ReferenceSize(long=LONG)
         self.gain_threshold = gain_threshold
         self.scaling = scaling
+        self.pieces = pieces or PieceRule()
 
     @property
     def calibration(self) -> Calibration | None:
@@ -143,9 +97,9 @@ class Predictor:
         """Read one image. At most one of gamma, scale and the budgets is given.
 
         Args:
-            image: a path, a PIL image, or ``(H, W, 3)`` uint8 RGB.
+            image: a path, a data URL, bytes, an open file, a PIL image, or ``(H, W, 3)`` uint8 RGB.
             gamma: cost weight to decide with, one of the policy's; None takes the middle one.
-            scale: read at this scale, above 0 and at most 1, without asking the policy.
+            scale: read at this scale, above 0 and at most 4, without asking the policy; above 1 the image is enlarged.
             budget: mean relative cost that this and all other images read with the same budget may spend.
             budget_gflops: the same in GFLOP.
             budget_ms: the same in milliseconds on this device, which are measured once.
@@ -187,7 +141,7 @@ class Predictor:
         tracker = self.tracker(request)
         pixels = [to_array(image) for image in images]
         start = time.perf_counter()
-        photos = [self._decide(photo, request, tracker) for photo in map(self._photo, pixels)]
+        photos = [self._decide(self._photos(image), request, tracker) for image in pixels]
         readings = self._read(photos, request.max_cost, start)
         if tracker is not None:
             for reading in readings:
@@ -214,34 +168,54 @@ class Predictor:
         start = time.perf_counter()
         policy = self.policy if decided else None
         deciding = 0.0 if policy is None else policy.gflops
-        photos = [replace(self._photo(one), point=point, deciding=deciding) for one, point in zip(pixels, points, strict=True)]
-        return self._read([self._capped(photo, max_cost, policy) for photo in photos], max_cost, start)
+        photos = []
+        for one, point in zip(pixels, points, strict=True):
+            several = [replace(photo, point=point, deciding=photo.deciding + deciding) for photo in self._photos(one)]
+            photos.append([self._capped(photo, max_cost, policy) for photo in several])
+        return self._read(photos, max_cost, start)
+
+    def full_cost(self, sizes: Sequence[tuple[int, int]]) -> float:
+        """What a unit of relative cost is for an image that is read in pieces of these sizes, in the unit of budgets."""
+        return sum(self.backend.cost(*size, 0) for size in sizes)
 
     def reference_of(self, pixels: np.ndarray) -> np.ndarray:
         """Bring an image ``(H, W, 3)`` to the reference resolution."""
         return self.backend.resize(pixels, *self.reference(*pixels.shape[:2]))
 
-    def _photo(self, pixels: np.ndarray) -> Photo:
-        return Photo(pixels, self.reference_of(pixels))
+    def _photos(self, image: np.ndarray) -> list[Photo]:
+        """The pieces in which an image is read, turned as most of its text runs."""
+        photos = [
+            take(image, piece, self.backend) for piece in cut(image.shape[0], image.shape[1], self.reference, self.pieces)
+        ]
+        return turned(photos, self.backend, self._scaled) if self.pieces.orientation else photos
 
-    def _decide(self, photo: Photo, request: Request, tracker: BudgetTracker | None) -> Photo:
-        """Say how a photo is read: as was asked for, or as the policy decides; cheaper where that is too costly."""
+    def _decide(self, photos: Sequence[Photo], request: Request, tracker: BudgetTracker | None) -> list[Photo]:
+        """Say how pieces of an image are read: as was asked for, or as the policy decides; cheaper where it is too costly."""
         policy = self._policy_for(request)
         if policy is None:
-            point = self._asked(request)
+            decided = [replace(photo, point=self._asked(request)) for photo in photos]
         else:
-            weight = request.gamma if tracker is None else tracker.gamma(self.backend.cost(*photo.size, 0))
-            point = self.decide(photo.reference, weight)
-            photo = replace(photo, deciding=policy.gflops)
-        return self._capped(replace(photo, point=point), request.max_cost, policy)
+            weight = request.gamma if tracker is None else tracker.gamma(self.full_cost([photo.size for photo in photos]))
+            decided = [
+                replace(photo, point=self.decide(photo.reference, weight), deciding=photo.deciding + policy.gflops)
+                for photo in photos
+            ]
+        return [self._capped(photo, request.max_cost, policy) for photo in decided]
 
     def _capped(self, photo: Photo, max_cost: float | None, policy: Policy | None) -> Photo:
         """The same photo, read at a cheaper operating point of the policy that decided where its own is too costly."""
-        if max_cost is None:
+        cap = self._cap(photo, max_cost)
+        if cap is None:
             return photo
-        cap = CostCap(max_cost, photo.size, self.backend.cost, photo.deciding)
-        cheaper = [] if policy is None else policy.alternatives(photo.point)
-        return replace(photo, point=cap.lower(photo.point, cheaper))
+        return replace(photo, point=cap.lower(photo.point, [] if policy is None else policy.alternatives(photo.point)))
+
+    def _affords(self, photo: Photo, max_cost: float | None) -> bool:
+        """Whether a piece can be read at its operating point."""
+        cap = self._cap(photo, max_cost)
+        return cap is None or cap.affords(scaled_size(*photo.full, photo.point.scale))
+
+    def _cap(self, photo: Photo, max_cost: float | None) -> CostCap | None:
+        return None if max_cost is None else CostCap(max_cost, photo.full, self.backend.cost, photo.deciding)
 
     def decide(self, reference: np.ndarray, gamma: float | None = None) -> OperatingPoint:
         """How the policy would have an image ``(H, W, 3)`` at the reference resolution read.
@@ -261,27 +235,44 @@ class Predictor:
     def _asked(self, request: Request) -> OperatingPoint:
         return OperatingPoint(1.0 if request.scale is None else float(request.scale), self.gain_threshold)
 
-    def _read(self, photos: Sequence[Photo], max_cost: float | None, began: float) -> list[Reading]:
+    def _read(self, given: Sequence[Sequence[Photo]], max_cost: float | None, began: float) -> list[Reading]:
+        """Read images, of each its pieces, whose operating points are known."""
+        images = [[enlarged(photo, self.backend) for photo in photos] for photos in given]
+        flat = [photo for photos in images for photo in photos]
+        results = iter(self._spot_all(flat, max_cost))
+        found = [[next(results) for _ in photos] for photos in images]
+        for photos, read in zip(images, found, strict=True):
+            words = [photo.piece.to_image(result.words) for photo, result in zip(photos, read, strict=True)]
+            around = torn([photo.piece for photo in photos], words, photos[0].image.shape[:2], self.reference.long or LONG)
+            first = photos[-1]
+            more = [replace(take(first.image, piece, self.backend, first.enlarged), point=first.point) for piece in around]
+            more = [photo for photo in more if self._affords(photo, max_cost)]
+            photos += more
+            read += self._spot_all(more, max_cost)
+            flat += more
+        seconds = (time.perf_counter() - began) / max(len(images), 1)
+        readings = [
+            joined(photos, read, seconds, self.backend, self._scaled) for photos, read in zip(images, found, strict=True)
+        ]
+        self._tidy(flat, [result for read in found for result in read])
+        return readings
+
+    def _spot_all(self, photos: Sequence[Photo], max_cost: float | None) -> list[SpottingResult]:
         """Read photos whose operating points are known; those of one size and scale together."""
         alike: dict[tuple[float, tuple[int, int]], list[int]] = {}
         for place, photo in enumerate(photos):
-            alike.setdefault((photo.point.scale, photo.size), []).append(place)
+            alike.setdefault((photo.scale, photo.size), []).append(place)
         found: dict[int, SpottingResult] = {}
         for (scale, size), places in alike.items():
             most = max(1, TOGETHER // prod(size))
             for start in range(0, len(places), most):
                 some = places[start : start + most]
                 found |= zip(some, self._spot([photos[place] for place in some], scale, max_cost), strict=True)
-        seconds = (time.perf_counter() - began) / max(len(photos), 1)
-        readings = [self._reading(photo, found[place], seconds) for place, photo in enumerate(photos)]
-        self._tidy(photos, [found[place] for place in range(len(photos))])
-        return readings
+        return [found[place] for place in range(len(photos))]
 
     def _spot(self, photos: Sequence[Photo], scale: float, max_cost: float | None) -> list[SpottingResult]:
         """Read photos of one size at one scale, once or twice."""
-        caps = [
-            None if max_cost is None else CostCap(max_cost, photo.size, self.backend.cost, photo.deciding) for photo in photos
-        ]
+        caps = [self._cap(photo, max_cost) for photo in photos]
         detections = self.backend.detect([photo.reference for photo in photos], scale)
         once = [
             k
@@ -295,25 +286,14 @@ class Predictor:
                 results[k] = read_twice(*asked, self.backend, caps[k])
         return [results[k] for k in range(len(photos))]
 
-    def _reading(self, photo: Photo, result: SpottingResult, seconds: float) -> Reading:
-        """Bring words in pixels of the reference back to the image, and count what they cost."""
-        (height, width), size = photo.pixels.shape[:2], photo.size
-        grow = np.array([width / size[1], height / size[0]], np.float32)
-        spent = photo.deciding + result.spent(self.backend.cost)
-        words = tuple(Word(word.polygon * grow, word.text, self._scaled(word.score)) for word in result.words)
-        share = sum(prod(view) for view in result.sizes[1:]) / prod(size)
-        gflops = spent if self.backend.counts_flops else float("nan")
-        relative = spent / result.full(size, self.backend.cost)
-        return Reading(words, photo.point.scale, gflops, seconds, relative, width, height, share, result.dropped)
-
-    def _scaled(self, score: float) -> float:
-        """How likely a word of a score is right, where that was seen."""
-        return score if self.scaling is None else float(self.scaling(np.array([score]))[0])
+    def _scaled(self, word: Word) -> Word:
+        """The word with how likely it is right as its score, where that was seen."""
+        return word if self.scaling is None else replace(word, score=float(self.scaling(np.array([word.score]))[0]))
 
     def _tidy(self, photos: Sequence[Photo], results: Sequence[SpottingResult]) -> None:
         """Give memory back after many pixels; views of a second pass differ in size from everything before."""
         for photo, result in zip(photos, results, strict=True):
-            size = scaled_size(*photo.size, photo.point.scale)
+            size = scaled_size(*photo.size, photo.scale)
             self._pixels += prod(size)
             self._other_pixels += prod(size) if size != self._size else 0
             self._other_pixels += sum(prod(view) for view in result.sizes[1:])
@@ -332,8 +312,8 @@ class Predictor:
             )
         for name, value in request.given.items():
             if name == "scale":
-                if not 0 < value <= 1:
-                    raise ConfigError(f"scale={value:g} must be above 0 and at most 1, the reference resolution")
+                if not 0 < value <= LARGEST:
+                    raise ConfigError(f"scale={value:g} must be above 0 and at most {LARGEST:g}, where 1 is full resolution")
             elif self.policy is None:
                 raise ConfigError(f"{name}={value:g} needs a selector, which this checkpoint lacks; give another, or a scale")
             elif name == "gamma":
@@ -347,9 +327,11 @@ class Predictor:
             return
         policy = self._policy_for(request)
         deciding = 0.0 if policy is None else policy.gflops
-        cap = CostCap(request.max_cost, self.reference(*image.shape[:2]), self.backend.cost, deciding)
         wanted = self._asked(request) if policy is None else OperatingPoint(max(policy.scales))
-        cap.lower(wanted, [] if policy is None else policy.alternatives(wanted))
+        others = [] if policy is None else policy.alternatives(wanted)
+        for full in {piece.size for piece in cut(image.shape[0], image.shape[1], self.reference, self.pieces)}:
+            looking = looking_cost(full, self.backend) if self.pieces.orientation else 0.0
+            CostCap(request.max_cost, full, self.backend.cost, deciding + looking).lower(wanted, others)
 
     def tracker(self, request: Request) -> BudgetTracker | None:
         """The account of a budget, the same one whenever this predictor is asked for it; None where no budget is requested.
@@ -366,7 +348,7 @@ class Predictor:
             )
         if (name, amount) not in self._trackers:
             line = self.line() if name == "budget_ms" else None
-            self._trackers[name, amount] = BudgetTracker(name, amount, self.calibration, line)
+            self._trackers[name, amount] = BudgetTracker(name, amount, self.calibration, line, self.settle)
         return self._trackers[name, amount]
 
     def catch_up(self, request: Request, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -377,14 +359,22 @@ class Predictor:
             lines: of output, one an image, in the order of reading (:mod:`dld_spotter.inference.output`).
         """
         tracker = self.tracker(request)
-        for line in lines if tracker else ():
-            tracker.gamma(self.backend.cost(*self.reference(line["height"], line["width"]), 0))
+        if tracker is None:
+            return
+        for line in lines:
+            turn = line.get("turned", 0) // 90  # lines of earlier versions have none
+            pieces = cut(line["height"], line["width"], self.reference, self.pieces)
+            tracker.gamma(self.full_cost([replace(piece, turn=turn).turned_size for piece in pieces]))
             tracker.record(line["relative_cost"], line["gflops"], line["seconds"])
 
     @cached_property
     def _trackers(self) -> dict[tuple[str, float], BudgetTracker]:
         """Budget -> its account."""
         return {}
+
+    def forget_budgets(self) -> None:
+        """Begin all accounts anew."""
+        self._trackers.clear()
 
     def line(self) -> Line:
         """What a GFLOP takes on this device, measured where no earlier run has."""

@@ -2,6 +2,7 @@
 
 from dld_spotter.tradeoff.allocation import allocate, best_mix, chosen, decide, oracle, random_mix, static
 from dld_spotter.tradeoff.comparison import Comparison, compare, comparison_table
+from dld_spotter.tradeoff.loading import load_points, point_rows
 from dld_spotter.tradeoff.measures import MEASURES, Measures, estimate
 from dld_spotter.tradeoff.oracle_bias import OracleBias, bias_over, bias_table, oracle_bias
 from dld_spotter.tradeoff.outcomes import Outcomes, spend
@@ -42,6 +43,7 @@ __all__ = [
     "estimate",
     "gap_closed",
     "hmean_at_cost",
+    "load_points",
     "mix_points",
     "on_curves",
     "oracle",
@@ -49,6 +51,7 @@ __all__ = [
     "oracle_points",
     "pareto_front",
     "plot",
+    "point_rows",
     "random_mix",
     "spend",
     "static",

@@ -1,6 +1,7 @@
-"""What happens beside the steps: the Gumbel temperature and a record of the scales chosen."""
+"""What happens beside the steps: the Gumbel temperature, the cost weight of a budget, and a record of the scales chosen."""
 
 import logging
+from math import exp
 from typing import Any
 
 import torch
@@ -8,7 +9,9 @@ from lightning import Callback, Trainer
 
 from dld_spotter.core.batches import SpottingBatch
 from dld_spotter.core.errors import ConfigError, TrainingError
-from dld_spotter.training.modules import StageModule
+from dld_spotter.models.modes import evaluating
+from dld_spotter.training.modules import DLDModule, StageModule
+from dld_spotter.training.wandb_run import RunLogger
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +37,12 @@ class TemperatureSchedule(Callback):
         return max(self.floor, start * self.decay ** (self.epochs * progress))
 
     def on_train_batch_start(self, trainer: Trainer, module: StageModule, batch: SpottingBatch, batch_idx: int) -> None:
-        """Set the temperature of the step."""
+        """Set the temperature of the step, and log it."""
         start = module.starting_temperature()
         if start is not None:
             progress = trainer.global_step / max(1, trainer.estimated_stepping_batches)
             module.temperature = self.temperature(start, progress)
+            module.log("train/gumbel_temperature", module.temperature)
 
 
 class DistinctNoise(Callback):
@@ -75,6 +79,69 @@ class SameLength(Callback):
             )
 
 
+class CostBudget(Callback):
+    """Move the cost weight while the selector learns, until what it chooses costs the budget: dual ascent, step by step.
+
+    Args:
+        budget: mean relative cost, 1.0 being full resolution; None leaves the cost weight as it is.
+        rate: by how much of itself the cost weight grows in a step that costs twice the budget.
+    """
+
+    RANGE = (1e-4, 1e3)
+    """Bounds of the cost weight."""
+
+    def __init__(self, budget: float | None = None, rate: float = 0.05) -> None:
+        if budget is not None and not 0 < budget <= 1:
+            raise ConfigError(f"budget={budget:g} to train for must be above 0 and at most 1; give such as budget=0.3")
+        self.budget, self.rate = budget, rate
+        self.gamma: float | None = None
+
+    def on_train_start(self, trainer: Trainer, module: StageModule) -> None:
+        """Begin with the cost weight of the run, or go on with that of the checkpoint.
+
+        Raises:
+            ConfigError: no selector learns, or the cost weight is 0.
+        """
+        if self.budget is None or not isinstance(module, DLDModule):
+            return
+        weight = module.objective.weights.get("cost", 0.0)
+        if not module.selector.trainable or weight <= 0:
+            fault = f"objective.weights.cost={weight:g}" if module.selector.trainable else "a selector that learns nothing"
+            raise ConfigError(f"budget={self.budget:g} cannot be trained for with {fault}; give selector=quality and a weight")
+        self._weigh(module, self.gamma or weight)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: StageModule, outputs: Any, batch: SpottingBatch, batch_idx: int
+    ) -> None:
+        """Compare what the batch would cost with the budget."""
+        if self.budget is None or not isinstance(module, DLDModule):
+            return
+        sizes = batch.views[1.0].sizes
+        costs = module.cost_model.relative(sizes, module.selector.scales)
+        with torch.no_grad(), evaluating(module.selector):
+            index = module.selector.choose(batch.thumbnails, sizes, costs)
+        spent = trainer.strategy.reduce(costs.gather(1, index[:, None]).mean(), reduce_op="mean")
+        low, high = self.RANGE
+        gamma = self.gamma * exp(self.rate * (float(spent) / self.budget - 1))
+        self._weigh(module, round(min(high, max(low, gamma)), 9))
+        module.log_dict({"selector/cost_weight": self.gamma, "selector/relative_cost": spent})
+
+    def _weigh(self, module: DLDModule, gamma: float) -> None:
+        """Use a cost weight everywhere: in the loss, by the selector, and in what checkpoints say of it."""
+        self.gamma = gamma
+        module.objective.weights["cost"] = gamma
+        module.selector.gammas = tuple(round(gamma * factor, 9) for factor in module.selector.factors)
+        module.provenance["model"]["selector"]["gamma"] = gamma
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"gamma": self.gamma}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the cost weight of a checkpoint."""
+        self.gamma = state_dict["gamma"]
+
+
 class ScaleHistogram(Callback):
     """Log how often each scale was trained at: ``scale/0.3`` ... are fractions of an epoch's images."""
 
@@ -97,9 +164,14 @@ class ScaleHistogram(Callback):
             self.counts[scale] = self.counts.get(scale, 0) + count
 
     def on_train_epoch_end(self, trainer: Trainer, module: StageModule) -> None:
-        """Log the fractions and start anew."""
+        """Log the fractions, and a histogram where the logger takes one, and start anew."""
         total = sum(self.counts.values())
         if total:
+            for logger in trainer.loggers:
+                if isinstance(logger, RunLogger):
+                    logger.log_scales(
+                        sorted(self.counts), [self.counts[key] for key in sorted(self.counts)], trainer.global_step
+                    )
             fractions = {f"scale/{scale:g}": count / total for scale, count in self.counts.items()}
             module.log_dict(fractions, sync_dist=True)  # all processes train on equally many images
         self.counts.clear()

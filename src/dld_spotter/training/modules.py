@@ -17,7 +17,7 @@ from dld_spotter.metrics.spotting import EndToEndHmean
 from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.objective import Evidence
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
-from dld_spotter.training.reduction import mean_over_processes, word_weight
+from dld_spotter.training.reduction import means_by_name, word_weight
 
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 NOTHING, STATISTICS = Frozen(), Frozen(normalization=True)
@@ -48,7 +48,7 @@ class StageModule(LightningModule):
         self.optimization = optimization
         self.provenance = provenance
         self.hmean = EndToEndHmean()
-        self.spent = MeanMetric()
+        self.spent, self.charged = MeanMetric(), MeanMetric()
         self.frozen: list[nn.Module] = []
 
     def train(self, mode: bool = True) -> Self:
@@ -110,24 +110,29 @@ class StageModule(LightningModule):
                 f"{batch.names[0]}; last.ckpt and best.ckpt keep earlier weights: go on with resume=auto and a lower "
                 f"stages.{self.stage}.lr"
             )
-        values = {f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": loss.detach()}
-        # Else the first process's share of the images would be logged for all.
-        values = dict(zip(values, mean_over_processes(torch.stack(list(values.values()))), strict=True))
+        own = {name: value.detach() for name, value in terms.items()} | {"loss": loss.detach()}
+        shared = means_by_name(own, [*self.objective.weights, "loss"])  # else the first process's images would count alone
+        values = {f"train/{name}": value for name, value in shared.items()}
         self.log_dict(values, batch_size=len(batch))
         self.log("loss", values["train/loss"], prog_bar=True, logger=False, batch_size=len(batch))
 
-    def score(self, words: list[list[Word]], batch: SpottingBatch, charge: Tensor) -> None:
-        """Add the words read in a validation batch to the Hmean, and what reading them is charged ``(B,)`` to the mean."""
+    def score(self, words: list[list[Word]], batch: SpottingBatch, costs: Tensor, gamma: float = 0.0) -> None:
+        """Add the words read in a validation batch to the Hmean, and the relative costs ``(B,)`` of reading to the mean.
+
+        A unit of cost is charged ``gamma``.
+        """
         self.hmean.update(words, batch.instances)
-        self.spent.update(charge)
+        self.spent.update(costs)
+        self.charged.update(gamma * costs)
 
     def on_validation_epoch_end(self) -> None:
         """Log the Hmean of the whole validation set, and its value: the Hmean less what was charged for it."""
         hmean = self.hmean.compute()["hmean"]
         self.log("val/hmean", hmean, prog_bar=True)
-        self.log("val/value", hmean - self.spent.compute())
-        self.hmean.reset()
-        self.spent.reset()
+        self.log("val/value", hmean - self.charged.compute())
+        self.log("val/relative_cost", self.spent.compute())
+        for metric in (self.hmean, self.spent, self.charged):
+            metric.reset()
 
 
 class TeacherModule(StageModule):
@@ -173,7 +178,7 @@ class TeacherModule(StageModule):
 
     def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
         """Read the reference view, at no charge."""
-        self.score(self.teacher.spot(batch.views[1.0]), batch, torch.zeros(len(batch)))
+        self.score(self.teacher.spot(batch.views[1.0]), batch, torch.ones(len(batch)))
 
 
 class DLDModule(StageModule):
@@ -344,8 +349,8 @@ class DLDModule(StageModule):
         for k, images in same_scale(index):
             view = batch.view(self.selector.scales[k]).select(images)
             words |= zip(images.tolist(), self.student.spot(view), strict=True)
-        charge = self.selector.default_gamma * costs.gather(1, index[:, None])[:, 0]
-        self.score([words[i] for i in range(len(batch))], batch, charge)
+        chosen = costs.gather(1, index[:, None])[:, 0]
+        self.score([words[i] for i in range(len(batch))], batch, chosen, self.selector.default_gamma)
 
 
 def same_scale(index: Tensor, powers: bool | None = None) -> Iterator[tuple[int, Tensor]]:

@@ -1,5 +1,7 @@
 """What several processes make of values that each of them has."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor, distributed
 
@@ -16,6 +18,24 @@ def mean_over_processes(values: Tensor) -> Tensor:
     total = values.detach().clone()
     distributed.all_reduce(total)
     return total / processes()
+
+
+def means_by_name(values: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+    """Means of scalars over all processes; one that a process lacks, as it has no words, is 0 there.
+
+    Args:
+        values: scalars of this process by name.
+        names: all that any process may have, the same in each.
+    """
+    if processes() == 1:
+        return dict(values)
+    like = next(iter(values.values()))
+    table = torch.zeros(2, len(names), device=like.device)
+    for place, name in enumerate(names):
+        if name in values:
+            table[:, place] = torch.stack([values[name].detach().float(), torch.ones_like(like, dtype=torch.float32)])
+    means, shares = mean_over_processes(table)
+    return {name: mean for name, mean, share in zip(names, means, shares.tolist(), strict=True) if share}
 
 
 def word_weight(words: int, device: torch.device) -> Tensor | float:

@@ -63,3 +63,29 @@ def test_damage_is_named(tmp_path, name, content, found):
     write_texts(tmp_path, {f"gts/{name}": content})
     with pytest.raises(DataError, match=found):
         CTW1500(tmp_path, strict=True)[0]
+
+
+LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10 if n else "lol" * 10}">' for n in range(9))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (f"<!DOCTYPE a [{LAUGHS}]>" + XML.replace("###", "&l8;"), "a document type"),
+        ('<!DOCTYPE a SYSTEM "file:///etc/passwd">' + XML, "a document type"),
+        ("<a>" * 100_000 + "</a>" * 100_000, "levels of elements"),
+    ],
+    ids=["entities of entities", "another file", "depth"],
+)
+def test_xml_that_is_more_than_elements_is_refused(tmp_path, content, told):
+    write_photos(tmp_path, ["images/0001.jpg"])
+    write_texts(tmp_path, {"gts/0001.xml": content})
+    with pytest.raises(DataError, match=rf"0001\.xml: expected plain XML, found .*{told}"):
+        CTW1500(tmp_path, strict=True)[0]
+
+
+def test_names_in_capitals_are_truth_too(tmp_path):
+    write_photos(tmp_path, ["images/0001.jpg", "images/._0001.jpg"])
+    write_texts(tmp_path, {"gts/0001.XML": XML})
+    (words,) = CTW1500(tmp_path, strict=True)
+    assert words.instances.transcriptions == ("TWO WORDS & more", "")

@@ -151,3 +151,22 @@ def test_a_changed_file_is_indexed_anew(tmp_path):
     assert len(JsonLines(file)) == 1
     write_tree(tmp_path, [json.dumps(entry())] * 3)
     assert len(JsonLines(file)) == 3
+
+
+def test_photos_are_found_as_predict_names_them(tmp_path, monkeypatch):
+    """Its lines name photos from the folder that it was started in, and lie in another one."""
+    (tmp_path / "outputs").mkdir()
+    file = write_tree(tmp_path / "outputs", [json.dumps(entry("photos/a.png"))], "predictions.jsonl", images=())
+    write_tree(tmp_path, [], "none.txt", images=["photos/a.png"])
+    monkeypatch.chdir(tmp_path)
+    (sample,) = JsonLines(file, strict=True)
+    assert sample.instances.transcriptions == ("word",)
+    write_tree(tmp_path / "outputs", [], "none.txt", images=["photos/a.png"])
+    assert JsonLines(file).images[0] == tmp_path / "outputs" / "photos" / "a.png"
+
+
+def test_a_line_without_an_end_is_refused_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr("dld_spotter.data.readers.jsonl.LONGEST_LINE", 200)
+    file = write_tree(tmp_path, [json.dumps(entry()), json.dumps(entry(more="x" * 300))])
+    with pytest.raises(DataError, match="line 2 has more than"):
+        JsonLines(file)

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from dld_spotter.budget.requests import Request
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.words import Word
 from dld_spotter.data.photos import ReferenceSize
+from dld_spotter.inference.adaptive_engine import ENGINE_RULE
 from dld_spotter.inference.predictor import Predictor
 from tests.data.samples import box, sample
 from tests.inference.engines.drawn import DrawnEngine
@@ -66,11 +68,49 @@ def test_an_engine_costs_area_and_nobody_knows_its_gflops():
     assert engine.describe() == "drawn 1.2, relative cost by area"
 
 
-def test_an_engine_shows_no_region_to_read_again():
+def test_an_engine_reads_once_where_no_second_pass_is_asked_for():
     engine = DrawnEngine()
-    reading = Predictor(engine, gain_threshold=0.0).read(IMAGES[0].image, scale=0.5)
+    Predictor(engine).read(IMAGES[0].image, scale=0.5)
+    assert len(engine.seen) == 1
+
+
+def test_a_second_pass_sees_the_original_pixels_of_what_was_read_and_little_else():
+    engine = DrawnEngine()
+    large = sample(256, 512, [LINE], ["cat dog"]).image
+    reading = Predictor(engine, rule=ENGINE_RULE, gain_threshold=0.0).read(large, scale=0.5)
     assert [word.text for word in reading.words] == ["cat", "dog"]
-    assert (len(engine.seen), reading.second_pass_share) == (1, 0.0)
+    np.testing.assert_allclose(reading.words[0].polygon, box(10, 20, 30, 16), atol=1.5)
+    first, second = engine.seen
+    assert first.shape == (128, 256, 3)
+    height, width = second.shape[:2]
+    assert (height, width) < (60, 120)
+    around = [large[top : top + height, left : left + width] for top in range(20) for left in range(10)]
+    assert sum(np.array_equal(second, pixels) for pixels in around) == 1
+
+
+def test_what_was_dropped_for_its_score_is_read_again():
+    class Doubtful(DrawnEngine):
+        """Sure of what it sees closely alone."""
+
+        def read(self, image):
+            return [line._replace(score=0.9 if image.shape[1] != 256 else 0.3) for line in super().read(image)]
+
+    engine = Doubtful()
+    engine.min_score = 0.5
+    large = sample(256, 512, [LINE], ["cat dog"]).image
+    assert Predictor(engine).read(large, scale=0.5).words == ()
+    again = Predictor(engine, rule=ENGINE_RULE, gain_threshold=2.0).read(large, scale=0.5)
+    assert [(word.text, word.score) for word in again.words] == [("cat", 0.9), ("dog", 0.9)]
+
+
+def test_an_image_may_be_enlarged():
+    engine = DrawnEngine()
+    reading = Predictor(engine).read(IMAGES[0].image, scale=2.0)
+    assert engine.seen[0].shape == (128, 192, 3)
+    np.testing.assert_allclose(reading.words[0].polygon, box(10, 20, 30, 16), atol=1.5)
+    for scale in (0, 4.1):
+        with pytest.raises(ConfigError, match="must be above 0 and at most 4"):
+            Predictor(engine).check(Request(scale=scale))
 
 
 def test_threads_are_those_of_the_spotters_unless_given():

@@ -108,7 +108,7 @@ def test_the_same_image_gives_the_same_words(engine):
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 20), (3, 500), (200, 300)])
 def test_an_image_without_text_has_no_words(engine, size):
-    assert engine.read(np.full((*size, 3), 200, np.uint8)) == []
+    assert Predictor(engine).read(np.full((*size, 3), 200, np.uint8)).words == ()
 
 
 def test_colours_arrive_in_the_engines_order(engine, monkeypatch):
@@ -121,7 +121,7 @@ def test_colours_arrive_in_the_engines_order(engine, monkeypatch):
 
 @pytest.mark.usefixtures("installed")
 def test_lines_below_the_score_are_dropped(monkeypatch):
-    assert RapidOCR(min_score=1.0, threads=1).read(written()) == []
+    assert Predictor(RapidOCR(min_score=1.0, threads=1)).read(written()).words == ()
     for wrong in (-0.1, 1.5):
         with pytest.raises(ConfigError, match=rf"engine\.min_score={wrong} must lie in 0\.\.1"):
             RapidOCR(min_score=wrong)

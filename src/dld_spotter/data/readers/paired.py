@@ -4,7 +4,7 @@ import os
 import re
 from abc import abstractmethod
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ from dld_spotter.data.dataset import FileDataset, existing_folder, read_image
 from dld_spotter.data.readers.fields import clean, unquoted, within_reach
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif", ".jpe", ".ppm", ".pgm"}
-IMAGE_SUFFIXES |= {".jp2", ".tga", ".avif"}
+IMAGE_SUFFIXES |= {".jp2", ".j2k", ".tga", ".avif", ".pnm"}
 _LINE_END = r"\r*\n|\r"
 """That of Unix, of Windows, also where it was converted twice, and of old Macs."""
 
@@ -128,9 +128,9 @@ class PairedDataset(FileDataset):
         raise DataError(f"{image} has no ground truth {usual} in {self.truth_folder}; add it or remove the image")
 
 
-def is_photo(path: Path) -> bool:
+def is_photo(path: Path, suffixes: Container[str] = IMAGE_SUFFIXES) -> bool:
     """Whether a file is called as a photo is, and is none that macOS adds to it (``._a.jpg``)."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("._")
+    return path.suffix.lower() in suffixes and not path.name.startswith("._")
 
 
 def printable(path: Path) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from math import ceil
 from typing import ClassVar, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 
@@ -25,9 +26,15 @@ from dld_spotter.inference.backend import Backend
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.proposals import MAP_STRIDE, Proposals
 
+LEAST_DOUBT = 0.2
+"""Text probability, in the map that an engine is taken to have seen, where it was not sure of what it read."""
+
 
 class Line(NamedTuple):
-    """Words in a row: polygon ``(4, 2)`` clockwise from the text's top left, text with spaces, score in 0..1."""
+    """Words in a row: polygon ``(4, 2)`` clockwise from the text's top left, text with spaces, score in 0..1.
+
+    The polygon of a single word may have more corners.
+    """
 
     polygon: np.ndarray
     text: str
@@ -74,6 +81,15 @@ class Engine(Backend):
     def read(self, image: np.ndarray) -> list[Line]:
         """Find and read the lines of an image ``(H, W, 3)`` uint8 RGB at its own resolution; polygons in its pixels."""
 
+    def settings(self) -> dict[str, str | int | float | bool]:
+        """What its readings depend on beside the version; a policy that was learnt with other settings is refused."""
+        return {"min_score": self.min_score}
+
+    def fingerprint(self) -> str:
+        """Name, version and settings: what a policy is learnt for."""
+        settings = ", ".join(f"{name}={value}" for name, value in self.settings().items())
+        return f"{self.name} {self.version()} ({settings})"
+
     def describe(self) -> str:
         """See :meth:`Backend.describe`."""
         return f"{self.name} {self.version()}, relative cost by area"
@@ -99,12 +115,12 @@ class Engine(Backend):
         size = scaled_size(height, width, scale)
         factors = np.array([size[1] / width, size[0] / height], np.float32)
         view = np.ascontiguousarray(self.resize(image, *size))  # engines hand its memory on
-        words = _words([line for line in self.read(view) if line.score >= min_score], factors)
+        found = _words(self.read(view), factors)
+        words = [word for word in found if word.score >= min_score]
         boundaries = polygons_to_boundaries([word.polygon * factors for word in words])
         scores = np.array([word.score for word in words], np.float32)
         proposals = Proposals(boundaries, scores, np.full(len(words), -1))
-        blank = np.zeros([ceil(side / MAP_STRIDE) for side in size], np.float32)  # where nothing is to be read again
-        return Detections(size, blank, proposals, factors, words)
+        return Detections(size, _text_map(size, found, factors), proposals, factors, words)
 
     def recognize(self, detections: Sequence[Detections], which: Sequence[np.ndarray]) -> list[list[Word]]:
         """See :meth:`Backend.recognize`."""
@@ -122,3 +138,15 @@ def _words(lines: list[Line], factor: np.ndarray) -> list[Word]:
     """Cut lines into words and bring them from a view's pixels to those of the reference, ``factor`` being (x, y)."""
     pieces = [(line.score, *piece) for line in lines for piece in split_line(line.polygon, line.text)]
     return [Word((polygon / factor).astype(np.float32), text, score) for score, polygon, text in pieces if text]
+
+
+def _text_map(size: tuple[int, int], words: list[Word], factors: np.ndarray) -> np.ndarray:
+    """The text map ``(h, w)`` of a view in which an engine has read words: it shows nobody its own.
+
+    Words that it is not sure of are there, so that they can be read again.
+    """
+    text = np.zeros([ceil(side / MAP_STRIDE) for side in size], np.float32)
+    for word in sorted(words, key=lambda word: word.score):
+        corners = np.rint(word.polygon * factors / MAP_STRIDE - 0.5).astype(np.int32)
+        cv2.fillPoly(text, [corners], max(word.score, LEAST_DOUBT))
+    return text

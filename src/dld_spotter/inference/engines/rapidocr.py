@@ -41,6 +41,8 @@ class RapidOCR(Engine):
     Args:
         min_score: lines read with less confidence are dropped; 0.5 is the engine's own default.
         threads: how many it may use; None for as many as PyTorch uses for a spotter.
+        own_size: let RapidOCR resize what it is given, as it does where nothing is said: sides below 736 pixels up, above
+            2000 down.
 
     Raises:
         ConfigError: ``min_score`` does not lie in 0..1, or the files of the models are damaged.
@@ -48,18 +50,19 @@ class RapidOCR(Engine):
 
     name = "rapidocr"
 
-    def __init__(self, min_score: float = 0.5, threads: int | None = None) -> None:
+    def __init__(self, min_score: float = 0.5, threads: int | None = None, own_size: bool = False) -> None:
         super().__init__(threads)
+        self.min_score, self.own_size = checked_score(min_score), own_size
         Pipeline = import_module("rapidocr").RapidOCR  # no requirement of ours: see the extra in pyproject.toml
 
         options = {
-            "Global.text_score": checked_score(min_score),
+            "Global.text_score": 0.0,  # the threshold is ours, so that what is doubtful can be read again
             "Global.return_word_box": True,
             "Global.log_level": "error",  # else it tells of every image without text
             "EngineConfig.onnxruntime.intra_op_num_threads": usable_threads(self.threads),
         }
         files = {f"{part}.model_path": str(path) for part, path in model_files().items()}  # else it may download them
-        self.pipeline = Pipeline(params=AS_IT_IS | options | files)
+        self.pipeline = Pipeline(params=({} if own_size else AS_IT_IS) | options | files)
         blank = np.zeros((self.stride, self.stride, 3), np.uint8)
         try:  # it loads a model when that is first used
             self.pipeline(blank, use_det=False)
@@ -76,13 +79,17 @@ class RapidOCR(Engine):
         gone = [path.name for path in model_files().values() if not path.is_file()]
         return f"{models_folder()} lacks {', '.join(gone)}; {again()}" if gone else None
 
+    def settings(self) -> dict[str, str | int | float | bool]:
+        """See :meth:`Engine.settings`."""
+        return {"min_score": self.min_score, "own_size": self.own_size}
+
     def version(self) -> str:
         """See :meth:`Engine.version`."""
         return metadata.version("rapidocr")
 
     def read(self, image: np.ndarray) -> list[Line]:
         """See :meth:`Engine.read`; what it returns are words, but for lines for which the engine has none."""
-        found = self.pipeline(padded(image, self.stride))
+        found = self.pipeline(image[..., ::-1] if self.own_size else padded(image, self.stride))
         if not found.txts:
             return []
         pieces = list(found.word_results) if len(found.word_results) == len(found.txts) else [None] * len(found.txts)

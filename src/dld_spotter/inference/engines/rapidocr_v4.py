@@ -38,7 +38,8 @@ class RapidOCRv4(Engine):
         super().__init__(threads)
         Pipeline = import_module("rapidocr_onnxruntime").RapidOCR  # no requirement of ours: see the extra in pyproject.toml
 
-        options = {"text_score": checked_score(min_score), "intra_op_num_threads": usable_threads(self.threads)}
+        self.min_score = checked_score(min_score)
+        options = {"text_score": 0.0, "intra_op_num_threads": usable_threads(self.threads)}
         self.pipeline = Pipeline(**AS_IT_IS, **options)
 
     @classmethod

@@ -54,6 +54,11 @@ class Tesseract(Engine):
             return None
         return "the command tesseract is not installed; apt-get install tesseract-ocr, or see https://tesseract-ocr.github.io"
 
+    def settings(self) -> dict[str, str | int | float | bool]:
+        """See :meth:`Engine.settings`."""
+        language, page_segmentation = self.options[1::2]
+        return {"language": language, "page_segmentation": int(page_segmentation), "min_score": self.min_score}
+
     def version(self) -> str:
         """See :meth:`Engine.version`."""
         return _run("--version").split()[1]

@@ -115,13 +115,26 @@ def merge_passes(first: Sequence[Word], second: Sequence[Word]) -> list[Word]:
     Neither pass sees everything: large words are found in the small view, small ones in the closer one. Where both see
     something, ``SURER`` is added to the score of the second one, which sees more of its pixels.
     """
-    rated = [(word.score, word) for word in first] + [(word.score + SURER, word) for word in second]
+    return distinct([(word.score, word) for word in first] + [(word.score + SURER, word) for word in second])
+
+
+def distinct(rated: Sequence[tuple[float, Word]]) -> list[Word]:
+    """Of words that share more than ``SHARED`` of the smaller one's area, keep the one that is rated highest; best first."""
     order = [word for _, word in sorted(rated, key=lambda pair: -pair[0])]
-    shapes = shapely.make_valid(np.array([shapely.Polygon(word.polygon) for word in order], object))
-    areas = shapely.area(shapes)
-    kept: list[int] = []
-    for k, shape in enumerate(shapes):
-        shared = shapely.area(shapely.intersection(shapes[kept], shape))
-        if not (shared > SHARED * np.minimum(areas[kept], areas[k])).any():
-            kept.append(k)
-    return [order[k] for k in kept]
+    taken, kept = np.zeros(len(order), bool), []
+    for k, others in enumerate(sharing(order, order)):
+        taken[k] = not taken[others].any()
+        kept += [order[k]] if taken[k] else []
+    return kept
+
+
+def sharing(words: Sequence[Word], others: Sequence[Word]) -> list[np.ndarray]:
+    """Of each word, which of others share more than ``SHARED`` of the smaller one's area: arrays of their indices."""
+    shapes, against = (
+        shapely.make_valid(np.array([shapely.Polygon(word.polygon) for word in some], object)) for some in (words, others)
+    )
+    pairs = shapely.STRtree(against).query(shapes)
+    first, second = shapes[pairs[0]], against[pairs[1]]
+    least = np.minimum(shapely.area(first), shapely.area(second))
+    pairs = pairs[:, shapely.area(shapely.intersection(first, second)) > SHARED * least]
+    return [pairs[1, pairs[0] == k] for k in range(len(words))]

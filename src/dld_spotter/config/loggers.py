@@ -1,0 +1,82 @@
+"""Loggers of a run, as the options of ``logger`` name them."""
+
+import logging
+import os
+from http.client import HTTPException
+from netrc import NetrcParseError, netrc
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from dld_spotter.core.extras import required
+from dld_spotter.training.wandb_run import RunLogger
+
+WANDB_HOST = "api.wandb.ai"
+WANDB_SECONDS = 5.0
+OFFLINE = ("offline", "dryrun")
+"""Values of WANDB_MODE; Lightning itself sets the second, which the next run of a sweep finds."""
+
+
+def wandb_logger(
+    project: str, save_dir: str, group: str | None = None, pictures: int = 8, checkpoint: bool = False, **options: Any
+) -> RunLogger:
+    """Log to Weights & Biases: online where the user is logged in, otherwise offline, never with a prompt."""
+    os.environ.setdefault("WANDB_SILENT", "true")
+    mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+    if mode == "online" and (reason := _out_of_reach()):
+        logging.getLogger(__name__).warning(
+            "W&B's server cannot be reached (%s): this run is logged offline, in %s/wandb, and `wandb sync` sends it later",
+            reason,
+            save_dir,
+        )
+        mode = "offline"
+    if mode != "online":
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B's own reports would go over the network even so
+    where = {"mode": "disabled"} if mode == "disabled" else {"offline": mode in OFFLINE}
+    given = {"project": project, "save_dir": save_dir, "group": group or _sweep()}
+    logger = RunLogger(options | given | where, pictures, checkpoint)
+    logger._wandb_init.pop("anonymous", None)  # Lightning passes on what W&B answers with a warning in every run
+    return logger
+
+
+def tensorboard_logger(save_dir: str) -> TensorBoardLogger:
+    """Log to files of TensorBoard.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    required("tensorboard", "tensorboard", "logger=tensorboard")
+    return TensorBoardLogger(save_dir, name="", version="tensorboard")
+
+
+def _sweep() -> str | None:
+    """Name of the sweep that this run belongs to; its runs are grouped by it."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).name
+
+
+def _out_of_reach() -> str:
+    """Why W&B's server cannot be asked within seconds, its own client waiting for minutes; empty where it answers."""
+    server = os.environ.get("WANDB_BASE_URL") or f"https://{WANDB_HOST}"
+    try:
+        urlopen(server, timeout=WANDB_SECONDS).close()
+    except HTTPError:  # which is an answer, too
+        return ""
+    except (OSError, ValueError, HTTPException) as error:
+        return f"{server}: {getattr(error, 'reason', error)}"
+    return ""
+
+
+def _logged_in() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc().authenticators(WANDB_HOST) is not None
+    except (FileNotFoundError, NetrcParseError):
+        return False

@@ -1,0 +1,184 @@
+"""Reading at scale: photos in shards, each read by one process of Ray Data, and one file of what was read.
+
+A shard holds the budget for its own photos, so that it is held in sum as well. What is read is written line by line to a file
+of the shard, so that a reading that was killed goes on where it was. At the end the shards' files become one.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dld_spotter.budget.requests import BUDGETS, Request
+from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.extras import required
+from dld_spotter.core.files import whole
+from dld_spotter.data.pages import Page
+from dld_spotter.data.stores import place_of
+from dld_spotter.inference.many import Reader, read_all
+from dld_spotter.inference.output import as_line
+from dld_spotter.inference.writers import LISTS, JsonWriter, key_of, open_output
+
+PARQUET = ".parquet"
+
+
+class ShardReader:
+    """Reads shards one after the other, in a process of its own.
+
+    Args:
+        reader: how.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader, self.predictor = reader, reader.predictor()
+
+    def __call__(self, shard: dict[str, Any]) -> dict[str, Any]:
+        """Read the images of ``shard``, which its file has no line of; returns how many are damaged."""
+        from rich.console import Console
+
+        self.predictor.forget_budgets()
+        pages = [Page(place_of(name), number, frame) for name, number, frame in json.loads(shard["pages"])]
+        with open_output(shard["part"]) as (out, done):
+            self.predictor.catch_up(self.reader.request, done.values())  # what an interrupted reading has spent
+            writer, quiet = JsonWriter(out, self.reader.lines, done, shard["part"]), Console(stderr=True, force_terminal=False)
+            damaged = read_all(self.reader, self.predictor, pages, writer, {}, quiet, alone=False)
+        tracker = self.predictor.tracker(self.reader.request)
+        return {"part": shard["part"], "damaged": damaged, "spent": str(tracker) if tracker else ""}
+
+
+def shard_of(pages: Sequence[Page], part: Path) -> dict[str, str]:
+    """Images and the file that they are written to, as plain values that travel to other processes."""
+    return {"part": str(part), "pages": json.dumps([(str(page.path), page.number, page.frame) for page in pages])}
+
+
+def read_shards(reader: Reader, pages: Sequence[Page], out: Path, workers: int, shards: int) -> tuple[int, int, list[str]]:
+    """Read images in so many processes, and write one file.
+
+    Args:
+        reader: how.
+        pages: N images.
+        out: ``.jsonl`` or ``.parquet``; images in it are left as they are.
+        workers: processes that read at a time.
+        shards: parts of the images, each with a budget of its own.
+
+    Returns:
+        how many were read before, how many are damaged, and what each shard has spent.
+
+    Raises:
+        ConfigError: the extra is missing, or ``out`` is another kind of file.
+    """
+    if out.suffix not in (".jsonl", PARQUET):
+        raise ConfigError(f"out={out} with workers={workers} must end in .jsonl or {PARQUET}")
+    parts = parts_of(out, shards)
+    lines = read_output(out)
+    done = {key_of(line) for line in [*lines, *all_lines(out)]}
+    fresh = [page for page in pages if page.key not in done]
+    found = _read_fresh(reader, fresh, parts, workers) if fresh else []
+    write_output(out, [*lines, *all_lines(out)], [page.key for page in pages])
+    for part in sorted(folder_of(out).glob("*.jsonl")):
+        part.unlink()
+    if folder_of(out).is_dir():
+        folder_of(out).rmdir()
+    spent = [f"shard {number}: {row['spent']}" for number, row in enumerate(found) if row["spent"]]
+    return len(pages) - len(fresh), sum(row["damaged"] for row in found), spent
+
+
+def _read_fresh(reader: Reader, pages: Sequence[Page], parts: Sequence[Path], workers: int) -> list[dict[str, Any]]:
+    """Hand the shards to the processes."""
+    ray = required("ray", "scale", f"workers={workers}")
+    data = required("ray.data", "scale", f"workers={workers}")
+    parts[0].parent.mkdir(parents=True, exist_ok=True)
+    rows = [shard_of(pages[number :: len(parts)], part) for number, part in enumerate(parts)]
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, logging_level="warning")
+    data.DataContext.get_current().enable_progress_bars = False
+    shards = data.from_items(rows, override_num_blocks=len(rows))
+    pool = data.ActorPoolStrategy(size=min(workers, len(rows)))
+    read = shards.map(ShardReader, fn_constructor_args=(reader,), compute=pool, num_cpus=1)
+    return sorted(read.take_all(), key=lambda row: row["part"])
+
+
+def folder_of(out: Path) -> Path:
+    """Where the shards write while they read."""
+    return out.with_name(out.name + ".parts")
+
+
+def parts_of(out: Path, shards: int) -> list[Path]:
+    """The file of each shard."""
+    return [folder_of(out) / f"{number:05d}.jsonl" for number in range(shards)]
+
+
+def all_lines(out: Path) -> list[dict[str, Any]]:
+    """What the shards have read so far."""
+    return [line for part in sorted(folder_of(out).glob("*.jsonl")) for line in read_lines(part)]
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file of ``predict``, without a last one that was cut off; none where there is no file.
+
+    Raises:
+        DataError: a line is something else.
+    """
+    if not path.is_file():
+        return []
+    whole = path.read_text("utf-8").split("\n")[:-1]
+    try:
+        return [json.loads(line) for line in whole]
+    except ValueError as error:
+        raise DataError(f"{path} holds a line that predict does not write ({error}); name another file") from error
+
+
+def read_output(out: Path) -> list[dict[str, Any]]:
+    """What an earlier reading has left in ``out``."""
+    if out.suffix != PARQUET or not out.is_file():
+        return read_lines(out)
+    pq = required("pyarrow.parquet", "scale", f"out={out}")
+    lines: list[dict[str, Any]] = pq.read_table(out).to_pylist()
+    return [{name: value for name, value in line.items() if value is not None} for line in lines]
+
+
+def write_output(out: Path, lines: Iterable[dict[str, Any]], order: Sequence[str]) -> None:
+    """Write all lines, those of the keys ``order`` first and so; whoever reads meanwhile finds the old file or the new one."""
+    found = {key_of(line): line for line in lines}
+    ordered = [found.pop(key) for key in order if key in found] + list(found.values())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with whole(out) as partial:
+        if out.suffix == PARQUET:
+            pa, pq = (required(name, "scale", f"out={out}") for name in ("pyarrow", "pyarrow.parquet"))
+            lists = {name for line in ordered for name in LISTS if name in line}
+            pq.write_table(pa.Table.from_pylist(ordered, schema=_schema(pa, sorted(lists) or LISTS[:1])), partial)
+        else:
+            partial.write_text("".join(map(as_line, ordered)), "utf-8", newline="\n")
+
+
+def _schema(pa: Any, lists: Sequence[str]) -> Any:
+    """Types of the columns: those of the JSON lines; ``lists`` are those of ``LISTS`` that there are."""
+    piece = [("polygon", pa.list_(pa.list_(pa.float64()))), ("text", pa.string()), ("score", pa.float64())]
+    words = pa.list_(pa.struct(piece))
+    kinds = {"words": words, "lines": pa.list_(pa.struct([*piece, ("block", pa.int64()), ("words", words)]))}
+    whole_numbers = {"page", "width", "height", "dropped", "pieces", "turned"}
+    numbers = (
+        "page",
+        "width",
+        "height",
+        "scale",
+        "second_pass",
+        "relative_cost",
+        "gflops",
+        "seconds",
+        "dropped",
+        "pieces",
+        "turned",
+    )
+    columns = [(name, pa.int64() if name in whole_numbers else pa.float64()) for name in numbers]
+    return pa.schema([("image", pa.string()), *columns, *((name, kinds[name]) for name in lists)])
+
+
+def spent_per_image(request: Request, lines: Sequence[dict[str, Any]]) -> str:
+    """What the images of a file have cost in the unit of the budget; empty where there is none."""
+    if request.budgeted is None or not lines:
+        return ""
+    name, amount = request.budgeted
+    key, factor = {"budget": ("relative_cost", 1), "budget_gflops": ("gflops", 1), "budget_ms": ("seconds", 1000)}[name]
+    mean = factor * sum(line[key] for line in lines) / len(lines)
+    return f"{name}={amount:g}: {mean:.3g} {BUDGETS[name]} spent per image"

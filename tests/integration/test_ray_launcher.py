@@ -1,0 +1,90 @@
+"""The launcher for Ray, over a stand-in for Ray that runs tasks at once; ``test_sweeps.py`` has the real one."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+from hydra.core.utils import JobStatus
+
+from dld_spotter.core.errors import ConfigError
+from dld_spotter.tradeoff.runs import RunStatus
+from hydra_plugins.dld_spotter import ray_launcher
+from tests.integration.runs import train
+from tests.integration.test_sweeps import students
+
+
+class RayError(Exception):
+    """What Ray raises where a worker is gone."""
+
+
+class StandIn:
+    """So much of Ray's interface as the launcher uses."""
+
+    exceptions = SimpleNamespace(RayError=RayError)
+
+    def __init__(self, dying=()):
+        self.started, self.asked, self.dying = {}, {}, dying
+
+    def is_initialized(self):
+        return bool(self.started)
+
+    def init(self, **options):
+        self.started = options
+
+    def put(self, value):
+        return value
+
+    def remote(self, **options):
+        self.asked = options
+
+        def wrap(function):
+            def call(shared, number, overrides):
+                return (lambda: function(shared, number, overrides)) if number not in self.dying else None
+
+            return SimpleNamespace(remote=call)
+
+        return wrap
+
+    def get(self, job):
+        if job is None:
+            raise RayError("the worker died")
+        return job()
+
+
+@pytest.fixture
+def ray(monkeypatch):
+    found = StandIn()
+    monkeypatch.setattr(ray_launcher, "required", lambda *_: found)
+    return found
+
+
+def test_jobs_run_as_tasks_with_what_they_need(tmp_path, jobs, ray):
+    ended = train(tmp_path, "launcher=ray", "hydra.launcher.remote.num_gpus=0.5", "seed=1,2", multirun=True)
+    assert ended.status == 0, ended.stderr
+    assert jobs[0] == [1, 2]
+    assert ray.started["address"] is None
+    assert (ray.asked["num_cpus"], ray.asked["num_gpus"]) == (1, 0.5)
+    assert students(tmp_path) == {"student seed=1", "student seed=2"}
+
+
+def test_a_worker_that_dies_fails_its_own_job_alone(tmp_path, jobs, ray):
+    ray.dying = (1,)
+    with pytest.raises(RayError, match="died"):
+        train(tmp_path, "launcher=ray", "seed=1,2,3", multirun=True)
+    assert jobs[0] == [1, 3]
+    assert students(tmp_path) == {"student seed=1", "student seed=3"}
+    assert RunStatus.read(tmp_path / "1") is None
+
+
+def test_a_result_of_a_dead_worker_is_a_failed_job():
+    failed = ray_launcher._result(StandIn(), None, ["seed=1"])
+    assert (failed.status, failed.overrides) == (JobStatus.FAILED, ["seed=1"])
+
+
+def test_without_ray_the_extra_is_named(tmp_path, jobs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    ended = train(tmp_path, "launcher=ray", "seed=1,2", multirun=True)
+    assert ended.status == 2
+    assert "pip install 'dld-spotter[ray]'" in ended.error
+    with pytest.raises(ConfigError, match=r"dld-spotter\[ray\]"):
+        ray_launcher.required("ray", "ray", "launcher=ray")
