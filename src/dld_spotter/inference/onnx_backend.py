@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 CPU = ("CPUExecutionProvider",)
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def onnx_predictor(
