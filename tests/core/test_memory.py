@@ -121,7 +121,7 @@ def test_views_of_a_second_pass_count_as_other_sizes(tmp_path, monkeypatch):
     monkeypatch.setattr(predicting, "give_back", lambda: calls.append(1))
     monkeypatch.setattr(predicting, "PIXELS", 1000)
     predictor = load(make_checkpoint(tmp_path / "student.ckpt"), device="cpu")
-    photo = SimpleNamespace(size=(20, 20), point=SimpleNamespace(scale=1.0))
+    photo = SimpleNamespace(size=(20, 20), scale=1.0)
     for sizes, times in ([(20, 20)], 0), ([(20, 20)], 0), ([(20, 20), (30, 30)], 1):
         predictor._tidy([photo], [SimpleNamespace(sizes=sizes)])
         assert len(calls) == times

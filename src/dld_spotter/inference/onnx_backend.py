@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 CPU = ("CPUExecutionProvider",)
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def onnx_predictor(
@@ -100,7 +101,7 @@ def of_sound_graphs(method: Callable[Concatenate[Any, P], T]) -> Callable[Concat
     """Let a method tell in a sentence where the graphs of its ``folder`` are not those of an export."""
 
     @wraps(method)
-    def told(self: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+    def told(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(self, *args, **kwargs)
         except SpotterError:
