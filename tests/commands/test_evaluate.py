@@ -148,7 +148,7 @@ def test_words_of_a_reader_of_polygons_keep_every_point(photos: Path):
     [
         (["gamma=0.7"], "choose one of"),
         (["gamma=0.1", "scale=0.5"], "exclude each other"),
-        (["scale=1.5"], "at most 1"),
+        (["scale=4.5"], "at most 4"),
         (["scale=0"], "above 0"),
         (["explain=img_1"], "explain=img_1 must be true or false"),
         (["explain=true", "examples=-1"], "examples=-1 must be a whole number"),

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -184,12 +185,22 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
                 if TRACEBACKS:
                     raise
                 sys.exit(_tell(error, explained(error, ROOT / "conf", config_name, given)))
+            except AssertionError as error:
+                if not _of_hydra(error):
+                    raise
+                sys.exit(_tell(error, "an override cannot be understood; give them as name=value, see --help"))
             except (Interrupted, KeyboardInterrupt) as stop:
                 sys.exit(_tell_stop(stop, config_name))
 
         return main
 
     return decorate
+
+
+def _of_hydra(error: BaseException) -> bool:
+    """Whether an error comes out of Hydra itself, whose parser asserts what some overrides are not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).parent.parent.name == "hydra"
 
 
 def close_output() -> None:
