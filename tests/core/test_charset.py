@@ -132,8 +132,13 @@ def test_the_options(composed, option, count, sample):
     assert charset.decode(charset.encode([sample], 12)[0].tolist()) == sample
 
 
-def test_the_printable_option_is_the_one_of_the_bundled_weights(composed):
-    assert create(composed("charset=printable")) == PRINTABLE == load_checkpoint("bundled").spotter().charset
+@pytest.mark.parametrize(("option", "name"), [("printable", "bundled_tiny"), ("ascii", "bundled")])
+def test_options_are_those_of_the_bundled_weights(composed, option, name):
+    assert create(composed(f"charset={option}")) == load_checkpoint(name).spotter().charset
+
+
+def test_the_printable_option_is_printable_ascii(composed):
+    assert create(composed("charset=printable")) == PRINTABLE
 
 
 def test_a_file_of_ones_own_is_kept_as_characters(composed, tmp_path):
