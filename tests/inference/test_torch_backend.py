@@ -71,6 +71,7 @@ def test_half_precision_encodes_words_and_decodes_them_in_single(precision, enco
 
 FORKED = """
 import multiprocessing
+import cv2
 import numpy as np
 import torch
 from dld_spotter.inference.torch_backend import TorchBackend
@@ -79,12 +80,15 @@ from tests.small import make_spotter
 torch.set_num_threads(2)
 backend = TorchBackend(make_spotter(), torch.device("cpu"))
 image = np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8)
+cv2.setNumThreads(4)
+cv2.GaussianBlur(np.zeros((4000, 4000), np.uint8), (31, 31), 5)  # wakes threads of OpenCV
 expected = backend.detect([image], 1.0, keep_all=True)[0].probability
 context = multiprocessing.get_context("fork")
 answers = context.Queue()
 child = context.Process(target=lambda: answers.put(backend.detect([image], 1.0, keep_all=True)[0].probability), daemon=True)
 child.start()
-np.testing.assert_allclose(answers.get(timeout=100), expected, atol=1e-5)
+np.testing.assert_allclose(answers.get(timeout=60), expected, atol=1e-5)
+assert cv2.getNumThreads() == 4
 """
 
 

@@ -112,7 +112,6 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
     assert list(tmp_path.rglob("*.partial")) == []
 
 
-@pytest.mark.slow
 def test_a_loader_that_dies_ends_in_a_sentence_and_the_run_goes_on(tmp_path, monkeypatch):
     load, main = SyntheticScenes.__getitem__, os.getpid()
 

@@ -23,14 +23,28 @@ from dld_spotter.models.vocabulary import Vocabulary
 PRECISIONS = ("auto", "bf16", "fp32")
 
 
-def _without_helpers() -> None:
-    """Compute in one thread: a process that was forked has none of its parent's helpers, and would wait for them for ever."""
-    torch.set_num_threads(1)
+_opencv_threads: list[int] = []
+"""How many threads OpenCV had when this process began to fork."""
+
+
+def _before_fork() -> None:
+    """End OpenCV's threads: in a process that is forked they are missing, and it would wait for them for ever to end them."""
+    _opencv_threads.append(cv2.getNumThreads())
     cv2.setNumThreads(1)
 
 
+def _after_fork_in_parent() -> None:
+    cv2.setNumThreads(_opencv_threads.pop())
+
+
+def _after_fork_in_child() -> None:
+    """Compute in one thread, as OpenCV does already: torch's helpers are missing too."""
+    _opencv_threads.clear()
+    torch.set_num_threads(1)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_without_helpers)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 class TorchBackend(Backend):
