@@ -120,7 +120,7 @@ class FlopCost(CostModel):
     def _read(self) -> FlopCounterMode:
         """Read one word: encoder and CTC head once, the attention decoder for a word of 6 characters, 7 steps.
 
-        Recognisers whose crops are as wide as the word are counted for one of that length, 96 columns by 48 rows.
+        Recognisers whose crops are as wide as the word are counted for one of their mean width (``counted_width``).
 
         With a vocabulary the decoder also weighs as many spellings as it may have to, whether this word is one or not.
         """

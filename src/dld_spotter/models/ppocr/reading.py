@@ -38,6 +38,9 @@ class PPOCRWordRecognizer(WordRecognizer):
         channels: of the columns, a multiple of 8.
         expansion: hidden channels of the trunk's blocks per channel, above 0.
         margin: see :class:`WordRecognizer`.
+        halve_width: see :class:`PPOCRRecognizer`.
+        counted_width: columns of the crop that a word's FLOPs are counted for: the mean of what is read, 96 for words of 6
+            letters, more where regions hold several words.
     """
 
     max_length = WIDTHS[-1] // COLUMN
@@ -51,6 +54,8 @@ class PPOCRWordRecognizer(WordRecognizer):
         channels: int = 120,
         expansion: float = EXPANSION,
         margin: float = 0.0,
+        halve_width: bool = False,
+        counted_width: int = NOMINAL_WIDTH,
     ) -> None:
         super().__init__()
         if len(stages) != len(STAGES) or channels % 8 or stages[0] % 4:
@@ -62,9 +67,13 @@ class PPOCRWordRecognizer(WordRecognizer):
             raise ConfigError(f"recognizer.expansion must be above 0, found {expansion}")
         if not 0 <= margin <= WIDEST_MARGIN:
             raise ConfigError(f"recognizer.margin must be from 0 to {WIDEST_MARGIN:g} of a word's height, found {margin}")
-        self.margin = margin
+        if not COLUMN <= counted_width <= WIDTHS[-1] or counted_width % COLUMN:
+            raise ConfigError(
+                f"recognizer.counted_width must be a multiple of {COLUMN} up to {WIDTHS[-1]}, found {counted_width}"
+            )
+        self.margin, self.counted_width = margin, counted_width
         widths = [stage._replace(channels=width, expansion=expansion) for stage, width in zip(STAGES, stages, strict=True)]
-        self.network = PPOCRRecognizer(len(charset), widths, channels)
+        self.network = PPOCRRecognizer(len(charset), widths, channels, halve_width)
 
     def crop(
         self,
@@ -76,7 +85,7 @@ class PPOCRWordRecognizer(WordRecognizer):
     ) -> WordCrops:
         """See :meth:`WordRecognizer.crop`; the pyramid is not read."""
         if boundaries.is_meta:
-            return WordCrops(sample_pixels(images, boundaries, image_index, (HEIGHT, NOMINAL_WIDTH)))
+            return WordCrops(sample_pixels(images, boundaries, image_index, (HEIGHT, self.counted_width)))
         places = grown(boundaries.detach().cpu().numpy(), self.margin)
         widths, boundaries = (torch.from_numpy(part).to(boundaries.device) for part in (crop_widths(places), places))
         groups = _groups(widths)
