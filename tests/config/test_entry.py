@@ -1,14 +1,17 @@
 """How the commands help and how they tell errors."""
 
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from omegaconf.errors import ConfigKeyError
 
 from dld_spotter.config.entry import entry_point
 from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.interruption import Interrupted
 
 
 def run(task, monkeypatch, *arguments: str) -> int:
@@ -50,6 +53,26 @@ def test_a_wrong_override_is_one_line_and_status_2(override, words, monkeypatch,
 def test_an_error_of_ours_is_one_line(error, status, monkeypatch, capsys, tmp_path):
     assert run(fails_with(error), monkeypatch, f"paths.output_dir={tmp_path}") == status
     assert capsys.readouterr().err == f"error: {' '.join(str(error).split())}\n"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), Interrupted(signal.SIGTERM)])
+def test_a_signal_is_told_although_tidying_up_behind_it_fails(stop, monkeypatch, capsys, tmp_path):
+    def task(config: DictConfig) -> None:
+        try:
+            raise stop
+        except BaseException:
+            None._invalidate_flags_cache()  # as OmegaConf does where a node was not made yet
+
+    def wrapped(config: DictConfig) -> None:
+        try:
+            task(config)
+        except AttributeError as error:
+            raise ConfigKeyError(str(error)) from error
+
+    status = run(wrapped, monkeypatch, f"paths.output_dir={tmp_path}")
+    number = signal.SIGTERM if isinstance(stop, Interrupted) else signal.SIGINT
+    assert status == 128 + number
+    assert capsys.readouterr().err.startswith(f"error: stopped by {number.name}; the same command")
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch, tmp_path):

@@ -65,13 +65,8 @@ GOING_ON = {
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 """Whether the user asked for tracebacks in place of sentences."""
 
-INTERRUPTED, PIPE_CLOSED = 130, 141
-"""Exit statuses of what Ctrl+C or a closed pipe has ended, as shells give them."""
-GO_ON = {
-    "predict": "the same command goes on with the photos that are left",
-    "train": "the same command with resume=auto goes on",
-}
-"""Command -> what to do after Ctrl+C."""
+PIPE_CLOSED = 141
+"""Exit status of what a closed pipe has ended, as shells give it."""
 
 SECOND_SENTENCE = 5.0
 """Seconds after which a further process of a training tells what went wrong."""
@@ -158,12 +153,9 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
             except BrokenPipeError:  # who reads the output, such as head, has enough
                 close_output()
                 sys.exit(PIPE_CLOSED)
-            except KeyboardInterrupt:
-                if TRACEBACKS:
-                    raise
-                print(f"error: interrupted; {GO_ON.get(config_name, 'start it again')}", file=sys.stderr)
-                sys.exit(INTERRUPTED)
             except USER_ERRORS as error:
+                if stop := _interruption_behind(error):
+                    raise stop from None
                 if TRACEBACKS or HydraConfig.get().mode is RunMode.MULTIRUN:  # of a sweep, Hydra says which job failed
                     raise
                 _let_the_first_process_tell()
@@ -182,6 +174,8 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
                 with _storage_errors(), _hydra_raises(True), shown_at_the_end():
                     return application(*config)
             except USER_ERRORS as error:
+                if stop := _interruption_behind(error):
+                    sys.exit(_tell_stop(stop, config_name))
                 if TRACEBACKS:
                     raise
                 sys.exit(_tell(error, explained(error, ROOT / "conf", config_name, given)))
@@ -195,6 +189,18 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
         return main
 
     return decorate
+
+
+def _interruption_behind(error: BaseException) -> Interrupted | KeyboardInterrupt | None:
+    """The signal that an error hides: OmegaConf, stopped while it puts a configuration together, fails where it tidies up."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Interrupted | KeyboardInterrupt):
+            return one
+        seen.add(id(one))
+        waiting += [other for other in (one.__cause__, one.__context__) if other is not None and id(other) not in seen]
+    return None
 
 
 def _of_hydra(error: BaseException) -> bool:
