@@ -155,9 +155,9 @@ class Training:
 
 
 def evaluation_sets(data: Path, spotter: Spotter) -> dict[str, list[Item]]:
-    """Words of the validation photos at the truth's box and at regions that were matched to it."""
+    """Words of the validation photos at the truth's box and at the regions of scale 0.5 that were matched to it."""
     photos = read_photos(data / "icdar2015" / "train", validation=True)
-    own = photo_items(photos, regions(spotter, photos, [1.0]))
+    own = photo_items(photos, regions(spotter, photos, [0.5]))
     return {"truth": photo_items(photos, [[]] * len(photos)), "own": [item for item in own if len(item.places) > 1]}
 
 
