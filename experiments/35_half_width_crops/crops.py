@@ -1,6 +1,7 @@
 """Crops that a recogniser sees: regions of a detector, words of photos and crops of words, rendered words."""
 
 import csv
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from dld_spotter.core.batches import Sample
 from dld_spotter.core.charset import Charset
+from dld_spotter.core.files import write_text
 from dld_spotter.core.instances import TextInstances
 from dld_spotter.data.photos import read_image
 from dld_spotter.data.synthetic import Degradation, Occlusion, SceneLayout, SceneRenderer
@@ -59,16 +61,25 @@ def unlabelled(folder: Path) -> list[Sample]:
 
 def region_items(images: Sequence[np.ndarray], found: Sequence[Sequence[np.ndarray]]) -> list[Item]:
     """Regions of photos, each with what lies around it."""
-    return [cut_out(image, [quad], "") for image, quads in zip(images, found, strict=True) for quad in quads]
+    return [cut_out(image, [quad], "", has_case=True) for image, quads in zip(images, found, strict=True) for quad in quads]
 
 
-def read_sources(data: Path, spotter: Spotter, bf16: bool) -> Sources:
-    """Everything below ``data``; regions are those of the spotter."""
+def known_regions(path: Path, spotter: Spotter, photos: Sequence[Sample], bf16: bool) -> list[list[np.ndarray]]:
+    """Regions of photos, from a file where a run before this one has found them."""
+    if not path.exists():
+        found = regions(spotter, photos, SCALES, bf16)
+        write_text(path, json.dumps([[quad.round(2).tolist() for quad in quads] for quads in found]))
+    return [[np.array(quad, np.float32) for quad in quads] for quads in json.loads(path.read_text())]
+
+
+def read_sources(data: Path, output: Path, spotter: Spotter, bf16: bool) -> Sources:
+    """Everything below ``data``; regions are those of the spotter, and are kept in ``output``."""
     found: list[Item] = []
     words: list[Item] = []
     for name, validation in (PHOTOS | dict.fromkeys(UNLABELLED)).items():
         photos = read_photos(data / name, validation) if name in PHOTOS else unlabelled(data / name / "images")
-        found += region_items([photo.image for photo in photos], regions(spotter, photos, SCALES, bf16))
+        quads = known_regions(output / f"regions_{name.partition('/')[0]}.json", spotter, photos, bf16)
+        found += region_items([photo.image for photo in photos], quads)
         words += photo_items(photos, [[]] * len(photos)) if name in PHOTOS else []
     crops = crop_items(data / "real_words", "words.tsv")
     return Sources(found, words, crops)

@@ -195,7 +195,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, end)
     sets = evaluation_sets(arguments.data, training.spotter)
-    sources = read_sources(arguments.data, training.spotter, arguments.bf16)
+    sources = read_sources(arguments.data, arguments.output, training.spotter, arguments.bf16)
     print(f"{len(sources.regions)} regions, {len(sources.photos)} words of photos, {len(sources.crops)} crops", flush=True)
     if arguments.resume:
         training.resume()

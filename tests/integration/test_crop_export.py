@@ -40,13 +40,13 @@ def waken(spotter: PPOCRSpotter) -> None:
     output.bias[SPACED.classes(" ")] += 6
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+@pytest.fixture(scope="module", params=[False, True], ids=["whole", "half"])
+def exported(request, tmp_path_factory):
     """A small spotter of the family, untrained, and its export."""
     pytest.importorskip("onnxscript")
     folder = tmp_path_factory.mktemp("crops")
     torch.manual_seed(4)
-    recognizer = PPOCRWordRecognizer(SPACED, (16, 16, 24), 16, expansion=0.5, margin=0.2)
+    recognizer = PPOCRWordRecognizer(SPACED, (16, 16, 24), 16, expansion=0.5, margin=0.2, halve_width=request.param)
     decoder = TextMapDecoder(**FINDS)
     spotter = PPOCRSpotter(SPACED, recognizer, decoder, (16, 16, 16, 24), 16, min_score=0.0, split_at_spaces=True).eval()
     waken(spotter)
@@ -61,6 +61,7 @@ def exported(tmp_path_factory):
             "channels": 16,
             "expansion": 0.5,
             "margin": 0.2,
+            "halve_width": request.param,
         },
         "postprocess": {"_target_": "dld_spotter.models.detector.TextMapDecoder", **FINDS},
         "stages": [16, 16, 16, 24],

@@ -176,6 +176,8 @@ ARGUMENTS: dict[str, Mapping[str, Rule | str]] = {
         "channels": WIDTH,
         "expansion": number(0, 16),
         "margin": number(0, 1),
+        "halve_width": FLAG,
+        "counted_width": whole(8, 640),
     },
     PPOCR_SPOTTER: {
         "charset": CHARSET,

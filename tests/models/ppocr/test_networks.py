@@ -28,6 +28,18 @@ def test_recognizer_gives_a_step_for_every_eight_columns(width):
     assert logits.shape == (3, steps, 20)
 
 
+def test_half_the_width_gives_as_many_steps_of_maps_that_are_not_pooled_along_the_word():
+    torch.manual_seed(0)
+    half, whole = PPOCRRecognizer(20, halve_width=True).eval(), PPOCRRecognizer(20).eval()
+    whole.load_state_dict(half.state_dict())
+    crops = torch.randint(256, (3, 3, 48, 96), dtype=torch.uint8)
+    assert half(crops).shape == whole(crops).shape == (3, 12, 20)
+    narrow = F.avg_pool2d(crops.float(), (1, 2))
+    maps = whole.trunk(narrow / 127.5 - 1)[-1]
+    assert maps.shape[2:] == (3, 12)
+    torch.testing.assert_close(half(crops), whole.output(whole.encoder(maps.mean(2, keepdim=True))))
+
+
 def test_gradients_reach_every_parameter_of_the_detector():
     torch.manual_seed(0)
     detector = PPOCRDetector()

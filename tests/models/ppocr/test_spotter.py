@@ -12,6 +12,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from dld_spotter.budget.cost import FlopCost
 from dld_spotter.config.assembly import build_teacher
 from dld_spotter.config.entry import ROOT
 from dld_spotter.core.batches import WordCrops
@@ -85,6 +86,26 @@ def test_a_margin_is_part_of_the_crop_and_of_its_width():
     torch.testing.assert_close(crops.pixels, larger.pixels, atol=0.05, rtol=0)
     with pytest.raises(ConfigError, match=r"recognizer\.margin must be from 0 to 1"):
         PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16, margin=-0.1)
+
+
+def test_flops_of_a_word_are_those_of_the_width_that_is_counted():
+    """Convolutions grow with the columns; attention over T columns with T * T besides, two products of 2 C in 2 layers."""
+
+    def counted(**options) -> float:
+        torch.manual_seed(0)
+        recognizer = PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16, **options)
+        return FlopCost(PPOCRSpotter(CHARSET, recognizer, TextMapDecoder(**MAP), (16, 16, 16, 24), 16)).per_word * 1e9
+
+    def attention(columns: int) -> float:
+        return 2 * 2 * 2 * 16 * columns**2
+
+    usual, wide, half = counted(), counted(counted_width=192), counted(halve_width=True)
+    assert counted(counted_width=96) == usual
+    assert wide - attention(24) == pytest.approx(2 * (usual - attention(12)), rel=0.01)
+    assert 0.5 * usual < half < 0.6 * usual
+    for width in (0, 100, 1000):
+        with pytest.raises(ConfigError, match=rf"recognizer\.counted_width must be a multiple of 8 up to 640, found {width}"):
+            PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16, counted_width=width)
 
 
 def test_a_crop_shows_its_word_upright_and_nothing_else():
