@@ -28,7 +28,8 @@ def told(text: str, path: list[int], margin: float = 0.0):
         ([A, 0, SPACE, 0, B, B, 0, A], [(0, 2), (3, 8)]),
         ([A, SPACE, SPACE, B, SPACE, A], [(0, 1), (3, 4), (5, 6)]),
         ([A, SPACE, 0, SPACE, B], [(0, 1), (4, 5)]),  # a space that is written twice is one gap
-        ([SPACE, 0, A, B, SPACE], [(0, 5)]),  # spaces around a word part nothing
+        ([SPACE, 0, A, B, SPACE], [(1, 4)]),  # spaces around a word part nothing, and are no part of it
+        ([0, SPACE, A, SPACE, B, 0, SPACE, SPACE], [(2, 3), (4, 6)]),
         ([SPACE, 0, 0], []),
         ([0, 0], []),
     ],

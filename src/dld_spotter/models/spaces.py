@@ -43,17 +43,18 @@ class Part:
             space: class of the space.
 
         Between two words are the columns from the last one that writes a character before a space to the first one after it;
-        the gap is in the middle of the columns of the space.
+        the gap is in the middle of the columns of the space. Spaces before the first character and behind the last one belong
+        to no word.
         """
         written = np.flatnonzero((path != BLANK) & (path != space))
         if not len(written):
             return []
-        spaces = np.flatnonzero(path == space)
-        spaces = spaces[(spaces > written[0]) & (spaces < written[-1])]
+        every = np.flatnonzero(path == space)
+        before, spaces, behind = np.split(every, np.searchsorted(every, [written[0], written[-1]]))
         following = np.searchsorted(written, spaces)  # the character behind each column of a space
         gaps = [spaces[following == k] for k in np.unique(following)]
-        starts = [0, *(int(gap[-1]) + 1 for gap in gaps)]
-        ends = [*(int(gap[0]) for gap in gaps), len(path)]
+        starts = [int(before[-1]) + 1 if len(before) else 0, *(int(gap[-1]) + 1 for gap in gaps)]
+        ends = [*(int(gap[0]) for gap in gaps), int(behind[0]) if len(behind) else len(path)]
         middles = [0.0, *(float(gap[0] + gap[-1] + 1) / (2 * len(path)) for gap in gaps), 1.0]
         return [cls(region, *both, *middles[k : k + 2]) for k, both in enumerate(zip(starts, ends, strict=True))]
 
