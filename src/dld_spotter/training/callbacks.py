@@ -201,7 +201,7 @@ class RefuseNothing(Callback):
         if self.told:
             return
         self.told = True
-        counts = torch.tensor([self.images, self.words, self.texts], dtype=torch.float64, device=module.device)
+        counts = torch.tensor([self.images, self.words, self.texts], dtype=torch.int64, device=module.device)
         images, words, texts = (int(count) for count in trainer.strategy.reduce(counts, reduce_op="sum"))
         if images and not words:
             raise TrainingError(

@@ -20,6 +20,8 @@ from dld_spotter.training.components import Frozen, Optimization, ScaleSelection
 from dld_spotter.training.reduction import means_by_name, word_weight
 
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
+EXACT = torch.float32 if torch.backends.mps.is_available() else torch.float64
+"""Type of sums that do not depend on the order, and so not on the number of processes; Apple's GPUs lack it."""
 NOTHING, STATISTICS = Frozen(), Frozen(normalization=True)
 
 
@@ -48,7 +50,7 @@ class StageModule(LightningModule):
         self.optimization = optimization
         self.provenance = provenance
         self.hmean = EndToEndHmean()
-        self.spent, self.charged = MeanMetric(), MeanMetric()
+        self.spent, self.charged = (MeanMetric().set_dtype(EXACT) for _ in range(2))
         self.frozen: list[nn.Module] = []
 
     def train(self, mode: bool = True) -> Self:
@@ -122,8 +124,8 @@ class StageModule(LightningModule):
         A unit of cost is charged ``gamma``.
         """
         self.hmean.update(words, batch.instances)
-        self.spent.update(costs)
-        self.charged.update(gamma * costs)
+        self.spent.update(costs.to(EXACT))
+        self.charged.update(gamma * costs.to(EXACT))
 
     def on_validation_epoch_end(self) -> None:
         """Log the Hmean of the whole validation set, and its value: the Hmean less what was charged for it."""
