@@ -17,7 +17,7 @@ from dld_spotter.config.given_predictor import given_predictor
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.data.pages import Page, find_pages
 from dld_spotter.inference.inputs import find_images
-from dld_spotter.inference.many import Reader, picture_paths, read_all
+from dld_spotter.inference.many import Reader, batches_of, picture_paths, read_all
 from dld_spotter.inference.sharding import read_output, read_shards, spent_per_image
 from dld_spotter.inference.writers import LISTS, PREDICTIONS, STDOUT, find_writer
 
@@ -86,8 +86,9 @@ def read_here(config: DictConfig, reader: Reader, pages: Sequence[Page], folder:
     with find_writer(config.output, config.out, folder, pages) as writer:
         tell_left_out(others)
         fresh = [page for page in pages if not writer.has(page)]
-        predictor.catch_up(reader.request, writer.earlier(pages))
-        damaged = read_all(reader, predictor, fresh, writer, pictures, Console(stderr=True), alone=len(fresh) == 1)
+        written, left = batches_of(pages, reader.batch, writer)
+        predictor.catch_up(reader.request, map(writer.earlier, written))
+        damaged = read_all(reader, predictor, left, writer, pictures, Console(stderr=True), alone=len(fresh) == 1)
     tracker = predictor.tracker(reader.request)
     places = [str(writer), *([str(drawn)] if drawn else [])]
     summarize(len(pages), len(pages) - len(fresh), damaged, places, [str(tracker)] if tracker else [])

@@ -79,6 +79,27 @@ def test_predictions_end_with_what_was_spent(student, tmp_path):
     assert "of full resolution spent per image" in ended.stderr
 
 
+@pytest.mark.parametrize(("batch", "kept"), [(1, 4), (3, 4), (3, 6)])
+def test_predictions_that_were_cut_off_go_on_to_the_same_end(student, tmp_path, batch, kept):
+    """Photos of one batch are decided on together: where it was cut off, those that are left must not know of the others."""
+    checkpoint, calibration = student
+    for number in range(10):
+        image = sample(96, 128 + 8 * number, [box(8, 8, 50 + 5 * number, 20)], ["cat"]).image
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    budget = round((calibration.low + calibration.high) / 2, 3)
+    options = [f"ckpt={checkpoint}", f"input={tmp_path}", "draw=false", "device=cpu", f"batch={batch}", f"budget={budget}"]
+    out, lines = tmp_path / "words.jsonl", []
+    for _ in range(2):
+        ended = run("predict", *options, f"out={out}", f"paths.output_dir={tmp_path}/run")
+        assert ended.status == 0, ended.stderr
+        found = [json.loads(line) | {"seconds": 0} for line in out.read_text().splitlines()]
+        assert len(found) == 10
+        lines.append(found)
+        out.write_text("".join(out.read_text().splitlines(keepends=True)[:kept]))
+    assert lines[0] == lines[1]
+    assert len({line["scale"] for line in lines[0]}) > 1
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

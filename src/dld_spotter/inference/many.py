@@ -48,10 +48,27 @@ class Reader:
         return predictor
 
 
+def batches_of(pages: Sequence[Page], size: int, writer: Writer) -> tuple[list[list[Page]], list[list[Page]]]:
+    """Put images together as a run that nothing disturbs does.
+
+    Images of one batch are decided on together. That which an earlier run was writing when it ended is read again as a whole,
+    so that those that are left are read as they would have been.
+
+    Returns:
+        batches of images that are written and stay so, and batches that are to be read.
+    """
+    every = [list(pages[start : start + size]) for start in range(0, len(pages), size)]
+    begun = [k for k, batch in enumerate(every) if any(map(writer.has, batch))]
+    last = begun[-1] if begun and not all(map(writer.has, every[begun[-1]])) else None
+    written = [[page for page in batch if writer.has(page)] for k, batch in enumerate(every) if k != last]
+    left = [batch if k == last else [page for page in batch if not writer.has(page)] for k, batch in enumerate(every)]
+    return list(filter(None, written)), list(filter(None, left))
+
+
 def read_all(
     reader: Reader,
     predictor: Predictor,
-    pages: Sequence[Page],
+    batches: Sequence[Sequence[Page]],
     writer: Writer,
     pictures: Mapping[Place, Path],
     console: "Console",
@@ -62,8 +79,8 @@ def read_all(
     Args:
         reader: how they are read.
         predictor: that it has built.
-        pages: the images.
-        writer: gets the readings.
+        batches: the images.
+        writer: gets the readings of images that it has none of.
         pictures: place of an image -> where its picture goes.
         console: gets what is wrong.
         alone: whether the one image is all there is to do, which must not be damaged and needs no progress bar.
@@ -78,10 +95,9 @@ def read_all(
 
     damaged = 0
     say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
-    chunks = [pages[start : start + reader.batch] for start in range(0, len(pages), reader.batch)]
-    for chunk in track(chunks, "reading", console=console, transient=True, disable=alone):
+    for batch in track(batches, "reading", console=console, transient=True, disable=alone):
         photos = {}
-        for page in chunk:
+        for page in batch:
             try:
                 photo = page.read(reader.dpi)
                 predictor.check_cap(photo, reader.request)
@@ -93,6 +109,8 @@ def read_all(
                 damaged += 1
         readings = predictor.read_request(list(photos.values()), reader.request)
         for (page, pixels), reading in zip(photos.items(), readings, strict=True):
+            if writer.has(page):
+                continue
             if page.place in pictures:
                 pictures[page.place].parent.mkdir(parents=True, exist_ok=True)
                 draw_reading(pixels, reading).save(pictures[page.place], quality=92)

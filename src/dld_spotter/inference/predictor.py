@@ -351,21 +351,24 @@ class Predictor:
             self._trackers[name, amount] = BudgetTracker(name, amount, self.calibration, line, self.settle)
         return self._trackers[name, amount]
 
-    def catch_up(self, request: Request, lines: Iterable[Mapping[str, Any]]) -> None:
+    def catch_up(self, request: Request, batches: Iterable[Sequence[Mapping[str, Any]]]) -> None:
         """Take what an earlier run has read for the same request into the account of its budget.
 
         Args:
             request: as of :meth:`read_request`.
-            lines: of output, one an image, in the order of reading (:mod:`dld_spotter.inference.output`).
+            batches: lines of output, one an image, in the order of reading (:mod:`dld_spotter.inference.output`), those
+                together that were read together.
         """
         tracker = self.tracker(request)
         if tracker is None:
             return
-        for line in lines:
-            turn = line.get("turned", 0) // 90  # lines of earlier versions have none
-            pieces = cut(line["height"], line["width"], self.reference, self.pieces)
-            tracker.gamma(self.full_cost([replace(piece, turn=turn).turned_size for piece in pieces]))
-            tracker.record(line["relative_cost"], line["gflops"], line["seconds"])
+        for lines in batches:
+            for line in lines:
+                turn = line.get("turned", 0) // 90  # lines of earlier versions have none
+                pieces = cut(line["height"], line["width"], self.reference, self.pieces)
+                tracker.gamma(self.full_cost([replace(piece, turn=turn).turned_size for piece in pieces]))
+            for line in lines:
+                tracker.record(line["relative_cost"], line["gflops"], line["seconds"])
 
     @cached_property
     def _trackers(self) -> dict[tuple[str, float], BudgetTracker]:

@@ -15,7 +15,7 @@ from dld_spotter.core.extras import required
 from dld_spotter.core.files import whole
 from dld_spotter.data.pages import Page
 from dld_spotter.data.stores import place_of
-from dld_spotter.inference.many import Reader, read_all
+from dld_spotter.inference.many import Reader, batches_of, read_all
 from dld_spotter.inference.output import as_line
 from dld_spotter.inference.writers import LISTS, JsonWriter, key_of, open_output
 
@@ -39,9 +39,10 @@ class ShardReader:
         self.predictor.forget_budgets()
         pages = [Page(place_of(name), number, frame) for name, number, frame in json.loads(shard["pages"])]
         with open_output(shard["part"]) as (out, done):
-            self.predictor.catch_up(self.reader.request, done.values())  # what an interrupted reading has spent
+            self.predictor.catch_up(self.reader.request, ([line] for line in done.values()))  # what was spent before
             writer, quiet = JsonWriter(out, self.reader.lines, done, shard["part"]), Console(stderr=True, force_terminal=False)
-            damaged = read_all(self.reader, self.predictor, pages, writer, {}, quiet, alone=False)
+            _, left = batches_of(pages, self.reader.batch, writer)
+            damaged = read_all(self.reader, self.predictor, left, writer, {}, quiet, alone=False)
         tracker = self.predictor.tracker(self.reader.request)
         return {"part": shard["part"], "damaged": damaged, "spent": str(tracker) if tracker else ""}
 
