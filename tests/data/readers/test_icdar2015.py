@@ -116,3 +116,11 @@ def test_real_folders(folder, images, orphans):
     counted = sum(len(dataset.parse(path)) for path in (root / "gts").iterdir())
     lines = sum(bool(line.strip()) for path in (root / "gts").iterdir() for line in path.read_text("utf-8-sig").splitlines())
     assert counted == lines
+
+
+def test_the_form_of_mlt_is_told_and_not_taken_for_texts(tmp_path):
+    lines = b"1,2,11,2,11,8,1,8,Latin,Rue\n5,5,9,5,9,9,5,9,Symbols,###\n"
+    path = write_tree(tmp_path, {"one": lines, "two": lines + b"3,3,8,3,8,6,3,6,Latin America\n"})
+    with pytest.raises(DataError, match=r"gt_one\.txt names a script before each text, such as 'Latin,Rue'.*data=mlt2019"):
+        ICDAR2015(path, strict=True).truth(0)
+    assert ICDAR2015(path).truth(1).transcriptions[2] == "Latin America"

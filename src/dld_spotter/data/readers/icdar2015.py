@@ -3,10 +3,13 @@
 from pathlib import Path
 
 from dld_spotter.core.batches import TextInstances
+from dld_spotter.core.errors import DataError
 from dld_spotter.data.readers.fields import IGNORED
 from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_quads
 
 PLAIN = ("images", "gts")
+SCRIPTS = {"Arabic", "Bangla", "Chinese", "Hindi", "Japanese", "Korean", "Latin", "Mixed", "None", "Symbols"}
+"""What MLT puts before each text."""
 OFFICIAL = {
     "train": [("ch4_training_images", "ch4_training_localization_transcription_gt")],
     "test": [("ch4_test_images", "Challenge4_Test_Task4_GT"), ("ch4_test_images", "Challenge4_Test_Task1_GT")],
@@ -45,7 +48,13 @@ class ICDAR2015(PairedDataset):
         return ("validation",) if "validation" in self.parts else ()
 
     def parse(self, path: Path) -> TextInstances:
-        """Read a ground-truth file."""
+        """Read a ground-truth file.
+
+        Raises:
+            DataError: a line is malformed, or the file is in the form of MLT.
+        """
         quads, texts = read_quads(path)
+        if texts and all(text.partition(",")[0] in SCRIPTS and "," in text for text in texts):
+            raise DataError(f"{path} names a script before each text, such as {texts[0]!r}, as MLT does; give data=mlt2019")
         ignore = [text == IGNORED for text in texts]
         return TextInstances.of(quads, ["" if text == IGNORED else text for text in texts], ignore)
