@@ -1,4 +1,4 @@
-# Sourced by run.sh of this study and of 34, where $out and $python are set.
+# Sourced by run.sh of this study and by benchmarks/bundled.sh, where $out and $python are set.
 
 once() {  # once NAME COMMAND...: leaves OUT/NAME, and what it printed in OUT/NAME.log; what is there is not measured again
     test -e "$out/$1/DONE" && return

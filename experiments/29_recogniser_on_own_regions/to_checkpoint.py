@@ -3,13 +3,14 @@
     python experiments/29_recogniser_on_own_regions/to_checkpoint.py CKPT OUT.ckpt --recognizer OUTPUT/end.pt --share 0.5
         [--threshold 0.3] [--shrink 0.5] [--margin 0.06] [--min-score 0.55]
     python experiments/29_recogniser_on_own_regions/to_checkpoint.py CKPT OUT.ckpt --recognizer OUTPUT/end.pt --expansion 1.0
+    python experiments/29_recogniser_on_own_regions/to_checkpoint.py CKPT OUT.ckpt --recognizer OUTPUT/end.pt --halve-width
     python experiments/29_recogniser_on_own_regions/to_checkpoint.py CKPT OUT.ckpt --detector DETECTOR/last.pt
     python experiments/29_recogniser_on_own_regions/to_checkpoint.py CKPT OUT.ckpt --spaces [--join-above 0.05]
 
 CKPT is a spotter of PP-OCR's family, which keeps what is not given. A narrow recogniser takes the place of its own, and so does
-a detector that experiments/27_ppocr_words/train_detector.py trained. With --spaces the recogniser writes spaces again, which
-PP-OCR's last layer knows of, and words are told apart by them. Operating points were fitted to other weights and do not come
-along.
+one of half the width (experiments/35_half_width_crops) or a detector that experiments/27_ppocr_words/train_detector.py trained.
+With --spaces the recogniser writes spaces again, which PP-OCR's last layer knows of, and words are told apart by them.
+Operating points were fitted to other weights and do not come along.
 """
 
 import argparse
@@ -51,6 +52,8 @@ def main() -> None:
     parser.add_argument("--recognizer", type=Path, help="end.pt of train.py")
     parser.add_argument("--share", type=float, default=1.0, help="of the trained recogniser, 0 to 1")
     parser.add_argument("--expansion", type=float, help="with which train.py has narrowed it")
+    parser.add_argument("--halve-width", action="store_true", help="the recogniser sees crops of half the width")
+    parser.add_argument("--counted-width", type=int, help="columns of a crop on average, which FLOPs are counted for")
     parser.add_argument("--threshold", type=float, help="of the text map")
     parser.add_argument("--join-above", type=float, help="probability between regions of one line that are one")
     parser.add_argument("--shrink", type=float, help="ratio by which regions are grown back")
@@ -62,8 +65,9 @@ def main() -> None:
     config, spotter = content.config("student"), content.spotter()
     if arguments.detector:
         spotter.detector.load_state_dict(torch.load(arguments.detector, weights_only=True)["average"])
-    shape = {"expansion": arguments.expansion, "margin": arguments.margin}
-    config["recognizer"] = config["recognizer"] | {name: value for name, value in shape.items() if value is not None}
+    names = ("expansion", "margin", "counted_width")
+    shape = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    config["recognizer"] = config["recognizer"] | shape | ({"halve_width": True} if arguments.halve_width else {})
     end = torch.load(arguments.recognizer, weights_only=True)["average"] if arguments.recognizer else None
     if end and arguments.expansion:
         spotter.recognizer = PPOCRWordRecognizer(spotter.charset, expansion=arguments.expansion)
