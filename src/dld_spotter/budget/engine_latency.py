@@ -48,8 +48,9 @@ class EngineLatency(Record):
         return self.fixed + self.per_pixel * height * width / 1e6 + self.per_word * words
 
 
-def page(height: int = PAGE[0], width: int = PAGE[1]) -> np.ndarray:
-    """A white page ``(H, W, 3)`` of black words, for measuring what reading words takes; 96 of them where it is a whole one."""
+def page() -> np.ndarray:
+    """A white page ``(H, W, 3)`` with 96 black words, for measuring what reading words takes."""
+    height, width = PAGE
     image = np.full((height, width, 3), 255, np.uint8)
     rows, columns = (height - ROW) // ROW, width // COLUMN
     for k in range(rows * columns):

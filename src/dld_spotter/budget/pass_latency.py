@@ -4,23 +4,28 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain, combinations
 from math import isfinite
 from typing import ClassVar, NamedTuple
 
+import cv2
 import numpy as np
 
-from dld_spotter.budget.engine_latency import page
-from dld_spotter.budget.latency import Line, remembered
+from dld_spotter.budget.engine_latency import WORDS
+from dld_spotter.budget.latency import remembered
+from dld_spotter.core.arrays import Floats
 from dld_spotter.core.errors import DataError
 from dld_spotter.core.records import Record
 
-BLANKS = ((192, 256, 1.0), (384, 512, 1.0), (720, 1280, 0.2), (720, 1280, 0.4), (720, 1280, 1.0))
+BLANKS = ((192, 256, 1.0), (720, 1280, 0.2), (720, 1280, 0.5), (720, 1280, 1.0))
 """Height and width of the images without text that are read, and at which scale."""
-PAGE = (384, 576)
-"""Height and width of the page of 24 words."""
-FIRST = 0.5
-"""Scale of the first of two passes over that page."""
-REPEATS = 3
+SCENE = (720, 1280)
+"""Height and width of the image with words."""
+ONCE, TWICE = (0.2, 0.4, 1.0), (0.2, 0.3)
+"""Scales at which it is read in one pass, and those of the first of two."""
+REPEATS = 2
+LEAST = 1e-9
+"""Seconds per GFLOP where reading does not take longer for more of them: the least that still orders sizes."""
 
 
 class Work(NamedTuple):
@@ -69,24 +74,54 @@ class PassLatency(Record):
         return self.fixed + self.again * (work.passes - 1) + self.per_gflop * work.gflops + self.per_word * work.words
 
 
+def scene(height: int = SCENE[0], width: int = SCENE[1]) -> np.ndarray:
+    """An image ``(H, W, 3)`` somewhat like a photo: colours that run into each other, edges, and 16 words of several sizes."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(60, 200, (9, 16, 3), dtype=np.uint8)
+    image = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    for x, y, w, h in (rng.random((40, 4)) * (width, height, width / 5, height / 5)).astype(int).tolist():
+        cv2.rectangle(image, (x, y), (x + w, y + h), rng.integers(0, 255, 3).tolist(), int(rng.integers(1, 8)))
+    for k in range(16):
+        place = (int((0.03 + 0.24 * (k % 4)) * width), int((0.15 + 0.24 * (k // 4)) * height))
+        size = 0.5 * 1.8 ** (k % 4) * height / 720
+        cv2.putText(image, WORDS[k // 2], place, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), max(1, round(2 * size)))
+    return image
+
+
 def measure_passes(read: Read, word: float, clock: Callable[[], float] = time.perf_counter) -> PassLatency:
-    """Time a reader on images without text and on a page of words, each once more beforehand.
+    """Time a reader on images without text and on one with words, each once more beforehand.
 
     Args:
         read: reads, and says what that took.
-        word: GFLOP of reading a word. Where no word of the page is read, words are taken to cost what these GFLOP do; where it
-            is not read twice, a second pass to cost what a first one does.
+        word: GFLOP of reading a word. Where no word is read, words are taken to cost what these GFLOP do; where nothing is read
+            twice, a second pass to cost what a first one does.
         clock: tells seconds.
     """
-    blanks = [_timed(read, np.zeros((height, width, 3), np.uint8), scale, False, clock) for height, width, scale in BLANKS]
-    line = Line.through([work.gflops + word * work.words for _, work in blanks], [seconds for seconds, _ in blanks])
-    seconds, work = _timed(read, page(*PAGE), 1.0, False, clock)
-    rest = seconds - line.seconds(work.gflops)
-    known = PassLatency(line.fixed, 0.0, line.slope, max(rest, 0.0) / work.words if work.words else word * line.slope)
-    seconds, work = _timed(read, page(*PAGE), FIRST, True, clock)
-    rest = seconds - known.seconds(work)
-    again = max(rest, 0.0) / (work.passes - 1) if work.passes > 1 else line.fixed
-    return PassLatency(known.fixed, again, known.per_gflop, known.per_word)
+    written = scene(*SCENE)
+    tried = [(np.zeros((height, width, 3), np.uint8), scale, False) for height, width, scale in BLANKS]
+    tried += [*((written, scale, False) for scale in ONCE), *((written, scale, True) for scale in TWICE)]
+    seconds, work = zip(*(_timed(read, *way, clock) for way in tried), strict=True)
+    passes, gflops, words = np.array(work, float).T
+    columns = np.stack([np.ones(len(work)), passes - 1, gflops, words], axis=1)
+    found = _without_negatives(columns / np.array(seconds)[:, None])
+    fixed, again, per_gflop, per_word = found.tolist()
+    per_gflop = max(per_gflop, LEAST)
+    return PassLatency(
+        fixed, again if passes.max() > 1 else fixed, per_gflop, per_word if words.max() > 0 else word * per_gflop
+    )
+
+
+def _without_negatives(rows: Floats) -> Floats:
+    """Numbers ``(C,)`` of at least 0 for which ``rows`` ``(N, C)`` come nearest to 1: the best of all sets of columns."""
+    best, least = np.zeros(rows.shape[1]), float(len(rows))
+    columns = [k for k in range(rows.shape[1]) if rows[:, k].any()]
+    for chosen in map(list, chain.from_iterable(combinations(columns, count) for count in range(1, len(columns) + 1))):
+        found = np.linalg.lstsq(rows[:, chosen], np.ones(len(rows)), rcond=None)[0]
+        error = float(((rows[:, chosen] @ found - 1) ** 2).sum())
+        if (found >= 0).all() and error < least:
+            best, least = np.zeros(rows.shape[1]), error
+            best[chosen] = found
+    return best
 
 
 def known_passes(weights: str, device: str, threads: int, measure: Callable[[], PassLatency]) -> PassLatency:
