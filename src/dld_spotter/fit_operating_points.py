@@ -141,18 +141,17 @@ def show(
     tried: Candidates, hmeans: np.ndarray, seconds: Sequence[float], by_flops: OperatingPoints, by_clock: OperatingPoints
 ) -> Table:
     """One row a candidate; its last column says by what it is best at some cost weight."""
-    table = Table(
-        *("first pass", "gain threshold of a second"), title="Candidates", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
-    )
-    for name in ("relative cost", "GFLOP", "passes", "words", "ms here", "Hmean"):
+    title = "Candidates: scale of the first pass, gain threshold of a second one, and means per image"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("scale", "threshold", "cost", "GFLOP", "passes", "words", "ms here", "Hmean"):
         table.add_column(name, justify="right")
-    table.add_column("operating point by")
+    table.add_column("best by")
     for k, point in enumerate(tried.points):
         second = "none" if point.second_pass == inf else f"{point.second_pass:g}"
         best = [name for name, points in (("FLOPs", by_flops), ("clock", by_clock)) if point in points.points]
         table.add_row(
-            *(f"scale {point.scale:g}", second, f"{tried.costs[k]:.3f}", f"{tried.gflops[k]:.2f}", f"{tried.passes[k]:.2f}"),
-            *(f"{tried.words[k]:.1f}", f"{1000 * seconds[k]:.1f}", f"{100 * hmeans[k]:.1f}", " and ".join(best)),
+            *(f"{point.scale:g}", second, f"{tried.costs[k]:.3f}", f"{tried.gflops[k]:.2f}", f"{tried.passes[k]:.2f}"),
+            *(f"{tried.words[k]:.1f}", f"{1000 * seconds[k]:.1f}", f"{100 * hmeans[k]:.1f}", ", ".join(best)),
         )
     return table
 
