@@ -141,17 +141,18 @@ def show(
     tried: Candidates, hmeans: np.ndarray, seconds: Sequence[float], by_flops: OperatingPoints, by_clock: OperatingPoints
 ) -> Table:
     """One row a candidate; its last column says by what it is best at some cost weight."""
-    title = "Candidates: scale of the first pass, gain threshold of a second one, and means per image"
+    title = "Scale of the first pass, gain threshold of a second one, means per image here"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("scale", "threshold", "cost", "GFLOP", "passes", "words", "ms here", "Hmean"):
+    for name in ("scale", "threshold", "cost", "GFLOP", "passes", "words", "ms", "Hmean"):
         table.add_column(name, justify="right")
     table.add_column("best by")
     for k, point in enumerate(tried.points):
         second = "none" if point.second_pass == inf else f"{point.second_pass:g}"
-        best = [name for name, points in (("FLOPs", by_flops), ("clock", by_clock)) if point in points.points]
+        best = {(True, True): "both", (True, False): "FLOPs", (False, True): "clock"}
+        chosen = point in by_flops.points, point in by_clock.points
         table.add_row(
             *(f"{point.scale:g}", second, f"{tried.costs[k]:.3f}", f"{tried.gflops[k]:.2f}", f"{tried.passes[k]:.2f}"),
-            *(f"{tried.words[k]:.1f}", f"{1000 * seconds[k]:.1f}", f"{100 * hmeans[k]:.1f}", ", ".join(best)),
+            *(f"{tried.words[k]:.1f}", f"{1000 * seconds[k]:.1f}", f"{100 * hmeans[k]:.1f}", best.get(chosen, "")),
         )
     return table
 
