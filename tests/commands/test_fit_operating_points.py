@@ -11,12 +11,15 @@ from omegaconf import DictConfig
 
 import dld_spotter
 from dld_spotter import fit_operating_points
-from dld_spotter.budget.operating_points import OperatingPoints
+from dld_spotter.budget import pass_latency
+from dld_spotter.budget.candidates import Candidates
+from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
+from dld_spotter.budget.pass_latency import PassLatency
 from dld_spotter.config.entry import ROOT
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.core.score_scaling import ScoreScaling
 from dld_spotter.data.photos import ReferenceSize
-from dld_spotter.fit_operating_points import best_points, rule_for
+from dld_spotter.fit_operating_points import THRESHOLDS, rule_for, try_points
 from dld_spotter.inference.checkpoint import amend, load_checkpoint
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.second_pass.probing import Prober
@@ -38,6 +41,13 @@ SMALL = (
     "evaluation.rules.task=detection",
     "second_pass.threshold=0.3",
 )
+
+
+@pytest.fixture(autouse=True)
+def quickly_measured(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(pass_latency, "BLANKS", ((64, 96, 1.0), (128, 192, 0.5), (128, 192, 1.0)))
+    monkeypatch.setattr(pass_latency, "SCENE", (128, 192))
 
 
 def config(checkpoint: Path, *overrides: str) -> DictConfig:
@@ -65,6 +75,39 @@ def test_a_student_gets_operating_points_for_any_budget(tmp_path: Path):
     budget = (points.calibration.low + points.calibration.high) / 2
     reading = predictor.read(sample(96, 128, [box(10, 10, 60, 20)], ["cat"]).image, budget=budget)
     assert reading.scale in points.scales
+
+
+def test_a_checkpoint_carries_points_for_flops_and_for_any_clock(tmp_path: Path, monkeypatch, capsys):
+    student = make_checkpoint(tmp_path / "student.ckpt")
+    clock = PassLatency(0.01, 5.0, 0.5, 0.001)  # on which no second pass pays
+    monkeypatch.setattr(fit_operating_points, "pass_latency_of", lambda *given: clock)
+    path = fit_operating_points.run(config(student), tmp_path / "flops")
+    printed = capsys.readouterr().out
+    tried = Candidates.from_dict(load_checkpoint(path).provenance["candidates"], "test")
+    assert tried.points == [OperatingPoint(s, t) for s in SCALES[:-1] for t in (*THRESHOLDS, inf)] + [OperatingPoint(1.0)]
+    by_flops = OperatingPoints.from_dict(load_checkpoint(path).provenance["operating_points"], "test")
+    assert by_flops == tried.best()
+    assert sum(line.split()[:1] == ["0.3"] for line in printed.splitlines()) == len(THRESHOLDS) + 1
+    assert "a second pass" in printed
+    chosen = dld_spotter.load(path, device="cpu")
+    assert chosen.policy.candidates == tried
+    monkeypatch.setattr(chosen, "pass_latency", lambda: clock)
+    by_clock = chosen.timed_points().at(tried.full).points
+    seconds = tried.seconds(clock)
+    assert by_clock == tried.best([one / seconds[-1] for one in seconds])
+    assert all(tried.passes[tried.points.index(point)] == 1 for point in by_clock.points)
+    again = fit_operating_points.run(config(student, "cost=latency"), tmp_path / "clock")
+    facts = load_checkpoint(again).provenance
+    assert facts["candidates"] == tried.to_dict()
+    kept = OperatingPoints.from_dict(facts["operating_points"], "test")
+    assert set(kept.points) <= set(by_clock.points)  # by which budget= and gamma= are held then
+    assert kept == tried.among(by_clock)
+
+
+def test_points_are_not_chosen_by_pixels(tmp_path: Path):
+    student = make_checkpoint(tmp_path / "student.ckpt")
+    with pytest.raises(ConfigError, match="not by megapixels; give cost=flops or cost=latency"):
+        fit_operating_points.run(config(student, "cost=area"), tmp_path)
 
 
 def test_words_cut_out_of_the_full_resolution_are_read_once_unless_asked_otherwise():
@@ -114,10 +157,21 @@ def test_operating_points_rise_in_cost_and_hmean():
     samples = [sample(128, 128, [box(20, 30 + 9 * k, 80, 24)], ["cat"]) for k in range(3)]
     prober = Prober(predictor, Rules(task="detection"))
     probes = [prober.probe(one, SCALES) for one in samples]
-    points, gains, hmeans = best_points(probes, SCALES, rule, predictor.backend.cost)
+    cost = predictor.backend.cost
+    tried, gains, hmeans = try_points(probes, SCALES, rule, cost)
+    points = tried.best()
     assert (np.diff(points.costs) > 0).all()
     assert (np.diff(points.losses) < 0).all()
-    assert len(hmeans) == len(points.costs)
+    assert len(hmeans) == len(tried.points)
+    assert tried.images == 3
+    once = [predictor.backend.detect([one.image], 0.5)[0] for one in samples]
+    single = tried.points.index(OperatingPoint(0.5))
+    assert (tried.passes[single], tried.gflops[single]) == (1, pytest.approx(cost(*once[0].size, 0)))
+    assert tried.words[single] == np.mean([len(one.all) for one in once])
+    assert tried.costs[single] == pytest.approx(np.mean([probe[1].at(inf, rule, cost)[1] for probe in probes]))
+    eager = tried.points.index(OperatingPoint(0.3, THRESHOLDS[0]))
+    assert 1 <= tried.passes[eager] <= 2
+    assert tried.full == pytest.approx(cost(128, 128, 0))
     assert gains.tables.keys() == set(SCALES[:-1])
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from dld_spotter.budget.calibration import Calibration
+from dld_spotter.budget.candidates import Candidates
 from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.core.charset import read_characters
 from dld_spotter.core.score_scaling import ScoreScaling
@@ -41,6 +42,7 @@ from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.tradeoff.measures import Measures
 from dld_spotter.tradeoff.outcomes import Outcomes
 from dld_spotter.tradeoff.points import Point, TradeOff
+from tests.budget.test_candidates import CANDIDATES
 from tests.data.readers.trees import write_photos
 from tests.fuzz import broken, mutate, samples
 from tests.trained import POINTS, RULE, make_checkpoint
@@ -135,7 +137,7 @@ def read_records(folder: Path) -> None:
         values = json.loads((folder / "records.json").read_bytes())
     except (ValueError, RecursionError):
         return
-    for kind in (OperatingPoints, SecondPassRule, ScoreScaling, Calibration):
+    for kind in (OperatingPoints, Candidates, SecondPassRule, ScoreScaling, Calibration):
         record = kind.from_dict(values.get(kind.__name__) if isinstance(values, dict) else values, "records.json")
         kind.from_dict(json.loads(json.dumps(record.to_dict())), "records.json")
 
@@ -177,7 +179,7 @@ def provenances() -> list[bytes]:
 def records() -> list[bytes]:
     """Records as they are written."""
     calibration = Calibration((0.1, 0.3), (0.8, 0.4), continuous=False, images=9)
-    found = (POINTS, RULE, ScoreScaling(), calibration)
+    found = (POINTS, CANDIDATES, RULE, ScoreScaling(), calibration)
     return samples.as_json({type(record).__name__: record.to_dict() for record in found})
 
 

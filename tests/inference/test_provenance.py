@@ -24,11 +24,13 @@ from dld_spotter.inference.loading import load
 from dld_spotter.inference.provenance import ARGUMENTS, BACKBONES, PARTS
 from dld_spotter.models.backbone import Backbone, published_settings
 from dld_spotter.models.vocabulary import Vocabulary
+from tests.budget.test_candidates import CANDIDATES
 from tests.small import BACKBONE, SCALES, SPOTTER, THUMBNAIL, make_spotter
 from tests.trained import POINTS, make_checkpoint
 
 FACTS = {"format": FORMAT, "model": {"student": SPOTTER}, "scales": list(SCALES), "thumbnail": THUMBNAIL}
 CONF = ROOT / "conf"
+WITH_POINTS = {"operating_points": POINTS.to_dict()}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,8 @@ def touch(folder):
 
 
 @pytest.mark.parametrize(
-    "key", ["thumbnail", "scales", "format", "calibration", "operating_points", "second_pass", "ladder", "something"]
+    "key",
+    ["thumbnail", "scales", "format", "calibration", "operating_points", "candidates", "second_pass", "ladder", "something"],
 )
 @pytest.mark.parametrize("nested", [False, True])
 def test_nothing_is_built_from_any_value(write, tmp_path, key, nested):
@@ -126,6 +129,11 @@ def multiplied(times):
         ({"operating_points": POINTS.to_dict() | {"scales": ["wide"]}}, "OperatingPoints"),
         ({"operating_points": POINTS.to_dict() | {"run": "ls"}}, "unknown entry run"),
         ({"operating_points": 5}, "OperatingPoints"),
+        (WITH_POINTS | {"candidates": 5}, "Candidates"),
+        (WITH_POINTS | {"candidates": CANDIDATES.to_dict() | {"passes": [-1.0] * 4}}, "1 to 2 passes"),
+        (WITH_POINTS | {"candidates": CANDIDATES.to_dict() | {"words": [float("nan")] * 4}}, "expected a number, found nan"),
+        (WITH_POINTS | {"candidates": CANDIDATES.to_dict() | {"gflops": [1e9]}}, "columns of one length"),
+        (WITH_POINTS | {"candidates": CANDIDATES.to_dict() | {"run": "ls"}}, "unknown entry run"),
         ({"second_pass": {"gains": {"tables": {"0.3": {"1.0": []}}}}}, "gains need a table"),
         ({"second_pass": {"context": inf}}, "SecondPassRule (expected int, found inf)"),
     ],

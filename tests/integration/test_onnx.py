@@ -13,7 +13,7 @@ from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.export import write, write_meta
 from dld_spotter.inference.agreement import Agreement
-from dld_spotter.inference.checkpoint import load_checkpoint
+from dld_spotter.inference.checkpoint import amend, load_checkpoint
 from dld_spotter.inference.graphs import quantize
 from dld_spotter.inference.loading import load
 from dld_spotter.inference.onnx_backend import onnx_predictor
@@ -21,6 +21,7 @@ from dld_spotter.inference.onnx_meta import FORMAT, META, read_meta
 from dld_spotter.inference.second_pass.two_pass import read_once
 from dld_spotter.models.graphs import DetectorGraph
 from dld_spotter.models.vocabulary import KNOWN_WORD_POWER
+from tests.budget.test_candidates import CANDIDATES
 from tests.data.samples import box, sample, turned_box
 from tests.small import LEVELS, SCALES
 from tests.trained import GAMMAS, POINTS, make_checkpoint
@@ -80,9 +81,11 @@ def test_words_that_fall_apart_are_among_the_photos(predictor):
 def test_operating_points_are_read_as_torch_does(full_resolution_crops, tmp_path):
     given = {"selector": False, "full_resolution_crops": full_resolution_crops, "operating_points": True}
     path = make_checkpoint(tmp_path / "points.ckpt", **given)
+    amend(path, {"candidates": CANDIDATES.to_dict()})
     predictor = load(path, device="cpu")
     write(load_checkpoint(path), predictor, tmp_path / "exported")
     exported = onnx_predictor(tmp_path / "exported")
+    assert exported.policy.candidates == predictor.policy.candidates == CANDIDATES
     for gamma in (2.0, 0.5, 0.1):
         pairs = [(predictor.read(image, gamma=gamma), exported.read(image, gamma=gamma)) for image in PHOTOS]
         agreement = Agreement.of(pairs)

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from copy import deepcopy
 from functools import partial
 from math import isclose
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -31,7 +32,13 @@ def pad_to(size: int, stride: int) -> int:
 
 
 class CostModel(ABC):
-    """Cost of one image at one resolution, in a unit of its own; relative cost divides by the cost at scale 1.0."""
+    """Cost of one image at one resolution, in a unit of its own; relative cost divides by the cost at scale 1.0.
+
+    Attributes:
+        unit: of the cost.
+    """
+
+    unit: ClassVar[str] = "unknown"
 
     @abstractmethod
     def cost(self, height: int, width: int, words: float = 0.0) -> float:
@@ -60,6 +67,8 @@ class AreaCost(CostModel):
         spotter: its stride decides the padding.
     """
 
+    unit = "megapixels"
+
     def __init__(self, spotter: Spotter) -> None:
         self.stride = spotter.stride
 
@@ -74,6 +83,8 @@ class FlopCost(CostModel):
     Args:
         spotter: the spotter; it is not changed.
     """
+
+    unit = "GFLOP"
 
     def __init__(self, spotter: Spotter) -> None:
         self.spotter = deepcopy(spotter).to("meta").eval()
@@ -155,6 +166,8 @@ class MeasuredLatency(CostModel):
     Args:
         spotter: the spotter; it is not changed.
     """
+
+    unit = "seconds"
 
     def __init__(self, spotter: Spotter) -> None:
         self.spotter = spotter

@@ -78,7 +78,7 @@ class OperatingPoints(Record):
         full resolution, is always kept: where it has brought nothing on these images, it is taken only when cost hardly
         counts, for the sake of images that need it.
         """
-        best = losses.argmin()
+        best = np.lexsort((costs, losses))[0]
         losses = losses.copy()
         losses[-1] = min(losses[-1], losses[best] - HARDLY * max(costs[-1] - costs[best], 0.0))
         scales, kept = np.array([point.scale for point in points]), [int(np.lexsort((losses, costs))[0])]

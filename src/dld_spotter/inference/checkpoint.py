@@ -4,8 +4,9 @@ A file holds ``state_dict``, whose names begin with ``teacher.``, ``student.`` o
 values: ``format``, ``model`` (configuration of these parts), ``scales``, ``thumbnail``, and what budgets need: of a calibrated
 selector ``calibration`` (:class:`~dld_spotter.budget.calibration.Calibration`), or in its place ``operating_points``
 (:class:`~dld_spotter.budget.operating_points.OperatingPoints`) with ``second_pass``
-(:class:`~dld_spotter.selection.second_pass.rule.SecondPassRule`). Lightning's own checkpoints carry the same two entries beside
-their training state. Earlier names are those of :mod:`dld_spotter.core.aliases`.
+(:class:`~dld_spotter.selection.second_pass.rule.SecondPassRule`) and the ``candidates`` they were chosen from
+(:class:`~dld_spotter.budget.candidates.Candidates`), which files of earlier versions lack. Lightning's own checkpoints
+carry the same two entries beside their training state. Earlier names are those of :mod:`dld_spotter.core.aliases`.
 
 Whatever a file says is checked before it is used, see :mod:`dld_spotter.inference.provenance`.
 """
@@ -23,7 +24,6 @@ import torch
 from torch import Tensor, nn
 
 from dld_spotter.budget.calibration import Calibration
-from dld_spotter.budget.operating_points import OperatingPoints
 from dld_spotter.core.aliases import renamed
 from dld_spotter.core.archives import Bounds, open_archive
 from dld_spotter.core.charset import Charset
@@ -143,7 +143,7 @@ class Checkpoint:
         """
         origin = str(self.path)
         if "operating_points" in self.provenance:
-            return OperatingPointPolicy(OperatingPoints.from_dict(self.provenance["operating_points"], origin))
+            return OperatingPointPolicy.from_facts(self.provenance, origin)
         if "selector" not in self.parts():
             return None
         selector = folded(cast(Selector, self.build("selector"))).to(device or torch.device("cpu"))

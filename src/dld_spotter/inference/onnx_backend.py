@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from dld_spotter.budget.calibration import Calibration
-from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
+from dld_spotter.budget.operating_points import OperatingPoint
 from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import CheckpointError, ConfigError, SpotterError
 from dld_spotter.core.geometry import boundaries_to_polygon
@@ -88,7 +88,7 @@ def _policy(backend: "OnnxBackend", origin: str) -> Policy | None:
     """The policy that was exported."""
     facts = backend.meta["provenance"]["training"]
     if "operating_points" in facts:
-        return OperatingPointPolicy(OperatingPoints.from_dict(facts["operating_points"], origin))
+        return OperatingPointPolicy.from_facts(facts, origin)
     if backend.meta["selector"] is None:
         return None
     policy = OnnxSelectorPolicy(backend)

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from dld_spotter.budget.calibration import Calibration
+from dld_spotter.budget.candidates import TimedPoints
 from dld_spotter.budget.cap import CostCap
 from dld_spotter.budget.controller import SETTLE
-from dld_spotter.budget.latency import Line, known_line, measure_line
+from dld_spotter.budget.latency import Line
 from dld_spotter.budget.operating_points import OperatingPoint
-from dld_spotter.budget.requests import BudgetTracker, Request
+from dld_spotter.budget.pass_latency import PassLatency
+from dld_spotter.budget.requests import COLD, BudgetTracker, Request
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.memory import PIXELS, PIXELS_OF_ONE_SIZE, give_back
 from dld_spotter.core.score_scaling import ScoreScaling
@@ -26,6 +28,7 @@ from dld_spotter.inference.pieces import LONG as LONG
 from dld_spotter.inference.pieces import PieceRule, cut, torn
 from dld_spotter.inference.reading import Reading as Reading
 from dld_spotter.inference.second_pass.two_pass import read_once, read_twice
+from dld_spotter.inference.timing import line_of, pass_latency_of
 from dld_spotter.selection.policy import Policy
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 
@@ -54,6 +57,8 @@ class Predictor:
     _pixels = _other_pixels = 0
     """Read since memory was given back: all, and those of images that differ in size from the one before."""
     _size = (0, 0)
+    _images = 0
+    """Read since it was built."""
 
     def __init__(
         self,
@@ -138,14 +143,13 @@ class Predictor:
     def read_request(self, images: Sequence[ImageLike], request: Request) -> list[Reading]:
         """Read several images as :meth:`read_all` does."""
         self.check(request)
-        tracker = self.tracker(request)
-        pixels = [to_array(image) for image in images]
-        start = time.perf_counter()
+        tracker, pixels = self.tracker(request), list(map(to_array, images))
+        start, before = time.perf_counter(), self._images
         photos = [self._decide(self._photos(image), request, tracker) for image in pixels]
         readings = self._read(photos, request.max_cost, start)
         if tracker is not None:
-            for reading in readings:
-                tracker.record(reading.relative_cost, reading.gflops, reading.seconds)
+            for number, reading in enumerate(readings, before):
+                tracker.record(reading.relative_cost, reading.gflops, reading.seconds, number < COLD)
         return readings
 
     def read_points(
@@ -195,9 +199,12 @@ class Predictor:
         if policy is None:
             decided = [replace(photo, point=self._asked(request)) for photo in photos]
         else:
-            weight = request.gamma if tracker is None else tracker.gamma(self.full_cost([photo.size for photo in photos]))
+            weight, timed = request.gamma, None
+            if tracker is not None:
+                weight = tracker.gamma(self.full_cost([photo.size for photo in photos]), len(photos))
+                timed = tracker.point(weight)
             decided = [
-                replace(photo, point=self.decide(photo.reference, weight), deciding=photo.deciding + policy.gflops)
+                replace(photo, point=timed or self.decide(photo.reference, weight), deciding=photo.deciding + policy.gflops)
                 for photo in photos
             ]
         return [self._capped(photo, request.max_cost, policy) for photo in decided]
@@ -255,6 +262,7 @@ class Predictor:
             joined(photos, read, seconds, self.backend, self._scaled) for photos, read in zip(images, found, strict=True)
         ]
         self._tidy(flat, [result for read in found for result in read])
+        self._images += len(images)
         return readings
 
     def _spot_all(self, photos: Sequence[Photo], max_cost: float | None) -> list[SpottingResult]:
@@ -347,8 +355,9 @@ class Predictor:
                 f"{name}={amount:g} needs a calibrated selector, which this checkpoint lacks; give gamma= or scale="
             )
         if (name, amount) not in self._trackers:
-            line = self.line() if name == "budget_ms" else None
-            self._trackers[name, amount] = BudgetTracker(name, amount, self.calibration, line, self.settle)
+            timed = self.timed_points() if name == "budget_ms" else None
+            line = self.line() if name == "budget_ms" and timed is None else None
+            self._trackers[name, amount] = BudgetTracker(name, amount, self.calibration, line, self.settle, timed)
         return self._trackers[name, amount]
 
     def catch_up(self, request: Request, batches: Iterable[Sequence[Mapping[str, Any]]]) -> None:
@@ -356,19 +365,17 @@ class Predictor:
 
         Args:
             request: as of :meth:`read_request`.
-            batches: lines of output, one an image, in the order of reading (:mod:`dld_spotter.inference.output`), those
-                together that were read together.
+            batches: lines of output (:mod:`dld_spotter.inference.output`), in the order of reading, by what was read together.
         """
-        tracker = self.tracker(request)
-        if tracker is None:
+        if (tracker := self.tracker(request)) is None:
             return
         for lines in batches:
             for line in lines:
-                turn = line.get("turned", 0) // 90  # lines of earlier versions have none
-                pieces = cut(line["height"], line["width"], self.reference, self.pieces)
-                tracker.gamma(self.full_cost([replace(piece, turn=turn).turned_size for piece in pieces]))
+                pieces = cut(line["height"], line["width"], self.reference, self.pieces)  # earlier versions do not tell turns
+                turned = [replace(piece, turn=line.get("turned", 0) // 90).turned_size for piece in pieces]
+                tracker.gamma(self.full_cost(turned), len(pieces))
             for line in lines:
-                tracker.record(line["relative_cost"], line["gflops"], line["seconds"])
+                tracker.record(line["relative_cost"], line["gflops"], line["seconds"], tracker.images < COLD)
 
     @cached_property
     def _trackers(self) -> dict[tuple[str, float], BudgetTracker]:
@@ -380,12 +387,14 @@ class Predictor:
         self._trackers.clear()
 
     def line(self) -> Line:
-        """What a GFLOP takes on this device, measured where no earlier run has."""
-        return known_line(*self.backend.identity(), lambda: measure_line(self._read_blank, self._blank_cost))
+        """What a GFLOP takes on this device."""
+        return line_of(self.backend)
 
-    def _blank_cost(self, height: int, width: int) -> float:
-        return self.backend.cost(height, width, 0)
+    def pass_latency(self) -> PassLatency:
+        """What passes and words take on this device, measured where no earlier run has."""
+        return pass_latency_of(self.backend, self.rule, self.reference)
 
-    def _read_blank(self, height: int, width: int) -> None:
-        blank = np.zeros((height, width, 3), np.uint8)
-        read_once(self.backend.detect([blank], 1.0), self.backend)
+    def timed_points(self) -> TimedPoints | None:
+        """The operating points that are best by the clock of this device; None where the policy has no candidates."""
+        candidates = None if self.policy is None else self.policy.candidates
+        return None if candidates is None else TimedPoints(candidates, self.pass_latency())

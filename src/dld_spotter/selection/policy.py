@@ -1,12 +1,14 @@
 """Who decides how an image is read. Needs no torch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 
 from dld_spotter.budget.calibration import Calibration
+from dld_spotter.budget.candidates import CANDIDATES, Candidates
 from dld_spotter.budget.operating_points import OperatingPoint, OperatingPoints
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.words import Cost
@@ -27,6 +29,8 @@ class Policy(ABC):
         predicts_losses: whether it predicts what each scale would bring, so that a budget can be held over a known set at once.
         second_passes: whether it decides when an image is read again, too; else whoever reads may.
         calibration: what its cost weights spend on average; None where that was not measured, and budgets cannot be asked for.
+        candidates: from which the operating points that are best by a device's clock are chosen; None where there are none, and
+            a budget in milliseconds is held by a line over GFLOP.
     """
 
     scales: tuple[float, ...]
@@ -35,6 +39,7 @@ class Policy(ABC):
     predicts_losses: bool = False
     second_passes: bool = False
     calibration: Calibration | None = None
+    candidates: Candidates | None = None
 
     @property
     def default_gamma(self) -> float:
@@ -91,15 +96,33 @@ class OperatingPointPolicy(Policy):
         points: the table of operating points.
         gamma: cost weight where none is asked for.
         factors: its multiples.
+        candidates: see :class:`Policy`.
     """
 
     second_passes = True
 
-    def __init__(self, points: OperatingPoints, gamma: float = GAMMA, factors: Sequence[float] = FACTORS) -> None:
+    def __init__(
+        self,
+        points: OperatingPoints,
+        gamma: float = GAMMA,
+        factors: Sequence[float] = FACTORS,
+        candidates: Candidates | None = None,
+    ) -> None:
         self.points = points
+        self.candidates = candidates
         self.scales = tuple(sorted(set(points.scales)))
         self.gammas = tuple(round(gamma * factor, 9) for factor in factors)
         self.calibration = points.calibration
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any], origin: str) -> Self:
+        """Of the plain values of a checkpoint, which ``origin`` names in errors.
+
+        Raises:
+            CheckpointError: they are damaged.
+        """
+        known = Candidates.from_dict(facts[CANDIDATES], origin) if CANDIDATES in facts else None
+        return cls(OperatingPoints.from_dict(facts["operating_points"], origin), candidates=known)
 
     def decide(self, image: np.ndarray, cost: Cost, gamma: float | None = None) -> OperatingPoint:
         """See :meth:`Policy.decide`; the image does not matter."""

@@ -77,9 +77,17 @@ class Probe:
 
     def at(self, gain_threshold: float, rule: SecondPassRule, cost: Cost) -> tuple[np.ndarray, float]:
         """Counts ``(3,)`` and relative cost at a gain threshold; ``cost`` is that of a view, in GFLOP."""
+        counts, result = self.after(gain_threshold, rule, cost)
+        return counts, self.relative(result, cost)
+
+    def relative(self, result: SpottingResult, cost: Cost) -> float:
+        """Relative cost of a reading of this image."""
+        return result.spent(cost) / result.full(self.size, cost)
+
+    def after(self, gain_threshold: float, rule: SecondPassRule, cost: Cost) -> tuple[np.ndarray, SpottingResult]:
+        """Counts ``(3,)`` at a gain threshold, and what reading took, without its words; arguments as of :meth:`at`."""
         again = choose(self.found, self.scale, self.size, rule, gain_threshold, cost) if np.isfinite(gain_threshold) else None
-        counts, result = (self.counts, self.first) if again is None else self._after(again)
-        return counts, result.spent(cost) / result.full(self.size, cost)
+        return (self.counts, self.first) if again is None else self._after(again)
 
     def _after(self, chosen: SecondPass) -> tuple[np.ndarray, SpottingResult]:
         """Counts and results where something is read again."""
