@@ -28,7 +28,7 @@ def module_of(shares, terms=SKD, weights=WEIGHTS, scale=0.5):
     """A student at a low scale, whose logged values go to the trainer."""
     module = make_module(FixedScale(SCALES, 0.1, (1.0,), scale), terms=terms)
     del module.log, module.log_dict
-    module.optimization = Optimization(lambda groups: torch.optim.AdamW(groups, lr=1e-3), module.optimization.scheduler)
+    module.optimization = Optimization(lambda groups: torch.optim.AdamW(groups, lr=2e-4), module.optimization.scheduler)
     torch.manual_seed(4)
     for parameter in module.teacher.parameters():  # hidden states of untrained weights hardly differ
         parameter.data.add_(0.1 * torch.randn_like(parameter))
@@ -69,12 +69,12 @@ def fit(module, callback=None, *, data, ckpt_path=None, **options):
 def test_shares_are_near_those_asked_for_from_the_first_epoch_to_the_last(batch, tmp_path: Path):
     logger = CSVLogger(tmp_path, name="", version="")
     module = module_of(SHARES)
-    callback = fit(module, data=[batch] * 8, max_steps=32, logger=logger, log_every_n_steps=1)
+    callback = Watched(every=1, memory=0.5)  # on one batch, which is soon known by heart, norms change fast
+    fit(module, callback, data=[batch] * 8, max_steps=32, logger=logger, log_every_n_steps=1)
     found = pd.read_csv(tmp_path / "metrics.csv").dropna(subset="shares/roi")
     assert len(found) == 4
     for epoch in found.to_dict("records"):
-        print({name: epoch[f"shares/{name}"] for name in SHARES})
-        assert {name: epoch[f"shares/{name}"] for name in SHARES} == pytest.approx(SHARES, rel=0.4)
+        assert {name: epoch[f"shares/{name}"] for name in SHARES} == pytest.approx(SHARES, rel=0.2)
     assert (found["shares/detection"] > 0).all()
     assert "weights/detection" not in found
     weights = {name: module.objective.weights[name] for name in SHARES}
