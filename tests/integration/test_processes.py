@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from dld_spotter.inference.checkpoint import load_checkpoint
@@ -69,10 +68,10 @@ def test_processes_share_the_weights_and_nothing_else(two, stage):
 def test_shares_are_measured_by_all_processes_though_one_has_no_words(two):
     metrics = pd.read_csv(two[1] / "metrics.csv")
     (last,) = metrics.dropna(subset="shares/roi").to_dict("records")
-    assert last["shares/detection"] > 0
-    assert last["shares/roi"] == pytest.approx(0.3, rel=0.9)  # of a few words
-    kept = torch.load(two[1] / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]["GradientShares"]
-    assert kept["weights"]["roi"] == pytest.approx(last["weights/roi"])
+    assert min(last["shares/detection"], last["shares/roi"]) > 0
+    first, second = (process["weights"] for process in seen(two[1], "distillation"))
+    assert first == second
+    assert first["roi"] == pytest.approx(last["weights/roi"]) != 1
 
 
 @pytest.mark.slow
