@@ -59,6 +59,25 @@ MUTANTS = (
     ),
     Mutant("L_seq weighs nothing", "conf/train.yaml", "sequence: 1.0", "sequence: 0.0"),
     Mutant(
+        "no share of the gradient is held by default",
+        "conf/train.yaml",
+        "shares: {roi: 0.3, context: 0.3, sequence: 0.3, token: 0.3}",
+        "shares: null",
+    ),
+    Mutant(
+        "weights that hold the shares are not used",
+        f"{SRC}/training/balancing.py",
+        "trainer.is_global_zero)\n        weights |= self.balance.weights",
+        "trainer.is_global_zero)",
+    ),
+    Mutant(
+        "weights that held the shares are forgotten on resume",
+        f"{SRC}/training/balancing.py",
+        "module.objective.weights |= self.balance.weights",
+        "pass",
+        "tests/training/test_balancing.py",
+    ),
+    Mutant(
         "gradients not clipped by default", "conf/trainer/default.yaml", "gradient_clip_val: 5.0", "gradient_clip_val: null"
     ),
     Mutant("groups clipped together", MODULES, 'clip_grad_norm_(group["params"], ', "clip_grad_norm_(self.parameters(), "),

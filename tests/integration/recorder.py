@@ -12,7 +12,7 @@ from dld_spotter.training.modules import DLDModule
 
 
 class Recorder(Callback):
-    """Leaves ``STAGE_RANK.json`` in a folder: names of images, sums of weights, random draws."""
+    """Leaves ``STAGE_RANK.json`` in a folder: names of images, sums of weights, random draws, weights of terms."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -27,7 +27,7 @@ class Recorder(Callback):
         self.seen["validation"] += batch.names
 
     def on_train_end(self, trainer, module):
-        self.seen |= {"end": digest(module), "noise": torch.rand(1).item()}
+        self.seen |= {"end": digest(module), "noise": torch.rand(1).item(), "weights": dict(module.objective.weights)}
         stage = "distillation" if isinstance(module, DLDModule) else "teacher"
         (self.folder / f"{stage}_{trainer.global_rank}.json").write_text(json.dumps(self.seen))
 

@@ -65,6 +65,16 @@ def test_processes_share_the_weights_and_nothing_else(two, stage):
 
 
 @pytest.mark.slow
+def test_shares_are_measured_by_all_processes_though_one_has_no_words(two):
+    metrics = pd.read_csv(two[1] / "metrics.csv")
+    (last,) = metrics.dropna(subset="shares/roi").to_dict("records")
+    assert min(last["shares/detection"], last["shares/roi"]) > 0
+    first, second = (process["weights"] for process in seen(two[1], "distillation"))
+    assert first == second
+    assert first["roi"] == pytest.approx(last["weights/roi"]) != 1
+
+
+@pytest.mark.slow
 def test_every_validation_image_is_read_once(two):
     first, second = seen(two[1], "distillation")
     names = first["validation"] + second["validation"]

@@ -54,6 +54,7 @@ def test_metrics_name_every_term(single):
     metrics = pd.read_csv(single[1] / "metrics.csv")
     terms = ["detection", "recognition", "quality", "roi", "context", "sequence", "loss"]
     assert {f"train/{term}" for term in terms} | {"val/hmean", "scale/0.5", "scale/1"} <= set(metrics.columns)
+    assert {f"shares/{term}" for term in ("detection", "roi", "context", "sequence")} <= set(metrics.columns)
     assert metrics["train/loss"].notna().any()
     assert metrics["train/loss"].dropna().map(torch.tensor).map(torch.isfinite).all()
 

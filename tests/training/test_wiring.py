@@ -24,6 +24,7 @@ from dld_spotter.inference.engines.ppocr import usable_threads
 from dld_spotter.losses.distillation import SequenceBeams
 from dld_spotter.selection.drs import DRSObjective
 from dld_spotter.selection.objective import Evidence
+from dld_spotter.training.balancing import GradientShares
 from dld_spotter.training.callbacks import TemperatureSchedule
 from dld_spotter.training.checkpoints import BestCheckpoint
 from dld_spotter.training.processes import Processes
@@ -48,6 +49,37 @@ def test_the_default_run_distils_all_three_terms_and_clips_and_cools():
     assert config.trainer.gradient_clip_val > 0
     callbacks = [assembly.create(callback) for callback in config.callbacks.values()]
     assert [callback.decay for callback in callbacks if isinstance(callback, TemperatureSchedule)] == [0.965]
+
+
+@pytest.mark.parametrize("distillation", ["sequential", "token", "none"])
+def test_the_default_run_holds_a_share_of_the_gradient_for_each_term(distillation):
+    config = composed(f"distillation={distillation}")
+    objective = assembly.create(config.objective)
+    assert {name: objective.shares[name] for name in config.distillation.terms} == dict.fromkeys(config.distillation.terms, 0.3)
+    callbacks = [assembly.create(callback) for callback in config.callbacks.values()]
+    assert [callback.every for callback in callbacks if isinstance(callback, GradientShares)] == [50]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "followed"),
+    [
+        ([], {"roi", "sequence"}),
+        (["distillation=none"], set()),
+        (["objective.shares=null"], set()),
+        (["objective.shares.roi=null", "objective.weights.roi=3"], {"sequence"}),
+    ],
+)
+def test_weights_follow_the_shares_in_a_training(tmp_path: Path, overrides, followed):
+    config = small("trainer.limit_val_batches=0", "trainer.limit_train_batches=1", "max_length=12", *overrides)
+    torch.manual_seed(0)
+    module = assembly.build_dld_module(config, assembly.build_teacher(config))
+    trainer = assembly.build_trainer(config, [], tmp_path, 1)
+    trainer.fit(module, datamodule=assembly.build_data(config))
+    moved = {name for name, weight in module.objective.weights.items() if weight != config.objective.weights[name]}
+    assert moved - {"context"} == followed  # hidden states of untrained weights hardly depend on what they are of
+    shares = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("shares/")}
+    assert {f"shares/{name}" for name in config.distillation.terms} | {"shares/detection"} == set(shares)
+    assert {name: shares[f"shares/{name}"] for name in followed} == pytest.approx(dict.fromkeys(followed, 0.3), rel=1e-4)
 
 
 def test_the_epoch_of_the_highest_value_is_kept(tmp_path: Path):

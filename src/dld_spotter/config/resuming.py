@@ -37,6 +37,7 @@ DECISIVE = (
         "budget",
         "selector",
         "selection",
+        "callbacks.shares",
     ),
     *("detection_loss", "recognition_loss", "distillation", "cost", "optimizer", "scheduler"),
     *("data.batch_size", "data.seed", "data.train_collate"),
