@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--expansion", type=float, help="with which train.py has narrowed it")
     parser.add_argument("--halve-width", action="store_true", help="the recogniser sees crops of half the width")
     parser.add_argument("--counted-width", type=int, help="columns of a crop on average, which FLOPs are counted for")
+    parser.add_argument("--width-ratio", type=float, help="of a crop's width to that which keeps the word's proportions")
     parser.add_argument("--threshold", type=float, help="of the text map")
     parser.add_argument("--join-above", type=float, help="probability between regions of one line that are one")
     parser.add_argument("--shrink", type=float, help="ratio by which regions are grown back")
@@ -65,7 +66,7 @@ def main() -> None:
     config, spotter = content.config("student"), content.spotter()
     if arguments.detector:
         spotter.detector.load_state_dict(torch.load(arguments.detector, weights_only=True)["average"])
-    names = ("expansion", "margin", "counted_width")
+    names = ("expansion", "margin", "counted_width", "width_ratio")
     shape = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     config["recognizer"] = config["recognizer"] | shape | ({"halve_width": True} if arguments.halve_width else {})
     end = torch.load(arguments.recognizer, weights_only=True)["average"] if arguments.recognizer else None

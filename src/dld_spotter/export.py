@@ -138,6 +138,7 @@ def describe(checkpoint: Checkpoint, predictor: Predictor) -> dict[str, Any]:
         "reads": "features" if spotter.recognizer.reads_features else "pixels",
         "full_resolution_crops": spotter.full_resolution_crops,
         "margin": spotter.recognizer.margin,
+        "width_ratio": spotter.recognizer.width_ratio,
         "split_at_spaces": spotter.split_at_spaces,
         "min_score": spotter.min_score,
         "max_length": spotter.recognizer.max_length,

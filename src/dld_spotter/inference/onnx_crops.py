@@ -31,7 +31,7 @@ class OnnxCropBackend(OnnxBackend):
         boundaries = found.boundaries if full is None else found.boundaries / detections.factors
         boundaries = grown(boundaries, self.meta.get("margin", 0.0))
         pixels = (view if full is None else full).astype(np.float32)
-        widths, levels = crop_widths(boundaries), _levels(boundaries)
+        widths, levels = crop_widths(boundaries, self.meta.get("width_ratio", 1.0)), _levels(boundaries)
         columns = np.empty(len(found), object)
         for level in range(LEVELS):
             for width in np.unique(widths[levels == level]):

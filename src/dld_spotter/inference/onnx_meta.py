@@ -110,8 +110,9 @@ def check_meta(meta: Mapping[str, Any], path: Path) -> None:
     if "files" in meta:
         check_fields(meta, {"files": GROUP}, "", path)
         check_fields(meta["files"], {name: text(64) for name in meta["files"]}, "files", path)
-    if "margin" in meta:
-        check_fields(meta, {"margin": number(0, 1)}, "", path)
+    for name, least in (("margin", 0), ("width_ratio", 0.1)):
+        if name in meta:
+            check_fields(meta, {name: number(least, 1)}, "", path)
     if "split_at_spaces" in meta:
         check_fields(meta, {"split_at_spaces": one_of(True, False)}, "", path)
     for name, target in (("charset", CHARSET), ("postprocess", TEXT_MAP_DECODER)):

@@ -178,6 +178,7 @@ ARGUMENTS: dict[str, Mapping[str, Rule | str]] = {
         "margin": number(0, 1),
         "halve_width": FLAG,
         "counted_width": whole(8, 640),
+        "width_ratio": number(0.1, 1),
     },
     PPOCR_SPOTTER: {
         "charset": CHARSET,

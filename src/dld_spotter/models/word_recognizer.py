@@ -26,12 +26,14 @@ class WordRecognizer(nn.Module, ABC):
         has_attention: whether it has an attention decoder beside the CTC head; without one ``Recognition.logits`` is None.
         reads_features: whether it reads features of a view beside pixels.
         margin: how far a word's crop reaches beyond the word at every side, of its height.
+        width_ratio: of a crop's width to that which keeps the word's proportions.
     """
 
     max_length: int
     has_attention: bool = True
     reads_features: bool = True
     margin: float = 0.0
+    width_ratio: float = 1.0
 
     @abstractmethod
     def crop(

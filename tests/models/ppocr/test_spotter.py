@@ -88,6 +88,19 @@ def test_a_margin_is_part_of_the_crop_and_of_its_width():
         PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16, margin=-0.1)
 
 
+def test_crops_may_be_narrower_than_their_words_and_show_all_of_them():
+    image = torch.rand(1, 3, 120, 400, generator=torch.Generator().manual_seed(0)) * 255
+    first, word = torch.zeros(1, dtype=torch.int64), boundaries(box(40, 40, 192, 48))
+    narrow = PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16, width_ratio=0.5).crop(image, word, first)
+    whole = PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16).crop(image, word, first)
+    assert (narrow.widths.tolist(), whole.widths.tolist()) == ([96], [192])
+    middles = whole.pixels.unflatten(3, (96, 2)).mean(4)  # a column of the narrow crop lies between two of the whole one
+    torch.testing.assert_close(narrow.pixels, middles, atol=0.5, rtol=0)
+    for ratio in (0, 1.1):
+        with pytest.raises(ConfigError, match=rf"recognizer\.width_ratio must be above 0 and at most 1, found {ratio}"):
+            PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16, width_ratio=ratio)
+
+
 def test_flops_of_a_word_are_those_of_the_width_that_is_counted():
     """Convolutions grow with the columns; attention over T columns with T * T besides, two products of 2 C in 2 layers."""
 

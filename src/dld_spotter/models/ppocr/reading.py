@@ -39,6 +39,7 @@ class PPOCRWordRecognizer(WordRecognizer):
         expansion: hidden channels of the trunk's blocks per channel, above 0.
         margin: see :class:`WordRecognizer`.
         halve_width: see :class:`PPOCRRecognizer`.
+        width_ratio: of a crop's width to that which keeps the word's proportions; 0.85 reads as well for fewer FLOPs.
         counted_width: columns of the crop that a word's FLOPs are counted for: the mean of what is read, 96 for words of 6
             letters, more where regions hold several words.
     """
@@ -56,6 +57,7 @@ class PPOCRWordRecognizer(WordRecognizer):
         margin: float = 0.0,
         halve_width: bool = False,
         counted_width: int = NOMINAL_WIDTH,
+        width_ratio: float = 1.0,
     ) -> None:
         super().__init__()
         if len(stages) != len(STAGES) or channels % 8 or stages[0] % 4:
@@ -71,7 +73,9 @@ class PPOCRWordRecognizer(WordRecognizer):
             raise ConfigError(
                 f"recognizer.counted_width must be a multiple of {COLUMN} up to {WIDTHS[-1]}, found {counted_width}"
             )
-        self.margin, self.counted_width = margin, counted_width
+        if not 0 < width_ratio <= 1:
+            raise ConfigError(f"recognizer.width_ratio must be above 0 and at most 1, found {width_ratio}")
+        self.margin, self.counted_width, self.width_ratio = margin, counted_width, width_ratio
         widths = [stage._replace(channels=width, expansion=expansion) for stage, width in zip(STAGES, stages, strict=True)]
         self.network = PPOCRRecognizer(len(charset), widths, channels, halve_width)
 
@@ -87,7 +91,9 @@ class PPOCRWordRecognizer(WordRecognizer):
         if boundaries.is_meta:
             return WordCrops(sample_pixels(images, boundaries, image_index, (HEIGHT, self.counted_width)))
         places = grown(boundaries.detach().cpu().numpy(), self.margin)
-        widths, boundaries = (torch.from_numpy(part).to(boundaries.device) for part in (crop_widths(places), places))
+        widths, boundaries = (
+            torch.from_numpy(part).to(boundaries.device) for part in (crop_widths(places, self.width_ratio), places)
+        )
         groups = _groups(widths)
         widest = max(groups, default=NOMINAL_WIDTH)
         pixels = boundaries.new_zeros((len(boundaries), 3, HEIGHT, widest))
