@@ -46,9 +46,8 @@ def exported(request, tmp_path_factory):
     pytest.importorskip("onnxscript")
     folder = tmp_path_factory.mktemp("crops")
     torch.manual_seed(4)
-    recognizer = PPOCRWordRecognizer(
-        SPACED, (16, 16, 24), 16, expansion=0.5, margin=0.2, halve_width=request.param, width_ratio=0.7
-    )
+    options = {"expansion": 0.5, "margin": 0.2, "halve_width": request.param, "width_ratio": 0.7}
+    recognizer = PPOCRWordRecognizer(SPACED, (16, 16, 24), 16, **options)
     decoder = TextMapDecoder(**FINDS)
     spotter = PPOCRSpotter(SPACED, recognizer, decoder, (16, 16, 16, 24), 16, min_score=0.0, split_at_spaces=True).eval()
     waken(spotter)
