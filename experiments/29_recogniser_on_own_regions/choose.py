@@ -2,6 +2,7 @@
 
     python experiments/29_recogniser_on_own_regions/choose.py CKPT --data DATA [--recognizer OUTPUT/end.pt] [--shares 0 0.5 1]
         [--thresholds 0.2 0.3 0.4] [--shrinks 0.4 0.5 0.6] [--margins 0 0.06] [--joins 0 0.1] [--scales 1.0 0.5]
+        [--width-ratios 1 0.85]
 
 CKPT is a spotter with PP-OCR's detector and recogniser. Each row is a threshold of the text map, a probability above which
 regions of one line are joined, a ratio by which regions are grown back, how far crops reach beyond words, and a mixture of
@@ -83,6 +84,7 @@ def main() -> None:
     parser.add_argument("--shrinks", type=float, nargs="+", default=[0.4, 0.5, 0.6])
     parser.add_argument("--margins", type=float, nargs="+", default=[0.0, 0.06, 0.12], help="of a word's height")
     parser.add_argument("--joins", type=float, nargs="+", default=[0.0], help="0 for none")
+    parser.add_argument("--width-ratios", type=float, nargs="+", help="of crops; without it that of the checkpoint")
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0, 0.5])
     parser.add_argument("--photos", type=int, default=100)
     arguments = parser.parse_args()
@@ -93,9 +95,10 @@ def main() -> None:
     shares = arguments.shares if arguments.recognizer else [0.0]
     photos = read_photos(arguments.data / "icdar2015" / "train", validation=True)[: arguments.photos]
     maps, decoder = Remembered(spotter), spotter.postprocess
-    tried = product(arguments.thresholds, arguments.joins, arguments.shrinks, arguments.margins, shares)
-    for threshold, join, shrink, margin, share in tried:
-        spotter.recognizer.margin = margin
+    ratios = arguments.width_ratios or [spotter.recognizer.width_ratio]
+    tried = product(arguments.thresholds, arguments.joins, arguments.shrinks, arguments.margins, shares, ratios)
+    for threshold, join, shrink, margin, share, ratio in tried:
+        spotter.recognizer.margin, spotter.recognizer.width_ratio = margin, ratio
         spotter.postprocess = replace(decoder, threshold=threshold, join_above=join, shrink=shrink)
         spotter.recognizer.load_state_dict(mixed(start, end, share))
         figures = []
@@ -103,6 +106,7 @@ def main() -> None:
             reading, score = best(photos, spot(spotter, maps, photos, scale))
             figures.append(f"{100 * reading.hmean:.1f} at {scale:g} (score {score:.2f})")
         row = f"threshold {threshold:g}, joined above {join:g}, shrink {shrink:g}, margin {margin:g}, share {share:g}"
+        row += f", width ratio {ratio:g}"
         print(f"{row}: {', '.join(figures)}", flush=True)
 
 
