@@ -105,3 +105,31 @@ def test_two_runs_cannot_write_one_file(tmp_path):
         again.__enter__()
     with open_output(str(tmp_path / "a.jsonl")) as (_, done):
         assert not done
+
+
+@pytest.mark.parametrize("key", ["input", "out", "data.root", "paths.output_dir", "picture"])
+def test_a_comma_in_the_name_of_a_file_that_is_not_there_is_no_sweep(key):
+    (written,) = as_written([f"{key}=absent/a,b.jsonl"])
+    override = OverridesParser.create().parse_override(written)
+    assert not override.is_sweep_override()
+    assert override.value() == "absent/a,b.jsonl"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-m", "out=a,b"], ["out=a,b", "--multirun"], ["hydra.mode=MULTIRUN", "out=a,b"], ["seed=1,2"]]
+)
+def test_a_sweep_stays_a_sweep(arguments):
+    assert as_written(arguments) == arguments
+
+
+@pytest.mark.parametrize("argument", ["out=[a,b]", "input=[a.jpg,b.jpg]"])
+def test_a_list_stays_a_list(argument):
+    assert as_written([argument]) == [argument]
+
+
+@pytest.mark.parametrize("argument", ["~a", "+a", "a"])
+def test_a_key_that_is_too_long_for_a_file_is_told(argument):
+    with pytest.raises(ConfigError, match="is no setting; give KEY=VALUE"):
+        as_written([argument + "9" * 300])
+    with pytest.raises(ConfigError, match="is no setting; give KEY=VALUE"):
+        as_written([argument + "9" * 300 + "=3"])

@@ -12,6 +12,10 @@ from dld_spotter.core.errors import ConfigError, shown
 SETTING = re.compile(r"(?P<key>\+{0,2}[\w./@-]+)=(?P<value>.*)", re.DOTALL)
 PLAIN = re.compile(r"(?! )[A-Za-z0-9_./ -]*(?<! )")
 """A value that means itself in Hydra's grammar, or, as null, true and 1e5, what a configuration would have there."""
+FILE = re.compile(r"input|out|export|picture|data\.root|paths\.output_dir")
+"""Keys whose value is the name of a file, although it may not be there yet."""
+LONGEST_KEY = 200
+"""Characters; Hydra looks for a file of the name of a key."""
 PATTERNS = "*?["
 """Signs of a glob."""
 
@@ -19,19 +23,25 @@ PATTERNS = "*?["
 def as_written(arguments: Sequence[str]) -> list[str]:
     """Put quotes around values that would be taken apart, or not be understood, although they are names.
 
-    These are the names of what there is, such as ``input=a,b.jpg`` or ``input={1}.jpg``, and whatever Hydra's grammar cannot
-    parse, such as ``input=photo (1).jpg``.
+    These are the names of what there is, such as ``input=a,b.jpg`` or ``input={1}.jpg``, whatever Hydra's grammar cannot
+    parse, such as ``input=photo (1).jpg``, and of files that are written, such as ``out=a,b.jsonl``, what it would take for the
+    choices of a sweep, unless ``-m`` asks for one.
 
     Raises:
         ConfigError: an argument is no setting in any way.
     """
-    return [argument if argument.startswith("-") else _quoted(argument) for argument in arguments]
+    sweeps = any(argument in ("-m", "--multirun") or argument.startswith("hydra.mode=") for argument in arguments)
+    return [argument if argument.startswith("-") else _quoted(argument, sweeps) for argument in arguments]
 
 
-def _quoted(argument: str) -> str:
+def _quoted(argument: str, sweeps: bool) -> str:
+    if len(argument.partition("=")[0]) > LONGEST_KEY:
+        raise ConfigError(f"{shown(argument)} is no setting; give KEY=VALUE, and --help lists the keys")
     found = SETTING.fullmatch(argument)
-    if found and not PLAIN.fullmatch(found["value"]) and (_exists(found["value"]) or not _parses(argument)):
-        return f"{found['key']}={quoted(found['value'])}"
+    if found and not PLAIN.fullmatch(found["value"]):
+        chooses = not sweeps and FILE.fullmatch(found["key"]) and _chooses(argument)
+        if chooses or _exists(found["value"]) or not _parses(argument):
+            return f"{found['key']}={quoted(found['value'])}"
     if not found and ("=" in argument[:2] or not _parses(argument)):
         raise ConfigError(f"{shown(argument)} is no setting; give KEY=VALUE, and --help lists the keys")
     return argument
@@ -57,6 +67,10 @@ def _exists(value: str) -> bool:
         return Path(value).exists()
     except (OSError, ValueError):  # too long for a name
         return False
+
+
+def _chooses(argument: str) -> bool:
+    return _parses(argument) and OverridesParser.create().parse_override(argument).is_choice_sweep()
 
 
 def _parses(argument: str) -> bool:

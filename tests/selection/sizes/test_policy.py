@@ -1,6 +1,10 @@
 """A policy of sizes: what it learns of an engine whose outcomes are known, and what its file may hold."""
 
+import errno
+import io
 import json
+import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -129,6 +133,59 @@ def test_outcomes_are_kept_and_joined(tmp_path):
     (tmp_path / "outcomes.npz").write_bytes(b"nothing")
     with pytest.raises(DataError, match="is no table of an engine's outcomes"):
         EngineOutcomes.load(tmp_path / "outcomes.npz")
+
+
+def packed_otherwise(content: bytes) -> bytes:
+    """The same archive, its members packed by LZMA."""
+    source, target = io.BytesIO(content), io.BytesIO()
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_LZMA) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    return target.getvalue()
+
+
+def with_column(name: str, value: np.ndarray, content: bytes) -> bytes:
+    """The same table with another column."""
+    stream = io.BytesIO()
+    with np.load(io.BytesIO(content)) as table:
+        np.savez_compressed(stream, **{**table, name: value})
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:60] + b"\xff" * 40 + content[100:],  # zlib.error
+        packed_otherwise,
+        lambda content: content.replace(b"PK\3\4\x2d\0\0\0", b"PK\3\4\x9e\0\1\0").replace(b"PK\1\2", b"PK\1\3"),
+        partial(with_column, "names", np.array([b"x" * 4], "S4")),
+        partial(with_column, "sizes", np.array([320.0, np.nan, 1280.0])),
+        partial(with_column, "matched", np.full((8, 3), -1)),
+        partial(with_column, "engine", np.array(["drawn", "1"])),
+        partial(with_column, "words", np.zeros((8, 2**22), np.int64)),  # 256 MiB and more that pack to one
+    ],
+)
+def test_damaged_and_hostile_outcomes_are_told_in_a_sentence(tmp_path, damage):
+    path = tmp_path / "outcomes.npz"
+    outcomes(8).save(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=r"outcomes\.npz is no table of an engine's outcomes \(.+\); fit_selector"):
+        EngineOutcomes.load(path)
+
+
+@pytest.mark.parametrize("name", ["policy.json", "outcomes.npz"])
+def test_what_cannot_be_written_whole_leaves_what_was_there(tmp_path, policy, monkeypatch, name):
+    written = policy if name == "policy.json" else outcomes(8)
+    written.save(tmp_path / name)
+    before = (tmp_path / name).read_bytes()
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("dld_spotter.core.files.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        written.save(tmp_path / name)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {name: before}
 
 
 def test_too_few_images_teach_nothing():

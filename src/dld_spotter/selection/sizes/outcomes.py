@@ -1,7 +1,6 @@
 """The table that a policy of sizes learns from: what an engine read of N images in each of K ways, and what that took."""
 
-import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import inf
 from pathlib import Path
@@ -10,10 +9,16 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from dld_spotter.budget.operating_points import OperatingPoint
+from dld_spotter.core.archives import UNREADABLE, Bounds, read_arrays
 from dld_spotter.core.errors import DataError
+from dld_spotter.core.files import whole
 from dld_spotter.selection.sizes.features import VERSION
 from dld_spotter.tradeoff import Measures, Outcomes
 
+BOUNDS = Bounds(members=64, member=2**28, archive=2**29, ratio=1000)
+"""Of a table, as of one of :class:`~dld_spotter.tradeoff.Outcomes`."""
+COUNTS = ("sides", "sizes", "matched", "predicted", "true", "words", "again")
+"""What is finite, and not below 0."""
 NOMINAL = 1280
 """Long side in pixels that scale 1.0 of a trade-off stands for."""
 LARGEST_SCALE = 4.0
@@ -100,7 +105,8 @@ class EngineOutcomes:
 
     def save(self, path: str | Path) -> None:
         """Write a compressed ``.npz`` without pickled objects."""
-        np.savez_compressed(path, **{field.name: np.asarray(getattr(self, field.name)) for field in fields(self)})
+        with whole(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **{field.name: np.asarray(getattr(self, field.name)) for field in fields(self)})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -110,13 +116,16 @@ class EngineOutcomes:
             DataError: the file is missing, or holds something else.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                values = {field.name: archive[field.name] for field in fields(cls)}
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            values = read_arrays(Path(path), [field.name for field in fields(cls)], BOUNDS)
+            engine, version = values.pop("engine"), values.pop("version")
+            if engine.dtype.kind != "U" or engine.ndim or version.dtype.kind not in "iu" or version.ndim:
+                raise ValueError("engine must be one text and version one whole number")
+            _check_columns(values)
+            return cls(**values, engine=str(engine), version=int(version))
+        except UNREADABLE as error:
             raise DataError(
                 f"{path} is no table of an engine's outcomes ({error}); fit_selector engine=NAME writes one"
             ) from error
-        return cls(**values | {"engine": str(values["engine"]), "version": int(values["version"])})
 
     @classmethod
     def joined(cls, tables: Iterable[Self]) -> Self:
@@ -137,3 +146,16 @@ class EngineOutcomes:
             if field.name not in ("engine", "version", "sizes", "gain_thresholds")
         }
         return cls(engine=first.engine, sizes=first.sizes, gain_thresholds=first.gain_thresholds, **rows)
+
+
+def _check_columns(values: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError where a column of a file is not what a table can hold."""
+    names = values["names"]
+    if names.dtype.kind != "U" or names.ndim != 1 or any(values[name].ndim != 1 for name in ("sizes", "gain_thresholds")):
+        raise ValueError("names must be a list of texts, sizes and gain_thresholds lists of numbers")
+    for name in values.keys() - {"names"}:
+        column = values[name]
+        if column.dtype.kind not in "biuf" or (name in COUNTS and not (np.isfinite(column) & (column >= 0)).all()):
+            raise ValueError(f"{name} must be {'finite numbers, none below 0' if name in COUNTS else 'numbers'}")
+    if np.isnan(values["gain_thresholds"]).any():
+        raise ValueError("gain_thresholds must be numbers")

@@ -13,6 +13,7 @@ from dld_spotter.budget.calibration import Calibration
 from dld_spotter.budget.operating_points import OperatingPoint
 from dld_spotter.core.arrays import Floats
 from dld_spotter.core.errors import ConfigError, DataError, SpotterError
+from dld_spotter.core.files import write_text
 from dld_spotter.core.records import Record
 from dld_spotter.core.words import Cost
 from dld_spotter.data.photos import scaled_size
@@ -182,7 +183,7 @@ class SizePolicy(Policy):
         text = json.dumps(_short(self.table.to_dict()), separators=(",", ":")) + "\n"
         if len(text) > MOST_BYTES:
             raise DataError(f"{path} would have {len(text) / 1e6:.1f} MB, and at most 2 are allowed; learn from fewer images=")
-        Path(path).write_text(text, "utf-8")
+        write_text(path, text)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
