@@ -23,7 +23,7 @@ SCENE = (720, 1280)
 """Height and width of the image with words."""
 ONCE, TWICE = (0.2, 0.4, 1.0), (0.2, 0.3)
 """Scales at which it is read in one pass, and those of the first of two."""
-REPEATS = 2
+REPEATS = 4
 LEAST = 1e-9
 """Seconds per GFLOP where reading does not take longer for more of them: the least that still orders sizes."""
 
