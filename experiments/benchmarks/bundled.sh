@@ -19,9 +19,10 @@ fi
 if ! test -e "$out/readers.json"; then
     echo "$(date +%T) readers"
     "$python" experiments/benchmarks/readers.py "$icdar" --threads 2 --json "$out/readers.json" \
-        bundled:scale=1.0 bundled:budget=0.5 bundled:budget=0.3 bundled:budget=0.2 bundled:budget=0.15 \
+        bundled:scale=1.0 bundled:budget=0.5 bundled:budget=0.3 bundled:budget=0.15 \
+        bundled:budget_ms=60 bundled:budget_ms=100 bundled:budget_ms=150 bundled:budget_ms=200 \
         "$before:scale=1.0" "$before:budget=0.5" "$before:budget=0.3" "$before:budget=0.15" \
-        bundled_tiny:budget=0.5 bundled_tiny:budget=0.15 "${half[@]}" \
+        "$before:budget_ms=100" "$before:budget_ms=150" "$before:budget_ms=200" "${half[@]}" \
         rapidocr rapidocr:min_score=0.9 > "$out/readers.log" 2>&1
 fi
 for budget in 1.0 0.5 0.3 0.15; do once "budget_$budget" evaluate ckpt=bundled "${photos[@]}" budget="$budget"; done
