@@ -70,6 +70,7 @@ def predict(config: DictConfig, folder: Path) -> None:
     others: Counter[str] = Counter()
     source = config.input if isinstance(config.input, str) else list(config.input)
     pages = [page for path in find_images(source, others) for page in find_pages(path)]
+    tell_of_one_name(pages)
     request = Request(**{field.name: config[field.name] for field in fields(Request)})
     plain = OmegaConf.create(OmegaConf.to_container(config))  # which other processes know, too
     reader = Reader(partial(given_predictor, plain), request, config.batch, config.dpi, config.output == "lines")
@@ -122,6 +123,21 @@ def tell_left_out(others: Mapping[str, int]) -> None:
     if others:
         kinds = ", ".join(f"{count} {suffix or 'without an ending'}" for suffix, count in sorted(others.items()))
         tell(f"note: files of formats that are not read were left out: {kinds}")
+
+
+def tell_of_one_name(pages: Sequence[Page]) -> None:
+    """Say how many images are called as another one, by which ``score`` could not tell them apart."""
+    names: dict[str, list[Page]] = {}
+    for page in pages:
+        if page.number is None:
+            names.setdefault(Path(page.path).stem, []).append(page)
+    alike = [some for some in names.values() if len(some) > 1]
+    if alike:
+        first, second = alike[0][:2]
+        tell(
+            f"note: {sum(map(len, alike))} images share their name with another one, such as {first} and {second}; score knows "
+            "images by their names alone"
+        )
 
 
 def summarize(images: int, before: int, damaged: int, places: Sequence[str], spent: Sequence[str]) -> None:

@@ -139,6 +139,15 @@ def test_no_photo_costs_more_than_it_may(predict, photos, tmp_path):
     assert "max_cost=0 must be above 0" in err
 
 
+def test_images_of_one_name_are_told(predict, photos, tmp_path):
+    first = next(path for path in sorted(photos.iterdir()) if path.suffix == ".png")
+    copy = first.with_suffix(".PNG")
+    copy.write_bytes(first.read_bytes())
+    status, _, err = predict(f"input=[{first},{copy}]", "out=-")
+    assert status == 0
+    assert "note: 2 images share their name with another one, such as" in err
+
+
 def test_stdout(predict, photos):
     status, out, _ = predict(f"input=[{photos}/a.png,{photos}/more]", "out=-", "gamma=0.3")
     assert status == 0

@@ -28,6 +28,13 @@ def _run(capsys, *arguments):
     return status, out, err
 
 
+def test_scripts_of_mlt_before_the_texts_are_noted(folders, capsys):
+    for file in (folders / "gt").iterdir():
+        file.write_text("0,0,10,0,10,10,0,10,Latin,cat\n")
+    _, _, err = _run(capsys, f"gt={folders / 'gt'}", f"preds={folders / 'preds'}")
+    assert f"note: gt={folders / 'gt'}: a script stands before every text, as in MLT" in err
+
+
 def test_prints_one_object_that_leaves_nothing_out(folders, capsys):
     status, out, err = _run(capsys, f"gt={folders / 'gt'}", f"preds={folders / 'preds'}")
     assert status == 0

@@ -39,12 +39,16 @@ from dld_spotter.metrics.formats import read_annotations
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.models.vocabulary import Vocabulary
 from dld_spotter.selection.second_pass.rule import SecondPassRule
+from dld_spotter.selection.sizes.fitting import fit_policy
+from dld_spotter.selection.sizes.outcomes import EngineOutcomes
+from dld_spotter.selection.sizes.policy import SizePolicy
 from dld_spotter.tradeoff.measures import Measures
 from dld_spotter.tradeoff.outcomes import Outcomes
 from dld_spotter.tradeoff.points import Point, TradeOff
 from tests.budget.test_candidates import CANDIDATES
 from tests.data.readers.trees import write_photos
 from tests.fuzz import broken, mutate, samples
+from tests.selection.sizes.test_policy import outcomes as engine_table
 from tests.trained import POINTS, RULE, make_checkpoint
 
 Damage = Callable[[bytes, Random, list[bytes]], bytes]
@@ -191,6 +195,20 @@ def outcomes() -> list[bytes]:
     return [path.read_bytes()]
 
 
+def engine_outcomes() -> list[bytes]:
+    """What an engine read of 24 images in three sizes."""
+    path = _scratch() / "engine_outcomes.npz"
+    engine_table().save(path)
+    return [path.read_bytes()]
+
+
+def engine_policies() -> list[bytes]:
+    """What was learnt from that."""
+    path = _scratch() / "policy.json"
+    fit_policy(engine_table(), 1280).save(path)
+    return [path.read_bytes()]
+
+
 def tradeoffs() -> list[bytes]:
     """A trade-off of two points."""
     points = (
@@ -318,6 +336,12 @@ TARGETS = {
     "provenance": Target("facts.json", provenances, read_provenance, mutate.damage_json, weight=0.8, prepare=_whole_checkpoint),
     "records": Target("records.json", records, read_records, mutate.damage_json, "json", 3),
     "outcomes": Target("a.npz", outcomes, lambda folder: Outcomes.load(folder / "a.npz"), mutate.damage_zip, weight=5),
+    "engine_outcomes": Target(
+        "a.npz", engine_outcomes, lambda folder: EngineOutcomes.load(folder / "a.npz"), mutate.damage_zip, weight=3
+    ),
+    "engine_policy": Target(
+        "policy.json", engine_policies, lambda folder: SizePolicy.load(folder / "policy.json"), mutate.damage_json, "json", 2
+    ),
     "tradeoff": Target(
         "tradeoff.json", tradeoffs, lambda folder: TradeOff.read(folder / "tradeoff.json"), mutate.damage_json, "json", 2
     ),

@@ -81,6 +81,15 @@ def test_a_finished_run_says_so_and_shows_its_table(undisturbed, tmp_path, monke
     assert "student" in ended.stdout.partition("its table:")[2]
 
 
+def test_a_finished_run_is_not_begun_again_for_another_rate(undisturbed, tmp_path, monkeypatch):
+    folder = shutil.copytree(undisturbed, tmp_path / "moved")
+    monkeypatch.setattr("dld_spotter.train.run_stages", None)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    ended = train(folder, OFTEN, "resume=auto", "stages.distillation.lr=1e-5")
+    told(ended, 2, "is finished, and stages.distillation.lr=1e-05 would change nothing")
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
 def test_signals_wait_for_the_end_of_the_step(tmp_path, monkeypatch):
     step = DLDModule.training_step
 

@@ -45,7 +45,8 @@ DECISIVE = (
     *("trainer.precision", "trainer.gradient_clip_val", "trainer.check_val_every_n_epoch"),
 )
 """Settings without which a run cannot go on to the result that it would have had."""
-CHANGEABLE = ("lr", "selector_lr", "_target_")
+RATES = ("lr", "selector_lr")
+CHANGEABLE = (*RATES, "_target_")
 """Settings among them that may change, and then hold from there on; code may have moved."""
 APART = ("resume", "paths", "logger")
 """Settings that a finished run may be asked about with others."""
@@ -215,7 +216,8 @@ def finished(config: DictConfig, folder: Path) -> float | None:
     """Where the run in a folder has done all that ``config`` asks for, show its table and return what it came to; else None.
 
     Raises:
-        ConfigError: the folder of a sweep's job holds a run with other settings.
+        ConfigError: the folder of a sweep's job holds a run with other settings, or a finished run is asked to go on at
+            another rate.
     """
     gone_on_with = config.resume in AUTOMATIC or (isinstance(config.resume, str) and Path(config.resume).is_file())
     before, earlier, result = (RunStatus.read(folder), settings_of(folder), folder / RESULT) if gone_on_with else (None,) * 3
@@ -232,7 +234,14 @@ def finished(config: DictConfig, folder: Path) -> float | None:
             f"resume={config.resume}: {folder} holds a run with {difference[0]}={difference[1]}, but this job has "
             f"{difference[2]}; give the command of that sweep, or another paths.output_dir"
         )
-    if difference is not None or before.status != "completed" or not result.is_file():
+    if before.status != "completed" or not result.is_file():
+        return None
+    if difference is not None and difference[0].rpartition(".")[2] in RATES:
+        raise ConfigError(
+            f"the run in {folder} is finished, and {difference[0]}={difference[2]} would change nothing; leave it out, or give "
+            "another paths.output_dir"
+        )
+    if difference is not None:
         return None
     if is_first():
         found = TradeOff.read(result)

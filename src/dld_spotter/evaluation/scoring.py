@@ -12,6 +12,7 @@ from omegaconf import MISSING
 from dld_spotter.core.bootstrap import bootstrap, resample
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.core.hmean import hmean
+from dld_spotter.data.readers.fields import name_scripts
 from dld_spotter.metrics.explanation import Verdict, differences, explain_image
 from dld_spotter.metrics.formats import Annotations, begins_with_percentages, printable, read_annotations
 from dld_spotter.metrics.lexicons import Lexicon, image_key
@@ -89,6 +90,11 @@ def _read_predictions(cfg: ScoreConfig, path: str, truth: Annotations) -> Annota
     for source, annotations in ((cfg.gt, truth), (path, predictions)):
         _note(source, annotations.ignored_files, "is no annotation and was left out")
         _note(source, annotations.undecodable_files, "holds bytes that are no UTF-8, which read as \ufffd")
+    if name_scripts([word.text for words in truth.images.values() for word in words]):
+        print(
+            f"note: gt={cfg.gt}: a script stands before every text, as in MLT, and counts as part of it; leave it out",
+            file=sys.stderr,
+        )
     if begins_with_percentages(word.text for words in predictions.images.values() for word in words):
         print(
             f"note: {path}: every text begins with a number from 0 to 100 and a comma, which were read as part of the text; "

@@ -9,6 +9,8 @@ from dld_spotter.core.errors import DataError, shown
 
 IGNORED = "###"
 """The text of don't-care words in nearly every data set."""
+SCRIPTS = {"Arabic", "Bangla", "Chinese", "Hindi", "Japanese", "Korean", "Latin", "Mixed", "None", "Symbols"}
+"""What MLT puts before each text, and a comma behind it."""
 FARTHEST = 1e6
 """Pixels; a coordinate beyond this is a mistake in the file, and its square soon more than a float32 holds."""
 _INVISIBLE = " \t\r\n\0\ufeff\u200b\u200e\u200f\u00a0\u3000"
@@ -22,6 +24,15 @@ def clean(text: str) -> str:
     '12'
     """
     return text.strip(_INVISIBLE)
+
+
+def name_scripts(texts: Sequence[str]) -> bool:
+    """Whether a script stands before each text, as in annotations of MLT.
+
+    >>> name_scripts(["Latin,Rue", "Symbols,###"]), name_scripts(["Latin,Rue", "Rue"]), name_scripts([])
+    (True, False, False)
+    """
+    return bool(texts) and all("," in text and text.partition(",")[0] in SCRIPTS for text in texts)
 
 
 def unquoted(text: str) -> str:

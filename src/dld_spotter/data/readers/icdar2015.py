@@ -4,12 +4,10 @@ from pathlib import Path
 
 from dld_spotter.core.batches import TextInstances
 from dld_spotter.core.errors import DataError
-from dld_spotter.data.readers.fields import IGNORED
+from dld_spotter.data.readers.fields import IGNORED, name_scripts
 from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_quads
 
 PLAIN = ("images", "gts")
-SCRIPTS = {"Arabic", "Bangla", "Chinese", "Hindi", "Japanese", "Korean", "Latin", "Mixed", "None", "Symbols"}
-"""What MLT puts before each text."""
 OFFICIAL = {
     "train": [("ch4_training_images", "ch4_training_localization_transcription_gt")],
     "test": [("ch4_test_images", "Challenge4_Test_Task4_GT"), ("ch4_test_images", "Challenge4_Test_Task1_GT")],
@@ -54,7 +52,7 @@ class ICDAR2015(PairedDataset):
             DataError: a line is malformed, or the file is in the form of MLT.
         """
         quads, texts = read_quads(path)
-        if texts and all(text.partition(",")[0] in SCRIPTS and "," in text for text in texts):
+        if name_scripts(texts):
             raise DataError(f"{path} names a script before each text, such as {texts[0]!r}, as MLT does; give data=mlt2019")
         ignore = [text == IGNORED for text in texts]
         return TextInstances.of(quads, ["" if text == IGNORED else text for text in texts], ignore)
