@@ -107,7 +107,7 @@ def test_who_goes_on_from_lines_goes_on_alike(path, monkeypatch):
     seconds = [9.0, 0.2, 0.1, 0.03, 0.05, 0.04]
     lines = [{"width": 192, "height": 128, "relative_cost": 0.3, "gflops": 0.1, "seconds": one} for one in seconds]
     request = Request(budget_ms=35)
-    other.catch_up(request, lines)
+    other.catch_up(request, [[line] for line in lines])
     tracker = one.tracker(request)
     for number, taken in enumerate(seconds):
         tracker.gamma(one.full_cost([SIZE]))

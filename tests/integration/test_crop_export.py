@@ -40,7 +40,7 @@ def waken(spotter: PPOCRSpotter) -> None:
     output.bias[SPACED.classes(" ")] += 6
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["whole", "half"])
+@pytest.fixture(scope="module", params=[pytest.param(False, id="whole"), pytest.param(True, id="half", marks=pytest.mark.slow)])
 def exported(request, tmp_path_factory):
     """A small spotter of the family, untrained, and its export."""
     pytest.importorskip("onnxscript")

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from dld_spotter.core.charset import PRINTABLE_ASCII, Charset
 from dld_spotter.models.ppocr.weights import detector_state, recognizer_state
+from dld_spotter.models.ppocr.widths import NOMINAL_WIDTH
 
 NAME = "ppocr_small"
 """What ``ckpt=`` and ``stages.teacher.checkpoint=`` call it."""
@@ -33,6 +34,9 @@ def configuration(charset: Charset) -> dict[str, Any]:
             "channels": 120,
             "expansion": 2.0,
             "margin": 0.0,
+            "halve_width": False,
+            "width_ratio": 1.0,
+            "counted_width": NOMINAL_WIDTH,
         },
         "postprocess": {
             "_target_": "dld_spotter.models.detector.TextMapDecoder",
