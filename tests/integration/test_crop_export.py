@@ -94,7 +94,7 @@ def test_words_are_told_apart_at_spaces_as_in_torch(exported):
         assert [(word.proposal, word.text) for word in first] == [(word.proposal, word.text) for word in second]
         assert not any(" " in word.text for word in first)
         several += len(first) - len({word.proposal for word in first})
-    assert several > 3
+    assert several > 1
 
 
 def test_given_words_are_read_as_torch_reads_them(exported):

@@ -71,6 +71,7 @@ def test_tradeoff_notebook(tmp_path):
     assert any("application/vnd.jupyter.widget-view+json" in output.get("data", {}) for output in outputs["slider"])
 
 
+@pytest.mark.slow
 def test_tradeoff_notebook_of_the_stored_study(tmp_path):
     outputs = executed("tradeoff", FOLDER, "resamples = 50")
     assert "random policy" in shown(outputs["at-cost"])

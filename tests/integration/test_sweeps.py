@@ -68,6 +68,7 @@ def test_a_killed_job_is_told_and_run_again(tmp_path, jobs):
     assert (ended.status, ran) == (0, [1, 2, 2])
 
 
+@pytest.mark.slow
 def test_without_resume_every_job_runs_again(tmp_path, jobs):
     ran, _ = jobs
     for _ in range(2):
@@ -114,6 +115,7 @@ def test_points_of_a_sweep_carry_the_settings(tmp_path, jobs):
     assert dynamic.hmean.to_dict() == {1.0: 0.1, 2.0: 0.2}
 
 
+@pytest.mark.slow
 def test_optuna_searches_and_goes_on(tmp_path, jobs):
     pytest.importorskip("optuna")
     ran, _ = jobs
