@@ -13,7 +13,6 @@ teaches the narrow one: its characters at each column (KL), and its context.
 
 import argparse
 import copy
-import csv
 import json
 import math
 import signal
@@ -21,7 +20,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -37,6 +35,7 @@ from words import (
     Words,
     crop,
     crop_items,
+    log,
     photo_items,
     read_photos,
     regions,
@@ -296,16 +295,6 @@ def known_regions(arguments: argparse.Namespace, spotter: Spotter, name: str, ph
         found = regions(spotter, photos, bf16=arguments.bf16)
         path.write_text(json.dumps([[quad.round(2).tolist() for quad in quads] for quads in found]))
     return [[np.array(quad) for quad in quads] for quads in json.loads(path.read_text())]
-
-
-def log(path: Path, row: dict[str, Any]) -> None:
-    """Append a row, behind a head where the file is new."""
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def _ignore_the_end(worker: int) -> None:

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import albumentations as A
 import numpy as np
@@ -263,3 +264,13 @@ def read_photos(root: Path, validation: bool | None = None) -> list[Sample]:
     listed = set() if validation is None else set((root / "validation.txt").read_text().split())
     chosen = [i for i, path in enumerate(photos.images) if validation is None or (path.name in listed) == validation]
     return [photos[i] for i in tqdm(chosen, root.name, leave=False)]
+
+
+def log(path: Path, row: dict[str, Any]) -> None:
+    """Append a row, behind a head where the file is new."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)

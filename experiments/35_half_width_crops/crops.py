@@ -1,12 +1,10 @@
 """Crops that a recogniser sees: regions of a detector, words of photos and crops of words, rendered words."""
 
-import csv
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import albumentations as A
 import numpy as np
@@ -154,13 +152,3 @@ def right(recognizer: PPOCRWordRecognizer, charset: Charset, items: Sequence[Ite
         labels, _ = recognizer.read(recognizer.network.encode(crops))
         count += charset.decode(labels[0].tolist()).strip().lower() == item.text.lower()
     return count / max(len(items), 1)
-
-
-def log(path: Path, row: dict[str, Any]) -> None:
-    """Append a row, behind a head where the file is new."""
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)

@@ -20,9 +20,10 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from crops import Batches, Item, Words, log, photo_items, read_photos, read_sources, regions, right
+from crops import Batches, Item, Words, photo_items, read_photos, read_sources, regions, right
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from words import log  # of study 29, which crops.py makes known
 
 from dld_spotter.core.charset import BLANK
 from dld_spotter.inference.checkpoint import load_checkpoint, write_whole
