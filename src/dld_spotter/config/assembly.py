@@ -213,6 +213,12 @@ def build_teacher(config: DictConfig) -> Spotter:
     if stage.checkpoint is not None:
         checkpoint = load_checkpoint(stage.checkpoint, charset=teacher.charset)
         part = "teacher" if "teacher" in checkpoint.parts() else "student"
+        family, own = (one["_target_"].rpartition(".")[2] for one in (checkpoint.config(part), config.model.teacher))
+        if family != own:
+            raise CheckpointError(
+                f"stages.teacher.checkpoint={stage.checkpoint} holds a {family}, and a {own} is to be trained; give "
+                f"stages.teacher.checkpoint=null stages.teacher.epochs=9 to train it from scratch, or weights of its own"
+            )
         untrained = load_weights(teacher, checkpoint.weights(part), checkpoint.path, stage.partial)
         if untrained and is_first():
             print(f"{len(untrained)} tensors that {checkpoint.path} lacks start untrained, such as {untrained[0]}")
