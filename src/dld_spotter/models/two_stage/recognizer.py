@@ -26,11 +26,12 @@ def word_boxes(boundaries: Tensor) -> Tensor:
 
     What is more than 1.5 times as high as wide is transposed: its sides run down, along the left and the right of the box.
     """
-    low, high = boundaries.amin((1, 2)) - STRIDE, boundaries.amax((1, 2)) + STRIDE
-    (left, top), (right, bottom) = low.unbind(1), high.unbind(1)
+    low, high = boundaries.amin((1, 2)), boundaries.amax((1, 2))
+    width, height = (high - low).unbind(1)
+    (left, top), (right, bottom) = (low - STRIDE).unbind(1), (high + STRIDE).unbind(1)
     corners = [torch.stack(corner, dim=1) for corner in ((left, top), (right, top), (left, bottom), (right, bottom))]
     level = torch.stack(corners, dim=1).view(-1, 2, 2, 2)
-    upright = (bottom - top > UPRIGHT * (right - left)).view(-1, 1, 1, 1)
+    upright = (height > UPRIGHT * width).view(-1, 1, 1, 1)
     return torch.where(upright, level.transpose(1, 2), level)
 
 
