@@ -49,6 +49,8 @@ def _change(value: Any, change: Callable[[Any], Any]) -> Any:
         return change(value)
     if isinstance(value, dict):
         return {key: _change(item, change) for key, item in value.items()}
+    if type(value) is tuple:
+        return tuple(_change(item, change) for item in value)
     return value
 
 

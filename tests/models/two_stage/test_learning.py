@@ -32,6 +32,16 @@ def blank_maps(images: int = 1, logit: float = -9.0) -> AnchorMaps:
     return AnchorMaps(logits, tuple(torch.zeros(images, 8, side, side) for side in shapes), (torch.zeros(images, 1, 16, 16),))
 
 
+def test_maps_move_and_are_selected_level_by_level():
+    maps = blank_maps(3)
+    moved_away = maps.to("meta")
+    assert all(level.is_meta for levels in (moved_away.logits, moved_away.offsets, moved_away.pyramid) for level in levels)
+    assert [len(level) for level in maps.select(torch.tensor([2, 0])).offsets] == [2, 2]
+    logits, moves = maps.flat()
+    assert [level.shape for level in logits] == [(3, 16 * 16 * 2), (3, 8 * 8 * 2)]
+    assert moves[1].shape == (3, 8 * 8 * 2, 4)
+
+
 def test_proposals_are_the_likeliest_anchors_after_their_offsets():
     maps = blank_maps()
     maps.logits[0][0, 0, 5, 6] = 3.0  # 32 x 8 pixels around (26, 22)
