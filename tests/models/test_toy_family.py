@@ -17,6 +17,7 @@ from dld_spotter.data.collate import Collate
 from dld_spotter.inference import provenance
 from dld_spotter.inference.checkpoint import load_checkpoint, save_checkpoint
 from dld_spotter.inference.predictor import Predictor
+from dld_spotter.inference.rules import number
 from dld_spotter.inference.torch_backend import TorchBackend
 from dld_spotter.losses.detection import DetectionLoss
 from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TextMap, TokenKL
@@ -116,7 +117,7 @@ def test_a_checkpoint_of_it_reads_for_a_budget_once_it_is_on_the_list(toy, tmp_p
         "charset": provenance.CHARSET,
         "recognizer": provenance.PPOCR_RECOGNIZER,
         "channels": provenance.WIDTH,
-        "min_score": provenance.number(0, 1),
+        "min_score": number(0, 1),
     }
     monkeypatch.setitem(provenance.ARGUMENTS, name, rules)
     monkeypatch.setitem(provenance.PARTS, "student", (*provenance.SPOTTERS, name))
