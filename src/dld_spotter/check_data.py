@@ -4,11 +4,11 @@
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
@@ -25,6 +25,7 @@ from dld_spotter.config.entry import entry_point
 from dld_spotter.core.batches import Sample, SpottingBatch
 from dld_spotter.core.charset import Charset
 from dld_spotter.core.errors import ConfigError, DataError, SpotterError
+from dld_spotter.core.files import save_picture, whole, write_text
 from dld_spotter.data.census import Census
 from dld_spotter.data.datamodule import Loading, SpottingDataModule
 from dld_spotter.data.dataset import TextDataset
@@ -77,16 +78,12 @@ def check(config: DictConfig, folder: Path) -> None:
         export.parent.mkdir(parents=True, exist_ok=True)
     inspection = Inspection(parts, config.limit, export and export.with_name(f"{export.stem}_images"))
     census = Census(charset, config.max_length, inspection.problems)
-    with export.open("w", encoding="utf-8", newline="\n") if export else nullcontext() as lines:
+    with exported(export) as lines:
         for finding in look_at_all(inspection, config.workers):
             census.add(finding)
             if lines and finding.words is not None:
                 lines.write(export_line(finding, export.parent) + "\n")
-    if not census.readable:
-        if export is not None:
-            export.unlink()
-        reason = census.problems[0].message if census.problems else "it is empty"
-        raise DataError(f"data={config.data.name} holds no image that can be read: {reason}")
+        _refuse_nothing(census, config.data.name)
     report = {"dataset": config.data.name, "unusable_parts": refused, "overlap": overlap} | census.report(config.examples)
     if config.json:
         print(json.dumps(report, ensure_ascii=False))
@@ -97,7 +94,7 @@ def check(config: DictConfig, folder: Path) -> None:
     lines = [f"{part} cannot be used: {reason}\n" for part, reason in refused.items()]
     lines += [f"{overlap}\n"] if overlap else []
     lines += [f"{problem.kind}: {problem.message}\n" for problem in census.problems]
-    written[0].write_text("".join(lines), "utf-8")
+    write_text(written[0], "".join(lines))
     if config.picture:
         written.append(Path(config.picture))
         draw_contact_sheet(inspection, census.with_words or census.readable, config.contact_sheet, written[-1])
@@ -115,6 +112,23 @@ def check(config: DictConfig, folder: Path) -> None:
         )
     if overlap:
         raise DataError(f"training would be refused: {overlap}")
+
+
+@contextmanager
+def exported(path: Path | None) -> Iterator[TextIO | None]:
+    """Lines that are the file at ``path`` once all are written; None without a path."""
+    if path is None:
+        yield None
+        return
+    with whole(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as lines:
+        yield lines
+
+
+def _refuse_nothing(census: Census, name: str) -> None:
+    """Raise DataError where no image could be read."""
+    if not census.readable:
+        reason = census.problems[0].message if census.problems else "it is empty"
+        raise DataError(f"data={name} holds no image that can be read: {reason}")
 
 
 def shared_files(parts: Mapping[str, TextDataset]) -> str:
@@ -177,7 +191,7 @@ def draw_contact_sheet(inspection: Inspection, numbers: Sequence[int], count: in
     """Draw ``count`` images with their words, evenly spread over those with ``numbers``."""
     chosen = [numbers[i * len(numbers) // count] for i in range(count)] if len(numbers) > count else numbers
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw_samples([inspection.sample(number) for number in chosen]).save(path, quality=90)
+    save_picture(draw_samples([inspection.sample(number) for number in chosen]), path, quality=90)
 
 
 def training_batches(config: DictConfig, parts: Mapping[str, TextDataset]) -> DataLoader:
@@ -199,7 +213,7 @@ def draw_batches(batches: Iterable[SpottingBatch], path: Path) -> None:
     drawn = list(map(fill_frames, batches))  # the views that training leaves to the device, too
     samples = [sample for batch in drawn for sample in samples_of(batch)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw_samples(samples, columns=len(drawn[0].views)).save(path, quality=90)
+    save_picture(draw_samples(samples, columns=len(drawn[0].views)), path, quality=90)
 
 
 def samples_of(batch: SpottingBatch) -> list[Sample]:

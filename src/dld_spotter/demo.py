@@ -25,6 +25,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dld_spotter.config.entry import entry_point
 from dld_spotter.core.errors import ConfigError, DataError, SpotterError
+from dld_spotter.core.interruption import Interrupted
 from dld_spotter.data.photos import ReferenceSize, read_image
 from dld_spotter.data.synthetic import SceneLayout, SceneRenderer
 from dld_spotter.inference.loading import load
@@ -301,12 +302,12 @@ def _length(text: str | None) -> int | None:
 
 
 def demo(config: DictConfig) -> None:
-    """Serve the page until Ctrl+C."""
+    """Serve the page until Ctrl+C or SIGTERM, which is how it is meant to end."""
     OmegaConf.resolve(config)
     config = OmegaConf.merge(OmegaConf.structured(Settings), config)
     predictor = load(config.ckpt, ReferenceSize(**config.reference), config.device, None, config.vocabulary, config.precision)
     viewer = Viewer(predictor, Path(config.ckpt).name)
-    with Server(viewer, config.port, config.host) as server, suppress(KeyboardInterrupt):
+    with Server(viewer, config.port, config.host) as server, suppress(Interrupted, KeyboardInterrupt):
         others = "" if config.host == HOST else ", also to whoever reaches this computer"
         print(f"http://{config.host}:{server.server_port} shows what {config.ckpt} reads{others}; Ctrl+C ends it", flush=True)
         server.serve_forever()

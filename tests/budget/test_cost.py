@@ -2,6 +2,7 @@ import pickle
 from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -219,3 +220,19 @@ def test_a_selector_costs_the_same_once_it_is_folded():
     alone = folded(selector).gflops
     assert alone == selector.gflops > 0
     assert selector.training, "counting leaves it alone"
+
+
+def test_spotters_that_differ_in_their_weights_alone_are_counted_once():
+    first, second, other = make_spotter(1), make_spotter(2), make_spotter(1, hidden=SPOTTER["hidden"] + 1)
+    expected = FlopCost(first).cost(64, 96, 3)
+    with patch.object(FlopCost, "count", side_effect=AssertionError):
+        assert FlopCost(second).cost(64, 96, 3) == expected
+        with pytest.raises(AssertionError):
+            FlopCost(other)
+
+
+def test_a_spotter_with_a_part_that_cannot_be_kept_is_counted_each_time():
+    spotter = make_spotter(1)
+    expected = FlopCost(spotter).cost(64, 96, 3)
+    spotter.scorer = lambda score: score
+    assert FlopCost(spotter).cost(64, 96, 3) == expected

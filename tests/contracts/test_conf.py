@@ -24,10 +24,7 @@ from dld_spotter.config.entry import HELP, ROOT
 from dld_spotter.config.studies import RENAMED, find_experiments
 from dld_spotter.core.aliases import renamed_override
 from dld_spotter.core.charset import Charset
-from dld_spotter.export import write
-from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.engines.engine import Engine
-from dld_spotter.inference.loading import predictor_of
 from dld_spotter.inference.predictor import LONG
 from dld_spotter.losses.distillation import Distillation
 from dld_spotter.models.spotter import Spotter
@@ -35,7 +32,7 @@ from dld_spotter.selection.objective import SelectionObjective
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.selection.selector import Selector
 from tests.data.samples import write_crops
-from tests.trained import make_checkpoint
+from tests.exports import small_export
 
 CONF = ROOT / "conf"
 DEEPEST = 6
@@ -102,10 +99,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The graphs of a small spotter."""
     pytest.importorskip("onnx")
-    folder = tmp_path_factory.mktemp("exported")
-    checkpoint = load_checkpoint(make_checkpoint(folder / "student.ckpt"))
-    write(checkpoint, predictor_of(checkpoint), folder)
-    return folder
+    return small_export(tmp_path_factory)[1]
 
 
 def write_annotation_files(root: Path) -> None:

@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from dld_spotter.core.errors import DataError
-from dld_spotter.core.files import parse_json, read_bounded, whole, write_text
+from dld_spotter.core.files import parse_json, read_bounded, save_picture, whole, write_text
 
 
 def test_a_file_takes_the_place_of_the_earlier_one_at_the_end(tmp_path: Path):
@@ -49,6 +50,24 @@ def test_devices_pipes_and_folders_are_refused_at_once(tmp_path):
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
         with pytest.raises(OSError):
             read_bounded(path)
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".jpg", "JPEG"), (".PNG", "PNG")])
+def test_a_picture_has_the_format_of_its_suffix(tmp_path, suffix, kind):
+    path = tmp_path / f"sheet{suffix}"
+    save_picture(Image.new("RGB", (4, 3)), path)
+    with Image.open(path) as picture:
+        assert (picture.format, picture.size) == (kind, (4, 3))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("suffix", "error"), [(".jpg", OSError), (".txt", ValueError)])
+def test_a_picture_that_cannot_be_written_leaves_the_one_before(tmp_path, suffix, error):
+    path = tmp_path / f"sheet{suffix}"
+    path.write_text("before")
+    with pytest.raises(error):
+        save_picture(Image.new("RGBA", (4, 3)), path)
+    assert [(one, one.read_text()) for one in tmp_path.iterdir()] == [(path, "before")]
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "9" * 5000, "{", "\ud800", b"\xff"])

@@ -1,5 +1,7 @@
 """Everything that is found, and what is read in given boxes, in torch, in ONNX Runtime and by engines."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.torch_backend import TorchBackend
 from dld_spotter.models.detector import TextMapDecoder
 from tests.data.samples import box, sample, turned_box
+from tests.exports import small_export
 from tests.inference.engines.drawn import DrawnEngine
 from tests.small import LEVELS, make_spotter
 from tests.trained import make_checkpoint
@@ -73,13 +76,23 @@ def test_an_image_without_boxes_or_regions():
     assert (seen.regions, len(seen.boxes)) == ((), 1)
 
 
-@pytest.mark.parametrize("full_resolution_crops", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_an_export_inspects_as_torch_does(full_resolution_crops, tmp_path):
-    path = make_checkpoint(tmp_path / "small.ckpt", full_resolution_crops=full_resolution_crops, levels=LEVELS)
+@pytest.mark.slow
+def test_an_export_that_reads_features_inspects_as_torch_does(tmp_path):
+    path = make_checkpoint(tmp_path / "small.ckpt", full_resolution_crops=False, levels=LEVELS)
     reader = load(path, device="cpu")
     write(load_checkpoint(path), reader, tmp_path / "exported")
+    compare(reader, tmp_path / "exported")
+
+
+def test_an_export_inspects_as_torch_does(tmp_path_factory):
+    checkpoint, folder = small_export(tmp_path_factory)
+    compare(load(checkpoint, device="cpu"), folder)
+
+
+def compare(reader: Predictor, folder: Path) -> None:
+    """Hold what an export says of a photo against what torch does."""
     boxes = [box(10, 10, 60, 20), turned_box(128, 100, 50, 16, 20)]
-    first, second = (inspect(one, PHOTO, 0.5, boxes) for one in (reader, load(tmp_path / "exported")))
+    first, second = (inspect(one, PHOTO, 0.5, boxes) for one in (reader, load(folder)))
     for name in ("regions", "boxes"):
         words, others = getattr(first, name), getattr(second, name)
         assert texts(words) == texts(others)

@@ -116,7 +116,9 @@ def test_a_visit(page, predictor, tmp_path):
     assert all(source.startswith((origin, f"blob:{origin}")) for source in sources)
 
 
-def test_the_command_serves_until_it_is_interrupted(tmp_path):
+@pytest.mark.parametrize("ignored", [False, True], ids=["terminal", "background"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_interrupted(tmp_path, number, ignored):
     checkpoint = make_checkpoint(tmp_path / "student.ckpt")
     command = [sys.executable, "-m", "dld_spotter.demo", "port=0", f"ckpt={checkpoint}", "device=cpu"]
     process = subprocess.Popen(
@@ -125,13 +127,13 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests that run in the background ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL),  # as shells do
     )
     try:
         address = process.stdout.readline().split()[0]
         with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
             assert b"<title>dld_spotter</title>" in answer.read()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, errors = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()

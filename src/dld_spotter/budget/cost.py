@@ -5,12 +5,13 @@ by PyTorch's flop counter on the meta device, where LSTMs count too. Bilinear lo
 """
 
 import hashlib
+import pickle
 import platform
 from abc import ABC, abstractmethod
 from copy import deepcopy
 from functools import partial
 from math import isclose
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -90,14 +91,7 @@ class FlopCost(CostModel):
         self.spotter = deepcopy(spotter).to("meta").eval()
         self.counted: dict[tuple[int, int], float] = {}
         """Padded sizes seen so far -> GFLOP apart from the words; a dictionary, since caching wrappers cannot be pickled."""
-        stride = spotter.stride
-        few, some, many = (self.dense(rows * stride, columns * stride) for rows, columns in ((2, 2), (3, 5), (4, 6)))
-        # Counting takes longer than a small image's reading, and convolutions cost the same in every cell of the grid; what
-        # is computed from a map's mean (squeeze-and-excitation) costs the same for every image.
-        slope = (many - few) / 20
-        self.fixed = few - 4 * slope if not isclose(few, 4 * slope, rel_tol=1e-9) else 0.0
-        self.per_cell = slope if isclose(some, few + 11 * slope, rel_tol=1e-9) else None
-        self.per_word = self._per_word()
+        self.fixed, self.per_cell, self.per_word = _counted_once(self)
 
     def cost(self, height: int, width: int, words: float = 0.0) -> float:
         """GFLOP of an image."""
@@ -125,8 +119,16 @@ class FlopCost(CostModel):
             self.spotter.run_per_image(images)
         return counter
 
-    def _per_word(self) -> float:
-        return self._read().get_total_flops() / GIGA
+    def count(self) -> "Counts":
+        """Count, on small images, what makes up the cost of every image."""
+        stride = self.spotter.stride
+        few, some, many = (self.dense(rows * stride, columns * stride) for rows, columns in ((2, 2), (3, 5), (4, 6)))
+        # Counting takes longer than a small image's reading, and convolutions cost the same in every cell of the grid; what
+        # is computed from a map's mean (squeeze-and-excitation) costs the same for every image.
+        slope = (many - few) / 20
+        fixed = few - 4 * slope if not isclose(few, 4 * slope, rel_tol=1e-9) else 0.0
+        per_cell = slope if isclose(some, few + 11 * slope, rel_tol=1e-9) else None
+        return Counts(fixed, per_cell, self._read().get_total_flops() / GIGA)
 
     def _read(self) -> FlopCounterMode:
         """Read one word: encoder and CTC head once, the attention decoder for a word of 6 characters, 7 steps.
@@ -148,6 +150,35 @@ class FlopCost(CostModel):
                     tried = torch.zeros(1 + SPELLINGS, dtype=torch.int64, device="meta")
                     self.spotter.weigh(recognition.context, tried, labels.expand(len(tried), -1))
         return counter
+
+
+class Counts(NamedTuple):
+    """GFLOP that make up the cost of an image.
+
+    Args:
+        fixed: of every image.
+        per_cell: of a cell of the stride's grid; None where cells do not cost the same.
+        per_word: of a word.
+    """
+
+    fixed: float
+    per_cell: float | None
+    per_word: float
+
+
+_known: dict[bytes, Counts] = {}
+"""Counts by what a spotter is built like: a training asks for those of one architecture four times, a second each."""
+
+
+def _counted_once(cost: FlopCost) -> Counts:
+    """What :meth:`FlopCost.count` gives; counted once for all spotters of a process that differ in their weights alone."""
+    try:  # tensors on the meta device have shapes and no values
+        built = hashlib.sha256(pickle.dumps(cost.spotter)).digest()
+    except (AttributeError, TypeError, pickle.PicklingError):  # a part cannot be pickled, such as a function made in place
+        return cost.count()
+    if built not in _known:
+        _known[built] = cost.count()
+    return _known[built]
 
 
 def _parts(counter: FlopCounterMode, depth: int) -> dict[str, float]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
+from PIL import Image
+
 PARTIAL = ".partial"
 """What the name of a file ends in while it is written."""
 LARGEST_TEXT = 2**26
@@ -36,6 +38,19 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text, whole or not at all."""
     with whole(path) as partial:
         partial.write_text(text, "utf-8")
+
+
+def save_picture(picture: Image.Image, path: Path, **options: Any) -> None:
+    """Write a picture, whole or not at all; its suffix says in which format, ``options`` are those of the format.
+
+    Raises:
+        ValueError: no format has this suffix.
+    """
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None:
+        raise ValueError(f"{path} has the suffix of no picture")
+    with whole(path) as partial:
+        picture.save(partial, kind, **options)
 
 
 def read_bounded(path: Path, most: int = LARGEST_TEXT) -> bytes:

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from dld_spotter.core.batches import Sample, TextInstances
 from dld_spotter.core.errors import DataError
+from dld_spotter.core.files import save_picture
 from dld_spotter.data.dataset import FileDataset, TextDataset
 from dld_spotter.data.mixture import WeightedMixture
 from dld_spotter.data.photos import open_image
@@ -137,7 +138,7 @@ class Inspection(Dataset[Finding]):
         if path is None and self.keep_rendered is not None:
             self.keep_rendered.mkdir(parents=True, exist_ok=True)
             path = self.keep_rendered / f"{sample.name}.png"
-            Image.fromarray(sample.image).save(path, compress_level=1)
+            save_picture(Image.fromarray(sample.image), path, compress_level=1)
         problems = [*image_problems(sample.image, path, where), *word_problems(sample, where)]
         digest = hashlib.blake2b(np.ascontiguousarray(sample.image), digest_size=12).digest()
         size = sample.image.shape[:2]

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dld_spotter.core.errors import DataError
+from dld_spotter.core.files import whole
 from dld_spotter.core.words import Word
 from dld_spotter.data.photos import read_image
 from dld_spotter.metrics.explanation import Verdict
@@ -113,7 +114,8 @@ def draw_verdicts(
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path)
+            with whole(path) as partial:
+                figure.savefig(partial, format=path.suffix[1:])
         except OSError as error:
             raise DataError(f"{path} cannot be written ({error}); give another paths.output_dir=FOLDER") from error
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dld_spotter.budget.requests import Request
 from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.files import save_picture
 from dld_spotter.data.pages import DPI, Page
 from dld_spotter.data.readers.paired import IMAGE_SUFFIXES
 from dld_spotter.data.stores import Place
@@ -113,7 +114,7 @@ def read_all(
                 continue
             if page.place in pictures:
                 pictures[page.place].parent.mkdir(parents=True, exist_ok=True)
-                draw_reading(pixels, reading).save(pictures[page.place], quality=92)
+                save_picture(draw_reading(pixels, reading), pictures[page.place], quality=92)
             for note in notes_of(reading):
                 say(f"note: {page}: {note}")
             writer.write(page, reading)

@@ -7,22 +7,17 @@ import pytest
 
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.data.photos import ReferenceSize
-from dld_spotter.export import write
-from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.engines.exported import Exported
-from dld_spotter.inference.loading import load, predictor_of
+from dld_spotter.inference.loading import load
 from dld_spotter.inference.predictor import Predictor
 from tests.data.samples import box, sample
-from tests.trained import make_checkpoint
+from tests.exports import small_export
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("onnx")
-    folder = tmp_path_factory.mktemp("exported")
-    checkpoint = load_checkpoint(make_checkpoint(folder / "student.ckpt", selector=False))
-    write(checkpoint, predictor_of(checkpoint), folder)
-    return folder
+    return small_export(tmp_path_factory)[1]
 
 
 def test_it_reads_what_the_export_reads(folder):

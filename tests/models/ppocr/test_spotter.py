@@ -26,7 +26,7 @@ from dld_spotter.inference.loading import load
 from dld_spotter.losses.distillation import Context, Distillation, RoIFeatures, SequenceBeams, TextMap, TokenKL
 from dld_spotter.models.detector import TextMapDecoder
 from dld_spotter.models.ppocr import weights
-from dld_spotter.models.ppocr.reading import PPOCRWordRecognizer
+from dld_spotter.models.ppocr.reading import PPOCRWordRecognizer, _divided
 from dld_spotter.models.ppocr.spotter import PPOCRSpotter
 from dld_spotter.models.ppocr.widths import WIDTHS, crop_widths
 from dld_spotter.selection.drs import DRSObjective
@@ -99,6 +99,33 @@ def test_crops_may_be_narrower_than_their_words_and_show_all_of_them():
     for ratio in (0, 1.1):
         with pytest.raises(ConfigError, match=rf"recognizer\.width_ratio must be above 0 and at most 1, found {ratio}"):
             PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16, width_ratio=ratio)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_words_read_side_by_side_are_read_as_alone(threads):
+    torch.manual_seed(0)
+    recognizer = PPOCRWordRecognizer(CHARSET, (16, 16, 24), 16).eval()
+    widths = torch.tensor([96, 32, 96, 160, 32, 96, 96])
+    pixels = torch.randint(256, (7, 3, 48, 160)).float() * (torch.arange(160) < widths[:, None, None, None])
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            together = recognizer.encode(WordCrops(pixels, widths=widths))
+    finally:
+        torch.set_num_threads(before)
+    for row, crop, width in zip(together, pixels, widths.tolist(), strict=True):
+        alone = recognizer.network.encode(crop[None, :, :, :width])[0]
+        torch.testing.assert_close(row[: width // 8], alone, atol=1e-5, rtol=1e-4)
+        assert not row[width // 8 :].any()
+
+
+def test_groups_are_divided_into_pieces_of_at_most_a_share_the_longest_first():
+    groups = {96: torch.tensor([0, 2, 5, 6]), 160: torch.tensor([3]), 32: torch.tensor([1, 4])}  # 608 columns
+    pieces = [(width, words.tolist()) for width, words in _divided(groups, 2)]
+    assert pieces == [(96, [0, 2, 5, 6]), (160, [3]), (32, [1, 4])]
+    pieces = [(width, words.tolist()) for width, words in _divided(groups, 4)]  # 152 each
+    assert pieces == [(96, [0, 2]), (96, [5, 6]), (160, [3]), (32, [1, 4])]
 
 
 def test_flops_of_a_word_are_those_of_the_width_that_is_counted():

@@ -1,7 +1,7 @@
 """PP-OCR's recogniser behind any detector: rectified word crops as wide as the word, CTC."""
 
 from collections.abc import Sequence
-from math import inf
+from math import ceil, inf
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from dld_spotter.core.batches import Recognition, WordCrops
 from dld_spotter.core.charset import BLANK, Charset
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.geometry import grown
+from dld_spotter.core.threads import inference_threads, side_by_side
 from dld_spotter.models.decoding import ctc_beam_search, ctc_greedy, ctc_log_probability
 from dld_spotter.models.graphs import RecognizerGraphs
 from dld_spotter.models.ppocr.blocks import EXPANSION
@@ -112,13 +113,15 @@ class PPOCRWordRecognizer(WordRecognizer):
 
     def _encode(self, crops: WordCrops) -> tuple[Tensor, Tensor]:
         """RoI features and context, zeros behind the end of a word."""
-        groups = {crops.pixels.shape[3]: slice(None)} if crops.widths is None else _groups(crops.widths)
-        if not groups:  # no word, but what data-parallel training asks for: a gradient of every parameter
+        groups = {} if crops.widths is None else _groups(crops.widths)
+        if not groups:  # one width; or no word, but what data-parallel training asks for: a gradient of every parameter
             return self.network.maps_and_context(crops.pixels)
-        parts = [self.network.maps_and_context(crops.pixels[words, :, :, :width]) for width, words in groups.items()]
+        threads = inference_threads(crops.pixels.device)
+        pieces = _divided(groups, threads)
+        parts = side_by_side(lambda one: self.network.maps_and_context(crops.pixels[one[1], :, :, : one[0]]), pieces, threads)
         if len(parts) == 1:
             return parts[0]
-        order = torch.cat(list(groups.values())).argsort()
+        order = torch.cat([words for _, words in pieces]).argsort()
         maps = torch.cat([_padded(part, 3, max(m.shape[3] for m, _ in parts)) for part, _ in parts])
         context = torch.cat([_padded(part, 1, max(c.shape[1] for _, c in parts)) for _, part in parts])
         return maps[order], context[order]
@@ -158,6 +161,13 @@ class PPOCRWordRecognizer(WordRecognizer):
 def _groups(widths: Tensor) -> dict[int, Tensor]:
     """Width -> the words ``(M,)`` int64 that have it."""
     return {width: (widths == width).nonzero()[:, 0] for width in widths.unique().tolist()}
+
+
+def _divided(groups: dict[int, Tensor], parts: int) -> list[tuple[int, Tensor]]:
+    """Widths and words of groups, none of more columns than a ``parts``-th of all where it can be divided; longest first."""
+    share = sum(width * len(words) for width, words in groups.items()) / parts
+    pieces = [(width, piece) for width, words in groups.items() for piece in words.split(ceil(share / width))]
+    return sorted(pieces, key=lambda piece: -piece[0] * len(piece[1]))
 
 
 def _padded(values: Tensor, dim: int, size: int) -> Tensor:
