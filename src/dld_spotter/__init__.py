@@ -25,7 +25,7 @@ except PackageNotFoundError:  # a folder on the path, installed by nobody
 
 if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
     # How often a thread of GNU OpenMP, as torch has it, looks for more to do before it sleeps. By default it looks for so long
-    # that beside any other busy process reading takes ten times as long (experiments/benchmarks/busy.py).
+    # that beside any other busy process reading takes ten times as long (experiments/benchmarks/threads.py).
     os.environ["GOMP_SPINCOUNT"] = "3000"
 
 _MODULES = {

@@ -9,6 +9,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from dld_spotter.budget import cost
 from dld_spotter.budget.cost import AreaCost, FlopCost
 from dld_spotter.models.folding import folded
 from dld_spotter.selection.baselines import FixedScale, RandomScale
@@ -126,6 +127,7 @@ def test_one_count_serves_every_size_of_a_convolutional_spotter(flops, monkeypat
 
 def test_what_grows_faster_than_the_image_is_counted_once_for_each_size(monkeypatch):
     counts = []
+    monkeypatch.setattr(cost, "_known", {})
     monkeypatch.setattr(
         FlopCost, "dense", lambda _, height, width: counts.append((height, width)) or float(height * width) ** 2
     )

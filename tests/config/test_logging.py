@@ -7,9 +7,12 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from unittest.mock import Mock
 
 import matplotlib as mpl
 import pytest
+import wandb
+from wandb.errors import CommError
 
 from dld_spotter.config import loggers
 
@@ -37,6 +40,8 @@ def test_weights_and_biases_without_an_account_is_offline_and_silent(tmp_path: P
 @pytest.mark.parametrize("answers", ["never", "no", "not found"])
 def test_a_server_of_weights_and_biases_that_is_out_of_reach_is_told(tmp_path, monkeypatch, caplog, answers):
     """One that accepts and never answers, one that refuses, and one that is there."""
+    begun = []
+    monkeypatch.setattr(wandb, "init", lambda **options: begun.append(options))
     monkeypatch.setattr(loggers, "WANDB_SECONDS", 0.5)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
@@ -48,6 +53,20 @@ def test_a_server_of_weights_and_biases_that_is_out_of_reach_is_told(tmp_path, m
         there.shutdown()
     assert logger._offline == (answers != "not found")
     assert ("W&B's server cannot be reached" in caplog.text) == logger._offline
+    assert len(begun) == (not logger._offline)
+
+
+def test_a_server_that_answers_and_does_not_take_the_run_is_told(tmp_path, monkeypatch, caplog):
+    """As one does that does not know the key, and a proxy in its place."""
+    refusal = CommError("Failed to get resume status: returned error 404\nand more")
+    monkeypatch.setattr(wandb, "init", Mock(side_effect=refusal))
+    monkeypatch.setattr(loggers, "_out_of_reach", lambda: "")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    logger = loggers.wandb_logger("project", str(tmp_path))
+    assert logger._offline
+    told = "cannot be reached (Failed to get resume status: returned error 404): this run is logged offline"
+    assert told in caplog.text
 
 
 class NotFound(BaseHTTPRequestHandler):

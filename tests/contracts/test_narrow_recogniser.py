@@ -22,6 +22,7 @@ def narrowed(monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_a_block_that_keeps_all_channels_gives_what_it_gave_and_fewer_come_near(narrowed):
     torch.manual_seed(0)
     wide = PPOCRWordRecognizer(Charset(PRINTABLE_ASCII), [stage.channels for stage in STAGES]).eval()

@@ -18,6 +18,7 @@ from dld_spotter.models.proposals import TextMapDecoder
 from tests.small import CHARACTERS, CHARSET
 
 SPACED = Charset(CHARACTERS + " ")
+WIDTHS = {"whole": False, "half": True}
 FINDS = {"stride": 1, "shrink": 0.5, "points": 2, "curved_below": 0.0, "turned_above": 1.5, "threshold": 0.5, "min_score": 0.5}
 PHOTOS = [SceneRenderer(5, SceneLayout(200, 320, probabilities={"mixed": 1})).render(k).image for k in range(2)]
 
@@ -40,7 +41,7 @@ def waken(spotter: PPOCRSpotter) -> None:
     output.bias[SPACED.classes(" ")] += 6
 
 
-@pytest.fixture(scope="module", params=[pytest.param(False, id="whole"), pytest.param(True, id="half", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[pytest.param(half, id=name, marks=pytest.mark.slow) for name, half in WIDTHS.items()])
 def exported(request, tmp_path_factory):
     """A small spotter of the family, untrained, and its export."""
     pytest.importorskip("onnxscript")

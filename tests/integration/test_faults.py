@@ -51,15 +51,16 @@ def told(ended: Ended, status: int, *words: str) -> None:
     assert [word for word in words if word not in ended.error] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "method", "count"),
     [
-        pytest.param(TeacherModule, "training_step", 1, marks=pytest.mark.slow),
-        pytest.param(TeacherModule, "validation_step", 0, marks=pytest.mark.slow),
-        pytest.param(DLDModule, "training_step", 0, marks=pytest.mark.slow),
+        (TeacherModule, "training_step", 1),
+        (TeacherModule, "validation_step", 0),
+        (DLDModule, "training_step", 0),
         (DLDModule, "training_step", 1),
-        pytest.param(DLDModule, "validation_step", 0, marks=pytest.mark.slow),
-        pytest.param(DLDModule, "on_validation_epoch_end", 0, marks=pytest.mark.slow),
+        (DLDModule, "validation_step", 0),
+        (DLDModule, "on_validation_epoch_end", 0),
     ],
 )
 def test_a_killed_training_goes_on_to_the_undisturbed_end(undisturbed, tmp_path, monkeypatch, place, method, count):

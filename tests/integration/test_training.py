@@ -200,6 +200,7 @@ def test_wandb_keeps_the_weights_where_that_is_asked_for(logged):
     assert [entry.path for entry in kept.manifest.contents] == ["student.ckpt"]
 
 
+@pytest.mark.slow
 def test_preset_sweeps_cost_by_temperature(tmp_path, monkeypatch):
     jobs = []
     monkeypatch.setattr("dld_spotter.train.train", lambda config, folder: jobs.append((config, folder)) or 0.0)

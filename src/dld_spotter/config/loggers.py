@@ -25,23 +25,40 @@ OFFLINE = ("offline", "dryrun")
 def wandb_logger(
     project: str, save_dir: str, group: str | None = None, pictures: int = 8, checkpoint: bool = False, **options: Any
 ) -> RunLogger:
-    """Log to Weights & Biases: online where the user is logged in, otherwise offline, never with a prompt."""
+    """Log to Weights & Biases: online where the user is logged in and the server takes the run, else offline; no prompt."""
     os.environ.setdefault("WANDB_SILENT", "true")
     mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
-    if mode == "online" and (reason := _out_of_reach()):
+    given = options | {"project": project, "save_dir": save_dir, "group": group or _sweep()}
+    if mode == "online":
+        logger = _run_logger(given | {"offline": False}, pictures, checkpoint)
+        if not (reason := _out_of_reach() or _refused(logger)):
+            return logger
         logging.getLogger(__name__).warning(
             "W&B's server cannot be reached (%s): this run is logged offline, in %s/wandb, and `wandb sync` sends it later",
             reason,
             save_dir,
         )
         mode = "offline"
-    if mode != "online":
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B's own reports would go over the network even so
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B's own reports would go over the network even so
     where = {"mode": "disabled"} if mode == "disabled" else {"offline": mode in OFFLINE}
-    given = {"project": project, "save_dir": save_dir, "group": group or _sweep()}
-    logger = RunLogger(options | given | where, pictures, checkpoint)
+    return _run_logger(given | where, pictures, checkpoint)
+
+
+def _run_logger(options: dict[str, Any], pictures: int, checkpoint: bool) -> RunLogger:
+    logger = RunLogger(options, pictures, checkpoint)
     logger._wandb_init.pop("anonymous", None)  # Lightning passes on what W&B answers with a warning in every run
     return logger
+
+
+def _refused(logger: RunLogger) -> str:
+    """Why the server does not take a run: it may answer, and not know the key, or be a proxy's; empty where it does."""
+    from wandb.errors import Error
+
+    try:
+        logger.experiment  # noqa: B018  asking for it begins the run
+    except Error as error:
+        return str(error).partition("\n")[0]
+    return ""
 
 
 def tensorboard_logger(save_dir: str) -> TensorBoardLogger:
