@@ -56,7 +56,7 @@ def test_an_option_is_told_with_the_place_that_it_was_written_for(monkeypatch, c
 
 
 def test_a_group_is_told_with_the_places_that_it_is_mounted_at(monkeypatch, capsys):
-    line = told("train", monkeypatch, capsys, "spotter=tiny")
+    line = told("train", monkeypatch, capsys, "-m", "spotter=tiny,small")
     assert line.endswith("; did you mean spotter@model.student or spotter@model.teacher?")
 
 

@@ -214,7 +214,7 @@ def references(tree: Any) -> list[dict[str, int | None]]:
 def test_full_resolution_is_the_same_wherever_it_is_written():
     """In Python, for photos of ``predict`` and ``demo``, and for data sets of files; rendered images stay as they are."""
     written = [rule for path in CONF.rglob("*.yaml") for rule in references(OmegaConf.to_container(OmegaConf.load(path)))]
-    assert len(written) == 3
+    assert len(written) == 4
     assert all((rule.get("short"), rule["long"]) == (None, LONG) for rule in written)
 
 

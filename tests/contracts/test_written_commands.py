@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from dld_spotter.config.console import COMMANDS
 from dld_spotter.config.entry import ROOT
+from dld_spotter.config.overrides import mounted
 from dld_spotter.core.aliases import renamed_override
 from dld_spotter.score import _parse as parse
 
@@ -70,7 +71,7 @@ def test_there_are_commands_on_many_pages():
 def test_composes(page: str, line: str, tmp_path: Path):
     found = COMMAND.match(line)
     assert found["name"] in COMMANDS
-    arguments = shlex.split(found["rest"], comments=True)
+    arguments = mounted(found["name"], shlex.split(found["rest"], comments=True))
     arguments = [one for one in arguments if one not in FLAGS and not any(word in one for word in STANDS_FOR_MORE)]
     if found["name"] == "score":  # which is no Hydra application
         assert parse(arguments)

@@ -104,7 +104,7 @@ class FlopCost(CostModel):
         return self.counted[size] + words * self.per_word
 
     def dense(self, height: int, width: int) -> float:
-        """Count the GFLOP of detection on an image of a padded size."""
+        """Count the GFLOP that an image of a padded size costs whatever it shows."""
         return self._detect(height, width).get_total_flops() / GIGA
 
     def stages(self, height: int, width: int, words: float = 0.0) -> dict[str, float]:
@@ -116,7 +116,7 @@ class FlopCost(CostModel):
         images = torch.zeros(1, 3, height, width, dtype=torch.uint8, device="meta")
         counter = FlopCounterMode(display=False)
         with torch.no_grad(), counter:
-            self.spotter.detect_maps(images)
+            self.spotter.run_per_image(images)
         return counter
 
     def count(self) -> "Counts":
@@ -145,7 +145,7 @@ class FlopCost(CostModel):
         with torch.no_grad():
             features, _ = self.spotter.detect_maps(images)
             with counter:
-                recognition = self.spotter.recognize_crops(self.spotter.cut(features, boundaries, index), labels)
+                recognition = self.spotter.run_per_word(features, boundaries, index, labels)
                 if self.spotter.vocabulary is not None:
                     tried = torch.zeros(1 + SPELLINGS, dtype=torch.int64, device="meta")
                     self.spotter.weigh(recognition.context, tried, labels.expand(len(tried), -1))

@@ -88,14 +88,13 @@ def build_data(config: DictConfig, stage: str = "distillation", spotter: Spotter
     Args:
         config: of the training.
         stage: the teacher stage trains on one view per batch, at a scale drawn at random.
-        spotter: whose text map the targets are for; None for the usual one.
+        spotter: whose targets are drawn; None for those of the usual text map.
     """
     resolved = OmegaConf.to_container(config.data.module, resolve=True)
     collate = resolved["train_collate"]
     collate["draw_one"] = stage == "teacher"
     if spotter is not None:
-        needs = {"shrink": spotter.target_shrink, "map_stride": spotter.map_stride}
-        collate |= {name: value for name, value in needs.items() if collate[name] is None}
+        collate |= {name: value for name, value in spotter.target_settings.items() if collate.get(name) is None}
     data: SpottingDataModule = create(resolved)
     refuse_overlap(train=data.train, validation=data.validation, test=data.test)
     if config.data.cache is not None and data.train is not None:
@@ -214,6 +213,12 @@ def build_teacher(config: DictConfig) -> Spotter:
     if stage.checkpoint is not None:
         checkpoint = load_checkpoint(stage.checkpoint, charset=teacher.charset)
         part = "teacher" if "teacher" in checkpoint.parts() else "student"
+        family, own = (one["_target_"].rpartition(".")[2] for one in (checkpoint.config(part), config.model.teacher))
+        if family != own:
+            raise CheckpointError(
+                f"stages.teacher.checkpoint={stage.checkpoint} holds a {family}, and a {own} is to be trained; give "
+                f"stages.teacher.checkpoint=null stages.teacher.epochs=9 to train it from scratch, or weights of its own"
+            )
         untrained = load_weights(teacher, checkpoint.weights(part), checkpoint.path, stage.partial)
         if untrained and is_first():
             print(f"{len(untrained)} tensors that {checkpoint.path} lacks start untrained, such as {untrained[0]}")

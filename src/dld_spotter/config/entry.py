@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dld_spotter.config import studies as experiments
-from dld_spotter.config.overrides import as_written
+from dld_spotter.config.overrides import as_written, mounted
 from dld_spotter.config.suggestions import explained, refuse_unknown_flags
 from dld_spotter.config.sweep import shown_at_the_end
 from dld_spotter.core.aliases import renamed_override
@@ -166,7 +166,7 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
         @functools.wraps(task)
         def main(*config: DictConfig) -> Any:
             given = sys.argv[1:]
-            sys.argv[1:] = map(renamed_override, given)
+            sys.argv[1:] = mounted(config_name, list(map(renamed_override, given)))
             try:
                 if not config:  # else the arguments are of another program, such as a notebook
                     refuse_unknown_flags(given)

@@ -20,6 +20,26 @@ PATTERNS = "*?["
 """Signs of a glob."""
 
 
+MOUNTED = {("train", "spotter"): ("spotter@model.teacher", "spotter@model.student")}
+"""Command and group -> every place where it has that group, which one override may choose for all of them."""
+
+
+def mounted(command: str, arguments: Sequence[str]) -> list[str]:
+    """Choose an option of a group in each place where a command has the group, where the override names no place.
+
+    A sweep over several options names the places itself: each of them may then differ.
+
+    >>> mounted("train", ["spotter=small", "seed=1"])
+    ['spotter@model.teacher=small', 'spotter@model.student=small', 'seed=1']
+    """
+    found = []
+    for argument in arguments:
+        group, sign, option = argument.partition("=")
+        places = MOUNTED.get((command, group), ()) if sign and "," not in option else ()
+        found += [f"{place}={option}" for place in places] or [argument]
+    return found
+
+
 def as_written(arguments: Sequence[str]) -> list[str]:
     """Put quotes around values that would be taken apart, or not be understood, although they are names.
 

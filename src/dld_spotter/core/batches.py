@@ -49,6 +49,8 @@ def _change(value: Any, change: Callable[[Any], Any]) -> Any:
         return change(value)
     if isinstance(value, dict):
         return {key: _change(item, change) for key, item in value.items()}
+    if type(value) is tuple:
+        return tuple(_change(item, change) for item in value)
     return value
 
 
@@ -68,6 +70,36 @@ class DetectionTargets(Movable):
     border: Tensor
     border_care: Tensor
 
+    def select(self, index: Tensor) -> "DetectionTargets":
+        """Keep the images at ``index`` ``(M,)`` int64."""
+        return DetectionTargets(*(getattr(self, f.name)[index] for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class WordTargets(Movable):
+    """The words of a view, for detectors that are taught one word at a time.
+
+    Args:
+        boundaries: ``(W, 2, K, 2)`` float32 pixels of the view, upper and lower side of each.
+        image_index: ``(W,)`` int64, ascending.
+        care: ``(W,)`` bool, False where a word is don't-care.
+        images: how many images the view has.
+    """
+
+    boundaries: Tensor
+    image_index: Tensor
+    care: Tensor
+    images: int
+
+    def select(self, index: Tensor) -> "WordTargets":
+        """Keep the images at ``index`` ``(M,)`` int64."""
+        kept, words = (self.image_index[None] == index[:, None]).nonzero(as_tuple=True)
+        return WordTargets(self.boundaries[words], kept, self.care[words], len(index))
+
+    def boxes(self) -> Tensor:
+        """Smallest upright boxes ``(W, 4)`` around them: left, top, right and bottom."""
+        return torch.cat([self.boundaries.amin((1, 2)), self.boundaries.amax((1, 2))], dim=1)
+
 
 @dataclass(frozen=True)
 class View(Movable):
@@ -77,21 +109,19 @@ class View(Movable):
         images: ``(B, 3, H, W)`` uint8 RGB, each image at the top left, padded with zeros to the model's stride.
         sizes: ``(B, 2)`` int64, height and width of each image without its padding.
         factors: ``(B, 2)`` float32, (x, y) factors from reference pixels to this view's pixels.
-        targets: detection targets of this view, where the loader makes them.
+        targets: detection targets of this view, of the kind that the spotter takes, where the loader makes them.
         full: the same images at the reference resolution, for spotters that find words in this view and read them there.
     """
 
     images: Tensor
     sizes: Tensor
     factors: Tensor
-    targets: DetectionTargets | None = None
+    targets: DetectionTargets | WordTargets | None = None
     full: "View | None" = None
 
     def select(self, index: Tensor) -> "View":
         """Keep the images at ``index`` ``(M,)`` int64."""
-        targets = self.targets and DetectionTargets(
-            **{f.name: getattr(self.targets, f.name)[index] for f in fields(self.targets)}
-        )
+        targets = self.targets and self.targets.select(index)
         full = self.full and self.full.select(index)
         return View(self.images[index], self.sizes[index], self.factors[index], targets, full)
 
@@ -134,21 +164,22 @@ class WordCrops(Movable):
     """What is cut out of a view for each of N words; all that recognition needs.
 
     Args:
-        pixels: ``(N, 3, H, W)`` pixels in the form that the recogniser takes.
+        pixels: ``(N, 3, H, W)`` pixels in the form that the recogniser takes; None for recognisers that read features alone.
         features: ``(N, C, h, w)`` of the feature pyramid; None for recognisers that read pixels alone.
         widths: ``(N,)`` int64, columns of ``pixels`` that are the word's, what is behind them being zeros; None where it is
             all of them.
     """
 
-    pixels: Tensor
+    pixels: Tensor | None
     features: Tensor | None = None
     widths: Tensor | None = None
 
     @classmethod
     def concat(cls, parts: Sequence["WordCrops"]) -> "WordCrops":
         """Put the words of several views behind each other, as wide as the widest."""
-        widest = max(part.pixels.shape[3] for part in parts)
-        pixels = torch.cat([F.pad(part.pixels, (0, widest - part.pixels.shape[3])) for part in parts])
+        cut = [part.pixels for part in parts if part.pixels is not None]
+        widest = max((pixels.shape[3] for pixels in cut), default=0)
+        pixels = torch.cat([F.pad(pixels, (0, widest - pixels.shape[3])) for pixels in cut]) if cut else None
         others = ([getattr(part, name) for part in parts] for name in ("features", "widths"))
         return cls(pixels, *(None if one[0] is None else torch.cat(one) for one in others))
 
@@ -192,9 +223,9 @@ class DetectionMaps(Movable):
 
 @dataclass(frozen=True)
 class SpotterOutput(Movable):
-    """What a spotter computes in training: detection maps, and recognition on given words."""
+    """What a spotter computes in training: what it detects words in, of its family's kind, and recognition on given words."""
 
-    detection: DetectionMaps
+    detection: Any
     recognition: Recognition
 
 

@@ -13,6 +13,10 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
 from dld_spotter.data.targets import MAP_STRIDE, SHRINK_RATIO, TextRegions, detection_targets
 from dld_spotter.data.views import REFERENCE, ReferenceSize, make_frame, make_thumbnails, make_view, to_reference
+from dld_spotter.data.word_targets import word_targets
+
+TARGETS = ("text_map", "words")
+"""Kinds of detection targets."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Collate:
         points: points per side of a word.
         min_height: height in pixels below which a word is don't-care in a view, and not read if in all of them.
         with_targets: draw detection targets.
+        targets: of which kind, as the spotter is taught: ``text_map``, or ``words`` for their places; None for text maps.
         between: what a cell between two words counts in them, see :func:`~dld_spotter.data.targets.detection_targets`.
         shrink: ratio by which they shrink words, as the spotter's text map is trained; None for the usual one.
         map_stride: pixels of a view per cell of the spotter's text map; None for the usual one.
@@ -54,6 +59,7 @@ class Collate:
     points: int = 8
     min_height: float = 4.0
     with_targets: bool = True
+    targets: str | None = None
     between: float = 1.0
     shrink: float | None = None
     map_stride: int | None = None
@@ -70,6 +76,8 @@ class Collate:
             raise ConfigError(
                 f"data.scales must be positive and at least one, found {list(self.scales)}; give for example [1.0]"
             )
+        if self.targets not in (*TARGETS, None):
+            raise ConfigError(f"data.train_collate.targets must be one of {', '.join(TARGETS)} or null, found {self.targets}")
         if not self.between >= 1:
             raise ConfigError(f"data.train_collate.between must be at least 1, found {self.between}")
         if self.stride < 1 or self.stride % 2:
@@ -86,12 +94,9 @@ class Collate:
         images = [sample.image for sample in samples]
         scales = (float(rng.choice(self.scales)),) if self.draw_one else self.scales
         views = {scale: self._make_view(images, scale) for scale in scales}
-        if self.with_targets:
-            shrink = SHRINK_RATIO if self.shrink is None else self.shrink
-            regions = [TextRegions.of(sample.instances, shrink) for sample in samples]
-            drawn = (self.min_height, self.between, self.map_stride or MAP_STRIDE)
-            views = {scale: replace(view, targets=detection_targets(view, regions, *drawn)) for scale, view in views.items()}
         instances = tuple(sample.instances for sample in samples)
+        if self.with_targets:
+            views = self._with_targets(views, instances)
         boundaries, image_index, texts = self._words_to_read(instances, views[max(scales)], rng)
         if self.on_device and REFERENCE not in views:
             views[REFERENCE] = make_view(images, REFERENCE, self.stride)
@@ -108,6 +113,16 @@ class Collate:
 
     def _make_view(self, images: Sequence[np.ndarray], scale: float) -> View:
         return (make_frame if self.on_device and scale != REFERENCE else make_view)(images, scale, self.stride)
+
+    def _with_targets(self, views: dict[float, View], instances: Sequence[TextInstances]) -> dict[float, View]:
+        if self.targets == "words":
+            found = {scale: word_targets(view, instances, self.min_height, self.points) for scale, view in views.items()}
+        else:
+            shrink = SHRINK_RATIO if self.shrink is None else self.shrink
+            regions = [TextRegions.of(words, shrink) for words in instances]
+            drawn = (self.min_height, self.between, self.map_stride or MAP_STRIDE)
+            found = {scale: detection_targets(view, regions, *drawn) for scale, view in views.items()}
+        return {scale: replace(view, targets=found[scale]) for scale, view in views.items()}
 
     def _words_to_read(
         self, instances: Sequence[TextInstances], largest: View, rng: np.random.Generator

@@ -14,17 +14,11 @@ from dld_spotter.inference.provenance import (
     PARTS,
     SCALES,
     THUMBNAIL,
-    Rule,
     check_fields,
     check_plain,
-    either,
-    number,
-    one_of,
-    several,
-    text,
-    whole,
 )
 from dld_spotter.inference.provenance import DECODER as TEXT_MAP_DECODER
+from dld_spotter.inference.rules import Rule, either, number, one_of, several, text, whole
 
 FORMAT = 9
 META, DETECTOR, RECOGNIZER, RESCORER, SELECTOR = (

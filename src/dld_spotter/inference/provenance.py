@@ -5,13 +5,13 @@ A file that somebody else made is a stranger's word. Its values are checked here
 configuration of a spotter or a selector. ``ARGUMENTS`` is the only list of what a checkpoint may build. Needs no torch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
-from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dld_spotter.core.errors import CheckpointError, shown
+from dld_spotter.inference.rules import Rule, either, number, one_of, several, text, whole
 from dld_spotter.models.vocabulary import ENGLISH, NONE
 
 DEPTH = 16
@@ -45,56 +45,6 @@ BACKBONES = (
     "textnet",
 )
 """Model types of `transformers` that are built from numbers alone; ``timm_backbone`` asks the network for weights."""
-
-
-class Rule(NamedTuple):
-    """What a value may be.
-
-    Args:
-        words: the same for a message.
-        allows: whether a value is so.
-    """
-
-    words: str
-    allows: Callable[[Any], bool]
-
-
-def whole(low: int, high: int) -> Rule:
-    """A whole number; True and False are none."""
-    return Rule(f"a whole number from {low} to {high}", lambda value: type(value) is int and low <= value <= high)
-
-
-def number(low: float, high: float) -> Rule:
-    """A number."""
-    return Rule(
-        f"a number from {low:g} to {high:g}",
-        lambda value: type(value) in (int, float) and isfinite(value) and low <= value <= high,
-    )
-
-
-def one_of(*choices: Any) -> Rule:
-    """One of some values."""
-    return Rule(
-        f"one of {', '.join(map(str, choices))}", lambda value: any(type(value) is type(c) and value == c for c in choices)
-    )
-
-
-def text(longest: int) -> Rule:
-    """A text."""
-    return Rule(f"a text of at most {longest} characters", lambda value: type(value) is str and len(value) <= longest)
-
-
-def several(item: Rule, least: int, most: int) -> Rule:
-    """A list."""
-    return Rule(
-        f"a list of {least} to {most}, each {item.words}",
-        lambda value: type(value) in (list, tuple) and least <= len(value) <= most and all(map(item.allows, value)),
-    )
-
-
-def either(*rules: Rule) -> Rule:
-    """What one of some rules allows."""
-    return Rule(" or ".join(rule.words for rule in rules), lambda value: any(rule.allows(value) for rule in rules))
 
 
 def _ascending(value: Any) -> bool:
@@ -146,6 +96,10 @@ CHARSET, BACKBONE = "dld_spotter.core.charset.Charset", "dld_spotter.models.back
 DECODER, SPOTTER = "dld_spotter.models.detector.TextMapDecoder", "dld_spotter.models.spotter.TextMapSpotter"
 PPOCR_SPOTTER = "dld_spotter.models.ppocr.spotter.PPOCRSpotter"
 PPOCR_RECOGNIZER = "dld_spotter.models.ppocr.reading.PPOCRWordRecognizer"
+TWO_STAGE = "dld_spotter.models.two_stage"
+TWO_STAGE_SPOTTER, REGION_DETECTOR = f"{TWO_STAGE}.spotter.TwoStageSpotter", f"{TWO_STAGE}.detector.RegionDetector"
+PROPOSING, SAMPLING = f"{TWO_STAGE}.proposing.Proposing", f"{TWO_STAGE}.loss.Sampling"
+MASKED_RECOGNIZER, REGION_DECODER = f"{TWO_STAGE}.recognizer.MaskedRecognizer", f"{TWO_STAGE}.reading.RegionDecoder"
 VOCABULARY = either(NOTHING, text(4096))
 """Which one may be opened is told by :func:`check_vocabulary`."""
 ARGUMENTS: dict[str, Mapping[str, Rule | str]] = {
@@ -190,6 +144,51 @@ ARGUMENTS: dict[str, Mapping[str, Rule | str]] = {
         "vocabulary": VOCABULARY,
         "split_at_spaces": FLAG,
     },
+    REGION_DECODER: {
+        "threshold": number(0, 1),
+        "unsure": number(0, 1),
+        "overlap": number(0, 1),
+        "max_words": whole(1, 10_000),
+        "mask_threshold": number(0, 1),
+        "min_height": number(0, 1e4),
+        "points": whole(2, 1024),
+        "curved_below": number(0, 1),
+        "turned_above": number(0, 1e4),
+    },
+    PROPOSING: {
+        "scale": number(0.1, 1e3),
+        "ratios": several(number(0.01, 100), 1, 64),
+        "before": whole(1, 10_000),
+        "overlap": number(0, 1),
+        "most": whole(1, 10_000),
+    },
+    SAMPLING: {"anchors": whole(1, 1_000_000), "regions": whole(1, 1_000_000)},
+    REGION_DETECTOR: {
+        "channels": WIDTH,
+        "box_hidden": WIDTH,
+        "mask_channels": WIDTH,
+        "proposing": PROPOSING,
+        "sampling": SAMPLING,
+        "levels": one_of(4, 5),
+    },
+    MASKED_RECOGNIZER: {
+        "charset": CHARSET,
+        "channels": WIDTH,
+        "width": WIDTH,
+        "hidden": WIDTH,
+        "max_length": whole(1, 4096),
+        "decoder": one_of("attention", "ctc"),
+    },
+    TWO_STAGE_SPOTTER: {
+        "charset": CHARSET,
+        "backbone": BACKBONE,
+        "channels": WIDTH,
+        "detector": REGION_DETECTOR,
+        "recognizer": MASKED_RECOGNIZER,
+        "postprocess": REGION_DECODER,
+        "min_score": number(0, 1),
+        "vocabulary": VOCABULARY,
+    },
     "dld_spotter.selection.baselines.FixedScale": _SELECTOR | {"scale": number(0, SCALE)},
     "dld_spotter.selection.baselines.RandomScale": _SELECTOR | {"seed": whole(0, 2**32 - 1)},
     "dld_spotter.selection.gumbel.GumbelSelector": _NETWORK | {"gumbel_temperature": number(0, 1e6)},
@@ -207,9 +206,10 @@ Nothing else is built from a checkpoint; no class here opens a file, makes a fol
 """
 OPTIONAL = {SPOTTER: ("recognizer",)}
 """Objects that a configuration may leave out, or give as null."""
+SPOTTERS = (SPOTTER, PPOCR_SPOTTER, TWO_STAGE_SPOTTER)
 PARTS = {
-    "teacher": (SPOTTER, PPOCR_SPOTTER),
-    "student": (SPOTTER, PPOCR_SPOTTER),
+    "teacher": SPOTTERS,
+    "student": SPOTTERS,
     "selector": tuple(name for name in ARGUMENTS if name.startswith("dld_spotter.selection.")),
 }
 """Part of a checkpoint -> classes that it may be."""

@@ -256,6 +256,15 @@ class Distillation(nn.Module):
     def __len__(self) -> int:
         return len(self.words) + len(self.maps)
 
+    def check(self, spotters: tuple[Spotter, Spotter]) -> None:
+        """Raise ConfigError if text maps are to be compared of student and teacher, and one of them has none."""
+        without = [type(spotter).__name__ for spotter in spotters if not spotter.has_text_map]
+        if self.maps and without:
+            raise ConfigError(
+                f"distillation.terms {', '.join(self.maps)} compares text maps, and a {without[0]} has none; "
+                f"give distillation=sequential or distillation=token"
+            )
+
     def compare_maps(self, student: DetectionMaps, teacher: DetectionMaps, view: View, reference: View) -> dict[str, Tensor]:
         """Compare what is found in B images, see :class:`MapTerm`; ``(B,)`` by name."""
         return {name: term(student, teacher, view, reference) for name, term in self.maps.items()}

@@ -214,9 +214,7 @@ class TextMapDecoder:
         # The smallest rectangle around a region is that around its convex hull, which has few corners to grow.
         outlines = shapes if self.curved_below else shapely.convex_hull(shapes)
         grown = shapely.buffer(outlines, self.offsets(shapes), quad_segs=4)
-        boundaries = [
-            self._boundaries(shapely.get_coordinates(shapely.get_exterior_ring(shape)) * self.stride) for shape in grown
-        ]
+        boundaries = [self.sides(shapely.get_coordinates(shapely.get_exterior_ring(shape)) * self.stride) for shape in grown]
         kept = [_Proposal(*one, side, whole) for one, side in zip(scored, boundaries, strict=True) if side is not None]
         return kept, dropped
 
@@ -225,7 +223,7 @@ class TextMapDecoder:
         _, labels = cv2.connectedComponents((probability > self.join_above).astype(np.uint8))
         components = [int(labels[one.contour[0, 0, 1], one.contour[0, 0, 0]]) for one in found]
         joined, taken = [], set()
-        for members, around in join_in_line([one.boundaries for one in found], components, self._boundaries):
+        for members, around in join_in_line([one.boundaries for one in found], components, self.sides):
             areas = [max(cv2.contourArea(found[k].contour), 1.0) for k in members]
             score = float(np.average([found[k].score for k in members], weights=areas))
             joined.append(_Proposal(found[members[0]].contour, score, around, -1))
@@ -243,7 +241,7 @@ class TextMapDecoder:
         a, b = 8 - 4 * c, perimeter * (1 - c)
         return (-b + np.sqrt(b**2 + 4 * a * c * area)) / (2 * a)
 
-    def _boundaries(self, outline: np.ndarray) -> np.ndarray | None:
+    def sides(self, outline: np.ndarray) -> np.ndarray | None:
         """Upper and lower side ``(2, K, 2)`` of an outline ``(P, 2)``, or None where it is too flat or only a line."""
         if not len(outline):
             return None

@@ -65,7 +65,7 @@ def sample_pixels(images: Tensor, boundaries: Tensor, image_index: Tensor, size:
         chosen = (level == i).nonzero()[:, 0]
         if len(chosen):
             region, corner = _around(images, grid[chosen], stride)
-            crops[chosen] = _lookup(region, (grid[chosen] - corner) / stride, image_index[chosen])
+            crops[chosen] = lookup(region, (grid[chosen] - corner) / stride, image_index[chosen])
     return crops
 
 
@@ -110,7 +110,7 @@ def sample_crops(
         chosen = (level == i).nonzero()[:, 0]
         places.append(chosen)
         if len(chosen):
-            parts.append(_lookup(level_map, grid[chosen] / stride, image_index[chosen]))
+            parts.append(lookup(level_map, grid[chosen] / stride, image_index[chosen]))
         else:  # no word, but a place in the graph: data-parallel training wants a gradient of every parameter
             parts.append(level_map[:0, :, :1, :1].expand(-1, -1, rows, columns))
     return torch.cat(parts)[torch.cat(places).argsort()]
@@ -121,8 +121,8 @@ def _level(boundaries: Tensor, rows: int, strides: Sequence[int]) -> Tensor:
     return torch.log2(word_heights(boundaries) / (rows * strides[0])).round().clamp(0, len(strides) - 1)
 
 
-def _lookup(level_map: Tensor, grid: Tensor, image_index: Tensor) -> Tensor:
-    """Look up ``(N, rows, columns, 2)`` map coordinates in ``(B, C, H, W)``, the words of an image in one go."""
+def lookup(level_map: Tensor, grid: Tensor, image_index: Tensor) -> Tensor:
+    """Look up ``(N, rows, columns, 2)`` map coordinates in ``(B, C, H, W)``, the words of an image in one go, bilinearly."""
     batch, channels, height, width = level_map.shape
     words, rows, columns, _ = grid.shape
     member = image_index[:, None] == torch.arange(batch, device=grid.device)

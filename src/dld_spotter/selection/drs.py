@@ -80,7 +80,8 @@ class DRSObjective(SelectionObjective):
         views = [batch.view(scale) for scale in scales]
         with evaluating(evidence.student):
             outputs = [evidence.student(view, batch.boundaries, batch.image_index, batch.labels) for view in views]
-        losses = [self.detection_loss(o.detection, view.targets) for view, o in zip(views, outputs, strict=True)]
+            judge = evidence.student.detection_loss
+            losses = [judge(o.detection, view.targets, self.detection_loss) for view, o in zip(views, outputs, strict=True)]
         head = "logits" if evidence.student.has_attention else "ctc_logits"
         return torch.stack([getattr(output.recognition, head) for output in outputs]), torch.stack(losses, dim=1)
 

@@ -170,7 +170,7 @@ class TeacherModule(StageModule):
         for view in batch.views.values():
             output = self.teacher(view, batch.boundaries, batch.image_index, batch.labels)
             found = {
-                "detection": self.detection_loss(output.detection, view.targets).mean(),
+                "detection": self.teacher.detection_loss(output.detection, view.targets, self.detection_loss).mean(),
                 "recognition": weight * mean_or_zero(self.recognition_loss(output.recognition, batch.labels)),
             }
             terms = {name: terms.get(name, 0.0) + value / len(batch.views) for name, value in found.items()}
@@ -223,6 +223,7 @@ class DLDModule(StageModule):
         self.freeze_normalization = frozen.normalization
         self.selector, self.selection_objective = selection.selector, selection.objective
         self.cost_model, self.selector_lr = selection.cost_model, selection.lr
+        distillation.check((student, self.teacher))
         self.distillation = distillation
         self.chosen = torch.zeros(0, dtype=torch.int64)
         """``(B,)`` scales of the last step, for :meth:`count_scales`."""
@@ -331,7 +332,7 @@ class DLDModule(StageModule):
         for (k, images), words in zip(groups, words_of, strict=True):
             view = batch.view(self.selector.scales[k]).select(images)
             cut, maps = self.student.detect_maps_and_cut(view, batch.boundaries[words], row[batch.image_index[words]])
-            losses["detection"].append(self.detection_loss(maps, view.targets))
+            losses["detection"].append(self.student.detection_loss(maps, view.targets, self.detection_loss))
             if teacher is not None and self.distillation.maps:
                 compared = self.distillation.compare_maps(maps, teacher.detection.select(images), view, view.full)
                 for name, values in compared.items():
