@@ -7,6 +7,14 @@ from tests.data.samples import box, sample, turned_box
 from tests.small import make_batch, make_spotter
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Keep what tests measure and count out of the user's cache, and what lies there out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def spotter():
     """A very small spotter, in evaluation mode."""

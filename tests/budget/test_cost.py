@@ -10,7 +10,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from dld_spotter.budget import cost
-from dld_spotter.budget.cost import AreaCost, FlopCost
+from dld_spotter.budget.cost import AreaCost, Counts, FlopCost
+from dld_spotter.budget.latency import remembered
 from dld_spotter.models.folding import folded
 from dld_spotter.selection.baselines import FixedScale, RandomScale
 from dld_spotter.selection.gumbel import GumbelSelector
@@ -125,9 +126,10 @@ def test_one_count_serves_every_size_of_a_convolutional_spotter(flops, monkeypat
     assert {size: flops.cost(*size) for size in counted} == pytest.approx(counted, rel=1e-12)
 
 
-def test_what_grows_faster_than_the_image_is_counted_once_for_each_size(monkeypatch):
+def test_what_grows_faster_than_the_image_is_counted_once_for_each_size(monkeypatch, tmp_path):
     counts = []
     monkeypatch.setattr(cost, "_known", {})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(
         FlopCost, "dense", lambda _, height, width: counts.append((height, width)) or float(height * width) ** 2
     )
@@ -224,9 +226,14 @@ def test_a_selector_costs_the_same_once_it_is_folded():
     assert selector.training, "counting leaves it alone"
 
 
-def test_spotters_that_differ_in_their_weights_alone_are_counted_once():
+@pytest.mark.parametrize("process", ["same", "next"])
+def test_spotters_that_differ_in_their_weights_alone_are_counted_once(process, monkeypatch, tmp_path):
+    monkeypatch.setattr(cost, "_known", {})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     first, second, other = make_spotter(1), make_spotter(2), make_spotter(1, hidden=SPOTTER["hidden"] + 1)
     expected = FlopCost(first).cost(64, 96, 3)
+    if process == "next":
+        cost._known.clear()
     with patch.object(FlopCost, "count", side_effect=AssertionError):
         assert FlopCost(second).cost(64, 96, 3) == expected
         with pytest.raises(AssertionError):
@@ -238,3 +245,32 @@ def test_a_spotter_with_a_part_that_cannot_be_kept_is_counted_each_time():
     expected = FlopCost(spotter).cost(64, 96, 3)
     spotter.scorer = lambda score: score
     assert FlopCost(spotter).cost(64, 96, 3) == expected
+
+
+class Scorer(torch.nn.Identity):
+    """A part of somebody else."""
+
+
+def test_counts_are_kept_for_the_package_as_it_is_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(cost, "_known", {})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    foreign = make_spotter(1)
+    foreign.scorer = Scorer()
+    FlopCost(foreign)
+    assert not (tmp_path / "dld_spotter" / "flops.json").exists()
+    FlopCost(make_spotter(1))
+    assert (tmp_path / "dld_spotter" / "flops.json").exists()
+    cost._known.clear()
+    monkeypatch.setattr(cost, "_sources", lambda: "another version")
+    with patch.object(FlopCost, "count", side_effect=AssertionError), pytest.raises(AssertionError):
+        FlopCost(make_spotter(1))
+
+
+def test_so_many_records_are_kept_the_latest(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for number in range(5):
+        remembered("counts.json", Counts, str(number), lambda: Counts(1.0, None, 2.0), 3)
+    asked = []
+    for number in (4, 3, 2, 1):
+        assert remembered("counts.json", Counts, str(number), lambda: asked.append(0) or Counts(0, 0, 0), 3)
+    assert len(asked) == 1

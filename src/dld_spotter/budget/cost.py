@@ -9,16 +9,20 @@ import pickle
 import platform
 from abc import ABC, abstractmethod
 from copy import deepcopy
-from functools import partial
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.metadata import version
 from math import isclose
-from typing import ClassVar, NamedTuple
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from dld_spotter.budget.latency import Line, known_line, measure_line
+from dld_spotter.budget.latency import Line, known_line, measure_line, remembered
+from dld_spotter.core.records import Record
 from dld_spotter.data.views import make_view
 from dld_spotter.models.folding import folded
 from dld_spotter.models.spotter import Spotter
@@ -91,7 +95,8 @@ class FlopCost(CostModel):
         self.spotter = deepcopy(spotter).to("meta").eval()
         self.counted: dict[tuple[int, int], float] = {}
         """Padded sizes seen so far -> GFLOP apart from the words; a dictionary, since caching wrappers cannot be pickled."""
-        self.fixed, self.per_cell, self.per_word = _counted_once(self)
+        counts = _counted_once(self)
+        self.fixed, self.per_cell, self.per_word = counts.fixed, counts.per_cell, counts.per_word
 
     def cost(self, height: int, width: int, words: float = 0.0) -> float:
         """GFLOP of an image."""
@@ -152,7 +157,8 @@ class FlopCost(CostModel):
         return counter
 
 
-class Counts(NamedTuple):
+@dataclass(frozen=True)
+class Counts(Record):
     """GFLOP that make up the cost of an image.
 
     Args:
@@ -166,19 +172,39 @@ class Counts(NamedTuple):
     per_word: float
 
 
-_known: dict[bytes, Counts] = {}
-"""Counts by what a spotter is built like: a training asks for those of one architecture four times, a second each."""
+_known: dict[str, Counts] = {}
+"""Counts by what a spotter is built like: a training asks for those of one architecture four times."""
+LIBRARIES = ("dld_spotter", "torch", "transformers")
+"""Packages whose modules compute the same as long as version or sources are the same."""
+KEPT = 64
+"""Architectures whose counts are kept on disk."""
 
 
 def _counted_once(cost: FlopCost) -> Counts:
-    """What :meth:`FlopCost.count` gives; counted once for all spotters of a process that differ in their weights alone."""
+    """What :meth:`FlopCost.count` gives, counted once for all spotters that differ in their weights alone.
+
+    Counting takes a second, and torch two more to get ready for it; so counts are kept from one process to the next, too, in
+    ``flops.json`` of the cache, for spotters of this package.
+    """
     try:  # tensors on the meta device have shapes and no values
-        built = hashlib.sha256(pickle.dumps(cost.spotter)).digest()
+        built = hashlib.sha256(pickle.dumps(cost.spotter)).hexdigest()
     except (AttributeError, TypeError, pickle.PicklingError):  # a part cannot be pickled, such as a function made in place
         return cost.count()
     if built not in _known:
-        _known[built] = cost.count()
+        own = all(type(module).__module__.partition(".")[0] in LIBRARIES for module in cost.spotter.modules())
+        key = f"{built} by {_sources()}"
+        _known[built] = remembered("flops.json", Counts, key, cost.count, KEPT) if own else cost.count()
     return _known[built]
+
+
+@cache
+def _sources() -> str:
+    """Fingerprint of all that counts depend on beside the spotter: how models compute, and how this is counted."""
+    digest = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in LIBRARIES[1:]).encode())
+    package = Path(__file__).parents[1]
+    for path in (Path(__file__), *sorted((package / "models").rglob("*.py"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _parts(counter: FlopCounterMode, depth: int) -> dict[str, float]:

@@ -103,7 +103,7 @@ def known_line(weights: str, device: str, threads: int, measure: Callable[[], Li
     return remembered("latency.json", Line, f"{weights} on {platform.node()} {device} with {threads} threads", measure)
 
 
-def remembered(file: str, kind: type[R], key: str, measure: Callable[[], R]) -> R:
+def remembered(file: str, kind: type[R], key: str, measure: Callable[[], R], most: int | None = None) -> R:
     """What was measured for a key on this machine, from a file of the cache, or measured now and kept there.
 
     Args:
@@ -111,15 +111,17 @@ def remembered(file: str, kind: type[R], key: str, measure: Callable[[], R]) -> 
         kind: of the record.
         key: says of what.
         measure: measures it.
+        most: records that the file holds at most, the latest; None for all.
     """
     path = cache_folder() / file
     known = _read_cache(path, kind)
     if key not in known:
         known[key] = measure()
+        kept = dict(list(known.items())[-most:]) if most else known
         with suppress(OSError):  # a home that cannot be written to: measured again next time
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}")
-            partial.write_text(json.dumps({name: record.to_dict() for name, record in known.items()}, indent=1) + "\n", "utf-8")
+            partial.write_text(json.dumps({name: record.to_dict() for name, record in kept.items()}, indent=1) + "\n", "utf-8")
             partial.replace(path)
     return known[key]
 

@@ -1,11 +1,13 @@
-"""Backbones of `transformers`, by configuration or with published weights."""
+"""Backbones of `transformers`, by configuration or with published weights.
+
+The package takes a second to import, so it waits for a spotter that has one.
+"""
 
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoBackbone, AutoConfig, PreTrainedConfig
 
 from dld_spotter.core.errors import ConfigError
 
@@ -33,6 +35,8 @@ class Backbone(nn.Module):
         elif settings:
             raise ConfigError(f"backbone.settings must be empty beside backbone.pretrained={pretrained}; remove one of the two")
         else:
+            from transformers import AutoBackbone
+
             self.body = AutoBackbone.from_pretrained(pretrained, out_features=STAGES)
         self.channels: list[int] = list(self.body.channels)
         strides = self._strides()
@@ -58,6 +62,8 @@ class Backbone(nn.Module):
 
 def published_settings(pretrained: str) -> dict[str, Any]:
     """Model type and settings of published weights, in the form of :class:`Backbone`: a checkpoint needs no more of them."""
+    from transformers import AutoConfig, PreTrainedConfig
+
     config = AutoConfig.from_pretrained(pretrained)
     usual = AutoConfig.for_model(config.model_type).to_dict()
     own = usual.keys() - PreTrainedConfig().to_dict().keys() - {"out_features", "out_indices", "stage_names"}
@@ -67,6 +73,8 @@ def published_settings(pretrained: str) -> dict[str, Any]:
 
 def _from_settings(name: str, settings: dict[str, Any]) -> nn.Module:
     """Build an untrained backbone; `transformers` itself would ignore settings that it does not know."""
+    from transformers import AutoBackbone, AutoConfig
+
     try:
         unknown = sorted(set(settings) - set(AutoConfig.for_model(name).to_dict()))
         body = None if unknown else AutoBackbone.from_config(AutoConfig.for_model(name, **settings, out_features=STAGES))

@@ -123,8 +123,11 @@ class PPOCRDetector(nn.Module):
         self.trunk = Trunk(stages)
         self.neck = Neck([stage.channels for stage in stages], channels)
         self.head = Head(channels, channels // len(stages))
-        self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
+        for name, values in (
+            ("mean", PIXEL_MEAN),
+            ("std", PIXEL_STD),
+        ):  # multiplied here: on the meta device it takes seconds
+            self.register_buffer(name, torch.tensor([255 * value for value in values]).view(1, 3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
