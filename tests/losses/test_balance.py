@@ -1,6 +1,8 @@
 """Gradient norms and weights of a linear student, against what is worked out by hand."""
 
+from concurrent.futures import ThreadPoolExecutor
 from math import sqrt
+from threading import Barrier
 
 import pytest
 import torch
@@ -37,6 +39,31 @@ def test_norms_are_of_what_the_recognition_loss_reaches(student, scale):
     assert {name: float(norm) for name, norm in norms.items()} == pytest.approx(
         {"recognition": 13.0, "roi": 1.0, "detection": 1.0, "zero": 0.0}  # without the 7 of what only finds
     )
+
+
+def test_norms_of_several_processes_are_those_of_the_whole_batch():
+    """The second has no words, so its recognition loss reaches nothing and it has no term ``roi``."""
+    layer = nn.Linear(2, 1, bias=False)
+    met, told = Barrier(2, timeout=20), {}
+
+    def measure(place):
+        def mean(values):
+            told[place] = values
+            met.wait()
+            found = (told[0] + told[1]) / 2
+            met.wait()
+            return found
+
+        inputs = torch.tensor([[3.0, 4.0], [0.0, 2.0]][place])
+        terms = {"recognition": 0 * torch.ones((), requires_grad=True), "detection": layer(inputs).sum()}
+        if place == 0:
+            terms |= {"recognition": layer(inputs).sum(), "roi": 2 * layer(inputs).sum()}
+        return gradient_norms(terms, layer.parameters(), names=["detection", "recognition", "roi", "token"], mean=mean)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = ({name: float(norm) for name, norm in one.items()} for one in pool.map(measure, range(2)))
+    assert first == second
+    assert first == pytest.approx({"detection": sqrt(1.5**2 + 3**2), "recognition": 2.5, "roi": 5.0})
 
 
 def test_measuring_leaves_the_gradients_of_the_step_alone(student):

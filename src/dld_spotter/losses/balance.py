@@ -3,7 +3,7 @@
 Terms differ in scale: with all weights 1 the paper's L_roi and L_con give a twentieth of the recognition gradient and less.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,27 +16,51 @@ MOST = 100.0
 same with the same weights, what is left of L_roi is rounding."""
 
 
-def gradient_norms(terms: Mapping[str, Tensor], parameters: Iterable[nn.Parameter], scale: float = 1.0) -> dict[str, Tensor]:
+Mean = Callable[[Tensor], Tensor]
+"""Mean of a tensor over all processes that train together."""
+
+
+def _alone(values: Tensor) -> Tensor:
+    return values
+
+
+def gradient_norms(
+    terms: Mapping[str, Tensor],
+    parameters: Iterable[nn.Parameter],
+    scale: float = 1.0,
+    names: Sequence[str] | None = None,
+    mean: Mean = _alone,
+) -> dict[str, Tensor]:
     """Norms of the gradients of terms with respect to the parameters that the recognition loss reaches.
 
     No gradient is accumulated, and the graph stays for the step's own backward pass.
 
     Args:
-        terms: scalars by name, recognition among them.
+        terms: scalars by name, recognition among them; a process that has no words may lack some, or their gradients.
         parameters: of the student.
         scale: by which gradients are multiplied on their way, so that half precision holds them.
+        names: all terms that any process may have, the same in each; None for those of ``terms``.
+        mean: of gradients over processes, whose norm is then that of the whole batch, as a single process has it.
 
     Returns:
-        scalars in single precision by name; without the terms that reach none of the parameters.
+        scalars in single precision by name; without the terms that reach none of the parameters in any process.
     """
     learnt = [parameter for parameter in parameters if parameter.requires_grad]
+    device = terms[RECOGNITION].device
     found = _gradients(terms[RECOGNITION], learnt, scale)
-    reached = [parameter for parameter, gradient in zip(learnt, found, strict=True) if gradient is not None]
-    norms = {RECOGNITION: _norm(found, scale, terms[RECOGNITION])}
-    for name, term in terms.items():
-        gradients = _gradients(term, reached, scale) if name != RECOGNITION else []
-        if any(gradient is not None for gradient in gradients):
-            norms[name] = _norm(gradients, scale, term)
+    flags = torch.tensor([float(gradient is not None) for gradient in found], device=device)
+    reached = [place for place, share in enumerate(mean(flags).tolist()) if share]
+    norms = {}
+    for name in list(terms) if names is None else names:
+        if name == RECOGNITION:
+            gradients = [found[place] for place in reached]
+        elif name in terms:
+            gradients = _gradients(terms[name], [learnt[place] for place in reached], scale)
+        else:
+            gradients = [None] * len(reached)
+        somewhere = mean(torch.tensor(float(any(gradient is not None for gradient in gradients)), device=device))
+        if name == RECOGNITION or somewhere:
+            norms[name] = mean(_flat(gradients, [learnt[place] for place in reached], device)).norm() / scale
     return norms
 
 
@@ -48,10 +72,13 @@ def _gradients(term: Tensor, parameters: Sequence[nn.Parameter], scale: float) -
         return torch.autograd.grad(term, parameters, torch.full_like(term, scale), retain_graph=True, allow_unused=True)
 
 
-def _norm(gradients: Sequence[Tensor | None], scale: float, like: Tensor) -> Tensor:
-    """Norm of all gradients together, 0 where there is none."""
-    present = [gradient.float() for gradient in gradients if gradient is not None]
-    return nn.utils.get_total_norm(present) / scale if present else torch.zeros((), device=like.device)
+def _flat(gradients: Sequence[Tensor | None], parameters: Sequence[nn.Parameter], device: torch.device) -> Tensor:
+    """All gradients as one vector in single precision, zeros where there is none."""
+    parts = [
+        torch.zeros(parameter.numel(), device=device) if gradient is None else gradient.float().flatten()
+        for gradient, parameter in zip(gradients, parameters, strict=True)
+    ]
+    return torch.cat(parts) if parts else torch.zeros(0, device=device)
 
 
 class Balance:

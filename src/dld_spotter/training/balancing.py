@@ -16,7 +16,7 @@ from dld_spotter.core.batches import SpottingBatch
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.losses.balance import RECOGNITION, Balance, gradient_norms
 from dld_spotter.training.modules import DLDModule, StageModule
-from dld_spotter.training.reduction import means_by_name
+from dld_spotter.training.reduction import mean_over_processes
 
 logger = logging.getLogger(__name__)
 SHARDED = (FSDPStrategy, ModelParallelStrategy)
@@ -80,15 +80,16 @@ class GradientShares(Callback):
             self.measure(trainer, module, given[0])
 
     def measure(self, trainer: Trainer, module: DLDModule, terms: Mapping[str, Tensor]) -> None:
-        """Measure the terms of a step, averaged over processes, and set the weights."""
+        """Measure the terms of a step, those of all processes together, and set the weights."""
         weights = module.objective.weights
         weighed = {name: term for name, term in terms.items() if weights.get(name)}
         if RECOGNITION not in weighed:
             return
         scaler = getattr(trainer.precision_plugin, "scaler", None)  # of half precision whose range is small
-        norms = gradient_norms(weighed, module.student.parameters(), scaler.get_scale() if scaler else 1.0)
-        shared = means_by_name(norms, list(weights))
-        values = dict(zip(shared, torch.stack(list(shared.values())).tolist(), strict=True))
+        every = [name for name in weights if weights[name]]
+        size = scaler.get_scale() if scaler else 1.0
+        norms = gradient_norms(weighed, module.student.parameters(), size, every, mean_over_processes)
+        values = dict(zip(norms, torch.stack(list(norms.values())).tolist(), strict=True))
         if not all(map(isfinite, values.values())):  # the step says so itself
             return
         idle = self.balance.measure(values)
