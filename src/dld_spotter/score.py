@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dld_spotter.core.errors import ConfigError, SpotterError
+from dld_spotter.core.storage import storage_errors
 from dld_spotter.evaluation.scoring import ScoreConfig, score
 
 HELP = """\
@@ -69,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(HELP, end="")
         return 0 if arguments else 2
     try:
-        print(json.dumps(score(_parse(arguments))))
+        with storage_errors():
+            print(json.dumps(score(_parse(arguments))))
     except SpotterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1

@@ -119,6 +119,8 @@ def test_text_on_standard_output_keeps_images_apart(predict, folder):
         (["output=hocr", "out=-"], 2, "one document for each of 3 images"),
         (["output=alto", "out={}/a.png"], 1, "a.png is a file"),
         (["tiles=maybe"], 2, "tiles=maybe is unknown"),
+        (["tiles=false", "overlap=100"], 2, "overlap=100 is that of tiles, and tiles=false makes none; leave out one of them"),
+        (["shards=4"], 2, "shards=4 acts with workers= alone; give both, or leave it out"),
         (["overlap=9999"], 2, "overlap=9999 must be from 0 to 640"),
         (["scale=9"], 2, "scale=9 must be above 0 and at most 4"),
     ],

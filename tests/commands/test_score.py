@@ -230,3 +230,13 @@ def test_difference_to_a_baseline_is_paired_over_images(tmp_path, capsys):
     assert 0 < low < baseline["difference"] < high
     # The two intervals overlap: without pairing the difference would not show.
     assert result["hmean_interval"][0] < baseline["hmean_interval"][1]
+
+
+@pytest.mark.parametrize("folder", ["notes.md", "notes.md/below", "f" * 300])
+def test_a_folder_that_cannot_be_written_is_told(folders, capsys, folder):
+    arguments = f"gt={folders / 'gt'}", f"preds={folders / 'preds'}", "explain=true"
+    status, _, err = _run(capsys, *arguments, f"paths.output_dir={folders / 'preds' / folder}")
+    told = err.splitlines()[-1]
+    assert status == 1
+    assert told.startswith(f"error: {folders / 'preds'}")
+    assert told.endswith("; mend the path or its permissions; paths.output_dir=FOLDER names the folder that is written to")

@@ -1,6 +1,7 @@
 """What the loggers say and ask."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -69,11 +70,30 @@ def test_a_server_that_answers_and_does_not_take_the_run_is_told(tmp_path, monke
     assert told in caplog.text
 
 
+def test_a_run_that_a_server_does_not_take_is_logged_to_its_end(tmp_path: Path):
+    """With W&B's own client, which keeps what its environment said when it was first asked."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
+    environment |= {"HOME": str(tmp_path), "MPLCONFIGDIR": mpl.get_configdir(), "WANDB_API_KEY": "k" * 40}
+    with ThreadingHTTPServer(("127.0.0.1", 0), NotFound) as there:
+        Thread(target=there.serve_forever, daemon=True).start()
+        environment["WANDB_BASE_URL"] = f"http://127.0.0.1:{there.server_port}"
+        line = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+        ended = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, env=environment)
+        there.shutdown()
+    assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert re.search(r"cannot be reached \(.*returned error 404\): this run is logged offline", ended.stderr)
+    assert len(list(tmp_path.glob("wandb/offline-run-*/*.wandb"))) == 1
+
+
 class NotFound(BaseHTTPRequestHandler):
     """Answers everything with 404."""
 
     def do_GET(self):
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.send_error(404)
+
+    do_POST = do_GET
 
     def log_message(self, *_):
         pass

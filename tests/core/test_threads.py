@@ -1,18 +1,22 @@
 """Pieces of a computation in threads of their own."""
 
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 import torch
 
-from dld_spotter.core.threads import inference_threads, side_by_side
+from dld_spotter.core.threads import _pool, inference_threads, side_by_side
 
 DEVICE = torch.device("cpu")
 
 
 @pytest.fixture
 def two_threads():
-    """Torch computes with two threads."""
+    """Torch computes with two threads, and none has begun."""
+    _pool.cache_clear()
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -60,3 +64,26 @@ def test_an_error_of_a_job_is_that_of_the_call(two_threads):
 
     with torch.inference_mode(), pytest.raises(ValueError, match="0"):
         side_by_side(fail, range(2), inference_threads(DEVICE))
+
+
+def test_threads_that_begin_later_compute_with_as_many_as_before(two_threads):
+    with torch.inference_mode():
+        side_by_side(lambda job: time.sleep(0.05), range(4), inference_threads(DEVICE))
+    seen = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert seen == [2]
+
+
+AT_EXIT = """
+import atexit
+from dld_spotter.core.threads import side_by_side
+side_by_side(abs, [-1, -2], 2)  # jobs are taken until the interpreter ends
+atexit.register(lambda: print(side_by_side(abs, [-3, -4], 2)))
+"""
+
+
+def test_what_reads_while_the_interpreter_ends_goes_on_without_further_threads():
+    ended = subprocess.run([sys.executable, "-c", AT_EXIT], capture_output=True, text=True, timeout=120)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("[3, 4]\n", "", 0)

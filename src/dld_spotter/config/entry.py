@@ -1,6 +1,5 @@
 """What every entry point shares: where configurations lie, how a run is composed, how errors are told."""
 
-import errno
 import functools
 import logging
 import os
@@ -27,8 +26,9 @@ from dld_spotter.config.suggestions import explained, refuse_unknown_flags
 from dld_spotter.config.sweep import shown_at_the_end
 from dld_spotter.core.aliases import renamed_override
 from dld_spotter.core.charset import read_characters
-from dld_spotter.core.errors import ConfigError, SpotterError, StorageError
+from dld_spotter.core.errors import ConfigError, SpotterError
 from dld_spotter.core.interruption import Interrupted, interruptible
+from dld_spotter.core.storage import storage_errors
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1]
@@ -49,10 +49,6 @@ Sweep: -m KEY=A,B runs one job for each value.   A failed run in full: HYDRA_FUL
 
 USER_ERRORS = (SpotterError, HydraException, OmegaConfBaseException)
 """What a user can cause and mend; everything else is a defect and keeps its traceback."""
-
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-BARRED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG}
-"""Numbers of the system's errors about disks that are full, and about paths that cannot be used."""
 
 GOING_ON = {
     "train": "the same command with resume=auto goes on",
@@ -146,7 +142,7 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
             try:
                 with (
                     interruptible(),
-                    _storage_errors(),
+                    storage_errors(),
                     _hydra_raises(TRACEBACKS),
                 ):  # the processes that the task starts tell in a sentence too
                     return task(config)
@@ -171,7 +167,7 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
                 if not config:  # else the arguments are of another program, such as a notebook
                     refuse_unknown_flags(given)
                     sys.argv[1:] = as_written(sys.argv[1:])
-                with _storage_errors(), _hydra_raises(True), shown_at_the_end():
+                with storage_errors(), _hydra_raises(True), shown_at_the_end():
                     return application(*config)
             except USER_ERRORS as error:
                 if stop := _interruption_behind(error):
@@ -212,22 +208,6 @@ def _of_hydra(error: BaseException) -> bool:
 def close_output() -> None:
     """Let what is left of the output go nowhere, so that Python does not stumble over it at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextmanager
-def _storage_errors() -> Iterator[None]:
-    """Tell what a user can mend about files and disks in a sentence; other errors of the system are left as they are."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            remedy = "free some space, or give paths.output_dir=FOLDER on another disk"
-        elif error.errno in BARRED:
-            remedy = "mend the path or its permissions; paths.output_dir=FOLDER names the folder that is written to"
-        else:
-            raise
-        place = f"{error.filename}: " if error.filename else ""
-        raise StorageError(f"{place}{error.strerror}; {remedy}") from error
 
 
 @contextmanager

@@ -32,9 +32,18 @@ def given_predictor(config: DictConfig) -> Predictor:
     return predictor
 
 
+def _refuse_idle(config: DictConfig, pieces: PieceRule) -> None:
+    """Raise ConfigError where a setting does nothing beside the others."""
+    if pieces.tiles == "false" and pieces.overlap != PieceRule.overlap:
+        raise ConfigError(f"overlap={pieces.overlap} is that of tiles, and tiles=false makes none; leave out one of them")
+    if config.shards is not None and not config.workers:
+        raise ConfigError(f"shards={config.shards} acts with workers= alone; give both, or leave it out")
+
+
 def _build(config: DictConfig) -> Predictor:
     rule, reference = second_pass_of(config), ReferenceSize(**config.reference)
     pieces = PieceRule(config.tiles, config.overlap, config.orientation)
+    _refuse_idle(config, pieces)
     if config.engine is None:
         if config.policy is not None:
             raise ConfigError(f"policy={config.policy} is one of an engine; give engine=NAME with it, or leave it out")

@@ -40,8 +40,9 @@ def wandb_logger(
         )
         mode = "offline"
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B's own reports would go over the network even so
-    where = {"mode": "disabled"} if mode == "disabled" else {"offline": mode in OFFLINE}
-    return _run_logger(given | where, pictures, checkpoint)
+    if mode in OFFLINE:  # said twice, as W&B reads its environment once, and may have been asked for a run online before
+        return _run_logger(given | {"offline": True, "mode": "offline"}, pictures, checkpoint)
+    return _run_logger(given | ({"mode": "disabled"} if mode == "disabled" else {}), pictures, checkpoint)
 
 
 def _run_logger(options: dict[str, Any], pictures: int, checkpoint: bool) -> RunLogger:
@@ -57,7 +58,7 @@ def _refused(logger: RunLogger) -> str:
     try:
         logger.experiment  # noqa: B018  asking for it begins the run
     except Error as error:
-        return str(error).partition("\n")[0]
+        return str(error).partition("\n")[0].partition(": {")[0]  # without what the server sent
     return ""
 
 
