@@ -238,3 +238,21 @@ def test_a_spotter_with_a_part_that_cannot_be_kept_is_counted_each_time():
     expected = FlopCost(spotter).cost(64, 96, 3)
     spotter.scorer = lambda score: score
     assert FlopCost(spotter).cost(64, 96, 3) == expected
+
+
+def test_a_class_that_is_defined_anew_is_counted_anew(monkeypatch):
+    def defined(times):
+        class Again(type(make_spotter())):
+            def detect_maps(self, images):
+                return [super(Again, self).detect_maps(images) for _ in range(times)][-1]
+
+        Again.__qualname__ = "Again"
+        return Again
+
+    costs = []
+    for times in (1, 2):
+        spotter = make_spotter()
+        spotter.__class__ = defined(times)
+        monkeypatch.setitem(globals(), "Again", type(spotter))
+        costs.append(FlopCost(spotter).cost(64, 96))
+    assert costs[1] == pytest.approx(2 * costs[0])

@@ -5,6 +5,7 @@ by PyTorch's flop counter on the meta device, where LSTMs count too. Bilinear lo
 """
 
 import hashlib
+import io
 import pickle
 import platform
 from abc import ABC, abstractmethod
@@ -166,19 +167,29 @@ class Counts(NamedTuple):
     per_word: float
 
 
-_known: dict[bytes, Counts] = {}
+_known: dict[tuple[bytes, tuple[type, ...]], Counts] = {}
 """Counts by what a spotter is built like: a training asks for those of one architecture four times, a second each."""
 
 
 def _counted_once(cost: FlopCost) -> Counts:
     """What :meth:`FlopCost.count` gives; counted once for all spotters of a process that differ in their weights alone."""
     try:  # tensors on the meta device have shapes and no values
-        built = hashlib.sha256(pickle.dumps(cost.spotter)).digest()
-    except (AttributeError, TypeError, pickle.PicklingError):  # a part cannot be pickled, such as a function made in place
+        digest = _digest(cost.spotter)
+    except (AttributeError, TypeError, ValueError, pickle.PicklingError):  # a part cannot be pickled: a function made in place
         return cost.count()
+    built = digest, tuple(map(type, cost.spotter.modules()))  # a notebook may define a class of one name anew
     if built not in _known:
         _known[built] = cost.count()
     return _known[built]
+
+
+def _digest(spotter: Spotter) -> bytes:
+    """Digest of what a spotter on the meta device is built like."""
+    stream = io.BytesIO()
+    pickler = pickle.Pickler(stream)
+    pickler.fast = True  # writes equal strings alike, be they one object or two, which differs from one spotter to the next
+    pickler.dump(spotter)
+    return hashlib.sha256(stream.getbuffer()).digest()
 
 
 def _parts(counter: FlopCounterMode, depth: int) -> dict[str, float]:
