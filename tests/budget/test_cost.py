@@ -274,3 +274,21 @@ def test_so_many_records_are_kept_the_latest(monkeypatch, tmp_path):
     for number in (4, 3, 2, 1):
         assert remembered("counts.json", Counts, str(number), lambda: asked.append(0) or Counts(0, 0, 0), 3)
     assert len(asked) == 1
+
+
+def test_a_class_that_is_defined_anew_is_counted_anew(monkeypatch):
+    def defined(times):
+        class Again(type(make_spotter())):
+            def detect_maps(self, images):
+                return [super(Again, self).detect_maps(images) for _ in range(times)][-1]
+
+        Again.__qualname__ = "Again"
+        return Again
+
+    costs = []
+    for times in (1, 2):
+        spotter = make_spotter()
+        spotter.__class__ = defined(times)
+        monkeypatch.setitem(globals(), "Again", type(spotter))
+        costs.append(FlopCost(spotter).cost(64, 96))
+    assert costs[1] == pytest.approx(2 * costs[0])

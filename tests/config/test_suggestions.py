@@ -102,3 +102,8 @@ def test_a_launcher_whose_plugin_is_not_installed_is_told_with_the_extra(option:
     error = MissingConfigException("not found", missing_cfg_file=f"hydra/launcher/{option}", options=["basic"])
     sentence = explained(error, ROOT / "conf", "train", [f"launcher={option}"])
     assert sentence == f"launcher={option} needs a plugin of Hydra; install the extra: pip install 'dld-spotter[{extra}]'"
+
+
+def test_a_line_that_is_given_in_a_name_makes_no_second_line(monkeypatch, capsys):
+    line = told("train", monkeypatch, capsys, "+debug=t\niny")
+    assert line == "error: +debug=t iny is no option of debug; did you mean +debug=tiny?"

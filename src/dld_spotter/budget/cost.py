@@ -5,6 +5,7 @@ by PyTorch's flop counter on the meta device, where LSTMs count too. Bilinear lo
 """
 
 import hashlib
+import io
 import pickle
 import platform
 from abc import ABC, abstractmethod
@@ -172,7 +173,7 @@ class Counts(Record):
     per_word: float
 
 
-_known: dict[str, Counts] = {}
+_known: dict[tuple[str, tuple[type, ...]], Counts] = {}
 """Counts by what a spotter is built like: a training asks for those of one architecture four times."""
 LIBRARIES = ("dld_spotter", "torch", "transformers")
 """Packages whose modules compute the same as long as version or sources are the same."""
@@ -187,12 +188,13 @@ def _counted_once(cost: FlopCost) -> Counts:
     ``flops.json`` of the cache, for spotters of this package.
     """
     try:  # tensors on the meta device have shapes and no values
-        built = hashlib.sha256(pickle.dumps(cost.spotter)).hexdigest()
-    except (AttributeError, TypeError, pickle.PicklingError):  # a part cannot be pickled, such as a function made in place
+        digest = _digest(cost.spotter)
+    except (AttributeError, TypeError, ValueError, pickle.PicklingError):  # a part cannot be pickled: a function made in place
         return cost.count()
+    built = digest, tuple(map(type, cost.spotter.modules()))  # a notebook may define a class of one name anew
     if built not in _known:
-        own = all(type(module).__module__.partition(".")[0] in LIBRARIES for module in cost.spotter.modules())
-        key = f"{built} by {_sources()}"
+        own = all(kind.__module__.partition(".")[0] in LIBRARIES for kind in built[1])
+        key = f"{digest} by {_sources()}"
         _known[built] = remembered("flops.json", Counts, key, cost.count, KEPT) if own else cost.count()
     return _known[built]
 
@@ -205,6 +207,15 @@ def _sources() -> str:
     for path in (Path(__file__), *sorted((package / "models").rglob("*.py"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _digest(spotter: Spotter) -> str:
+    """Digest of what a spotter on the meta device is built like."""
+    stream = io.BytesIO()
+    pickler = pickle.Pickler(stream)
+    pickler.fast = True  # writes equal strings alike, be they one object or two, which differs from one spotter to the next
+    pickler.dump(spotter)
+    return hashlib.sha256(stream.getbuffer()).hexdigest()
 
 
 def _parts(counter: FlopCounterMode, depth: int) -> dict[str, float]:

@@ -249,7 +249,7 @@ def _tell_stop(stop: BaseException, command: str) -> int:
 def _tell(error: BaseException, explanation: str | None) -> int:
     """Print the error as one line, or what explains it better; returns the exit status."""
     if explanation is not None:
-        print(f"error: {explanation}", file=sys.stderr)
+        print(f"error: {ConfigError(explanation)}", file=sys.stderr)  # on one line, whatever was given
         return 2
     cause = _cause(error)
     hint = "" if isinstance(cause, SpotterError | InstantiationException) else " (--help lists what can be chosen)"

@@ -198,3 +198,12 @@ def test_features_tell_fine_from_coarse_at_any_size():
     assert np.abs(fine - coarse).max() > 0.5
     for shape in ((1, 1), (1, 700), (3, 5), (2000, 30)):
         assert np.isfinite(describe(np.zeros((*shape, 3), np.uint8))).all()
+
+
+def test_outcomes_of_other_features_are_told_with_their_file(tmp_path):
+    path = tmp_path / "outcomes.npz"
+    outcomes().save(path)
+    with np.load(path) as known:
+        np.savez_compressed(path, **{**known, "version": np.array(99)})
+    with pytest.raises(DataError, match=rf"^{path}: these outcomes hold features of version 99, expected \d+"):
+        EngineOutcomes.load(path)

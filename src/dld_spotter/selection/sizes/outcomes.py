@@ -122,6 +122,8 @@ class EngineOutcomes:
                 raise ValueError("engine must be one text and version one whole number")
             _check_columns(values)
             return cls(**values, engine=str(engine), version=int(version))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
         except UNREADABLE as error:
             raise DataError(
                 f"{path} is no table of an engine's outcomes ({error}); fit_selector engine=NAME writes one"
