@@ -4,8 +4,8 @@
 
 The first table has word crops encoded one width after the other, each by all threads, and side by side, each by one thread:
 both ways take turns on every photo of a folder. The second has readings of one photo in processes that take turns, alone and
-beside one that computes all the time. ``GOMP_SPINCOUNT`` says how often a waiting thread looks for more to do before it
-sleeps: 300000 is what GNU OpenMP takes where nobody sets it, 3000 what ``import dld_spotter`` sets.
+beside one or two others that compute all the time. ``GOMP_SPINCOUNT`` says how often a waiting thread looks for more to do
+before it sleeps: GNU OpenMP takes 300000 where nobody sets it.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from dld_spotter.data.photos import read_image
 from dld_spotter.data.readers.paired import IMAGE_SUFFIXES
 
 REQUESTS = ({"scale": 1.0}, {"scale": 0.5}, {"scale": 0.3}, {"budget": 0.5}, {"budget": 0.3}, {"budget": 0.15})
-COUNTS = ("300000", "3000")
+COUNTS = ("300000", "30000", "10000", "3000")
 WARM = 3
 READ = """
 import sys, time
@@ -62,8 +62,8 @@ def reading(count: str, ckpt: str, photo: Path, times: int) -> float:
     return float(done.stdout)
 
 
-def rounds(options: argparse.Namespace, photo: Path, busy: bool) -> list[float]:
-    """Median milliseconds of each count."""
+def rounds(options: argparse.Namespace, photo: Path, busy: int) -> list[float]:
+    """Median milliseconds of each count, beside so many busy processes."""
     load = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
     try:
         table = [[reading(count, options.ckpt, photo, options.readings) for count in COUNTS] for _ in range(options.rounds)]
@@ -78,21 +78,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="folder of photos")
     parser.add_argument("--ckpt", default="bundled", help="checkpoint (default: %(default)s)")
-    parser.add_argument("--images", type=int, default=30, help="photos of the first table (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=30, help="photos of the first table, 0 for none (default: %(default)s)")
     parser.add_argument("--readings", type=int, default=10, help="by each process of the second (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each count (default: %(default)s)")
     options = parser.parse_args()
-    paths = sorted(path for path in options.photos.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[: options.images]
-    predictor, photos = load(options.ckpt, device="cpu"), [read_image(path) for path in paths]
+    paths = sorted(path for path in options.photos.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if options.images:
+        compare(load(options.ckpt, device="cpu"), [read_image(path) for path in paths[: options.images]])
+    print("\n| GOMP_SPINCOUNT | alone, ms | beside one busy process | beside two |\n|---|---|---|---|")
+    columns = [rounds(options, paths[WARM], busy) for busy in range(3)]
+    for count, *row in zip(COUNTS, *columns, strict=True):
+        print(f"| {count} | {' | '.join(f'{value:.0f}' for value in row)} |", flush=True)
+
+
+def compare(predictor: Predictor, photos: list[np.ndarray]) -> None:
+    """Print the first table."""
     print("| | one after the other, ms | side by side, ms | ratio | same words |\n|---|---|---|---|---|", flush=True)
     for request in REQUESTS:
         before, now, same = milliseconds(predictor, photos, request)
         ((name, value),) = request.items()
         print(f"| {name}={value} | {before:.0f} | {now:.0f} | {now / before:.2f} | {same} of {len(photos)} |", flush=True)
-    print("\n| GOMP_SPINCOUNT | alone, ms | beside a busy process, ms |\n|---|---|---|")
-    columns = (rounds(options, paths[WARM], busy) for busy in (False, True))
-    for count, alone, beside in zip(COUNTS, *columns, strict=True):
-        print(f"| {count} | {alone:.0f} | {beside:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 ``dld_spotter.load("bundled").read("photo.jpg")`` gives a ``Reading`` with its ``Word`` objects.
 """
 
-import os
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -22,11 +21,6 @@ try:
     __version__ = version("dld_spotter")
 except PackageNotFoundError:  # a folder on the path, installed by nobody
     __version__ = "unknown"
-
-if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-    # How often a thread of GNU OpenMP, as torch has it, looks for more to do before it sleeps. By default it looks for so long
-    # that beside any other busy process reading takes ten times as long (experiments/benchmarks/threads.py).
-    os.environ["GOMP_SPINCOUNT"] = "3000"
 
 _MODULES = {
     "AdaptiveEngine": "inference.adaptive_engine",
