@@ -28,7 +28,7 @@ LARGEST_SCALE = 4.0
 class Way(NamedTuple):
     """How an engine may read an image.
 
-    Args:
+    Attributes:
         size: long side of the view in pixels; above that of the image, it is enlarged.
         gain_threshold: of a second pass; infinite for a single pass.
     """
