@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dld_spotter.budget.requests import Request
-from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.core.geometry import polygons_to_boundaries
 from dld_spotter.core.words import Word
 from dld_spotter.data.photos import ReferenceSize
@@ -253,7 +253,22 @@ def test_enlarging_takes_the_pixels_of_the_original():
     expect(predictor().read(image, scale=2.0), boxes)
 
 
-@pytest.mark.parametrize(("rule", "words"), [({"tiles": "maybe"}, "auto, true, false"), ({"overlap": -1}, "from 0 to 640")])
+def test_images_beyond_max_pixels_are_refused():
+    image = scene(100, 200, [])
+    assert not predictor(max_pixels=20_000).read(image, scale=1.0).words
+    with pytest.raises(DataError, match="megapixels, and max_pixels allows"):
+        predictor(max_pixels=19_999).read(image, scale=1.0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"tiles": "maybe"}, "auto, true, false"),
+        ({"overlap": -1}, "from 0 to 640"),
+        ({"max_pixels": 0}, "from 1 to 178956970"),
+        ({"max_pixels": 10**9}, "from 1 to 178956970"),
+    ],
+)
 def test_bad_rules_are_told(rule, words):
     with pytest.raises(ConfigError, match=words):
         PieceRule(**rule)

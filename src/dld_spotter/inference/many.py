@@ -100,7 +100,7 @@ def read_all(
         photos = {}
         for page in batch:
             try:
-                photo = page.read(reader.dpi)
+                photo = page.read(reader.dpi, predictor.pieces.max_pixels)
                 predictor.check_cap(photo, reader.request)
                 photos[page] = photo
             except (DataError, ConfigError) as error:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.words import Word
-from dld_spotter.data.photos import ReferenceSize, scaled_size
+from dld_spotter.data.photos import LARGEST_PIXELS, MOST_PIXELS, ReferenceSize, scaled_size
 from dld_spotter.inference.second_pass.two_pass import SURER, distinct, sharing
 
 LONG = 1280
@@ -32,7 +32,7 @@ TILES = ("auto", "true", "false")
 
 @dataclass(frozen=True)
 class PieceRule:
-    """Which images are read in pieces.
+    """Which images are read, and in which pieces.
 
     Args:
         tiles: ``auto`` for images of which one side is more than ``ELONGATED`` times the other, which full resolution would
@@ -40,6 +40,7 @@ class PieceRule:
             larger than full resolution, at their own. ``false`` for none.
         overlap: pixels that neighbouring tiles share, of views at full resolution.
         orientation: whether text that runs downwards, upwards or upside down is found and read.
+        max_pixels: images of more are refused, files before they are decoded.
 
     Raises:
         ConfigError: there is no such choice, or tiles would not get on.
@@ -48,6 +49,7 @@ class PieceRule:
     tiles: str = "auto"
     overlap: int = 256
     orientation: bool = False
+    max_pixels: int = MOST_PIXELS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tiles", str(self.tiles).lower())
@@ -55,6 +57,10 @@ class PieceRule:
             raise ConfigError(f"tiles={self.tiles} is unknown; give one of {', '.join(TILES)}")
         if not 0 <= self.overlap <= LONG // 2:
             raise ConfigError(f"overlap={self.overlap} must be from 0 to {LONG // 2} pixels; leave it out for 256")
+        if not 1 <= self.max_pixels <= LARGEST_PIXELS:
+            raise ConfigError(
+                f"max_pixels={self.max_pixels} must be from 1 to {LARGEST_PIXELS}; leave it out for {MOST_PIXELS}"
+            )
 
 
 @dataclass(frozen=True)
