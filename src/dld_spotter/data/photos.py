@@ -2,6 +2,7 @@
 
 import binascii
 from base64 import b64decode
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -17,6 +18,9 @@ from dld_spotter.core.errors import ConfigError, DataError, shown
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "TGA", "AVIF")
 """What photos may be, whatever their names end in; none of these runs a program."""
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif", ".jpe", ".ppm", ".pgm"}
+IMAGE_SUFFIXES |= {".jp2", ".j2k", ".tga", ".avif", ".pnm"}
+"""What the names of photos end in."""
 PDF = b"%PDF-"
 """What stands at the beginning of a PDF."""
 MOST_PIXELS = 10**8
@@ -230,3 +234,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
         ground = "black" if bright and alpha.min() < LIGHT else "white"
         return Image.alpha_composite(Image.new("RGBA", image.size, ground), image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def is_photo(path: Path, suffixes: Container[str] = IMAGE_SUFFIXES) -> bool:
+    """Whether a file is called as a photo is, and is none that macOS adds to it (``._a.jpg``)."""
+    return path.suffix.lower() in suffixes and not path.name.startswith("._")

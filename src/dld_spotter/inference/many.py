@@ -10,7 +10,7 @@ from dld_spotter.budget.requests import Request
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.core.files import save_picture
 from dld_spotter.data.pages import DPI, Page
-from dld_spotter.data.readers.paired import IMAGE_SUFFIXES
+from dld_spotter.data.photos import IMAGE_SUFFIXES
 from dld_spotter.data.stores import Place
 from dld_spotter.inference.drawing import draw_reading
 from dld_spotter.inference.predictor import Predictor
