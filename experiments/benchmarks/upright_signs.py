@@ -20,7 +20,10 @@ from tqdm import tqdm
 from dld_spotter.inference.loading import load
 from dld_spotter.inference.pieces import PieceRule
 
-WORDS = "HOTEL PARKING CAFE BAR PHARMACY Theater BANK Bakery OPEN SALE Market Cinema TAXI BOOKS Museum Pizza GARAGE Station Music EXIT"
+WORDS = (
+    "HOTEL PARKING CAFE BAR PHARMACY Theater BANK Bakery OPEN SALE "
+    "Market Cinema TAXI BOOKS Museum Pizza GARAGE Station Music EXIT"
+)
 FONTS = ("DejaVuSans-Bold", "DejaVuSans", "DejaVuSerif-Bold", "DejaVuSansMono-Bold")
 INKS = (("white", "#202060"), ("#101010", "#f0e8d0"), ("#ffd800", "#a01010"))
 

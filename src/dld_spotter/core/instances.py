@@ -1,4 +1,4 @@
-"""Images of a data set with their true words, in a module that needs no torch: scoring a file takes less time than loading torch."""
+"""Images of a data set with their true words. Needs no torch, as scoring a file takes less time than loading it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
