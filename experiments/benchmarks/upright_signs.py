@@ -2,11 +2,12 @@
 
     python experiments/benchmarks/upright_signs.py --signs 40 --threads 1
 
-A sign is one word of 3 to 9 letters in one of four fonts, 24 to 64 pixels high, on a plate. It is right if a word that is read
-has its letters, case aside.
+A sign is one word of 3 to 8 letters in one of four fonts, 24 to 64 pixels high, on a plate, beside level text or alone. It is
+right if a word that is read has its letters, case aside.
 """
 
 import argparse
+from itertools import product
 from pathlib import Path
 
 import matplotlib
@@ -28,14 +29,19 @@ FONTS = ("DejaVuSans-Bold", "DejaVuSans", "DejaVuSerif-Bold", "DejaVuSansMono-Bo
 INKS = (("white", "#202060"), ("#101010", "#f0e8d0"), ("#ffd800", "#a01010"))
 
 
-def sign(word: str, rng: np.random.Generator) -> np.ndarray:
-    """A picture ``(H, W, 3)`` with the word on an upright plate."""
+LINE = "Welcome to our street"
+
+
+def sign(word: str, rng: np.random.Generator, alone: bool) -> np.ndarray:
+    """A picture ``(H, W, 3)`` with the word on an upright plate, and below it a line of text unless it is alone."""
     size, (ink, plate) = int(rng.integers(24, 65)), INKS[rng.integers(len(INKS))]
     name = FONTS[rng.integers(len(FONTS))]
     font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf", size)
     step, left = int(size * rng.uniform(1.1, 1.4)), int(rng.integers(60, 700))
-    image = Image.new("RGB", (900, 120 + step * len(word)), "#7a8a80")
+    image = Image.new("RGB", (900, 200 + step * len(word)), "#7a8a80")
     draw = ImageDraw.Draw(image)
+    if not alone:
+        draw.text((60, image.height - 80), LINE, fill="black", font=ImageFont.truetype(font.path, 40))
     draw.rectangle((left, 40, left + 2 * size, 80 + step * len(word)), fill=plate)
     for k, letter in enumerate(word):
         draw.text((left + size - font.getlength(letter) / 2, 50 + k * step), letter, fill=ink, font=font)
@@ -50,17 +56,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    rng, words = np.random.default_rng(1), WORDS.split()
-    signs = [(words[k % len(words)], sign(words[k % len(words)], rng)) for k in range(options.signs)]
-    table = Table("orientation", "signs", "right", "GFLOP")
-    for asked in (False, True):
-        reader = load(options.ckpt, device="cpu", pieces=PieceRule(orientation=asked))
+    words = WORDS.split()
+    table = Table("orientation", "alone", "signs", "right", "GFLOP")
+    for asked, alone in product((False, True), (False, True)):
+        reader, rng = load(options.ckpt, device="cpu", pieces=PieceRule(orientation=asked)), np.random.default_rng(1)
         right, gflops = 0, 0.0
-        for word, image in tqdm(signs):
-            reading = reader.read(image, scale=1.0)
+        for k in tqdm(range(options.signs)):
+            word = words[k % len(words)]
+            reading = reader.read(sign(word, rng, alone), scale=1.0)
             right += word.lower() in {found.text.lower() for found in reading.words}
             gflops += reading.gflops
-        table.add_row(str(asked).lower(), str(len(signs)), str(right), f"{gflops / len(signs):.3g}")
+        row = (str(asked).lower(), str(alone).lower(), str(options.signs), str(right), f"{gflops / options.signs:.3g}")
+        table.add_row(*row)
     rich.print(table)
 
 
