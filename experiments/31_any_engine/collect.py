@@ -1,6 +1,6 @@
 """Read images with an engine at every size, once; the readings go to a file of JSON lines that can be gone on with.
 
-    python experiments/31_any_engine/collect.py OUT --engine rapidocr --data DATA --part train
+    python experiments/31_any_engine/collect.py OUT --engine rapidocr --data DATA --part train --images 160 40
 
 A line holds one image at one size: its set, name, the factor by which it was resized beforehand, the long side of the view, the
 words with polygons in pixels of the image (whatever their score), and the seconds, of the wall and of the processor.
@@ -11,7 +11,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -26,7 +26,7 @@ SIZES = (320, 448, 640, 896, 1280)
 """Long sides in pixels at which every image is read."""
 DEFAULT = 0
 """In place of a long side: the engine as it comes."""
-COUNTS = {"train": {"icdar2015": 60, "sroie": 20}, "val": {"icdar2015": 40, "sroie": 16}}
+KINDS = ("icdar2015", "sroie")
 FOLDERS = {
     "train": {"icdar2015": "icdar2015/train", "sroie": "sroie/train"},
     "val": {"icdar2015": "icdar2015/val", "sroie": "sroie/val"},
@@ -38,21 +38,21 @@ def drawn(text: str) -> float:
     return zlib.crc32(text.encode()) / 2**32
 
 
-def names(data: Path, part: str, kind: str) -> list[Path]:
-    """Images of a data set, in an order that their names decide; validation photos are left out of training."""
+def names(data: Path, part: str, kind: str, count: int) -> list[Path]:
+    """The first images of a data set, in an order that their names decide; validation photos are left out of training."""
     folder = data / FOLDERS[part][kind]
     held = folder / "validation.txt"
     out = set(held.read_text().split()) if held.is_file() else set()
     files = [path for path in folder.joinpath("images").iterdir() if path.name not in out and path.stem not in out]
-    return sorted(files, key=lambda path: drawn("order " + path.name))[: COUNTS[part][kind]]
+    return sorted(files, key=lambda path: drawn("order " + path.name))[:count]
 
 
-def jobs(data: Path, part: str) -> Iterator[tuple[str, Path, float]]:
-    """Kind, file and factor: every image as it is and at another size.
+def jobs(data: Path, part: str, counts: Sequence[int]) -> Iterator[tuple[str, Path, float]]:
+    """Kind, file and factor: every image as it is and at another size; ``counts`` says how many of each kind.
 
     For training every second one alone, by a factor below 1: a larger one looks as it does at 1.
     """
-    lists = {kind: names(data, part, kind) for kind in COUNTS[part]}
+    lists = {kind: names(data, part, kind, count) for kind, count in zip(KINDS, counts, strict=True)}
     for k in range(max(map(len, lists.values()))):
         for kind, paths in lists.items():
             share = k * len(paths) // max(map(len, lists.values()))
@@ -94,6 +94,7 @@ def main() -> None:
     parser.add_argument("--engine", default="rapidocr")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--part", default="train")
+    parser.add_argument("--images", type=int, nargs=2, default=(60, 20), metavar=("PHOTOS", "RECEIPTS"))
     parser.add_argument(
         "--share", type=int, nargs=2, default=(0, 1), metavar=("K", "OF"), help="of the images, for several processes"
     )
@@ -105,7 +106,7 @@ def main() -> None:
     if asked.out.is_file():
         done = {tuple(json.loads(line)[key] for key in ("kind", "name", "factor", "size")) for line in asked.out.open()}
     with asked.out.open("a") as file:
-        chosen = list(enumerate(jobs(asked.data, asked.part)))
+        chosen = list(enumerate(jobs(asked.data, asked.part, asked.images)))
         for number, (kind, path, factor) in chosen[:: -1 if asked.backwards else 1]:
             if number % asked.share[1] != asked.share[0]:
                 continue

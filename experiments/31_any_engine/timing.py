@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=24, help="and as many resized ones (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
-    chosen = list(jobs(asked.data, asked.part))[: 2 * asked.images]
+    chosen = list(jobs(asked.data, asked.part, (40, 16)))[: 2 * asked.images]
     images = [resized(read_image(path), factor) for _, path, factor in chosen]
     sets = [("resized" if factor != 1 else kind) for kind, _, factor in chosen]
     order = sorted(range(len(chosen)), key=lambda k: drawn(f"turn {k}"))
