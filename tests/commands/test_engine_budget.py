@@ -128,7 +128,7 @@ def test_a_budget_goes_on_where_it_was(fitted, predict, photos, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("ckpt=other.ckpt", r"ckpt=other\.ckpt and engine=drawn exclude each other"),
+        ("engine=none", "give engine=NAME, or for a student fit_operating_points ckpt=FILE"),
         ("sizes=[160,80]", "must be ascending"),
         ("second_passes=[90]", "holds 90, which sizes="),
         ("images=0", "images=0 must be a whole number"),
