@@ -77,6 +77,15 @@ MUTANTS = (
         "pass",
         "tests/training/test_balancing.py",
     ),
+    Mutant("another selector by default", "conf/train.yaml", "- selector: gumbel", "- selector: random"),
+    Mutant("words cost nothing in L_flops", MODULES, ", batch.words_per_image())", ")"),
+    Mutant(
+        "the control is distilled, too",
+        f"{SRC}/config/assembly.py",
+        "student, selector, Distillation({}))",
+        "student, selector, module.distillation)",
+        "tests/training/test_stages.py",
+    ),
     Mutant(
         "gradients not clipped by default", "conf/trainer/default.yaml", "gradient_clip_val: 5.0", "gradient_clip_val: null"
     ),

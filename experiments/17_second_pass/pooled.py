@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from dld_spotter.tradeoff import Measures, Outcomes, compare, comparison_table
+from dld_spotter.tradeoff import Measures, Outcomes, compare, comparison_tables
 
 
 def main(folders: list[Path], resamples: int = 1000) -> None:
@@ -35,7 +35,7 @@ def main(folders: list[Path], resamples: int = 1000) -> None:
     mean = measures.mean()
     for scale, height, cost in zip(pooled.scales, mean.hmean, mean.relative_cost, strict=True):
         console.print(f"  {scale:g}: {100 * height:.1f} at {cost:.3f}")
-    console.print(comparison_table(compare(pooled, pooled, spent, resamples)))
+    console.print(*comparison_tables(compare(pooled, pooled, spent, resamples)))
 
 
 if __name__ == "__main__":

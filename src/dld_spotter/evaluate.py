@@ -11,7 +11,6 @@ import rich
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from dld_spotter.budget.operating_points import OperatingPoint
 from dld_spotter.budget.requests import BUDGETS, Request
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
@@ -24,13 +23,10 @@ from dld_spotter.evaluation.predictions import PredictionForm
 from dld_spotter.evaluation.quality import QualityCollector
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.loading import predictor_of
-from dld_spotter.inference.predictor import Predictor
 from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.rules import Rules
-from dld_spotter.selection.survey import allocate_set, survey
 from dld_spotter.tradeoff import table
 
-ALLOCATIONS = ("stream", "set")
 """Ways to hold a budget: image after image, or over all of them at once."""
 
 
@@ -50,12 +46,11 @@ def run(config: DictConfig, folder: Path) -> None:
     rules = Rules(config.protocol, config.task, config.iou, lexicon)
     samples = assembly.build_test_samples(config, config.images)
     form = PredictionForm.of(rules, samples.dataset)
-    plan = plan_for(config, request, predictor)
     counting = Counting(rules, form)
     fates = FateCollector(predictor, counting, config.examples) if config.explain else None
     quality = QualityCollector(counting)
     observers = [quality] if fates is None else [quality, fates]
-    point, words = evaluate(predictor, samples, request, counting, config.resamples, plan, observers)
+    point, words = evaluate(predictor, samples, request, counting, config.resamples, observers)
     report_damage([samples.dataset])
     spent = {"budget": point.relative_cost, "budget_gflops": point.gflops, "budget_ms": 1000 * point.seconds}
     vocabulary = predictor.backend.vocabulary
@@ -68,7 +63,7 @@ def run(config: DictConfig, folder: Path) -> None:
         "images": len(words),
         "checkpoint": str(checkpoint.path),
         "backend": predictor.backend.describe(),
-        "requested": asdict(request) | {"allocation": config.allocation if request.budgeted else None},
+        "requested": asdict(request),
         "spent": spent,
     }
     form.write(folder / "predictions.zip", words)
@@ -89,28 +84,6 @@ def check_explain(config: DictConfig) -> None:
         raise ConfigError(f"explain={config.explain} must be true or false; python -m dld_spotter.score explains single images")
     if not isinstance(config.examples, int) or config.examples < 0:
         raise ConfigError(f"examples={config.examples} must be a whole number of at least 0, the pictures of each fate")
-
-
-def plan_for(config: DictConfig, request: Request, predictor: Predictor) -> dict[str, OperatingPoint] | None:
-    """The operating points of all images at once where ``allocation=set`` is asked for beside a budget.
-
-    Raises:
-        ConfigError: there is no such allocation, the budget cannot be met, or the policy predicts nothing to allocate by.
-    """
-    if config.allocation not in ALLOCATIONS:
-        raise ConfigError(f"allocation={config.allocation} is unknown; choose one of {', '.join(ALLOCATIONS)}")
-    if config.allocation == "stream" or not request.budgeted:
-        return None
-    if not predictor.policy.predicts_losses:
-        name, amount = request.budgeted
-        raise ConfigError(
-            f"allocation=set with {name}={amount:g} needs a selector that predicts losses, which operating points are not; "
-            "give allocation=stream"
-        )
-    line = predictor.line() if request.budget_ms else None
-    loader = assembly.build_survey_loader(config, config.images)
-    plan = allocate_set(survey(predictor.policy, loader, predictor.backend.flops), request, line)
-    return {name: OperatingPoint(predictor.scales[k]) for name, k in plan.items()}
 
 
 @entry_point("evaluate")

@@ -23,7 +23,7 @@ from dld_spotter.config import assembly
 from dld_spotter.config.entry import entry_point
 from dld_spotter.config.given_student import given_student
 from dld_spotter.core.errors import ConfigError
-from dld_spotter.core.hmean import hmean
+from dld_spotter.core.hmean import false_positive_cost_at, hmean
 from dld_spotter.core.score_scaling import SCORE_SCALING, ScoreScaling
 from dld_spotter.core.words import Cost
 from dld_spotter.inference.checkpoint import save_checkpoint
@@ -34,7 +34,6 @@ from dld_spotter.inference.torch_backend import TorchBackend
 from dld_spotter.metrics.reliability import Reliability
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.models.spotter import Spotter
-from dld_spotter.selection.fitting import false_positive_cost_at
 from dld_spotter.selection.second_pass.gains import Gains
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 

@@ -12,7 +12,6 @@ from typing import Any
 import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
-from lightning import LightningModule
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
@@ -39,6 +38,7 @@ from dld_spotter.selection.survey import calibrate
 from dld_spotter.tradeoff import Point, TradeOff, point_rows
 from dld_spotter.training.callbacks import CostBudget
 from dld_spotter.training.checkpoints import WORKER_DIED, BestCheckpoint
+from dld_spotter.training.modules import DLDModule, StageModule
 from dld_spotter.training.processes import Processes, is_first
 from dld_spotter.training.wandb_run import RunLogger
 
@@ -83,13 +83,13 @@ def run(config: DictConfig, folder: Path, record: resuming.Recorder) -> float:
     processes = Processes()
     status, score = "failed", 0.0
     try:
-        score, models, selector = run_stages(config, folder / "checkpoints", teacher, loggers, interrupted, processes)
+        score, models, selectors = run_stages(config, folder / "checkpoints", teacher, loggers, interrupted, processes)
         if is_first():
-            evaluate(config, models, selector, folder, loggers)
+            evaluate(config, models, selectors, folder, loggers)
             if config.evaluation.target is not None:
                 score = validation_hmean(config, folder)
             if start is not None:
-                compare_with_start(config, start, models, selector, folder)
+                compare_with_start(config, start, models, selectors, folder)
         processes.end()
         status = "success"
     except BaseException as error:
@@ -105,8 +105,10 @@ def plan(config: DictConfig, interrupted: str | None, folder: Path) -> str:
     stages = config.stages
     origin = f" from {stages.teacher.checkpoint}" if stages.teacher.checkpoint else " from scratch"
     teacher = f"{stages.teacher.epochs} epochs{origin}" if stages.teacher.epochs else f"as it is in {stages.teacher.checkpoint}"
-    steps = [] if interrupted == "distillation" else [f"teacher ({teacher})"]
-    steps += [f"distillation ({stages.distillation.epochs} epochs)"] if stages.distillation.epochs else []
+    after = stages.distillation.epochs
+    steps = [f"teacher ({teacher})"] if interrupted in (None, "teacher") else []
+    steps += [f"distillation ({after} epochs)"] if after and interrupted != "control" else []
+    steps += ["control (the same without distillation)"] if after and config.control and len(config.distillation.terms) else []
     start = f"going on with {config.resume}: " if interrupted else ""
     steps += [f"evaluation at {len(config.scales)} scales"]
     return f"{start}{', '.join(steps)} on {config.data.name}; everything goes to {folder}"
@@ -119,30 +121,43 @@ def run_stages(
     loggers: list[Logger],
     interrupted: str | None,
     processes: Processes,
-) -> tuple[float, dict[str, Spotter], Selector | None]:
+) -> tuple[float, dict[str, Spotter], dict[str, Selector]]:
     """Run the stages that are asked for and write their weights to ``checkpoints``.
 
     Returns:
-        best ``val/value`` of the last stage; the models by name; the selector, if there is one.
+        best ``val/value`` of the student, or of the teacher alone; the models by name, the student last; their selectors.
     """
-    fit_stage = partial(fit, config, checkpoints=checkpoints, loggers=loggers, interrupted=interrupted, processes=processes)
+    fit_stage = partial(fit, config, checkpoints=checkpoints, interrupted=interrupted, processes=processes)
     score = 0.0
-    # Built before the teacher stage, so that what it refuses is told now; the student takes the teacher's weights later on.
+    # Built before the teacher stage, so that what they refuse is told now; students take the teacher's weights later on.
     module = assembly.build_dld_module(config, teacher) if config.stages.distillation.epochs else None
-    if interrupted != "distillation":  # whose checkpoint holds the teacher too
+    control = assembly.build_control_module(config, module) if module else None
+    if interrupted in (None, "teacher"):  # checkpoints of the other stages hold the teacher too
         if config.stages.teacher.epochs:
-            score, _ = fit_stage("teacher", assembly.build_teacher_module(config, teacher))
+            score, _ = fit_stage(assembly.build_teacher_module(config, teacher), loggers=loggers)
         save(checkpoints / "teacher.ckpt", {"teacher": teacher}, config)
     if module is None:
-        return score, {"teacher": teacher}, None
-    score, best = fit_stage("distillation", module)
-    if config.budget is not None:  # what training has found for it
+        return score, {"teacher": teacher}, {}
+    score, best = fit_stage(module, loggers=loggers)
+    keep(checkpoints / "student.ckpt", module, best, config)
+    trained = {"student": module}
+    if control is not None:
+        _, best = fit_stage(control, loggers=assembly.build_control_loggers(resuming.stage_folders(checkpoints)["control"]))
+        keep(checkpoints / "control.ckpt", control, best, config)
+        trained = {"control": control} | trained
+    models = {"teacher": teacher} | {name: each.student for name, each in trained.items()}
+    return score, models, {name: each.selector for name, each in trained.items()}
+
+
+def keep(path: Path, module: DLDModule, best: Path | None, config: DictConfig) -> None:
+    """Write a student with its selector, and what budgets need to its best epoch, too."""
+    if config.budget is not None:  # the cost weight that training has found for it
+        config = config.copy()
         config.objective.weights.cost = module.objective.weights["cost"]
     facts = calibration(config, module.student, module.selector)
-    save(checkpoints / "student.ckpt", {"student": module.student, "selector": module.selector}, config, facts)
+    save(path, {"student": module.student, "selector": module.selector}, config, facts)
     if best and facts:
         amend(best, facts)
-    return score, {"teacher": teacher, "student": module.student}, module.selector
 
 
 def save(path: Path, parts: dict[str, Module], config: DictConfig, facts: Mapping[str, Any] | None = None) -> None:
@@ -163,8 +178,7 @@ def calibration(config: DictConfig, student: Spotter, selector: Selector) -> dic
 
 def fit(
     config: DictConfig,
-    stage: str,
-    module: LightningModule,
+    module: StageModule,
     checkpoints: Path,
     loggers: list[Logger],
     interrupted: str | None,
@@ -176,8 +190,9 @@ def fit(
         that epoch's ``val/value`` and checkpoint; 0 and None where nothing was validated.
     """
     lightning.seed_everything(config.seed, workers=True, verbose=False)  # whatever was drawn before, or was not after a resume
-    trainer = assembly.build_trainer(config, loggers, resuming.stage_folders(checkpoints)[stage], config.stages[stage].epochs)
-    resume = config.resume if interrupted == stage else None
+    stage, settings = module.stage, config.stages[module.settings]
+    trainer = assembly.build_trainer(config, loggers, resuming.stage_folders(checkpoints)[stage], settings.epochs)
+    resume = resuming.checkpoint_of(stage, interrupted, config, checkpoints)
     data = assembly.build_data(config, stage, module.teacher if stage == "teacher" else module.student)
     try:
         with processes.launching(trainer):
@@ -202,11 +217,11 @@ def fit(
 
 
 def evaluate(
-    config: DictConfig, models: dict[str, Spotter], selector: Selector | None, folder: Path, loggers: list[Logger]
+    config: DictConfig, models: dict[str, Spotter], selectors: dict[str, Selector], folder: Path, loggers: list[Logger]
 ) -> None:
     """Measure the models on the test images, report the trade-off, and let Weights & Biases have it."""
     device = reading_device(config)
-    policies = {"student": folded(selector).to(device) if selector else None}
+    policies = {name: folded(selector).to(device) for name, selector in selectors.items()}
     reference = assembly.build_reference(config)
     predictors = {
         name: Predictor(TorchBackend(model, device), policies.get(name), reference=reference) for name, model in models.items()
@@ -215,7 +230,8 @@ def evaluate(
     counting = Counting(rules, PredictionForm.of(rules, samples.dataset))
     scales = assembly.candidate_scales(config)
     asked = [read_for(config, folder, budget, samples, counting) for budget in config.evaluation.budgets]
-    about = Report(config.data.name, scales, counting, folder, config.evaluation.resamples, asked=asked)
+    met = [point for point in asked if point]
+    about = Report(config.data.name, scales, counting, folder, config.evaluation.resamples, asked=met)
     report(about, predictors, samples)
     about.end()
     for logger in loggers:
@@ -232,18 +248,28 @@ def reading_device(config: DictConfig) -> torch.device:
     return usable_device("cpu" if config.trainer.accelerator == "cpu" else None)
 
 
-def read_for(config: DictConfig, folder: Path, budget: float, samples: Samples, counting: Counting) -> Point:
-    """The point of a student that has been trained, and reads images for a budget as ``predict`` would."""
+def read_for(config: DictConfig, folder: Path, budget: float, samples: Samples, counting: Counting) -> Point | None:
+    """The point of a student that has been trained, and reads images for a budget as ``predict`` would.
+
+    None, and a sentence, where each of its selector's cost weights spends more.
+    """
     content = load_checkpoint(folder / "checkpoints" / "student.ckpt")
     predictor = predictor_of(content, assembly.build_reference(config), reading_device(config))
-    return measuring.evaluate(predictor, samples, Request(budget=budget), counting, config.evaluation.resamples)[0]
+    request = Request(budget=budget)
+    try:
+        predictor.check(request)
+    except ConfigError as error:
+        print(f"not read for a budget of {budget:g}: {error}")
+        return None
+    return measuring.evaluate(predictor, samples, request, counting, config.evaluation.resamples)[0]
 
 
 def validation_hmean(config: DictConfig, folder: Path) -> float:
-    """The student's Hmean on the validation images at the mean relative cost of ``evaluation.target``."""
+    """The student's Hmean on the validation images at the mean relative cost of ``evaluation.target``, 0 if it spends more."""
     samples, rules = assembly.build_validation_samples(config), Rules(**config.evaluation.rules)
     counting = Counting(rules, PredictionForm.of(rules, samples.dataset))
-    return read_for(config, folder, config.evaluation.target, samples, counting).hmean
+    point = read_for(config, folder, config.evaluation.target, samples, counting)
+    return point.hmean if point else 0.0
 
 
 def check_budgets(config: DictConfig) -> None:
@@ -258,7 +284,7 @@ def check_budgets(config: DictConfig) -> None:
             Request(budget=budget)
         if budgets and (not config.stages.distillation.epochs or "selection" not in config):
             raise ConfigError(
-                f"{key}={budgets} needs a distillation stage with a selector that learns, such as selector=quality"
+                f"{key}={budgets} needs a distillation stage with a selector that learns, such as selector=gumbel"
             )
         if budgets and config.trainer.get("limit_val_batches") == 0:
             raise ConfigError(f"{key}={budgets} needs validation images to calibrate on; give trainer.limit_val_batches")
@@ -277,7 +303,7 @@ def retention_asked(config: DictConfig) -> bool:
 
 
 def compare_with_start(
-    config: DictConfig, start: Spotter, models: dict[str, Spotter], selector: Selector | None, folder: Path
+    config: DictConfig, start: Spotter, models: dict[str, Spotter], selectors: dict[str, Selector], folder: Path
 ) -> None:
     """Say what training learnt and forgot; weights half-way to the start are written where they are the better ones."""
     name, now = list(models.items())[-1]  # the student where there is one
@@ -299,7 +325,8 @@ def compare_with_start(
     (folder / files[retention.HALF_WAY]).unlink(missing_ok=True)  # of an earlier run
     if mean and kept == retention.HALF_WAY:
         facts = load_checkpoint(folder / files[retention.NOW]).provenance
-        save_checkpoint(folder / files[kept], {name: mean} | ({"selector": selector} if selector else {}), facts)
+        parts = {name: mean} | ({"selector": selectors[name]} if name in selectors else {})
+        save_checkpoint(folder / files[kept], parts, facts)
     retention.report(found, kept, files, folder)
 
 

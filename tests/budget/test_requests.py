@@ -4,7 +4,6 @@ from copy import copy
 
 import numpy as np
 import pytest
-import torch
 
 from dld_spotter.budget import latency
 from dld_spotter.budget.calibration import Calibration
@@ -15,10 +14,9 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.inference.torch_backend import TorchBackend
 from dld_spotter.models.detector import TextMapDecoder
-from dld_spotter.selection.quality import QualitySelector
-from dld_spotter.selection.survey import allocate_set, survey
 from tests.data.samples import box, sample
-from tests.small import SCALES, THUMBNAIL, make_batch, make_spotter
+from tests.expecting import Expecting
+from tests.small import SCALES, make_batch, make_spotter
 
 CALIBRATION = Calibration((0.1, 0.2, 0.4), (0.9, 0.5, 0.2))
 
@@ -90,14 +88,12 @@ def photos():
 
 @pytest.fixture(scope="module")
 def predictor(photos):
-    torch.manual_seed(3)
-    selector = QualitySelector(SCALES, 0.2, [0.5, 1.0], [4, 4, 4, 4], 8).eval()
-    selector.thumbnail = THUMBNAIL
-    selector.table[0] = torch.tensor([0.1, 0.5, 0.9])
+    selector = Expecting()
     spotter = make_spotter()
     spotter.postprocess = TextMapDecoder()  # finds nothing, which takes no time
-    seen = survey(selector, [make_batch(photos[:20])], FlopCost(spotter))
-    selector.calibration = Calibration.of(seen.losses, seen.costs, seen.costs, seen.overhead)
+    batch = make_batch(photos[:20])
+    costs = FlopCost(spotter).relative(batch.views[1.0].sizes, SCALES)
+    selector.calibration = Calibration.of(selector.losses(batch.thumbnails).double().numpy(), costs.double().numpy())
     return Predictor(TorchBackend(spotter), selector)
 
 
@@ -140,19 +136,3 @@ def test_without_a_calibration_there_is_no_budget(predictor, photos):
     alone = Predictor(predictor.backend)
     with pytest.raises(ConfigError, match=r"budget_ms=9 needs a selector"):
         alone.read(photos[0].image, budget_ms=9)
-
-
-def test_a_known_set_is_allocated_at_once(predictor, photos):
-    seen = survey(predictor.policy, [make_batch(photos)], predictor.backend.flops)
-    rows = np.arange(len(photos))
-    for request, costs in (
-        (Request(budget=0.5), seen.costs + seen.overhead[:, None]),
-        (Request(budget_gflops=0.5 * seen.gflops.mean()), (seen.costs + seen.overhead[:, None]) * seen.gflops[:, None]),
-    ):
-        plan = allocate_set(seen, request)
-        spent = costs[rows, [plan[photo.name] for photo in photos]].mean()
-        amount = request.budgeted[1]
-        assert spent <= amount * (1 + 1e-9)
-        assert spent == pytest.approx(amount, rel=0.05)
-    with pytest.raises(ConfigError, match=r"budget=0\.01 cannot be met: reading these images takes"):
-        allocate_set(seen, Request(budget=0.01))

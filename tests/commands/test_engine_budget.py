@@ -128,7 +128,6 @@ def test_a_budget_goes_on_where_it_was(fitted, predict, photos, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("ckpt=other.ckpt", r"ckpt=other\.ckpt and engine=drawn exclude each other"),
         ("sizes=[160,80]", "must be ascending"),
         ("second_passes=[90]", "holds 90, which sizes="),
         ("images=0", "images=0 must be a whole number"),
@@ -138,6 +137,13 @@ def test_a_budget_goes_on_where_it_was(fitted, predict, photos, tmp_path):
 def test_a_wrong_setting_is_told(photos, tmp_path, given, message):
     with pytest.raises(ConfigError, match=message):
         fit_selector.run(config("data=folder", f"data.root={photos}", given), tmp_path)
+
+
+def test_without_an_engine_the_command_for_students_is_named(tmp_path):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        given = compose("fit_selector", [])
+    with pytest.raises(ConfigError, match=r"give engine=NAME, or for a student fit_operating_points ckpt=FILE"):
+        fit_selector.run(given, tmp_path)
 
 
 def test_mixed_files_are_read_within_a_budget_and_a_damaged_one_is_counted(fitted, predict, tmp_path):

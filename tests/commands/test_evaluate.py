@@ -13,11 +13,9 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from dld_spotter import evaluate, measure
-from dld_spotter.budget.calibration import Calibration
 from dld_spotter.config.entry import ROOT
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.evaluation.scoring import ScoreConfig, score
-from dld_spotter.inference.checkpoint import amend
 from dld_spotter.tradeoff import Outcomes, TradeOff
 from tests.small import SCALES
 from tests.trained import GAMMAS, make_checkpoint
@@ -44,7 +42,7 @@ def config(name: str, photos: Path, *overrides: str) -> DictConfig:
 def test_evaluation_says_what_was_asked_and_what_was_spent(photos: Path):
     evaluate.run(config("evaluate", photos, "task=detection", f"gamma={GAMMAS[2]}"), photos / "out")
     found = json.loads((photos / "out" / "evaluation.json").read_text())
-    unasked = dict.fromkeys(("scale", "budget", "budget_gflops", "budget_ms", "max_cost", "allocation"))
+    unasked = dict.fromkeys(("scale", "budget", "budget_gflops", "budget_ms", "max_cost"))
     assert found["requested"] == {"gamma": GAMMAS[2]} | unasked
     assert found["spent"]["budget"] == found["relative_cost"]
     assert (found["dataset"], found["task"], found["images"], found["method"]) == ("icdar2015", "detection", 2, "dynamic")
@@ -74,9 +72,7 @@ def test_reports_name_the_vocabulary(photos: Path):
         assert ("vocabulary english" in TradeOff.read(photos / name / "tradeoff.json").spotter) == (name == "english")
 
 
-@pytest.mark.parametrize(
-    "command", ["demo", "evaluate", "export", "fit_operating_points", "fit_selector", "measure", "predict"]
-)
+@pytest.mark.parametrize("command", ["demo", "evaluate", "export", "fit_operating_points", "measure", "predict"])
 def test_every_command_that_reads_takes_a_vocabulary(photos: Path, command: str):
     module = import_module(f"dld_spotter.{command}")
     act = getattr(module, "run", None) or getattr(module, command)
@@ -157,18 +153,6 @@ def test_words_of_a_reader_of_polygons_keep_every_point(photos: Path):
 def test_impossible_requests_are_refused(photos: Path, overrides: list[str], sentence: str):
     with pytest.raises(ConfigError, match=sentence):
         evaluate.run(config("evaluate", photos, *overrides), photos / "out")
-
-
-@pytest.mark.parametrize("points", [False, True])
-def test_a_set_is_allocated_by_what_a_selector_predicts(photos: Path, points: bool):
-    path = make_checkpoint(photos / "other.ckpt", selector=not points, operating_points=points)
-    if not points:
-        amend(path, {"calibration": Calibration(GAMMAS, (0.8, 0.5, 0.3), False, 9).to_dict()})
-    with pytest.raises(
-        ConfigError, match=r"allocation=set with budget=0\.5 needs a selector that predicts losses, .*; give allocation=stream"
-    ):
-        evaluate.run(config("evaluate", photos, f"ckpt={path}", "budget=0.5", "allocation=set"), photos / "out")
-    evaluate.run(config("evaluate", photos, f"ckpt={path}", "budget=0.5"), photos / "out")
 
 
 def test_any_scale_can_be_asked_for(photos: Path):

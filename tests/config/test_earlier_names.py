@@ -30,7 +30,6 @@ def composed(monkeypatch, tmp_path):
         ("measure", "escalation.legible=9", "second_pass.min_height", 9),
         ("measure", "second_look=true", "two_pass", True),
         ("fit_operating_points", "escalation.context=20", "second_pass.context", 20),
-        ("fit_selector", "glances=50", "thumbnails", 50),
         ("train", "+model.student.close_up=true", "model.student.full_resolution_crops", True),
         ("train", "model.student.close_up=true", "model.student.full_resolution_crops", True),
         ("train", "data=glances", "data.name", "whole"),

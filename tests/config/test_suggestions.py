@@ -84,7 +84,7 @@ def test_a_setting_that_is_unknown_while_a_command_runs(monkeypatch, capsys, tmp
     [
         ("zzz=1", "--help lists what can be chosen"),
         ("stages.teacher.momentum=1", "--cfg job"),
-        ("selector=best_of_all", "choose one of fixed, gumbel, quality, random"),
+        ("selector=best_of_all", "choose one of fixed, gumbel, random"),
         ("--seed=1", "KEY=VALUE without dashes"),
         ("-x", "KEY=VALUE without dashes"),
     ],

@@ -308,6 +308,24 @@ def test_experiment_is_a_difference_from_the_defaults(name: str, tmp_path: Path)
     assert config.keys() <= defaults.keys()  # a selector that learns nothing brings no objective of its own
 
 
+GROUPS = ("arm", "sweep")
+JOBS = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+TRAININGS = [
+    f"+experiments={name}"
+    for name, path in sorted(find_experiments(ROOT / "experiments").items())
+    if "dld_spotter.train" in path.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("chosen", [*JOBS, *TRAININGS])
+def test_arms_sweeps_and_studies_train_no_control_in_each_run(chosen: str, tmp_path: Path):
+    """They have rows of their own for it."""
+    config = composed(tmp_path, chosen)
+    assert not (config.control and config.distillation.terms and config.stages.distillation.epochs)
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_study_that_goes_on_from_weights_does_not_fall_back_to_others(name: str, tmp_path: Path):
     """Merged over a value, ``???`` is ignored: a study must name a file instead, if only one that is to be replaced."""

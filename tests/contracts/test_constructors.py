@@ -13,7 +13,6 @@ MOST = 8
 IN_CHECKPOINTS = "its arguments are the keys of its configuration in every checkpoint, which must go on loading"
 EXEMPT = {
     "dld_spotter.models.spotter.TextMapSpotter": IN_CHECKPOINTS,
-    "dld_spotter.selection.quality.QualitySelector": IN_CHECKPOINTS,
 }
 """Class -> why it may have more."""
 

@@ -15,7 +15,6 @@ from dld_spotter.core.aliases import CLASSES, OPTIONS, OVERRIDES, SETTINGS, rena
         ("escalation.legible=9", "second_pass.min_height=9"),
         ("escalation=default", "second_pass=default"),
         ("data=glances", "data=whole"),
-        ("glances=600", "thumbnails=600"),
         ("distillation=finding", "distillation=text_map"),
         ("distillation=none,finding", "distillation=none,text_map"),
         ("sheet=6", "contact_sheet=6"),

@@ -41,7 +41,7 @@ def test_an_evaluation_explains_what_it_reads(tmp_path: Path):
     predictor, rules = Predictor(DrawnEngine()), Rules()
     counting = Counting(rules, PredictionForm())
     fates = FateCollector(predictor, counting, most=1, boxes=False)
-    point, _ = evaluate(predictor, samples_read_by_an_engine(), Request(scale=1.0), counting, 10, None, [fates])
+    point, _ = evaluate(predictor, samples_read_by_an_engine(), Request(scale=1.0), counting, 10, [fates])
     report = fates.leave(tmp_path)
     assert list(fates.images) == ["line", "none"]
     assert [word.fate for word in fates.images["line"].words] == [Fate.CASE, Fate.MISREAD]

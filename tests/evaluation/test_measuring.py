@@ -5,9 +5,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-import torch
 
-from dld_spotter.budget.operating_points import OperatingPoint
 from dld_spotter.budget.requests import Request
 from dld_spotter.core.batches import Sample
 from dld_spotter.core.errors import ConfigError, DataError
@@ -22,10 +20,10 @@ from dld_spotter.metrics.matching import score_image
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.selection.baselines import FixedScale
 from dld_spotter.selection.gumbel import GumbelSelector
-from dld_spotter.selection.quality import QualitySelector
 from dld_spotter.selection.selector import Selector
 from dld_spotter.tradeoff import Outcomes
 from tests.data.samples import box, sample, turned_box
+from tests.expecting import Expecting
 from tests.inference.second_pass.boxes import HIGH, LOW, BoxBackend, photo
 from tests.small import SCALES, THUMBNAIL
 from tests.trained import make_checkpoint
@@ -110,9 +108,8 @@ def reordered(table: Outcomes, rows: Sequence[int]) -> Outcomes:
     return replace(table, names=tuple(table.names[row] for row in rows), **arrays)
 
 
-@pytest.mark.parametrize("kind", [GumbelSelector, QualitySelector])
-def test_following_keeps_the_order_of_the_table_and_adds_what_the_selector_costs(spotter, kind):
-    selector = small(kind)
+def test_following_keeps_the_order_of_the_table_and_adds_what_the_selector_costs(spotter):
+    selector = small(GumbelSelector)
     predictor = Predictor(TorchBackend(spotter), selector)
     table = reordered(measure(predictor, SAMPLES, SCALES, by(), ""), [2, 0, 1])
     followed = follow(predictor, AGAIN, by(), table)
@@ -193,45 +190,18 @@ def test_a_fixed_policy_reads_as_that_scale_does(spotter):
 
 def test_reading_for_a_cost_weight_that_was_not_trained(spotter):
     """The more costly resolution is, the less is spent; at the highest, the cheapest scale is all that is left."""
-    torch.manual_seed(0)
-    selector = QualitySelector(SCALES, 0.1, [1.0], channels=[4, 4, 4, 4], hidden=8).eval()
-    selector.thumbnail = THUMBNAIL
-    selector.table[0, :, 1:] += torch.tensor([0.1, 0.2])  # more is read at a higher scale
-    predictor = Predictor(TorchBackend(spotter), selector)
+    predictor = Predictor(TorchBackend(spotter), Expecting(0.1, (1.0,)))
     points = [evaluate(predictor, SAMPLES, Request(gamma=gamma), by(), 10)[0] for gamma in (0.0, 0.07, 99.0)]
     assert [(point.method, point.gamma) for point in points] == [("dynamic", 0.0), ("dynamic", 0.07), ("dynamic", 99.0)]
     costs = [point.gflops for point in points]
     assert costs[0] >= costs[1] >= costs[2]
     assert costs[0] > costs[2]
     cheapest, _ = evaluate(predictor, SAMPLES, Request(scale=SCALES[0]), by(), 10)
-    assert points[2].gflops == pytest.approx(cheapest.gflops + selector.gflops)
+    assert points[2].gflops == pytest.approx(cheapest.gflops)
     assert evaluate(predictor, SAMPLES, Request(), by(), 10)[0].gamma == 0.1
     heads = Predictor(TorchBackend(spotter), small(GumbelSelector))
     with pytest.raises(ConfigError, match=r"gamma=0\.07 is none of this selector's cost weights; choose one of 0\.1, 0\.2"):
         evaluate(heads, SAMPLES, Request(gamma=0.07), by(), 10)
-
-
-def test_a_plan_is_read_as_it_stands(spotter):
-    predictor = Predictor(TorchBackend(spotter), small(QualitySelector))
-    plan = {name: OperatingPoint(scale) for name, scale in zip(NAMES, SCALES, strict=True)}
-    point, words = evaluate(predictor, SAMPLES, Request(budget=0.5), by(), 10, plan)
-    readings = [predictor.read(one.image, scale=plan[one.name].scale) for one in SAMPLES]
-    assert (point.method, point.budget, point.gamma, point.scale) == ("dynamic", 0.5, None, None)
-    own = predictor.policy.gflops
-    assert point.gflops == pytest.approx(np.mean([reading.gflops + own for reading in readings]))  # it was decided for
-    assert [len(words[one.name]) for one in SAMPLES] == [len(reading.words) for reading in readings]
-
-
-def test_a_cap_holds_beside_a_plan(spotter):
-    predictor = Predictor(TorchBackend(spotter), small(QualitySelector))
-    one = sample(160, 192, [box(10, 10, 60, 20), box(20, 60, 80, 24)], ["cat", "dog"])
-    plan, spent = {one.name: OperatingPoint(1.0)}, {}
-    for max_cost in (None, 0.6):
-        point, _ = evaluate(predictor, [one], Request(budget=0.9, max_cost=max_cost), by(), 10, plan)
-        spent[max_cost] = point.relative_cost
-    assert spent[0.6] <= 0.6 < 1 <= spent[None]
-    with pytest.raises(ConfigError, match=r"sample: max_cost=0\.001 cannot be met"):
-        evaluate(predictor, [one], Request(budget=0.9, max_cost=0.001), by(), 10, plan)
 
 
 def test_words_come_back_in_pixels_of_the_original_file(spotter):
@@ -253,7 +223,7 @@ def test_words_come_back_in_pixels_of_the_original_file(spotter):
 def test_the_trade_off_holds_every_method(spotter):
     predictor, counting = Predictor(TorchBackend(spotter), small(GumbelSelector)), by(task="detection")
     table = measure(predictor, AGAIN, SCALES, counting, "")
-    followed = follow(predictor, AGAIN, counting, table)
+    followed = {"student": follow(predictor, AGAIN, counting, table)}
     tables = {"teacher": table, "student": table}
     result = trade_off(tables, "student", followed, "drawn", "small", counting.rules, 50)
     assert [point.gamma for point in result.select("dynamic")] in ([0.1, 0.2], [0.2, 0.1])

@@ -6,8 +6,8 @@ from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.inference.checkpoint import FORMAT, load_checkpoint, load_weights, save_checkpoint
 from dld_spotter.models.vocabulary import Vocabulary
 from dld_spotter.selection.gumbel import GumbelSelector
-from dld_spotter.selection.quality import QualitySelector
 from tests.small import SCALES, SPOTTER, THUMBNAIL, make_spotter
+from tests.trained import POINTS
 
 SELECTOR = {
     "_target_": "dld_spotter.selection.gumbel.GumbelSelector",
@@ -73,24 +73,20 @@ def test_round_trip_in_half_precision(saved, batch):
     assert checkpoint.policy().scales == SCALES
 
 
-def test_what_a_selector_knows_of_words_is_kept(tmp_path, batch):
-    """The table, the mean number of words and the bins' edges are no parameters, yet decide."""
-    torch.manual_seed(0)
-    selector = QualitySelector(SCALES, 0.1, [1.0], [4, 4, 4, 4], 8, heights=(5.0, 70.0), bins=6).eval()
-    selector.table.uniform_()
-    selector.words.fill_(3.25)
-    config = SELECTOR | {"_target_": "dld_spotter.selection.quality.QualitySelector", "heights": [5.0, 70.0], "bins": 6}
-    save_checkpoint(tmp_path / "s.ckpt", {"selector": selector}, provenance(model={"selector": config}))
-    found = load_checkpoint(tmp_path / "s.ckpt").policy()
-    assert isinstance(found, QualitySelector)
-    assert not found.training
-    for name in ("table", "words", "edges"):
-        torch.testing.assert_close(getattr(found, name), getattr(selector, name), rtol=1e-3, atol=1e-4)
-    assert float(found.words) == 3.25
-    sizes = batch.views[1.0].sizes
-    torch.testing.assert_close(
-        found.losses(batch.thumbnails, sizes), selector.losses(batch.thumbnails, sizes), rtol=0.02, atol=0.02
-    )
+@pytest.mark.parametrize(
+    "name", ["dld_spotter.selection.quality.QualitySelector", "dld_spotter.models.selector.QualitySelector"]
+)
+def test_a_selector_of_an_earlier_version_is_left_out_in_a_sentence(saved, tmp_path, caplog, name):
+    earlier = SELECTOR | {"_target_": name, "heights": [4.0, 200.0], "bins": 14}
+    facts = provenance(model={"student": SPOTTER, "selector": earlier})
+    checkpoint = load_checkpoint(rewrite(saved, tmp_path, dld_spotter=facts))
+    assert checkpoint.policy() is None
+    assert checkpoint.spotter() is not None
+    assert "QualitySelector), which is gone: it is read at full resolution" in caplog.text
+    caplog.clear()
+    facts |= {"operating_points": POINTS.to_dict()}
+    assert load_checkpoint(rewrite(saved, tmp_path, dld_spotter=facts)).policy().second_passes
+    assert not caplog.text
 
 
 def test_a_vocabulary_in_place_of_the_checkpoint_s_own(saved, tmp_path):

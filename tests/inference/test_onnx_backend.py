@@ -17,20 +17,19 @@ from dld_spotter.models.spotter import Spotter
 from dld_spotter.models.word_recognizer import WordRecognizer
 from dld_spotter.selection.baselines import FixedScale
 from dld_spotter.selection.gumbel import GumbelSelector
-from dld_spotter.selection.quality import QualitySelector
+from tests.expecting import Expecting
 from tests.small import SCALES, THUMBNAIL, make_spotter
 
 FACTORS = (0.3, 1.0, 3.0)
 
 
-@pytest.mark.parametrize("kind", [GumbelSelector, QualitySelector])
+@pytest.mark.parametrize("kind", [GumbelSelector, Expecting])
 def test_selector_decides_as_in_torch(kind, tmp_path):
     """By its graph alone; the export's other graphs are left out."""
     torch.manual_seed(0)
-    selector = kind(SCALES, 0.1, FACTORS, channels=[4, 4, 4, 4], hidden=8).eval()
+    given = {"channels": [4, 4, 4, 4], "hidden": 8}
+    selector = (Expecting(0.1, FACTORS) if kind is Expecting else kind(SCALES, 0.1, FACTORS, **given)).eval()
     selector.thumbnail = THUMBNAIL
-    if kind is QualitySelector:
-        selector.table.uniform_()  # before it has seen a word, all scales promise the same
     gammas = (*selector.gammas, None, *((0.0, 2.0, 50.0) if selector.continuous else ()))
     selector, cost = folded(selector), FlopCost(make_spotter()).cost
     meta = {

@@ -24,6 +24,7 @@ SMALL = (
     "scales=[0.5,1.0]",
     "thumbnail=32",
     "max_length=6",
+    "control=false",
     *(f"model.{model}.{option}" for model in ("teacher", "student") for option in _MODEL),
 )
 """A model of a few thousand parameters; ``debug=tiny`` makes the stages short."""

@@ -27,6 +27,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def with_control(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("with_control")
+    assert train(folder, OFTEN, "control=true").status == 0
+    return folder
+
+
 class Killed(BaseException):
     """Stands for a signal that cannot be handled: nothing may catch it."""
 
@@ -61,16 +68,18 @@ def told(ended: Ended, status: int, *words: str) -> None:
         (DLDModule, "training_step", 1),
         (DLDModule, "validation_step", 0),
         (DLDModule, "on_validation_epoch_end", 0),
+        (DLDModule, "training_step", 3),  # in the control stage
+        (DLDModule, "validation_step", 1),
     ],
 )
-def test_a_killed_training_goes_on_to_the_undisturbed_end(undisturbed, tmp_path, monkeypatch, place, method, count):
+def test_a_killed_training_goes_on_to_the_undisturbed_end(with_control, tmp_path, monkeypatch, place, method, count):
     at(count, monkeypatch, place, method, Killed())
     with pytest.raises(Killed):
-        train(tmp_path, OFTEN)
+        train(tmp_path, OFTEN, "control=true")
     monkeypatch.undo()
-    ended = train(tmp_path, OFTEN, "resume=auto")
+    ended = train(tmp_path, OFTEN, "control=true", "resume=auto")
     assert ended.status == 0, ended.stderr
-    assert differences(trained(undisturbed), trained(tmp_path)) == ""
+    assert differences(trained(with_control), trained(tmp_path)) == ""
 
 
 def test_a_finished_run_says_so_and_shows_its_table(undisturbed, tmp_path, monkeypatch):
@@ -166,4 +175,6 @@ def test_an_interrupted_evaluation_says_how_to_go_on(undisturbed, tmp_path, monk
     folder = shutil.copytree(undisturbed, tmp_path / "run")
     (folder / "status.json").unlink()
     monkeypatch.setattr("dld_spotter.train.evaluate", lambda *_: (_ for _ in ()).throw(Interrupted(signal.SIGINT)))
-    told(train(folder, OFTEN, "resume=auto"), 130, "stopped by SIGINT; the same command with resume=auto goes on")
+    told(
+        train(folder, OFTEN, "control=true", "resume=auto"), 130, "stopped by SIGINT; the same command with resume=auto goes on"
+    )

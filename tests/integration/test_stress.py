@@ -13,9 +13,7 @@ from tests.stress.kills import cases, complaints, differences, stress
 from tests.stress.leaks import halves
 
 
-@pytest.mark.parametrize(
-    "name", ["predict", *(pytest.param(name, marks=pytest.mark.slow) for name in ("measure", "evaluate", "fit_selector"))]
-)
+@pytest.mark.parametrize("name", ["predict", *(pytest.param(name, marks=pytest.mark.slow) for name in ("measure", "evaluate"))])
 def test_a_command_that_is_ended_goes_on_to_the_undisturbed_end(tmp_path: Path, name: str):
     case = next(case for case in cases(tmp_path / "material") if case.command == name)
     importlib.import_module(f"dld_spotter.{name}")

@@ -104,7 +104,7 @@ def test_budgets_need_a_selector_that_learns(tmp_path, missing):
     ended = train(tmp_path, f"{key}={value}", "selector=fixed")
     assert ended.status == 2
     assert key in ended.error
-    assert "selector=quality" in ended.error
+    assert "selector=gumbel" in ended.error
 
 
 def test_points_of_a_sweep_carry_the_settings(tmp_path, jobs):

@@ -30,7 +30,7 @@ PROMISED = [
 def single(tmp_path_factory):
     """One run: how it ended, and its folder."""
     folder = tmp_path_factory.mktemp("single")
-    return train(folder, "objective.weights.cost=0.3"), folder
+    return train(folder, "objective.weights.cost=0.3", "control=true"), folder
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_leaves_what_it_promises(single):
 
 def test_metrics_name_every_term(single):
     metrics = pd.read_csv(single[1] / "metrics.csv")
-    terms = ["detection", "recognition", "quality", "roi", "context", "sequence", "loss"]
+    terms = ["detection", "recognition", "accuracy", "cost", "roi", "context", "sequence", "loss"]
     assert {f"train/{term}" for term in terms} | {"val/hmean", "scale/0.5", "scale/1"} <= set(metrics.columns)
     assert {f"shares/{term}" for term in ("detection", "roi", "context", "sequence")} <= set(metrics.columns)
     assert metrics["train/loss"].notna().any()
@@ -62,13 +62,21 @@ def test_metrics_name_every_term(single):
 def test_tradeoff_holds_every_method(single):
     result = TradeOff.read(single[1] / "tradeoff.json")
     assert result.images == 4
-    assert {point.scale for point in result.select("static", "teacher")} == {0.5, 1.0}
-    assert {point.gamma for point in result.select("dynamic", "student")} == {0.06, 0.15, 0.3, 0.6, 1.5}
+    for model in ("teacher", "control", "student"):
+        assert {point.scale for point in result.select("static", model)} == {0.5, 1.0}
+    for model in ("control", "student"):
+        assert {point.gamma for point in result.select("dynamic", model)} == {0.15, 0.3, 0.45}
     assert result.select("random_mix", "student")
     assert result.select("oracle", "student")
+    names = ("hmean", "vanilla", "control", "best_static", "random", "oracle")
+    rows = json.loads((single[1] / "comparison.json").read_text("utf-8"))
+    assert [row["gamma"] for row in rows] == [0.15, 0.3, 0.45]
+    assert all(isinstance(row[name], float) for row in rows for name in names)
+    (head,) = [line for line in single[0].stdout.splitlines() if "vanilla" in line and "oracle" in line]
+    assert head.split() == ["gamma", "cost", "vanilla", "control", "static", "random", "dynamic", "oracle", "of", "teacher"]
 
 
-@pytest.mark.parametrize("name", ["best", "last", "teacher", "student"])
+@pytest.mark.parametrize("name", ["best", "last", "teacher", "student", "control", "control/best"])
 def test_checkpoints_can_be_read_with(single, name):
     predictor = load(single[1] / "checkpoints" / f"{name}.ckpt", device="cpu")
     assert (predictor.policy is None) == (name == "teacher")
@@ -84,6 +92,17 @@ def test_the_selector_is_evaluated_on_the_thumbnails_that_it_learnt_from(single)
         gflops = followed["totals"][..., 4]
     own = np.abs(gflops[:, :, None] - once.gflops[None] - selector.gflops).min(-1)
     np.testing.assert_allclose(own, 0, atol=1e-9)
+
+
+def test_the_control_is_trained_as_long_and_becomes_another(single):
+    checkpoints = single[1] / "checkpoints"
+    student, control = (torch.load(checkpoints / name, weights_only=True) for name in ("last.ckpt", "control/last.ckpt"))
+    assert student["global_step"] == control["global_step"] == 2
+    parts = [{k: v for k, v in each["state_dict"].items() if k.startswith("student.")} for each in (student, control)]
+    assert any(not torch.equal(value, parts[1][name]) for name, value in parts[0].items())
+    logged = pd.read_csv(checkpoints / "control" / "metrics.csv")
+    assert {"train/recognition", "train/accuracy", "val/value"} <= set(logged.columns)
+    assert not {"train/roi", "train/context", "train/sequence"} & set(logged.columns)
 
 
 def test_teacher_is_what_the_student_learnt_from(single):
@@ -212,28 +231,34 @@ def test_preset_sweeps_cost_by_temperature(tmp_path, monkeypatch):
     assert {folder.parent for _, folder in jobs} == {tmp_path}
 
 
-@pytest.mark.parametrize("stage", [pytest.param("teacher", marks=pytest.mark.slow), "distillation"])
+MODULES = {"teacher": "TeacherModule", "distillation": "DLDModule", "control": "ControlModule"}
+
+
+@pytest.mark.parametrize("stage", [pytest.param("teacher", marks=pytest.mark.slow), "distillation", "control"])
 def test_resumes_the_interrupted_stage(tmp_path, monkeypatch, stage):
     """A run that dies after its first epoch of a stage goes on with the second."""
-    longer = f"stages.{stage}.epochs=2"
-    kill_after_first_epoch(monkeypatch, {"teacher": "TeacherModule", "distillation": "DLDModule"}[stage])
+    longer = (f"stages.{'teacher' if stage == 'teacher' else 'distillation'}.epochs=2", f"control={stage == 'control'}".lower())
+    kill_after_first_epoch(monkeypatch, MODULES[stage])
     with pytest.raises(Killed):
-        train(tmp_path, longer)
+        train(tmp_path, *longer)
     monkeypatch.undo()
     checkpoints = tmp_path / "checkpoints"
-    last = (checkpoints / "teacher" if stage == "teacher" else checkpoints) / "last.ckpt"
+    last = (checkpoints if stage == "distillation" else checkpoints / stage) / "last.ckpt"
     before = torch.load(last, weights_only=True)
-    teacher = load_checkpoint(checkpoints / "teacher.ckpt").state if stage == "distillation" else None
-    ended = train(tmp_path, longer, f"resume={last}" if stage == "teacher" else "resume=auto")
+    kept = ["teacher.ckpt", "student.ckpt"][: list(MODULES).index(stage)]
+    weights = {name: load_checkpoint(checkpoints / name).state for name in kept}
+    ended = train(tmp_path, *longer, f"resume={last}" if stage == "teacher" else "resume=auto")
     assert ended.status == 0, ended.stderr
     after = torch.load(last, weights_only=True)
     assert (before["global_step"], after["global_step"]) == (2, 4)
     assert (tmp_path / "tradeoff.json").is_file()
-    assert pd.read_csv(tmp_path / "metrics.1.csv")["epoch"].max() == 0
-    assert pd.read_csv(tmp_path / "metrics.csv")["epoch"].max() == 1
-    if teacher is not None:
-        kept = load_checkpoint(checkpoints / "teacher.ckpt").state
-        assert all(torch.equal(kept[name], teacher[name]) for name in teacher)
+    logged = tmp_path if stage != "control" else checkpoints / "control"
+    assert pd.read_csv(logged / "metrics.1.csv")["epoch"].max() == 0
+    assert pd.read_csv(logged / "metrics.csv")["epoch"].max() == 1
+    for name, state in weights.items():
+        after = load_checkpoint(checkpoints / name).state
+        assert all(torch.equal(after[key], value) for key, value in state.items()), name
+    assert json.loads((tmp_path / "status.json").read_text("utf-8"))["score"] is not None
 
 
 class Killed(BaseException):
@@ -271,7 +296,8 @@ def test_resuming_from_elsewhere_is_refused(tmp_path, single):
 )
 def test_resuming_with_other_settings_is_refused(tmp_path, single, override, setting):
     folder = shutil.copytree(single[1], tmp_path / "run")
-    ended = train(folder, "objective.weights.cost=0.3", f"resume={folder / 'checkpoints' / 'last.ckpt'}", override)
+    same = ("objective.weights.cost=0.3", "control=true")
+    ended = train(folder, *same, f"resume={folder / 'checkpoints' / 'last.ckpt'}", override)
     assert_told(ended, 2, setting, "interrupted run")
 
 
@@ -289,7 +315,7 @@ def test_a_stage_that_is_not_validated_keeps_its_last_weights(tmp_path, override
 
 def test_the_plan_and_the_progress_are_told_line_by_line(single):
     lines = single[0].stdout.splitlines()
-    assert lines[0].startswith("teacher (1 epochs from scratch), distillation (1 epochs), evaluation at 2 scales")
+    assert lines[0].startswith("teacher (1 epochs from scratch), distillation (1 epochs), control (the same without")
     assert lines[0].endswith(str(single[1]))
     assert "teacher stage: 2 steps on cpu" in lines
     assert any(line.startswith("distillation: step 2 of 2, 0:00:00 left, loss ") for line in lines)

@@ -1,6 +1,3 @@
-import math
-from itertools import pairwise
-
 import pytest
 import torch
 
@@ -8,8 +5,6 @@ from dld_spotter.core.errors import ConfigError
 from dld_spotter.models.folding import folded
 from dld_spotter.selection.baselines import FixedScale, RandomScale
 from dld_spotter.selection.gumbel import GumbelSelector
-from dld_spotter.selection.quality import QualitySelector
-from dld_spotter.selection.selector import NOMINAL_SIDE
 
 SCALES = (0.3, 0.5, 0.8, 1.0)
 FACTORS = (0.3, 1.0, 3.0)
@@ -26,19 +21,10 @@ def gumbel(seed=0):
     return GumbelSelector(SCALES, 0.1, FACTORS, (4, 6, 8, 10), 12)
 
 
-def quality(seed=0, **options):
-    """A selector that knows something, as after training: a random table of what is read, more of it at a higher scale."""
-    torch.manual_seed(seed)
-    selector = QualitySelector(SCALES, 0.1, FACTORS, (4, 6, 8, 10), 12, **options)
-    selector.table[0, :-1] = torch.rand(selector.table[0, :-1].shape).cumsum(1) / len(SCALES)
-    return selector
-
-
 ALL = {
     "fixed": FixedScale(SCALES, 0.1, FACTORS, 0.8),
     "random": RandomScale(SCALES, 0.1, FACTORS, 3),
     "gumbel": gumbel(),
-    "quality": quality(),
 }
 
 
@@ -150,15 +136,12 @@ def test_half_precision():
     with torch.autocast("cpu", torch.bfloat16):
         choices = selector(thumbnails(), SIZES, COSTS)
         assert selector.logits(thumbnails(), SIZES).dtype == torch.float32
-        losses = quality().eval().losses(thumbnails(), SIZES)
-    assert losses.isfinite().all()
     for choice in choices:
         assert choice.one_hot.sum(1).tolist() == pytest.approx([1] * 4)
 
 
-@pytest.mark.parametrize("make", [gumbel, quality])
-def test_a_folded_selector_decides_as_before(make):
-    selector = make().eval()
+def test_a_folded_selector_decides_as_before():
+    selector = gumbel().eval()
     for module in selector.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             for values in (module.running_mean, module.running_var, module.weight, module.bias):
@@ -183,111 +166,6 @@ def test_gumbel_decides_for_the_cost_weights_it_was_trained_with():
             refuse(0.2)
 
 
-def by_hand(words=(2.0, 0.0, 1.0), **options):
-    """Two scales and three heights; every image shows the same words, and sizes say nothing."""
-    selector = QualitySelector((0.5, 1.0), 0.1, FACTORS, (4, 6, 8, 10), 12, bins=3, **options)
-    selector.histogram = lambda images, sizes: torch.tensor(words).expand(len(images), -1)
-    right = [[0.25, 0.75], [0.5, 0.5], [0.75, 0.875], [0.0, 0.0]]
-    false = [[0.5, 0.25], [0.0, 0.0], [0.0, 0.0], [0.25, 0.5]]
-    selector.table.copy_(torch.tensor([right, false]))
-    selector.words.fill_(2.0)
-    return selector
-
-
-def test_losses_by_hand():
-    """Two small words and a large one: 1.25 and 2.375 are read, 1.25 and 1 beside them are false."""
-    selector = by_hand(false_positive_cost=0.5).eval()
-    expected = torch.tensor([[0.5 * 1.25 - 1.25, 0.5 * 1.0 - 2.375]]) / 2
-    torch.testing.assert_close(selector.losses(thumbnails(), SIZES), expected.expand(4, 2))
-    half = torch.tensor([[0.25, 1.0]]).expand(4, -1)
-    # the losses differ by 0.625 and the costs by 0.75: both scales are as good at 5 / 6
-    for gamma, index in ((0.0, 1), (0.8, 1), (0.86, 0), (9.0, 0)):
-        assert selector.choose(thumbnails(), SIZES, half, gamma).tolist() == [index] * 4
-    assert by_hand((0.0, 3.0, 0.0)).choose(thumbnails(), SIZES, half, 0.01).tolist() == [0] * 4, "nothing is gained"
-    assert [c.index.tolist() for c in selector(thumbnails(), SIZES, half)] == [[1] * 4] * 3
-
-
-def test_dearer_resolution_never_raises_the_cost_of_an_image():
-    selector = quality().eval()
-    images, sizes, costs = thumbnails(batch=64), torch.full((64, 2), 512), COSTS[:1].expand(64, -1)
-    selector.words.fill_(float(selector.histogram(images, sizes).sum(1).mean()))
-    spent = [
-        costs.gather(1, selector.choose(images, sizes, costs, gamma)[:, None])[:, 0]
-        for gamma in (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 99.0)
-    ]
-    assert all((after <= before).all() for before, after in pairwise(spent))
-    assert spent[0].mean() > spent[4].mean() > spent[-1].mean()
-
-
-def test_any_cost_weight_can_be_asked_for():
-    selector = quality().eval()
-    for gamma in (0.0, 0.123, 42.0):
-        selector.check(gamma)
-    with pytest.raises(ConfigError, match=r"gamma=-1 must be at least 0"):
-        selector.check(-1)
-    choices = selector(thumbnails(), SIZES, COSTS)
-    for gamma, choice in zip((0.03, 0.1, 0.3), choices, strict=True):
-        assert torch.equal(selector.choose(thumbnails(), SIZES, COSTS, gamma), choice.index)
-    assert torch.equal(selector.choose(thumbnails(), SIZES, COSTS), choices[1].index)
-
-
-@pytest.mark.parametrize("explore", [0.0, 0.4, 1.0])
-def test_a_share_of_training_reads_at_a_random_scale(explore):
-    selector = quality(explore=explore).train()
-    images, sizes, costs = thumbnails(batch=1).expand(3000, -1, -1, -1), SIZES[:1].expand(3000, -1), COSTS[:1].expand(3000, -1)
-    predicted = int(selector.eval().choose(images[:1], sizes[:1], costs[:1])[0])
-    torch.manual_seed(0)
-    found = torch.bincount(selector.train()(images, sizes, costs)[1].index, minlength=4) / 3000
-    expected = torch.full((4,), explore / 4)
-    expected[predicted] += 1 - explore
-    torch.testing.assert_close(found, expected, atol=0.03, rtol=0)
-
-
-def test_choosing_in_training_leaves_the_statistics_alone():
-    selector = quality().train()
-    before = {name: value.clone() for name, value in selector.state_dict().items()}
-    selector(thumbnails(), SIZES, COSTS)
-    assert all(torch.equal(value, before[name]) for name, value in selector.state_dict().items())
-    assert all(part.training for part in selector.modules())
-
-
-def seen(*counts):
-    """A selector with edges 8, 16, 32 whose network shows these words in every thumbnail."""
-    selector = QualitySelector(SCALES, 0.1, FACTORS, (4, 6, 8, 10), 12, heights=(8.0, 32.0), bins=4)
-    torch.testing.assert_close(selector.edges, torch.tensor([8.0, 16.0, 32.0]))
-    selector.network.forward = lambda images: torch.tensor(counts).log().expand(len(images), -1)
-    return selector
-
-
-@pytest.mark.parametrize(
-    ("side", "expected"),
-    [
-        (1.0, [1.0, 2.0, 4.0, 3.0]),
-        (2.0, [0.0, 1.0, 2.0, 7.0]),  # words are twice as high: up by one bin, and the last is open
-        (0.5, [3.0, 4.0, 3.0, 0.0]),
-        (8.0, [0.0, 0.0, 0.0, 10.0]),
-        (2**0.5, [0.5, 1.5, 3.0, 5.0]),  # half a bin
-    ],
-)
-def test_heights_follow_the_size_that_the_thumbnail_hides(side, expected):
-    sizes = torch.tensor([[1.0, 1.0], [0.5, 2.0]]) * NOMINAL_SIDE * side  # of the same area
-    found = seen(1.0, 2.0, 4.0, 3.0).histogram(thumbnails(batch=2), sizes)
-    torch.testing.assert_close(found, torch.tensor([expected, expected]), atol=1e-4, rtol=0)
-
-
-def test_twice_the_side_moves_every_count_by_an_octave_of_bins():
-    selector = quality(heights=(4.0, 200.0), bins=14).eval()
-    images = thumbnails(batch=6)
-    small, large = (selector.histogram(images, torch.full((6, 2), side)) for side in (512, 1024))
-    assert (small >= 0).all()
-    assert (large >= 0).all()
-    torch.testing.assert_close(small.sum(1), large.sum(1))
-    octave = 12 / math.log2(200 / 4)  # bins between the ends; 12 steps between 13 edges
-    places = torch.arange(14.0)
-    moved = (places.expand(6, -1) + octave).clamp(max=13)
-    torch.testing.assert_close((large * places).sum(1), (small * moved).sum(1))
-
-
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -298,10 +176,6 @@ def test_twice_the_side_moves_every_count_by_an_octave_of_bins():
         (lambda: RandomScale(SCALES, -0.1, [1.0]), "cost weight"),
         (lambda: RandomScale(SCALES, 0.1, []), "factors"),
         (lambda: GumbelSelector(SCALES, 0.1, [1.0], gumbel_temperature=0), r"gumbel_temperature.*found 0"),
-        (lambda: quality(explore=1.5), r"selector\.explore .*found 1\.5"),
-        (lambda: quality(false_positive_cost=-1), r"selector\.false_positive_cost .*found -1"),
-        (lambda: quality(bins=2), "3 bins"),
-        (lambda: quality(heights=(9.0, 4.0)), "ascending heights"),
     ],
 )
 def test_bad_settings_are_refused(build, message):

@@ -18,7 +18,7 @@ from tests.stress.kills import Row, run_all
 from tests.stress.leaks import Leak, reading, training
 from tests.stress.processes import Comparison, compare
 
-COMMANDS = ("train", "fit_selector", "fit_operating_points", "measure", "evaluate", "predict", "export")
+COMMANDS = ("train", "fit_operating_points", "measure", "evaluate", "predict", "export")
 HEAD = "| command | ended by a signal | over before it | end equal to the undisturbed run | |\n|---|---|---|---|---|"
 
 

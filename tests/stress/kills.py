@@ -244,16 +244,6 @@ def cases(material: Path) -> list[Case]:
     often = "callbacks.last.minutes=0.0001"
     one_stage = ("stages.teacher.epochs=0", f"stages.teacher.checkpoint={material / 'teacher.ckpt'}", "evaluation.retention=0")
     validation = tuple(f"data.validation.renderer.layout.{side}" for side in ("height=96", "width=128"))
-    training = tuple(f"data.train.datasets.rendered.renderer.layout.{side}" for side in ("height=[64,160]", "width=[64,160]"))
-    selector = (
-        "images=6",
-        "thumbnails=8",
-        "steps=20",
-        "batch=4",
-        "thumbnail=32",
-        "selector.channels=[4,4,4,4]",
-        "selector.hidden=8",
-    )
     return [
         Case(
             "train, both stages",
@@ -268,16 +258,6 @@ def cases(material: Path) -> list[Case]:
             lambda folder: ["-m", *SMALL, *SCENES, *one_stage, "seed=1,2", f"paths.output_dir={folder}"],
             points,
             ["resume=auto"],
-        ),
-        Case(
-            "fit_selector",
-            "fit_selector",
-            lambda folder: [
-                *(f"ckpt={student}", *training, *validation, "data.validation.length=4", "data.workers=0", *selector),
-                *("device=cpu", f"paths.output_dir={folder}"),
-            ],
-            lambda folder: fitted(folder) | {"table": outcomes(folder / "outcomes_student.npz")},
-            ["resume=true"],
         ),
         Case(
             "fit_operating_points",

@@ -160,12 +160,12 @@ def test_a_term_without_gradient_is_named_once_and_keeps_its_weight(batch, caplo
 
 
 def test_a_selectors_terms_have_no_share(batch, caplog):
-    module = make_module("quality", terms={})
+    module = make_module(terms={})
     del module.log, module.log_dict
-    module.objective = Objective(WEIGHTS, {"quality": 0.3})
+    module.objective = Objective(WEIGHTS, {"accuracy": 0.3})
     fit(module, data=[batch], max_steps=1)
     assert module.objective.weights == WEIGHTS
-    assert "quality gives next to no gradient" in caplog.text
+    assert "accuracy gives next to no gradient" in caplog.text
 
 
 def test_batches_without_words_are_no_measurement():

@@ -15,6 +15,7 @@ from dld_spotter.training.callbacks import (
 from dld_spotter.training.modules import TeacherModule
 from dld_spotter.training.wandb_run import RunLogger
 from tests.data.samples import box, sample
+from tests.expecting import Expecting
 from tests.small import SCALES, make_batch, make_spotter
 from tests.training.test_modules import make_module, shared
 
@@ -129,9 +130,8 @@ def budgeted(budget, module, batches, count=300):
 @pytest.mark.parametrize("budget", [0.2, 0.5, 0.8])
 def test_the_cost_weight_follows_a_budget(batch, budget):
     """A selector that has learnt that more is read of a larger view takes the scales that spend the budget in the mean."""
-    module = make_module("quality")
-    module.selector.table[0] = torch.tensor([0.2, 0.5, 0.9])  # right words at each scale, of each height
-    module.selector.table[1] = 0
+    module = make_module(Expecting(0.1, (0.3, 1.0, 3.0)))
+    module.selector.learns_by = "drs"
     callback, spent = budgeted(budget, module, [batch])
     assert spent == pytest.approx(budget, abs=0.05)
     assert callback.gamma == module.objective.weights["cost"] == module.provenance["model"]["selector"]["gamma"]
@@ -139,18 +139,18 @@ def test_the_cost_weight_follows_a_budget(batch, budget):
 
 
 def test_a_cost_weight_goes_on_after_an_interruption(batch):
-    module = make_module("quality")
+    module = make_module()
     first, _ = budgeted(0.2, module, [batch], count=5)
     second = CostBudget(0.2)
     second.load_state_dict(first.state_dict())
-    fresh = make_module("quality")
+    fresh = make_module()
     fresh.provenance = {"model": {"selector": {}}}
     second.on_train_start(None, fresh)
     assert fresh.objective.weights["cost"] == first.gamma != make_module().objective.weights["cost"]
 
 
 def test_without_a_budget_the_cost_weight_stays(batch):
-    module = make_module("quality")
+    module = make_module()
     before = dict(module.objective.weights), module.selector.gammas
     callback = CostBudget(None)
     callback.on_train_start(None, module)

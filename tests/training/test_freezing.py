@@ -41,7 +41,7 @@ def test_a_frozen_recogniser_lets_gradients_through():
 
 
 def test_a_selector_learns_alone(batch):
-    module = make_module("gumbel", terms={}, frozen=Frozen(["backbone", "neck", "head", "recognizer"]))
+    module = make_module(terms={}, frozen=Frozen(["backbone", "neck", "head", "recognizer"]))
     student, selector = snapshot(module.student), snapshot(module.selector)
     steps(module, batch, 2)
     assert not changed(student, module.student)

@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
 from dld_spotter import train
+from dld_spotter.budget.cost import FlopCost
 from dld_spotter.config import assembly
 from dld_spotter.config.entry import ROOT
 from dld_spotter.core.batches import Recognition
@@ -23,6 +24,7 @@ from dld_spotter.inference.engines import rapidocr
 from dld_spotter.inference.engines.ppocr import usable_threads
 from dld_spotter.losses.distillation import SequenceBeams
 from dld_spotter.selection.drs import DRSObjective
+from dld_spotter.selection.gumbel import GumbelSelector
 from dld_spotter.selection.objective import Evidence
 from dld_spotter.training.balancing import GradientShares
 from dld_spotter.training.callbacks import TemperatureSchedule
@@ -42,13 +44,44 @@ def small(*overrides: str):
     return composed(*SMALL, *SCENES, "stages.teacher.checkpoint=null", *overrides)
 
 
+def test_the_default_run_is_the_papers_method_with_its_control():
+    config = composed()
+    selector, objective = assembly.create(config.selector), assembly.create(config.selection)
+    assert isinstance(selector, GumbelSelector)
+    assert {0.1, 0.3} <= set(selector.gammas)
+    assert selector.gumbel_temperature == 5.0
+    assert isinstance(objective, DRSObjective)
+    assert (objective.objective, objective.detection) == ("kl", 0.0)
+    assert config.control is True
+    assert not config.model.student.full_resolution_crops
+    assert (config.stages.teacher.epochs, config.cost._target_) == (0, "dld_spotter.budget.cost.FlopCost")
+
+
+def test_reading_the_words_is_part_of_what_a_scale_costs(batch):
+    module = make_module()
+    module.cost_model = FlopCost(module.student)
+    found = module.costs(batch)
+    counts, cost = [len(words) for words in batch.instances], module.cost_model.cost
+    for row, count, (height, width) in zip(found, counts, batch.views[1.0].sizes.tolist(), strict=True):
+        sizes = [(max(1, round(height * scale)), max(1, round(width * scale))) for scale in SCALES]
+        expected = torch.tensor([cost(*size, count) / cost(height, width, count) for size in sizes])
+        torch.testing.assert_close(row, expected)
+    assert max(counts) > 0
+    asked = []
+    module.selection_objective.register_forward_pre_hook(lambda _, given: asked.append(given[1].costs))
+    module.training_step(batch, 0)
+    torch.testing.assert_close(asked[0], found)
+
+
 def test_the_default_run_distils_all_three_terms_and_clips_and_cools():
     config = composed()
     assert set(config.distillation.terms) == {"roi", "context", "sequence"}
     assert all(config.objective.weights[term] > 0 for term in ("roi", "context", "sequence", "detection", "recognition"))
     assert config.trainer.gradient_clip_val > 0
     callbacks = [assembly.create(callback) for callback in config.callbacks.values()]
-    assert [callback.decay for callback in callbacks if isinstance(callback, TemperatureSchedule)] == [0.965]
+    (cooling,) = (callback for callback in callbacks if isinstance(callback, TemperatureSchedule))
+    assert (cooling.decay, cooling.epochs) == (0.965, 50)
+    assert cooling.temperature(5.0, 1 / 50) == pytest.approx(5.0 * 0.965), "an epoch of the paper's 50"
 
 
 @pytest.mark.parametrize("distillation", ["sequential", "token", "none"])
@@ -138,7 +171,7 @@ def test_after_a_stage_its_module_holds_the_weights_of_the_best_epoch(tmp_path: 
     monkeypatch.setattr(assembly, "build_trainer", lambda *_: Trainer())
     processes = Processes()
     monkeypatch.setattr(processes, "launching", lambda _: nullcontext())
-    score, path = train.fit(config, "teacher", module, tmp_path, [], None, processes)
+    score, path = train.fit(config, module, tmp_path, [], None, processes)
     assert (score, path) == (0.5, tmp_path / "best.ckpt")
     assert module.teacher.state_dict()[name].eq(1.0).all()
 
@@ -167,7 +200,7 @@ def test_the_sequences_are_the_teachers_and_the_student_is_to_give_them():
 
 
 def test_a_step_trains_for_every_cost_weight(batch, monkeypatch):
-    module = recorded(make_module("gumbel"))
+    module = recorded(make_module())
     scales = len(SCALES)
     one_hot = torch.eye(scales)
 
@@ -184,14 +217,14 @@ def test_a_step_trains_for_every_cost_weight(batch, monkeypatch):
 
 
 def test_the_cost_of_a_head_is_multiplied_by_its_factor(batch):
-    module = make_module("gumbel")
+    module = make_module()
     with torch.no_grad():
         teacher = module.ask_teacher(batch)
     costs = module.cost_model.relative(batch.views[1.0].sizes, module.selector.scales)
     evidence = Evidence(module.student, batch, teacher.recognition, costs, 1.0)
     totals = []
     for factors in ((1.0, 2.0, 3.0), (2.0, 4.0, 6.0)):
-        selector = make_selector("gumbel")
+        selector = make_selector()
         selector.factors = factors
         torch.manual_seed(1)
         totals.append(float(DRSObjective("kl", detection=1.0)(selector, evidence)["cost"].detach()))
@@ -199,7 +232,7 @@ def test_the_cost_of_a_head_is_multiplied_by_its_factor(batch):
 
 
 def test_each_group_is_clipped_by_itself(batch):
-    module = make_module("gumbel")
+    module = make_module()
     optimizer = module.optimization.optimizer(module.parameter_groups())
     module.training_step(batch, 0).backward()
     student, selector = (group["params"] for group in optimizer.param_groups)
@@ -237,7 +270,7 @@ def gradients(batch, temperature: float) -> dict[str, torch.Tensor]:
     """What one step teaches the student, with the terms of a composed run on a small module."""
     config = composed("distillation=token", f"distillation.temperature={temperature}")
     terms = {name: (lambda term=term: assembly.create(term)) for name, term in config.distillation.terms.items()}
-    module = make_module(make_selector("quality"), terms=terms)
+    module = make_module(terms=terms)
     torch.manual_seed(0)
     for parameter in module.student.parameters():
         parameter.data.add_(0.05 * torch.randn_like(parameter))  # one that equals its teacher learns nothing from it

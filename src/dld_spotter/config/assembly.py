@@ -1,14 +1,13 @@
 """From configuration to objects; the only place beside the entry points that knows Hydra."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch.utils.data import DataLoader, Subset
 
@@ -27,10 +26,11 @@ from dld_spotter.models.spotter import Spotter
 from dld_spotter.selection.selector import Selector
 from dld_spotter.training.checkpoints import WholeFiles
 from dld_spotter.training.components import Frozen, Optimization, ScaleSelection, StageLosses
-from dld_spotter.training.modules import DLDModule, TeacherModule, same_shapes
+from dld_spotter.training.modules import ControlModule, DLDModule, TeacherModule, same_shapes
 from dld_spotter.training.precision import precision
 from dld_spotter.training.processes import is_first
 
+Distilling = TypeVar("Distilling", bound=DLDModule)
 create = partial(instantiate, _convert_="all")
 """Build an object from its configuration, its arguments being plain lists and dictionaries."""
 CHECKPOINTS = ("best", "last")
@@ -134,22 +134,8 @@ def build_validation_loader(config: DictConfig) -> DataLoader | None:
     return data.val_dataloader() if data.validation is not None else None
 
 
-def build_whole_loader(config: DictConfig, images: int, scales: Sequence[float] | None = None) -> DataLoader:
-    """Build a loader of the first training images, whole and unchanged, in the order of evaluation.
-
-    Args:
-        config: of the entry point.
-        images: how many; fewer where the data set has fewer.
-        scales: of their views; None for those of the run.
-    """
-    data = _whole(config, images)
-    if scales is not None:
-        data.collate = replace(data.collate, scales=tuple(scales))
-    return data.val_dataloader()
-
-
 def build_whole_samples(config: DictConfig, images: int) -> DataLoader:
-    """Build what serves the same images one by one, see :func:`build_test_samples`."""
+    """Build what serves the first training images one by one, whole and unchanged, in the order of evaluation."""
     data = _whole(config, images)
     data.test = data.validation
     return data.test_samples()
@@ -160,13 +146,6 @@ def build_validation_samples(config: DictConfig) -> DataLoader | None:
     data = _part_of(config, "validation")
     data.test = data.validation
     return data.test_samples() if data.test is not None else None
-
-
-def build_survey_loader(config: DictConfig, images: int | None = None) -> DataLoader:
-    """Build the loader of the test images in batches, for selectors that see thumbnails alone."""
-    data = _part_of(config, "test")
-    data.validation = data.test if images is None else Subset(data.test, range(min(images, len(data.test))))
-    return data.val_dataloader()
 
 
 def _whole(config: DictConfig, images: int) -> SpottingDataModule:
@@ -217,7 +196,7 @@ def build_teacher(config: DictConfig) -> Spotter:
         if family != own:
             raise CheckpointError(
                 f"stages.teacher.checkpoint={stage.checkpoint} holds a {family}, and a {own} is to be trained; give "
-                f"stages.teacher.checkpoint=null stages.teacher.epochs=9 to train it from scratch, or weights of its own"
+                f"stages.teacher.checkpoint=null stages.teacher.epochs=45 to train it from scratch, or weights of its own"
             )
         untrained = load_weights(teacher, checkpoint.weights(part), checkpoint.path, stage.partial)
         if untrained and is_first():
@@ -239,14 +218,46 @@ def build_teacher_module(config: DictConfig, teacher: Spotter) -> TeacherModule:
 
 def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
     """Build the module of the distillation stage, whose teacher may still be trained before the stage begins."""
-    stage = config.stages.distillation
     student: Spotter = create(config.model.student)
+    selector: Selector = create(config.selector)
+    selector.thumbnail = config.thumbnail
+    terms = Distillation(create(config.distillation.terms))
+    return _distilling(config, DLDModule, teacher, student, selector, terms)
+
+
+def build_control_module(config: DictConfig, module: DLDModule) -> ControlModule | None:
+    """Build the module of the control stage, which begins where ``module`` does before it is trained.
+
+    Returns:
+        None where no control is asked for, or nothing is distilled that it would be without.
+
+    Raises:
+        ConfigError: ``control`` is neither true nor false.
+    """
+    if not isinstance(config.control, bool):
+        raise ConfigError(f"control={config.control} must be true, to train the control beside the student, or false")
+    if not config.control or not len(module.distillation):
+        return None
+    student, selector = deepcopy(module.student), deepcopy(module.selector)
+    return _distilling(config, ControlModule, module.teacher, student, selector, Distillation({}))
+
+
+def _distilling(
+    config: DictConfig,
+    kind: type[Distilling],
+    teacher: Spotter,
+    student: Spotter,
+    selector: Selector,
+    distillation: Distillation,
+) -> Distilling:
+    """Build the module of the distillation stage, or of its control."""
+    stage = config.stages.distillation
     fits = same_shapes(student, teacher)  # the student starts from the teacher's weights
-    return DLDModule(
+    return kind(
         teacher,
         student,
-        _selection(config, student),
-        Distillation(create(config.distillation.terms)),
+        _selection(config, student, selector),
+        distillation,
         _losses(config),
         _optimization(config, stage),
         provenance(config),
@@ -254,10 +265,8 @@ def build_dld_module(config: DictConfig, teacher: Spotter) -> DLDModule:
     )
 
 
-def _selection(config: DictConfig, student: Spotter) -> ScaleSelection:
+def _selection(config: DictConfig, student: Spotter, selector: Selector) -> ScaleSelection:
     """How the distillation stage chooses scales for a student."""
-    selector: Selector = create(config.selector)
-    selector.thumbnail = config.thumbnail
     objective = create(config.selection) if "selection" in config else None
     return ScaleSelection(selector, objective, create(config.cost)(student), config.stages.distillation.selector_lr)
 
@@ -280,6 +289,11 @@ def build_loggers(config: DictConfig) -> list[Logger]:
     for logger in loggers:
         logger.log_hyperparams(plain(config))
     return loggers
+
+
+def build_control_loggers(folder: Path) -> list[Logger]:
+    """Build the logger of the control stage: a file of its own, as it logs under the names of the distillation stage."""
+    return [CSVLogger(str(folder), name="", version="")]
 
 
 def settle_precision(config: DictConfig) -> None:

@@ -13,7 +13,7 @@ COMMANDS = {
     "demo": "show in the browser what a checkpoint reads",
     "evaluate": "score a checkpoint on a data set",
     "measure": "read every image at every scale, draw the trade-off",
-    "fit_selector": "fit a selector to a student that can read",
+    "fit_selector": "learn which input size an OCR engine needs",
     "fit_operating_points": "fit the operating points that a budget chooses from",
     "export": "write ONNX graphs, which are read without torch",
     "score": "score anybody's prediction files",

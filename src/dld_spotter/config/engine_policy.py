@@ -26,21 +26,12 @@ from dld_spotter.metrics.rules import Rules
 from dld_spotter.selection.sizes.fitting import explained, fit_policy
 from dld_spotter.selection.sizes.outcomes import NOMINAL, EngineOutcomes, Way
 
-ONLY_OF_STUDENTS = {
-    "ckpt": ("bundled",),
-    "vocabulary": (None,),
-    "network": (None,),
-    "scales": (None,),
-    "device": (None, "cpu"),
-    "precision": ("fp32",),
-}
-"""Keys that an engine has no use for, and the values that they may have beside it."""
 POLICY = "policy.json"
 
 
 def fit_engine(config: DictConfig, folder: Path) -> Path:
     """Learn a policy of sizes for the engine of ``config``; it goes to ``folder/policy.json``."""
-    engine = given_engine(config, ONLY_OF_STUDENTS)
+    engine = given_engine(config, {})
     ways = ways_of(config)
     reference = max(NOMINAL, *(way.size for way in ways))
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +75,6 @@ def read(config: DictConfig, engine: Engine, ways: list[Way], reference: int, jo
     if not isinstance(config.images, int) or config.images < 1:
         raise ConfigError(f"images={config.images} must be a whole number of at least 1")
     latency_of(engine)  # measured beforehand, while nothing else runs
-    config.scales = [1.0]  # what the loaders need
     samples = assembly.build_whole_samples(config, config.images)
     counting = Counting(Rules(**config.evaluation.rules), PredictionForm.of(Rules(**config.evaluation.rules), samples.dataset))
     predictor = Predictor(engine, rule=ENGINE_RULE, reference=ReferenceSize(long=reference), pieces=PieceRule(tiles="false"))

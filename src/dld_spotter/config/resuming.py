@@ -33,6 +33,7 @@ DECISIVE = (
         "charset",
         "model",
         "stages",
+        "control",
         "objective",
         "budget",
         "selector",
@@ -54,7 +55,7 @@ APART = ("resume", "paths", "logger")
 
 def stage_folders(checkpoints: Path) -> dict[str, Path]:
     """Where each stage keeps its checkpoints."""
-    return {"teacher": checkpoints / "teacher", "distillation": checkpoints}
+    return {"teacher": checkpoints / "teacher", "distillation": checkpoints, "control": checkpoints / "control"}
 
 
 def find_interrupted(config: DictConfig, checkpoints: Path) -> None:
@@ -88,10 +89,22 @@ def interrupted_stage(config: DictConfig, checkpoints: Path) -> str | None:
         raise ConfigError(
             f"resume={resume} lies in none of {', '.join(map(str, folders.values()))}; give paths.output_dir=FOLDER of that run"
         )
+    if stage == "control" and not (checkpoints / "last.ckpt").is_file():
+        raise CheckpointError(f"{checkpoints / 'last.ckpt'} is missing, the student whose control {resume} is; begin anew")
     refuse_other_models(content, assembly.provenance(config), config.budget is not None)
     if (earlier := settings_of(checkpoints.parent)) is not None:
         refuse_other_settings(earlier, settings(config), resume)
     return stage
+
+
+def checkpoint_of(stage: str, interrupted: str | None, config: DictConfig, checkpoints: Path) -> str | None:
+    """From which checkpoint a stage goes on; None where it begins.
+
+    Where the control was interrupted, the distillation before it is over, and takes up what it has left.
+    """
+    if interrupted == "control" and stage == "distillation":
+        return str(checkpoints / "last.ckpt")
+    return config.resume if interrupted == stage else None
 
 
 def refuse_other_models(content: Checkpoint, asked: dict[str, Any], budgeted: bool = False) -> None:
@@ -148,7 +161,8 @@ def flatten(tree: Any, name: str = "") -> dict[str, Any]:
 def begin(folder: Path, interrupted: str | None) -> None:
     """Prepare the folder of a run: the metrics of an interrupted one are kept, what another run left to go on from is not."""
     if interrupted:
-        set_aside(folder / "metrics.csv")
+        for log in (folder, stage_folders(folder / "checkpoints")["control"]):
+            set_aside(log / "metrics.csv")
         return
     for place in stage_folders(folder / "checkpoints").values():  # or resume=auto would go on with another run
         (place / "last.ckpt").unlink(missing_ok=True)

@@ -8,7 +8,6 @@ CLASSES = {
     "dld_spotter.models.selector.FixedScale": "dld_spotter.selection.baselines.FixedScale",
     "dld_spotter.models.selector.RandomScale": "dld_spotter.selection.baselines.RandomScale",
     "dld_spotter.models.selector.GumbelSelector": "dld_spotter.selection.gumbel.GumbelSelector",
-    "dld_spotter.models.selector.QualitySelector": "dld_spotter.selection.quality.QualitySelector",
 }
 """Class as checkpoints may name it -> class as it is called now."""
 SETTINGS = {
@@ -33,7 +32,6 @@ OVERRIDES = {
     "second_look": "two_pass",
     "close_up": "full_resolution_crops",
     "strip": "crop_size",
-    "glances": "thumbnails",
     "false_price": "false_positive_cost",
     "sheet": "contact_sheet",
 }

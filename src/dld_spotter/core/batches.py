@@ -145,6 +145,10 @@ class SpottingBatch(Movable):
     def __len__(self) -> int:
         return len(self.names)
 
+    def words_per_image(self) -> Tensor:
+        """How many words ``(B,)`` each image has, those that do not count included: reading takes its time for them, too."""
+        return torch.tensor([len(words) for words in self.instances], dtype=torch.int64)
+
     def view(self, scale: float) -> View:
         """The images at a scale, with the reference close by where there is one."""
         return replace(self.views[scale], full=self.views.get(1.0))

@@ -39,5 +39,16 @@ def hmean(matched: ArrayLike, predicted: ArrayLike, true: ArrayLike) -> Floats:
     return _ratio(2 * np.asarray(matched, float), np.asarray(predicted, float) + np.asarray(true, float))
 
 
+def false_positive_cost_at(value: float) -> float:
+    """What a false word costs an Hmean H of this value beside a right one that is missing: H / (2 - H).
+
+    Of ``H = 2 m / (p + t)`` with m matched, p = m + f predicted and t true words, dH is (2 - H) dm - H df over p + t.
+
+    >>> false_positive_cost_at(1.0), false_positive_cost_at(2 / 3)
+    (1.0, 0.5)
+    """
+    return value / (2 - value)
+
+
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator != 0)

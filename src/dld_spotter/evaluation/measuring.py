@@ -194,7 +194,6 @@ def evaluate(
     request: Request,
     counting: Counting,
     resamples: int = 1000,
-    plan: Mapping[str, OperatingPoint] | None = None,
     observers: Sequence[Callable[[Sample, Reading], None]] = (),
 ) -> tuple[Point, dict[str, list[Word]]]:
     """Read every image once, as :meth:`Predictor.read` does for a request.
@@ -205,7 +204,6 @@ def evaluate(
         request: a scale, a cost weight, a budget, a cap, or nothing.
         counting: how words are counted.
         resamples: bootstrap resamples.
-        plan: operating point of each image, chosen beforehand, in place of what is requested; a cap holds beside it.
         observers: called with every image and its reading, outside of what is timed.
 
     Returns:
@@ -217,10 +215,7 @@ def evaluate(
         if sample.name in read:
             continue
         try:
-            if plan is None:
-                (reading,) = predictor.read_request([sample.image], request)
-            else:
-                (reading,) = predictor.read_points([sample.image], [plan[sample.name]], max_cost=request.max_cost)
+            (reading,) = predictor.read_request([sample.image], request)
         except ConfigError as error:
             raise ConfigError(f"{sample.name}: {error}") from error
         rows.append(counting.measures(sample, reading))
@@ -229,16 +224,16 @@ def evaluate(
             observe(sample, reading)
     if not rows:
         raise DataError("there is no image to read; give another data=")
-    given = _given(predictor, request, plan is not None)
+    given = _given(predictor, request)
     method = "static" if "scale" in given else "dynamic"
     return Point.of(method, "student", Measures.stack(rows), resample(len(rows), resamples), **given), read
 
 
-def _given(predictor: Predictor, request: Request, planned: bool) -> dict[str, float]:
+def _given(predictor: Predictor, request: Request) -> dict[str, float]:
     """What a point was asked for: its scale, its cost weight or its budget."""
     if request.scale is not None or predictor.policy is None:
         return {"scale": 1.0 if request.scale is None else request.scale}
-    if request.budgeted or planned:
+    if request.budgeted:
         return {} if request.budget is None else {"budget": request.budget}
     return {"gamma": predictor.policy.weight(request.gamma)}
 
@@ -246,7 +241,7 @@ def _given(predictor: Predictor, request: Request, planned: bool) -> dict[str, f
 def trade_off(
     tables: Mapping[str, Outcomes],
     model: str,
-    followed: Mapping[float, Measures],
+    followed: Mapping[str, Mapping[float, Measures]],
     dataset: str,
     spotter: str,
     rules: Rules,
@@ -257,7 +252,7 @@ def trade_off(
     Args:
         tables: model -> its outcomes on the same images; static points of each.
         model: the one among whose scales random policy and oracle choose, where there are several.
-        followed: cost weight -> measures ``(N,)`` of what its policy chose; its dynamic points, none without a policy.
+        followed: model -> cost weight -> measures ``(N,)`` of what its policy chose: its dynamic points.
         dataset: name of the data set.
         spotter: name of the spotter.
         rules: how words were counted.
@@ -268,7 +263,8 @@ def trade_off(
     points: list[Point] = []
     for name, table in tables.items():
         points += static_points(table, name, drawn)
-    points += [Point.of("dynamic", model, measures, drawn, gamma=gamma) for gamma, measures in followed.items()]
+    for name, choices in followed.items():
+        points += [Point.of("dynamic", name, measures, drawn, gamma=gamma) for gamma, measures in choices.items()]
     outcomes = tables[model]
     if len(outcomes.scales) > 1:
         grid = cost_grid(outcomes)

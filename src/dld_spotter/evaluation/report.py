@@ -26,7 +26,7 @@ from dld_spotter.tradeoff import (
     bias_over,
     bias_table,
     compare,
-    comparison_table,
+    comparison_tables,
     cost_grid,
     plot,
     table,
@@ -45,7 +45,7 @@ class Report:
         scales: ascending, with 1.0.
         counting: how words are counted.
         folder: gets ``outcomes_NAME.npz``, ``tradeoff.json``, ``tradeoff.png`` and, with a policy, ``comparison.json`` and
-            ``dynamic_student.npz``, the measures ``(G, N, 6)`` of each image at each cost weight.
+            ``dynamic_NAME.npz``, the measures ``(G, N, 6)`` of each image at each cost weight.
         resamples: bootstrap resamples.
         facts: what the readings depend on, for the journals.
         resume: go on with the journals of a report that was stopped.
@@ -82,8 +82,8 @@ def report(
 
     Args:
         about: what, how and where to.
-        predictors: ``teacher`` and ``student``, or one of them; or an engine under its name. The policy of the student is
-            followed. Random policy and oracle are of the student too, or else of the only one.
+        predictors: ``teacher`` and ``student``, or one of them, and the ``control``; or an engine under its name. Their
+            policies are followed. Random policy and oracle are of the student, or else of the only one.
         samples: the test images.
         known: tables that are there already, by the name of their predictor, which does not read then.
         tables: further tables of the same images, by name.
@@ -102,12 +102,12 @@ def report(
     report_damage([samples.dataset])
     model = "student" if "student" in predictors else next(iter(predictors))
     outcomes, followed = found[model], {}
-    if predictors[model].policy is not None:
-        journal = about.journal("followed")
-        followed = follow(predictors[model], samples, about.counting, outcomes, journal)
+    for name in (name for name, predictor in predictors.items() if predictor.policy is not None):
+        journal = about.journal(f"followed_{name}")
+        followed[name] = follow(predictors[name], samples, about.counting, found[name], journal)
         journal.close()
-        totals = {"gammas": list(followed), "totals": Measures.stack(followed.values()).values}
-        with whole(about.folder / "dynamic_student.npz") as partial, partial.open("wb") as file:
+        totals = {"gammas": list(followed[name]), "totals": Measures.stack(followed[name].values()).values}
+        with whole(about.folder / f"dynamic_{name}.npz") as partial, partial.open("wb") as file:
             np.savez_compressed(file, names=np.array(outcomes.names, str), **totals)
     rules, spotter = about.counting.rules, next(iter(predictors.values())).backend.describe()
     result = trade_off(found, model, followed, about.dataset, spotter, rules, about.resamples)
@@ -116,10 +116,11 @@ def report(
     title = f"{about.dataset}: {result.images} images, {rules.task.replace('_', ' ')}"
     plot(result.points, about.folder / "tradeoff.png", title)
     rich.print(table(result.select("static") + result.select("dynamic")))
-    if followed:
-        rows = compare(found.get("teacher", outcomes), outcomes, followed, about.resamples)
+    if model in followed:
+        rows = compare(found.get("teacher", outcomes), outcomes, followed[model], about.resamples, found.get("control"))
         write_json(about.folder / "comparison.json", [asdict(row) for row in rows])
-        rich.print(comparison_table(rows))
+        for laid_out in comparison_tables(rows):
+            rich.print(laid_out)
     print(f"everything is in {about.folder}")
     return found
 

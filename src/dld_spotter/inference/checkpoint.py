@@ -12,6 +12,7 @@ Whatever a file says is checked before it is used, see :mod:`dld_spotter.inferen
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -39,6 +40,7 @@ from dld_spotter.selection.policy import OperatingPointPolicy, Policy
 from dld_spotter.selection.second_pass.rule import SecondPassRule
 from dld_spotter.selection.selector import Selector
 
+logger = logging.getLogger(__name__)
 BUNDLED = "bundled"
 WEIGHTS = {BUNDLED: "ppocr_words.ckpt", "bundled_tiny": "tiny.ckpt"}
 """Name of weights that travel with the package -> their file."""
@@ -47,6 +49,8 @@ BOUNDS = Bounds(members=200_000, member=2**40, archive=2**40)
 """Of the zip archive that torch writes; all of it lies there unpacked, which the size of the file bounds."""
 READERS = ("teacher", "student")
 PARTS = (*READERS, "selector")
+RETIRED = "QualitySelector"
+"""Class of selectors that there were up to version 0.1: it read no more of photos than operating points do."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,14 @@ class Checkpoint:
         if "operating_points" in self.provenance:
             return OperatingPointPolicy.from_facts(self.provenance, origin)
         if "selector" not in self.parts():
+            return None
+        kind = str(self.provenance["model"].get("selector", {}).get("_target_")).rpartition(".")[2]
+        if kind == RETIRED:
+            logger.warning(
+                "%s holds a selector of an earlier version (%s), which is gone: it is read at full resolution or the scale= "
+                "that is asked for; fit_operating_points ckpt=%s lets it hold budgets again",
+                *(self.path, kind, self.path),
+            )
             return None
         selector = folded(cast(Selector, self.build("selector"))).to(device or torch.device("cpu"))
         selector.thumbnail = self.provenance["thumbnail"]

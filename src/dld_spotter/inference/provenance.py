@@ -192,13 +192,6 @@ ARGUMENTS: dict[str, Mapping[str, Rule | str]] = {
     "dld_spotter.selection.baselines.FixedScale": _SELECTOR | {"scale": number(0, SCALE)},
     "dld_spotter.selection.baselines.RandomScale": _SELECTOR | {"seed": whole(0, 2**32 - 1)},
     "dld_spotter.selection.gumbel.GumbelSelector": _NETWORK | {"gumbel_temperature": number(0, 1e6)},
-    "dld_spotter.selection.quality.QualitySelector": _NETWORK
-    | {
-        "heights": several(number(0, 1e5), 2, 2),
-        "bins": whole(3, 1024),
-        "false_positive_cost": number(0, 1),
-        "explore": number(0, 1),
-    },
 }
 """Class -> argument -> what it may be: a rule, or the class of an object, which must be there unless it is ``OPTIONAL``.
 

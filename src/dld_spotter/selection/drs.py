@@ -11,7 +11,7 @@ reads at every scale without gradient, which is what a step costs: h alone carri
 import torch
 from torch import Tensor
 
-from dld_spotter.core.batches import Recognition
+from dld_spotter.core.batches import Recognition, SpotterOutput, View
 from dld_spotter.core.charset import PADDING
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.losses.detection import DetectionLoss
@@ -80,10 +80,15 @@ class DRSObjective(SelectionObjective):
         views = [batch.view(scale) for scale in scales]
         with evaluating(evidence.student):
             outputs = [evidence.student(view, batch.boundaries, batch.image_index, batch.labels) for view in views]
-            judge = evidence.student.detection_loss
-            losses = [judge(o.detection, view.targets, self.detection_loss) for view, o in zip(views, outputs, strict=True)]
+            losses = [self.judged(evidence.student, o, view) for view, o in zip(views, outputs, strict=True)]
         head = "logits" if evidence.student.has_attention else "ctc_logits"
         return torch.stack([getattr(output.recognition, head) for output in outputs]), torch.stack(losses, dim=1)
+
+    def judged(self, student: Spotter, output: SpotterOutput, view: View) -> Tensor:
+        """Detection loss ``(B,)`` of a view; 0 where it has no weight."""
+        if not self.detection:
+            return output.recognition.roi.new_zeros(len(view.sizes))
+        return student.detection_loss(output.detection, view.targets, self.detection_loss)
 
     def compared(self, teacher: Recognition, student: Spotter, logits: Tensor) -> Tensor:
         """The teacher's logits ``(N, L, V)`` that the student's ``(K, N, L, V)`` are compared with, of the same head.

@@ -2,9 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from dld_spotter.core.batches import Recognition, SpottingBatch
@@ -43,13 +41,6 @@ class SelectionObjective(nn.Module, ABC):
     def teaches(self, selector: Selector) -> bool:
         """Whether it is what a selector learns by."""
         return self.name == selector.learns_by
-
-    def remembered(self) -> dict[str, Any]:
-        """What it keeps from step to step, beside its buffers, as plain values and tensors; empty where it keeps nothing."""
-        return {}
-
-    def remember(self, state: dict[str, Any], device: torch.device) -> None:
-        """Take over what :meth:`remembered` gave, for learning on a device."""
 
     @abstractmethod
     def forward(self, selector: Selector, evidence: Evidence) -> dict[str, Tensor]:

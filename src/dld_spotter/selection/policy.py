@@ -26,7 +26,6 @@ class Policy(ABC):
         scales: of the first pass, ascending; what it chooses among.
         gammas: the cost weights that reports are made for, ascending.
         continuous: whether it decides for any cost weight, else for ``gammas`` alone.
-        predicts_losses: whether it predicts what each scale would bring, so that a budget can be held over a known set at once.
         second_passes: whether it decides when an image is read again, too; else whoever reads may.
         calibration: what its cost weights spend on average; None where that was not measured, and budgets cannot be asked for.
         candidates: from which the operating points that are best by a device's clock are chosen; None where there are none, and
@@ -36,7 +35,6 @@ class Policy(ABC):
     scales: tuple[float, ...]
     gammas: tuple[float, ...]
     continuous: bool = True
-    predicts_losses: bool = False
     second_passes: bool = False
     calibration: Calibration | None = None
     candidates: Candidates | None = None

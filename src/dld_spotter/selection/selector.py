@@ -85,10 +85,6 @@ class Selector(nn.Module, Policy):
         """
         return self(thumbnails, sizes, costs)[self.index(gamma)].index
 
-    def losses(self, thumbnails: Tensor, sizes: Tensor) -> Tensor | None:
-        """Loss ``(B, K)`` that is expected of each scale, to which any cost is added; None where it predicts none."""
-        return None
-
     def judge(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
         """Losses ``(B, H, K)`` by which scales are compared: one head for every cost weight, or one to which the cost is added.
 

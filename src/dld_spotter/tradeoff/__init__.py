@@ -1,7 +1,7 @@
 """What resolution buys: every point of the cost-accuracy trade-off from one table of outcomes."""
 
 from dld_spotter.tradeoff.allocation import allocate, best_mix, chosen, decide, oracle, random_mix, static
-from dld_spotter.tradeoff.comparison import Comparison, compare, comparison_table
+from dld_spotter.tradeoff.comparison import Comparison, compare, comparison_tables
 from dld_spotter.tradeoff.loading import load_points, point_rows
 from dld_spotter.tradeoff.measures import MEASURES, Measures, estimate
 from dld_spotter.tradeoff.oracle_bias import OracleBias, bias_over, bias_table, oracle_bias
@@ -35,7 +35,7 @@ __all__ = [
     "bias_table",
     "chosen",
     "compare",
-    "comparison_table",
+    "comparison_tables",
     "cost_at_hmean",
     "cost_grid",
     "decide",

@@ -107,7 +107,7 @@ class CostBudget(Callback):
         weight = module.objective.weights.get("cost", 0.0)
         if not module.selector.trainable or weight <= 0:
             fault = f"objective.weights.cost={weight:g}" if module.selector.trainable else "a selector that learns nothing"
-            raise ConfigError(f"budget={self.budget:g} cannot be trained for with {fault}; give selector=quality and a weight")
+            raise ConfigError(f"budget={self.budget:g} cannot be trained for with {fault}; give selector=gumbel and a weight")
         self._weigh(module, self.gamma or weight)
 
     def on_train_batch_end(
@@ -116,10 +116,9 @@ class CostBudget(Callback):
         """Compare what the batch would cost with the budget."""
         if self.budget is None or not isinstance(module, DLDModule):
             return
-        sizes = batch.views[1.0].sizes
-        costs = module.cost_model.relative(sizes, module.selector.scales)
+        costs = module.costs(batch)
         with torch.no_grad(), evaluating(module.selector):
-            index = module.selector.choose(batch.thumbnails, sizes, costs)
+            index = module.selector.choose(batch.thumbnails, batch.views[1.0].sizes, costs)
         spent = trainer.strategy.reduce(costs.gather(1, index[:, None]).mean(), reduce_op="mean")
         low, high = self.RANGE
         gamma = self.gamma * exp(self.rate * (float(spent) / self.budget - 1))

@@ -2,7 +2,7 @@
 
 The order of images and everything random in them depend on the seed and the place in the data alone. The rest of a step
 depends on weights, optimiser and schedule, which Lightning keeps, and on what :class:`LastCheckpoint` adds: the random states
-of all processes, what the objective of a selector remembers, and the place in the pass.
+of all processes, and the place in the pass.
 """
 
 import time
@@ -155,7 +155,7 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(self, trainer: Trainer, module: StageModule, checkpoint: dict[str, Any]) -> None:
         """Add what Lightning does not keep; other checkpoints, to read with, stay small."""
         if self.own:
-            checkpoint[PROCESSES] = gathered(trainer, {"random": random_state(), "memory": module.remembered()})
+            checkpoint[PROCESSES] = gathered(trainer, {"random": random_state()})
             settle(checkpoint["loops"]["fit_loop"], validating=trainer.validating)
 
     def on_load_checkpoint(self, trainer: Trainer, module: StageModule, checkpoint: dict[str, Any]) -> None:
@@ -187,10 +187,10 @@ def refuse_lost_weights(trainer: Trainer, path: Path) -> None:
     """Raise TrainingError where weights are not finite, so that the last good ones are not written over."""
     lost = [name for name, value in trainer.lightning_module.named_parameters() if not value.detach().isfinite().all()]
     if lost:
-        stage = trainer.lightning_module.stage
+        settings = trainer.lightning_module.settings
         raise TrainingError(
             f"the weights {lost[0]} are not finite at step {trainer.global_step}; {path} keeps the last good ones: go on with "
-            f"resume=auto and a lower stages.{stage}.lr"
+            f"resume=auto and a lower stages.{settings}.lr"
         )
 
 
@@ -245,7 +245,7 @@ def settle(fit_loop: dict[str, Any], validating: bool) -> None:
 
 
 def go_on(trainer: Trainer, module: LightningModule, kept: list[dict[str, Any]]) -> None:
-    """Take up the place in the data, what is remembered, and the random states, in this order."""
+    """Take up the place in the data and the random states, in this order."""
     loop = trainer.fit_loop
     batches = loop.epoch_loop.batch_progress.current.completed
     if batches == 0:  # between two passes there is nothing to go back to: the next one begins as any other
@@ -256,7 +256,6 @@ def go_on(trainer: Trainer, module: LightningModule, kept: list[dict[str, Any]])
     sampler.start = batches % trainer.num_training_batches * loader.batch_size
     iter(loop._data_fetcher)  # the workers have begun with the first pass, when the number of steps was asked for
     own = kept[trainer.global_rank]
-    module.remember(own["memory"])
     torch.set_rng_state(own["random"]["cpu"])
     if "cuda" in own["random"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(own["random"]["cuda"])

@@ -30,6 +30,7 @@ class StageModule(LightningModule):
 
     Attributes:
         stage: its name.
+        settings: name of its section in ``stages``.
         temperature: of the Gumbel-softmax in this step, where a selector draws.
 
     The best epoch is the one of the highest ``val/value``: end-to-end Hmean minus the cost weight times the mean relative cost,
@@ -42,6 +43,7 @@ class StageModule(LightningModule):
     """
 
     stage: str
+    settings: str
     temperature: float = 1.0
 
     def __init__(self, losses: StageLosses, optimization: Optimization, provenance: dict[str, Any]) -> None:
@@ -74,13 +76,6 @@ class StageModule(LightningModule):
         """How many images of the last step were read at each scale; empty where no scale is chosen."""
         return {}
 
-    def remembered(self) -> dict[str, Any]:
-        """What it keeps from step to step beside its state, as plain values and tensors."""
-        return {}
-
-    def remember(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`remembered` gave."""
-
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What learns, in groups that may differ in learning rate."""
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]
@@ -110,7 +105,7 @@ class StageModule(LightningModule):
             raise TrainingError(
                 f"the loss is {loss.item():g} at step {self.global_step} ({wrong or 'every term is finite'}) on images such as "
                 f"{batch.names[0]}; last.ckpt and best.ckpt keep earlier weights: go on with resume=auto and a lower "
-                f"stages.{self.stage}.lr"
+                f"stages.{self.settings}.lr"
             )
         own = {name: value.detach() for name, value in terms.items()} | {"loss": loss.detach()}
         shared = means_by_name(own, [*self.objective.weights, "loss"])  # else the first process's images would count alone
@@ -148,7 +143,7 @@ class TeacherModule(StageModule):
         frozen: what of the teacher does not learn.
     """
 
-    stage = "teacher"
+    stage = settings = "teacher"
 
     def __init__(
         self,
@@ -203,7 +198,7 @@ class DLDModule(StageModule):
             That saw every scale, while the groups of one scale in a batch are too small for statistics of their own.
     """
 
-    stage = "distillation"
+    stage = settings = "distillation"
 
     def __init__(
         self,
@@ -259,15 +254,6 @@ class DLDModule(StageModule):
         counts = torch.bincount(self.chosen, minlength=len(self.selector.scales)).tolist()
         return dict(zip(self.selector.scales, counts, strict=True))
 
-    def remembered(self) -> dict[str, Any]:
-        """See :meth:`StageModule.remembered`: what the objective of the selector remembers."""
-        return self.selection_objective.remembered() if self.selection_objective else {}
-
-    def remember(self, state: dict[str, Any]) -> None:
-        """See :meth:`StageModule.remember`."""
-        if self.selection_objective and state:
-            self.selection_objective.remember(state, self.device)
-
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The student; and the selector, which starts from nothing, at its own learning rate."""
         groups = [{"params": [p for p in self.student.parameters() if p.requires_grad]}]
@@ -275,11 +261,15 @@ class DLDModule(StageModule):
             groups.append({"params": list(self.selector.parameters()), "lr": self.selector_lr})
         return [group for group in groups if group["params"]]
 
+    def costs(self, batch: SpottingBatch) -> Tensor:
+        """Relative costs ``(B, K)`` of every scale, those of reading the true words included."""
+        return self.cost_model.relative(batch.views[1.0].sizes, self.selector.scales, batch.words_per_image())
+
     def training_step(self, batch: SpottingBatch, batch_index: int) -> Tensor:
         """Choose scales, read at them, compare with the teacher."""
         reference = batch.views[1.0]
         teacher = self.ask_teacher(batch)
-        costs = self.cost_model.relative(reference.sizes, self.selector.scales)
+        costs = self.costs(batch)
         terms = {}
         if self.selector.trainable:
             evidence = Evidence(self.student, batch, teacher.recognition, costs, self.temperature)
@@ -345,15 +335,23 @@ class DLDModule(StageModule):
 
     def validation_step(self, batch: SpottingBatch, batch_index: int) -> None:
         """Read each image at the scale that the middle cost weight chooses."""
-        sizes = batch.views[1.0].sizes
-        costs = self.cost_model.relative(sizes, self.selector.scales)
-        index = self.selector.choose(batch.thumbnails, sizes, costs)
+        costs = self.costs(batch)
+        index = self.selector.choose(batch.thumbnails, batch.views[1.0].sizes, costs)
         words: dict[int, list[Word]] = {}
         for k, images in same_scale(index):
             view = batch.view(self.selector.scales[k]).select(images)
             words |= zip(images.tolist(), self.student.spot(view), strict=True)
         chosen = costs.gather(1, index[:, None])[:, 0]
         self.score([words[i] for i in range(len(batch))], batch, chosen, self.selector.default_gamma)
+
+
+class ControlModule(DLDModule):
+    """The control of a distillation: as many steps on the same images, and nothing that compares the student with the teacher.
+
+    The selector learns as it does beside the distillation, from the teacher's readings too: this is "DRS only" of the paper.
+    """
+
+    stage = "control"
 
 
 def same_scale(index: Tensor, powers: bool | None = None) -> Iterator[tuple[int, Tensor]]:

@@ -7,9 +7,8 @@ import numpy as np
 from dld_spotter.budget.engine_latency import EngineLatency
 from dld_spotter.core.arrays import Floats
 from dld_spotter.core.errors import ConfigError, DataError
-from dld_spotter.core.hmean import hmean
+from dld_spotter.core.hmean import false_positive_cost_at, hmean
 from dld_spotter.data.photos import scaled_size
-from dld_spotter.selection.fitting import false_positive_cost_at
 from dld_spotter.selection.sizes.outcomes import EngineOutcomes, Way
 from dld_spotter.selection.sizes.policy import Expected, SizePolicy, SizeTable
 from dld_spotter.selection.sizes.regression import fit

@@ -117,7 +117,6 @@ class SizePolicy(Policy):
     """
 
     second_passes = True
-    predicts_losses = True
 
     def __init__(self, table: SizeTable, gamma: float = GAMMA, factors: Sequence[float] = FACTORS) -> None:
         self.table = table
