@@ -1,5 +1,7 @@
 """The launcher for Ray, over a stand-in for Ray that runs tasks at once; ``test_sweeps.py`` has the real one."""
 
+import os
+import signal
 import sys
 from types import SimpleNamespace
 
@@ -74,6 +76,23 @@ def test_a_worker_that_dies_fails_its_own_job_alone(tmp_path, jobs, ray):
     assert jobs[0] == [1, 3]
     assert students(tmp_path) == {"student seed=1", "student seed=3"}
     assert RunStatus.read(tmp_path / "1") is None
+
+
+def test_a_sweep_that_is_told_to_end_shows_what_became_of_its_jobs(tmp_path, jobs, ray, monkeypatch):
+    """Its own process runs no job, and is none the less expected to end as jobs do."""
+    get = ray.get
+
+    def stopped(job):
+        if jobs[0]:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return get(job)
+
+    monkeypatch.setattr(ray, "get", stopped)
+    ended = train(tmp_path, "launcher=ray", "seed=1,2", multirun=True)
+    assert (ended.status, jobs[0]) == (143, [1])
+    assert "stopped by SIGTERM" in ended.error
+    assert "Jobs of the sweep" in ended.stdout
+    assert f"resume=true paths.output_dir={tmp_path}" in ended.stdout.replace("\n", "")
 
 
 def test_a_result_of_a_dead_worker_is_a_failed_job():

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
+from dld_spotter.config import resuming
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.tradeoff import TradeOff, load_points
-from dld_spotter.tradeoff.runs import RunStatus
+from dld_spotter.tradeoff.runs import RunStatus, held
 from tests.integration.runs import SCENES, SMALL, train
 
 QUICK = ("evaluation.images=2", "evaluation.resamples=5", "evaluation.retention=0", "trainer.limit_train_batches=1")
@@ -66,6 +67,22 @@ def test_a_killed_job_is_told_and_run_again(tmp_path, jobs):
     (tmp_path / "0" / "tradeoff.json").touch()
     ended = train(tmp_path, "seed=1,2", "resume=true", multirun=True)
     assert (ended.status, ran) == (0, [1, 2, 2])
+
+
+def test_a_job_that_another_process_is_still_at_is_left_to_it(tmp_path, jobs, monkeypatch):
+    """Where the process of a sweep is killed, the jobs that it has started in others go on."""
+    monkeypatch.setattr(resuming, "PATIENCE", 1)
+    train(tmp_path, "seed=1,2", multirun=True)
+    before = RunStatus.read(tmp_path / "1")
+    RunStatus("running", before.started, before.overrides).write(tmp_path / "1")
+    with held(tmp_path / "1") as mine:
+        ended = train(tmp_path, "seed=1,2", "resume=true", multirun=True)
+    assert mine
+    assert (ended.status, jobs[0]) == (2, [1, 2])
+    assert f"another process is training in {tmp_path / '1'}" in ended.error
+    assert re.search(r"^\s*1\s+seed=2\s+running", ended.stdout, re.MULTILINE)
+    assert train(tmp_path, "seed=1,2", "resume=true", multirun=True).status == 0
+    assert jobs[0] == [1, 2, 2]
 
 
 @pytest.mark.slow

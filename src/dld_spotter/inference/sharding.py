@@ -5,7 +5,7 @@ of the shard, so that a reading that was killed goes on where it was. At the end
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,11 @@ class ShardReader:
         self.predictor.forget_budgets()
         pages = [Page(place_of(name), number, frame) for name, number, frame in json.loads(shard["pages"])]
         with open_output(shard["part"]) as (out, done):
-            self.predictor.catch_up(self.reader.request, ([line] for line in done.values()))  # what was spent before
             writer, quiet = JsonWriter(out, self.reader.lines, done, shard["part"]), Console(stderr=True, force_terminal=False)
-            _, left = batches_of(pages, self.reader.batch, writer)
+            written, left = batches_of(pages, self.reader.batch, writer)
+            own = {page.key for page in pages}
+            spent = [[line] for key, line in done.items() if key not in own]  # when there were fewer shards, or more
+            self.predictor.catch_up(self.reader.request, [*spent, *map(writer.earlier, written)])
             damaged = read_all(self.reader, self.predictor, left, writer, {}, quiet, alone=False)
         tracker = self.predictor.tracker(self.reader.request)
         return {"part": shard["part"], "damaged": damaged, "spent": str(tracker) if tracker else ""}
@@ -72,29 +74,47 @@ def read_shards(reader: Reader, pages: Sequence[Page], out: Path, workers: int, 
         raise ConfigError(f"out={out} with workers={workers} must end in .jsonl or {PARQUET}")
     parts = parts_of(out, shards)
     lines = read_output(out)
-    done = {key_of(line) for line in [*lines, *all_lines(out)]}
-    fresh = [page for page in pages if page.key not in done]
-    found = _read_fresh(reader, fresh, parts, workers) if fresh else []
+    done = {key_of(line) for line in lines}
+    left = [page for page in pages if page.key not in done]
+    begun = {key_of(line) for line in all_lines(out)}
+    fresh = sum(page.key not in begun for page in left)
+    shares = shares_of(left, parts, begun)
+    found = _read_fresh(reader, shares, workers) if fresh else []
     write_output(out, [*lines, *all_lines(out)], [page.key for page in pages])
     for part in sorted(folder_of(out).glob("*.jsonl")):
         part.unlink()
     if folder_of(out).is_dir():
         folder_of(out).rmdir()
     spent = [f"shard {number}: {row['spent']}" for number, row in enumerate(found) if row["spent"]]
-    return len(pages) - len(fresh), sum(row["damaged"] for row in found), spent
+    return len(pages) - fresh, sum(row["damaged"] for row in found), spent
 
 
-def _read_fresh(reader: Reader, pages: Sequence[Page], parts: Sequence[Path], workers: int) -> list[dict[str, Any]]:
+def shares_of(pages: Sequence[Page], parts: Sequence[Path], begun: Collection[str]) -> dict[Path, list[Page]]:
+    """Divide images among shards; what a shard has read itself stays in its share, so that it goes on as it would have.
+
+    Args:
+        pages: those that are in no output.
+        parts: file of each shard.
+        begun: :attr:`Page.key` of those that are in any of the shards' files.
+    """
+    shares = {}
+    for number, part in enumerate(parts):
+        others = set(begun) - {key_of(line) for line in read_lines(part)}
+        shares[part] = [page for page in pages[number :: len(parts)] if page.key not in others]
+    return shares
+
+
+def _read_fresh(reader: Reader, shares: Mapping[Path, Sequence[Page]], workers: int) -> list[dict[str, Any]]:
     """Hand the shards to the processes."""
     ray = required("ray", "scale", f"workers={workers}")
     data = required("ray.data", "scale", f"workers={workers}")
-    parts[0].parent.mkdir(parents=True, exist_ok=True)
-    rows = [shard_of(pages[number :: len(parts)], part) for number, part in enumerate(parts)]
+    rows = [shard_of(pages, part) for part, pages in shares.items()]
     if not ray.is_initialized():
         ray.init(include_dashboard=False, logging_level="warning")
     data.DataContext.get_current().enable_progress_bars = False
     shards = data.from_items(rows, override_num_blocks=len(rows))
-    pool = data.ActorPoolStrategy(size=min(workers, len(rows)))
+    # One shard at a time: the process that is ready first would else be given those of others that still start.
+    pool = data.ActorPoolStrategy(size=min(workers, len(rows)), max_tasks_in_flight_per_actor=1)
     read = shards.map(ShardReader, fn_constructor_args=(reader,), compute=pool, num_cpus=1)
     return sorted(read.take_all(), key=lambda row: row["part"])
 
