@@ -13,6 +13,7 @@ from dld_spotter.budget.requests import BUDGETS, Request
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.core.extras import required
 from dld_spotter.core.files import whole
+from dld_spotter.core.interruption import interruptible
 from dld_spotter.data.pages import Page
 from dld_spotter.data.stores import place_of
 from dld_spotter.inference.many import Reader, batches_of, read_all
@@ -116,7 +117,8 @@ def _read_fresh(reader: Reader, shares: Mapping[Path, Sequence[Page]], workers: 
     # One shard at a time: the process that is ready first would else be given those of others that still start.
     pool = data.ActorPoolStrategy(size=min(workers, len(rows)), max_tasks_in_flight_per_actor=1)
     read = shards.map(ShardReader, fn_constructor_args=(reader,), compute=pool, num_cpus=1)
-    return sorted(read.take_all(), key=lambda row: row["part"])
+    with interruptible():  # to have it once more, as Ray puts a handler of its own in its place
+        return sorted(read.take_all(), key=lambda row: row["part"])
 
 
 def folder_of(out: Path) -> Path:

@@ -14,6 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from dld_spotter.core.extras import required
+from dld_spotter.core.interruption import interruptible
 
 
 class RayLauncher(Launcher):
@@ -45,7 +46,8 @@ class RayLauncher(Launcher):
         running = [
             task.remote(shared, initial_job_idx + number, list(overrides)) for number, overrides in enumerate(job_overrides)
         ]
-        return [_result(ray, job, overrides) for job, overrides in zip(running, job_overrides, strict=True)]
+        with interruptible():  # to have it once more, as Ray puts a handler of its own in its place
+            return [_result(ray, job, overrides) for job, overrides in zip(running, job_overrides, strict=True)]
 
 
 def _run(shared: tuple[Any, ...], number: int, overrides: list[str]) -> JobReturn:
