@@ -47,6 +47,9 @@ class StandIn:
 
         return wrap
 
+    def wait(self, running, num_returns, timeout):
+        return running, []
+
     def get(self, job):
         if job is None:
             raise RayError("the worker died")
@@ -80,14 +83,13 @@ def test_a_worker_that_dies_fails_its_own_job_alone(tmp_path, jobs, ray):
 
 def test_a_sweep_that_is_told_to_end_shows_what_became_of_its_jobs(tmp_path, jobs, ray, monkeypatch):
     """Its own process runs no job, and is none the less expected to end as jobs do."""
-    get = ray.get
 
-    def stopped(job):
-        if jobs[0]:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return get(job)
+    def stopped(running, num_returns, timeout):
+        running[0]()
+        os.kill(os.getpid(), signal.SIGTERM)
+        return running[:1], running[1:]
 
-    monkeypatch.setattr(ray, "get", stopped)
+    monkeypatch.setattr(ray, "wait", stopped)
     ended = train(tmp_path, "launcher=ray", "seed=1,2", multirun=True)
     assert (ended.status, jobs[0]) == (143, [1])
     assert "stopped by SIGTERM" in ended.error

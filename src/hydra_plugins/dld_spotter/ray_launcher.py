@@ -14,7 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from dld_spotter.core.extras import required
-from dld_spotter.core.interruption import interruptible
+from dld_spotter.core.interruption import Interrupted, Postponed
 
 
 class RayLauncher(Launcher):
@@ -46,8 +46,25 @@ class RayLauncher(Launcher):
         running = [
             task.remote(shared, initial_job_idx + number, list(overrides)) for number, overrides in enumerate(job_overrides)
         ]
-        with interruptible():  # to have it once more, as Ray puts a handler of its own in its place
-            return [_result(ray, job, overrides) for job, overrides in zip(running, job_overrides, strict=True)]
+        _wait(ray, running)
+        return [_result(ray, job, overrides) for job, overrides in zip(running, job_overrides, strict=True)]
+
+
+def _wait(ray: Any, running: Sequence[Any]) -> None:
+    """Wait until all jobs have ended.
+
+    Raises:
+        Interrupted: a signal has come. Ray puts a handler of its own in the place of ours, and what is raised while it waits
+            comes out as another error, so it waits for a second at a time.
+    """
+    signals = Postponed()
+    signals.start()
+    try:
+        while ray.wait(running, num_returns=len(running), timeout=1.0)[1]:
+            if signals.number:
+                raise Interrupted(signals.number)
+    finally:
+        signals.end()
 
 
 def _run(shared: tuple[Any, ...], number: int, overrides: list[str]) -> JobReturn:
