@@ -160,6 +160,12 @@ def test_a_damaged_photo_is_left_out(tmp_path, reader, here):
     assert [line["image"] for line in read_output(tmp_path / "out.jsonl")] == [str(photos[i]) for i in (0, 1, 3)]
 
 
+def test_what_a_predictor_refuses_is_told_before_processes_start(tmp_path, reader, monkeypatch):
+    monkeypatch.setattr(sharding, "required", lambda *_: None)  # no Ray to start any
+    with pytest.raises(ConfigError, match="cannot be met"):
+        read_shards(reader(budget=1e-4), write_photos(tmp_path / "photos", 2), tmp_path / "out.jsonl", 2, 2)
+
+
 def test_another_kind_of_file_is_refused(tmp_path, reader):
     with pytest.raises(ConfigError, match=r"must end in .jsonl or .parquet"):
         read_shards(reader(scale=0.5), [], tmp_path / "out.csv", 2, 2)

@@ -109,16 +109,24 @@ def _read_fresh(reader: Reader, shares: Mapping[Path, Sequence[Page]], workers: 
     """Hand the shards to the processes."""
     ray = required("ray", "scale", f"workers={workers}")
     data = required("ray.data", "scale", f"workers={workers}")
+    reader.predictor()  # what it refuses is told here rather than by each process
     rows = [shard_of(pages, part) for part, pages in shares.items()]
     if not ray.is_initialized():
         ray.init(include_dashboard=False, logging_level="warning")
-    data.DataContext.get_current().enable_progress_bars = False
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False  # they count shards
     shards = data.from_items(rows, override_num_blocks=len(rows))
     # One shard at a time: the process that is ready first would else be given those of others that still start.
     pool = data.ActorPoolStrategy(size=min(workers, len(rows)), max_tasks_in_flight_per_actor=1)
     read = shards.map(ShardReader, fn_constructor_args=(reader,), compute=pool, num_cpus=1)
-    with interruptible():  # to have it once more, as Ray puts a handler of its own in its place
-        return sorted(read.take_all(), key=lambda row: row["part"])
+    try:
+        with interruptible():  # to have it once more, as Ray puts a handler of its own in its place
+            return sorted(read.take_all(), key=lambda row: row["part"])
+    except ray.exceptions.RayError as error:
+        last = str(error).strip().rpartition("\n")[2]
+        raise DataError(
+            f"a process that reads photos has failed ({last}); the same command goes on with what is missing"
+        ) from error
 
 
 def folder_of(out: Path) -> Path:
