@@ -5,8 +5,10 @@ of the shard, so that a reading that was killed goes on where it was. At the end
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from dld_spotter.budget.requests import BUDGETS, Request
@@ -120,13 +122,46 @@ def _read_fresh(reader: Reader, shares: Mapping[Path, Sequence[Page]], workers: 
     pool = data.ActorPoolStrategy(size=min(workers, len(rows)), max_tasks_in_flight_per_actor=1)
     read = shards.map(ShardReader, fn_constructor_args=(reader,), compute=pool, num_cpus=1)
     try:
-        with interruptible():  # to have it once more, as Ray puts a handler of its own in its place
+        # Interruptible once more, as Ray puts a handler of its own in the place of ours.
+        with interruptible(), progress(list(shares), sum(map(len, shares.values()))):
             return sorted(read.take_all(), key=lambda row: row["part"])
     except ray.exceptions.RayError as error:
         last = str(error).strip().rpartition("\n")[2]
         raise DataError(
             f"a process that reads photos has failed ({last}); the same command goes on with what is missing"
         ) from error
+
+
+@contextmanager
+def progress(parts: Sequence[Path], total: int) -> Iterator[None]:
+    """Show in a terminal how many lines other processes have written to ``parts``."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress
+
+    ended, places, count = Event(), dict.fromkeys(parts, 0), 0
+    console = Console(stderr=True)
+
+    def follow(bar: Progress) -> None:
+        nonlocal count
+        task = bar.add_task("reading", total=total)
+        while not ended.wait(1.0):
+            for part in filter(Path.is_file, parts):
+                with part.open("rb") as file:
+                    file.seek(places[part])
+                    written = file.read()
+                places[part] += len(written)
+                count += written.count(b"\n")
+            bar.update(task, completed=count)
+
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        thread = Thread(target=follow, args=(bar,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
 
 def folder_of(out: Path) -> Path:
