@@ -33,6 +33,9 @@ class StandIn:
     def init(self, **options):
         self.started = options
 
+    def cluster_resources(self):
+        return {"CPU": 2.0, "GPU": 1.0}
+
     def put(self, value):
         return value
 
@@ -79,6 +82,13 @@ def test_a_worker_that_dies_fails_its_own_job_alone(tmp_path, jobs, ray):
     assert jobs[0] == [1, 3]
     assert students(tmp_path) == {"student seed=1", "student seed=3"}
     assert RunStatus.read(tmp_path / "1") is None
+
+
+def test_more_than_there_is_is_refused(tmp_path, jobs, ray):
+    """Ray would wait for it without end."""
+    ended = train(tmp_path, "launcher=ray", "hydra.launcher.remote.num_gpus=2", "seed=1,2", multirun=True)
+    assert (ended.status, jobs[0]) == (2, [])
+    assert "hydra.launcher.remote.num_gpus=2, but this machine has 1" in ended.error
 
 
 def test_a_sweep_that_is_told_to_end_shows_what_became_of_its_jobs(tmp_path, jobs, ray, monkeypatch):
