@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,6 +101,14 @@ def test_another_sweep_is_not_gone_on_with(tmp_path, jobs):
     assert (ended.status, ran) == (2, [1, 2])
     assert "a run with seed=1, but this job has 5" in ended.error or "=1, but this job has 5" in ended.error
     assert RunStatus.read(tmp_path / "0").status == "completed"
+
+
+@pytest.mark.skipif(shutil.which("srun") is not None, reason="Slurm is here")
+def test_a_machine_without_slurm_is_told_in_a_sentence(tmp_path, jobs):
+    pytest.importorskip("submitit")
+    ended = train(tmp_path, "seed=1,2", "launcher=submitit_slurm", multirun=True)
+    assert (ended.status, jobs[0]) == (2, [])
+    assert "launcher=submitit_local" in ended.error
 
 
 def test_resuming_nothing_says_so(tmp_path, jobs):

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dld_spotter.core.errors import DataError
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.tradeoff import Point, TradeOff, plot, table
 from dld_spotter.tradeoff.runs import RESULT, STATUS, RunStatus, held
 
@@ -25,6 +25,8 @@ NAMED_BY_COST = re.compile(r" (?:cost|budget)=\S+")
 """What names the cost weight or the budget in the name of a model."""
 WIDE = 200
 """Columns of a terminal that the table may take, since models have long names here."""
+NO_SLURM = 'Could not detect "srun"'
+"""What submitit says where there is none."""
 KILLED = "it was killed: its process is gone"
 
 
@@ -126,9 +128,20 @@ class JoinTradeOffs(Callback):
 
 @contextmanager
 def shown_at_the_end() -> Iterator[None]:
-    """Show a sweep that ends with an error, too."""
+    """Show a sweep that ends with an error, too.
+
+    Raises:
+        ConfigError: submitit finds no Slurm on this machine.
+    """
     try:
         yield
+    except RuntimeError as error:
+        if NO_SLURM not in str(error):
+            raise
+        raise ConfigError(
+            "launcher=submitit_slurm finds no srun on this machine; give the command where Slurm's jobs are submitted, or "
+            "launcher=submitit_local"
+        ) from error
     finally:
         if JoinTradeOffs.running is not None:
             JoinTradeOffs.running.show(cut_off=True)
