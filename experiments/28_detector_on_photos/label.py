@@ -17,8 +17,8 @@ import torch
 from tqdm import tqdm
 
 from dld_spotter.core.words import Word
-from dld_spotter.data.photos import read_image
-from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_quads
+from dld_spotter.data.photos import IMAGE_SUFFIXES, read_image
+from dld_spotter.data.readers.paired import read_quads
 from dld_spotter.inference.checkpoint import load_checkpoint
 from dld_spotter.inference.loading import predictor_of
 from dld_spotter.inference.predictor import Predictor

@@ -23,8 +23,7 @@ from rich.progress import track
 
 from dld_spotter import Predictor, load
 from dld_spotter.core.threads import inference_threads
-from dld_spotter.data.photos import read_image
-from dld_spotter.data.readers.paired import IMAGE_SUFFIXES
+from dld_spotter.data.photos import IMAGE_SUFFIXES, read_image
 
 REQUESTS = ({"scale": 1.0}, {"scale": 0.5}, {"scale": 0.3}, {"budget": 0.5}, {"budget": 0.3}, {"budget": 0.15})
 COUNTS = ("300000", "30000", "10000", "3000")

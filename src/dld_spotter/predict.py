@@ -41,6 +41,7 @@ class Settings:
     tiles: str = MISSING
     overlap: int = MISSING
     orientation: bool = MISSING
+    max_pixels: int = MISSING
     two_pass: bool | None = None
     second_pass: Any = MISSING
     batch: int = MISSING

@@ -206,6 +206,8 @@ def test_damaged_photo_is_told_and_the_others_read(predict, photos, tmp_path):
         (["input={}", "gamma=0.7"], 2, "choose one of 0.05, 0.1, 0.3"),
         (["input={}", "scale=large"], 2, "scale"),
         (["input={}", "bugdet=0.3"], 2, "bugdet"),
+        (["input={}", "max_pixels=0"], 2, "max_pixels=0 must be from 1"),
+        (["input={}/a.png", "max_pixels=100"], 1, "megapixels, and max_pixels allows"),
         (["input={}", "device=abacus"], 2, "device=abacus"),
     ],
 )

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from dld_spotter.budget.requests import Request
-from dld_spotter.core.errors import ConfigError
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.core.geometry import polygons_to_boundaries
 from dld_spotter.core.words import Word
 from dld_spotter.data.photos import ReferenceSize
 from dld_spotter.data.views import resize
 from dld_spotter.inference.backend import Backend
-from dld_spotter.inference.pieces import LONG, PieceRule, cut, upright
+from dld_spotter.inference.pieces import LONG, PieceRule, beside, cut, stands_upright, upright
 from dld_spotter.inference.predictor import Predictor
 from dld_spotter.models.detections import Detections
 from dld_spotter.models.proposals import Proposals
@@ -175,7 +175,7 @@ def test_all_pieces_are_charged():
 
 def test_a_cap_holds_for_all_pieces_together():
     image = scene(300, 7100, PANORAMA[:20])
-    for rule, most in (({}, 0.3), ({"orientation": True}, 9.0)):
+    for rule, most in (({}, 0.3), ({"orientation": True}, 10.0)):
         reader = predictor(**rule)
         request = Request(scale=0.2, max_cost=most)
         reader.check_cap(image, request)
@@ -210,7 +210,7 @@ def test_small_words_ask_for_a_closer_look(height, looks):
     reader = predictor(orientation=True)
     reading = reader.read(np.ascontiguousarray(np.rot90(scene(400, 640, boxes), 2)), scale=1.0)
     assert (texts(reading), reading.turned) == (["word1", "word2"], 180)
-    assert len(reader.backend.views) == looks + 1
+    assert len(reader.backend.views) == looks + 2 + 1  # two of them for upright signs
 
 
 def test_text_that_runs_another_way_than_the_rest_is_read_too():
@@ -253,7 +253,22 @@ def test_enlarging_takes_the_pixels_of_the_original():
     expect(predictor().read(image, scale=2.0), boxes)
 
 
-@pytest.mark.parametrize(("rule", "words"), [({"tiles": "maybe"}, "auto, true, false"), ({"overlap": -1}, "from 0 to 640")])
+def test_images_beyond_max_pixels_are_refused():
+    image = scene(100, 200, [])
+    assert not predictor(max_pixels=20_000).read(image, scale=1.0).words
+    with pytest.raises(DataError, match="megapixels, and max_pixels allows"):
+        predictor(max_pixels=19_999).read(image, scale=1.0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"tiles": "maybe"}, "auto, true, false"),
+        ({"overlap": -1}, "from 0 to 640"),
+        ({"max_pixels": 0}, "from 1 to 178956970"),
+        ({"max_pixels": 10**9}, "from 1 to 178956970"),
+    ],
+)
 def test_bad_rules_are_told(rule, words):
     with pytest.raises(ConfigError, match=words):
         PieceRule(**rule)
@@ -261,3 +276,53 @@ def test_bad_rules_are_told(rule, words):
 
 def test_the_usual_resize_gives_whole_views():
     assert resize(np.zeros((1, 3000, 3), np.uint8), 1, 1280).shape == (1, 1280, 3)
+
+
+def boxed(text, score, left, top, width, height, turned=False):
+    """A word in a box; ``turned``: read from its top to its bottom."""
+    corners = np.array([[left, top], [left + width, top], [left + width, top + height], [left, top + height]], np.float32)
+    return Word(np.roll(corners, -1, axis=0) if turned else corners, text, score)
+
+
+def column(text, score=0.9, left=0):
+    """Letters one below the other."""
+    return [boxed(letter, score, left, 40 * k, 24, 30) for k, letter in enumerate(text)]
+
+
+@pytest.mark.parametrize(
+    ("letters", "sign", "score", "read"),
+    [
+        ("HOTEL", "HOTEL", 0.55, ["HOTEL"]),  # they spell it, however sure they are
+        ("HTEL", "Hotel", 0.55, ["Hotel"]),
+        ("LETOH", "HOTEL", 0.55, list("EHLOT")),  # in another order
+        ("HOTEL", "HOTEL", 0.45, list("EHLOT")),  # a sign that nobody is sure of
+        ("H0TEL", "HOTEL", 0.8, ["HOTEL"]),  # as sure as they, or nearly
+        ("H0TEL", "HOTEL", 0.6, list("0EHLT")),
+        ("HL", "HOTEL", 0.6, list("HL")),  # less than half of it
+        ("OF", "OF", 0.9, list("FO")),  # too short for a sign
+    ],
+)
+def test_letters_make_room_for_the_sign_that_they_spell(letters, sign, score, read):
+    found = beside(column(letters), [boxed(sign, score, 0, 0, 26, 40 * len(letters), turned=True)])
+    assert sorted(word.text for word in found) == sorted(read)
+
+
+def test_the_longest_sign_counts_and_level_words_stay():
+    level = boxed("Welcome", 0.95, 200, 0, 150, 30)
+    signs = [boxed("BAK", 0.8, 0, 0, 26, 115, turned=True), boxed("BAKERY", 0.7, 0, 0, 26, 240, turned=True)]
+    assert sorted(word.text for word in beside([*column("BAKERY"), level], signs)) == ["BAKERY", "Welcome"]
+
+
+def test_lines_of_text_make_no_sign():
+    lines = [boxed(text, 0.9, 0, 40 * k, 90, 30) for k, text in enumerate(["Open", "daily", "nine"])]
+    found = beside(lines, [boxed("Odn", 0.95, 10, 0, 40, 115, turned=True)])
+    assert [word.text for word in found] != ["Odn"]
+    assert {"Open", "daily", "nine"} <= {word.text for word in found}
+
+
+@pytest.mark.parametrize(("turn", "upright_box"), [(0, (24, 100)), (2, (24, 100)), (1, (100, 24)), (3, (100, 24))])
+def test_upright_is_meant_as_the_image_is_read(turn, upright_box):
+    width, height = upright_box
+    assert stands_upright(boxed("BAR", 0.9, 0, 0, width, height), turn)
+    assert not stands_upright(boxed("BAR", 0.9, 0, 0, height, width), turn)
+    assert not stands_upright(boxed("BA", 0.9, 0, 0, width, height), turn)

@@ -42,7 +42,7 @@ def _refuse_idle(config: DictConfig, pieces: PieceRule) -> None:
 
 def _build(config: DictConfig) -> Predictor:
     rule, reference = second_pass_of(config), ReferenceSize(**config.reference)
-    pieces = PieceRule(config.tiles, config.overlap, config.orientation)
+    pieces = PieceRule(config.tiles, config.overlap, config.orientation, config.max_pixels)
     _refuse_idle(config, pieces)
     if config.engine is None:
         if config.policy is not None:

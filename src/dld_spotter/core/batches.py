@@ -8,23 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dld_spotter.core.instances import Sample as Sample
 from dld_spotter.core.instances import TextInstances as TextInstances
 from dld_spotter.core.words import SpottingResult as SpottingResult
 from dld_spotter.core.words import Word as Word
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image of a data set with its words: ``image`` is ``(H, W, 3)`` uint8 RGB, ``name`` identifies it."""
-
-    image: np.ndarray
-    instances: TextInstances
-    name: str
 
 
 @dataclass(frozen=True)

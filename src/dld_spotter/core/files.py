@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
@@ -10,10 +12,14 @@ from typing import Any
 
 from PIL import Image
 
+from dld_spotter.core.errors import DataError
+
 PARTIAL = ".partial"
 """What the name of a file ends in while it is written."""
 LARGEST_TEXT = 2**26
 """Bytes of a text file; those of the largest data sets have a few MB."""
+_LINE_END = r"\r*\n|\r"
+"""That of Unix, of Windows, also where it was converted twice, and of old Macs."""
 
 
 @contextmanager
@@ -106,3 +112,23 @@ def parse_json(text: str | bytes) -> Any:
 def _without_waiting(path: str, flags: int) -> int:
     """Open a file; a pipe that nobody writes to would be waited for."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_lines(path: Path) -> Sequence[str]:
+    """Read a text file as lines: UTF-8, with or without BOM, or UTF-16 with BOM.
+
+    Raises:
+        DataError: it cannot be read, or has another encoding.
+    """
+    try:
+        raw = read_bounded(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); restore it") from error
+    encoding = "utf-16" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return re.split(_LINE_END, raw.decode(encoding))
+    except UnicodeDecodeError as error:
+        place = error.start + (len(BOM_UTF8) if raw.startswith(BOM_UTF8) else 0)  # Python counts from behind the mark
+        line = len(re.findall(_LINE_END.encode(), raw[:place])) + 1
+        found = f"byte {raw[place]:#x}" if place < len(raw) else "half a character"
+        raise DataError(f"{path}, line {line}: expected UTF-8, found {found}; save the file as UTF-8") from error

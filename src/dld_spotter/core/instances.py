@@ -1,4 +1,4 @@
-"""The true words of an image, in a module that needs no torch: scoring a file takes less time than loading torch."""
+"""Images of a data set with their true words. Needs no torch, as scoring a file takes less time than loading it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,3 +42,12 @@ class TextInstances:
         """Multiply every coordinate, as a change of resolution does."""
         factor = np.array([x, y], np.float32)
         return replace(self, polygons=tuple(p * factor for p in self.polygons))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a data set with its words: ``image`` is ``(H, W, 3)`` uint8 RGB, ``name`` identifies it."""
+
+    image: np.ndarray
+    instances: TextInstances
+    name: str

@@ -35,21 +35,23 @@ class Page:
     number: int | None = None
     frame: int = 0
 
-    def read(self, dpi: float = DPI) -> np.ndarray:
+    def read(self, dpi: float = DPI, max_pixels: int = MOST_PIXELS) -> np.ndarray:
         """The image, ``(H, W, 3)`` uint8 RGB.
 
         Args:
             dpi: pixels per inch, of a page of a PDF.
+            max_pixels: of the image; it is refused before it is decoded where it has more.
 
         Raises:
-            DataError: the file is missing, damaged or no image.
+            DataError: the file is missing, damaged, too large or no image.
             ConfigError: it is a PDF and pypdfium2 is not installed, or there is no such resolution.
         """
         if isinstance(self.path, str):
-            return read_image(BytesIO(read_address(self.path)), self.path)
+            return read_image(BytesIO(read_address(self.path)), self.path, max_pixels=max_pixels)
         if _head(self.path).startswith(PDF):
-            return _drawn(self.path, self.frame, dpi)
-        return read_image(self.path, None if self.number is None else f"{self.path}, page {self.number},", self.frame)
+            return _drawn(self.path, self.frame, dpi, max_pixels)
+        name = None if self.number is None else f"{self.path}, page {self.number},"
+        return read_image(self.path, name, self.frame, max_pixels)
 
     def __str__(self) -> str:
         return str(self.path) if self.number is None else f"{self.path}, page {self.number}"
@@ -107,7 +109,7 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-def _drawn(path: Path, frame: int, dpi: float) -> np.ndarray:
+def _drawn(path: Path, frame: int, dpi: float, max_pixels: int) -> np.ndarray:
     if not (isinstance(dpi, int | float) and 1 <= dpi <= 2400):
         raise ConfigError(f"dpi={dpi} must be from 1 to 2400 pixels per inch; documents are usually read at {DPI}")
     with _opened(path) as document:
@@ -115,9 +117,9 @@ def _drawn(path: Path, frame: int, dpi: float) -> np.ndarray:
             raise DataError(f"{path} is a PDF without pages; remove it")
         page = document[frame]
         width, height = page.get_size()
-        if (width * dpi / POINTS + 1) * (height * dpi / POINTS + 1) > MOST_PIXELS:
+        if (width * dpi / POINTS + 1) * (height * dpi / POINTS + 1) > max_pixels:
             raise DataError(
-                f"{path}, page {frame + 1}, has more than {MOST_PIXELS // 10**6} megapixels at dpi={dpi:g}; give a lower dpi="
+                f"{path}, page {frame + 1}, has more than {max_pixels / 10**6:.3g} megapixels at dpi={dpi:g}; give a lower dpi="
             )
         drawn = page.render(scale=dpi / POINTS, rev_byteorder=True, prefer_bgrx=False).to_numpy()
         return np.ascontiguousarray(drawn[..., :3] if drawn.shape[2] >= 3 else drawn[..., :1].repeat(3, 2))

@@ -2,6 +2,7 @@
 
 import binascii
 from base64 import b64decode
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -17,11 +18,15 @@ from dld_spotter.core.errors import ConfigError, DataError, shown
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "TGA", "AVIF")
 """What photos may be, whatever their names end in; none of these runs a program."""
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif", ".jpe", ".ppm", ".pgm"}
+IMAGE_SUFFIXES |= {".jp2", ".j2k", ".tga", ".avif", ".pnm"}
+"""What the names of photos end in."""
 PDF = b"%PDF-"
 """What stands at the beginning of a PDF."""
 MOST_PIXELS = 10**8
-"""Pixels of a photo, 10,000 by 10,000: decoding one takes up to 2 GB."""
-TOO_LARGE = f"it has more than {MOST_PIXELS // 10**6} megapixels, the most that are read"
+"""Pixels of a photo where nothing else is asked for, 10,000 by 10,000: decoding one takes up to 2 GB."""
+LARGEST_PIXELS = 2 * (2**30 // 4 // 3)
+"""Pixels beyond which Pillow opens no file, about 179 million."""
 WHITES = (1, *(2**bits - 1 for bits in range(8, 17)), 2**32 - 1)
 """What white is in images of more than 8 bits: the first of these that no pixel exceeds; 1 for fractions only.
 
@@ -65,33 +70,39 @@ def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def to_array(image: ImageLike) -> np.ndarray:
+def to_array(image: ImageLike, max_pixels: int = MOST_PIXELS) -> np.ndarray:
     """Bring an image to ``(H, W, 3)`` uint8 RGB, upright; of a file of several pages the first.
 
+    Args:
+        image: what it comes as.
+        max_pixels: images of more pixels are refused, files before they are decoded.
+
     Raises:
-        DataError: a file cannot be read.
+        DataError: a file cannot be read, or the image is too large.
         ConfigError: it is nothing of ``ImageLike``.
     """
     if isinstance(image, str) and image.lower().startswith("data:"):
-        return read_image(BytesIO(_decoded(image)), "the data URL")
+        return read_image(BytesIO(_decoded(image)), "the data URL", max_pixels=max_pixels)
     if isinstance(image, str) and "://" in image[:10]:
         raise DataError(f"{shown(image)} is an address, and photos are not fetched; download it and give the file")
     if isinstance(image, str | Path):
-        return read_image(Path(image))
+        return read_image(Path(image), max_pixels=max_pixels)
     if isinstance(image, bytes | bytearray | memoryview):
-        return read_image(BytesIO(image), f"an image of {len(image)} bytes")
+        return read_image(BytesIO(image), f"an image of {len(image)} bytes", max_pixels=max_pixels)
     if isinstance(image, Image.Image):
+        _check_pixels(image.width * image.height, max_pixels, "the image")
         return np.array(to_rgb(ImageOps.exif_transpose(image)))
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ConfigError(
                 f"an image array must be (H, W, 3) uint8 RGB, found {image.shape} {image.dtype}; convert it first"
             )
+        _check_pixels(image.shape[0] * image.shape[1], max_pixels, "the image")
         return image
     if callable(getattr(image, "read", None)):
         content = image.read()
         if isinstance(content, bytes):
-            return read_image(BytesIO(content), str(getattr(image, "name", "an open file")))
+            return read_image(BytesIO(content), str(getattr(image, "name", "an open file")), max_pixels=max_pixels)
         raise ConfigError("an open file was given that is read as text; open it in binary mode, 'rb'")
     raise ConfigError(
         f"an image must be a path, bytes, an open file, a PIL image or an array, found {type(image).__name__}"
@@ -111,14 +122,20 @@ def _decoded(url: str) -> bytes:
         raise DataError(f"{shown(url)} is a data URL whose content is no base64 ({error}); encode it again") from error
 
 
-def open_image(source: str | Path | BinaryIO) -> Image.Image:
+def _check_pixels(pixels: int, most: int, name: str = "it") -> None:
+    """Raise DataError where there are more than ``most``."""
+    if pixels > most:
+        raise DataError(f"{name} has {pixels / 10**6:.3g} megapixels, and max_pixels allows {most / 10**6:.3g}")
+
+
+def open_image(source: str | Path | BinaryIO, max_pixels: int = MOST_PIXELS) -> Image.Image:
     """Open an image without decoding it; nothing else in the package opens one with Pillow.
 
     Its content says which format it is, whatever its name ends in, so that what is not on ``FORMATS`` is shut out here:
     PostScript is a program, which Pillow would hand to Ghostscript.
 
     Raises:
-        DataError: it has more than ``MOST_PIXELS``.
+        DataError: it has more than ``max_pixels``.
         Exception: it is missing, damaged or no image; Pillow raises almost anything.
     """
     with catch_warnings():
@@ -126,27 +143,32 @@ def open_image(source: str | Path | BinaryIO) -> Image.Image:
         try:
             image = Image.open(source, formats=_formats())
         except Image.DecompressionBombError as error:
-            raise DataError(TOO_LARGE) from error
-    if image.width * image.height > MOST_PIXELS:
+            raise DataError(f"it has more than {LARGEST_PIXELS // 10**6} megapixels, the most that are read") from error
+    try:
+        _check_pixels(image.width * image.height, max_pixels)
+    except DataError:
         image.close()
-        raise DataError(TOO_LARGE)
+        raise
     return image
 
 
-def read_image(source: str | Path | BinaryIO, name: str | Path | None = None, page: int = 0) -> np.ndarray:
+def read_image(
+    source: str | Path | BinaryIO, name: str | Path | None = None, page: int = 0, max_pixels: int = MOST_PIXELS
+) -> np.ndarray:
     """Read an image file of ``FORMATS`` as ``(H, W, 3)`` uint8 RGB, upright, without alpha (see :func:`to_rgb`).
 
     Args:
         source: a file, or its content.
         name: what messages call it; None for ``source`` itself.
         page: which of its pages, see :func:`tiff_pages`.
+        max_pixels: a file of more is refused before it is decoded.
 
     Raises:
         DataError: the file is missing, truncated, too large or no image.
     """
     name = source if name is None else name
     try:
-        with open_image(source) as file:
+        with open_image(source, max_pixels) as file:
             file.seek(page)
             ImageOps.exif_transpose(file, in_place=True)  # as copies of a large photo take half a gigabyte each
             return np.array(to_rgb(file))
@@ -212,3 +234,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
         ground = "black" if bright and alpha.min() < LIGHT else "white"
         return Image.alpha_composite(Image.new("RGBA", image.size, ground), image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def is_photo(path: Path, suffixes: Container[str] = IMAGE_SUFFIXES) -> bool:
+    """Whether a file is called as a photo is, and is none that macOS adds to it (``._a.jpg``)."""
+    return path.suffix.lower() in suffixes and not path.name.startswith("._")

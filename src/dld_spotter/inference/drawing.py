@@ -11,8 +11,9 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dld_spotter.core.batches import Sample, Word
 from dld_spotter.core.geometry import polygons_to_boundaries, word_heights
+from dld_spotter.core.instances import Sample
+from dld_spotter.core.words import Word
 from dld_spotter.inference.predictor import Reading
 
 LEAST_SIDE = 900

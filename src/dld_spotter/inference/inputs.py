@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dld_spotter.core.errors import DataError
 from dld_spotter.core.extras import required
-from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, is_photo, read_lines
+from dld_spotter.core.files import read_lines
+from dld_spotter.data.photos import IMAGE_SUFFIXES, is_photo
 from dld_spotter.data.stores import Place, is_address, list_address, suffix_of
 
 STDIN = "-"

@@ -10,7 +10,7 @@ from dld_spotter.budget.requests import Request
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.core.files import save_picture
 from dld_spotter.data.pages import DPI, Page
-from dld_spotter.data.readers.paired import IMAGE_SUFFIXES
+from dld_spotter.data.photos import IMAGE_SUFFIXES
 from dld_spotter.data.stores import Place
 from dld_spotter.inference.drawing import draw_reading
 from dld_spotter.inference.predictor import Predictor
@@ -100,7 +100,7 @@ def read_all(
         photos = {}
         for page in batch:
             try:
-                photo = page.read(reader.dpi)
+                photo = page.read(reader.dpi, predictor.pieces.max_pixels)
                 predictor.check_cap(photo, reader.request)
                 photos[page] = photo
             except (DataError, ConfigError) as error:

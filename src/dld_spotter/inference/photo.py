@@ -11,13 +11,16 @@ from dld_spotter.core.words import SpottingResult, Word
 from dld_spotter.data.photos import scaled_size
 from dld_spotter.inference.backend import Backend
 from dld_spotter.inference.layout import find_blocks
-from dld_spotter.inference.pieces import Piece, beside, best_turn, is_clear, merged, votes
+from dld_spotter.inference.pieces import Piece, beside, best_turn, is_clear, merged, stands_upright, votes
 from dld_spotter.inference.reading import Reading
 
 VOTING = (0.4, 0.8)
 """Scales at which it is looked in which direction an image is to be read: the second where the first leaves it in doubt."""
 VOTERS = 24
 """Words that are read for that in each direction, at most."""
+SIGNS = 0.2
+"""Scale at which upright signs are looked for: at higher ones their letters are found one by one
+(experiments/benchmarks/upright_signs.py)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +77,7 @@ def enlarged(photo: Photo, backend: Backend) -> Photo:
 
 
 def turned(photos: Sequence[Photo], backend: Backend, scaled: Callable[[Word], Word]) -> list[Photo]:
-    """Turn the pieces of an image as most of its text runs, which small views tell.
+    """Turn the pieces of an image as most of its text runs, which small views tell, and look for upright signs.
 
     Args:
         photos: pieces of one image.
@@ -90,33 +93,48 @@ def turned(photos: Sequence[Photo], backend: Backend, scaled: Callable[[Word], W
         weights = [0.0] * 4
         for turn, words in enumerate(found):
             for number, photo in enumerate(photos):
-                (seen,) = backend.detect([_rotated(photo.reference, turn)], scale)
-                which = seen.within(seen.all, VOTERS)
-                spent[number] += backend.cost(*seen.size, len(which))
-                (some,) = backend.recognize([seen], [which])
+                some, cost = _look(photo, turn, scale, backend)
+                spent[number] += cost
                 some = [scaled(word) for word in some]
                 weights[turn] += votes(some)
                 words += replace(photo.piece, turn=turn).to_image(some)
         if is_clear(weights):
             break
     turn = best_turn(weights)
-    others = tuple(word for k, words in enumerate(found) for word in words if k != turn)
+    others = [word for k, words in enumerate(found) for word in words if k != turn]
+    for number, photo in enumerate(photos):
+        for view in (turn, (turn + 1) % 4):  # a sign is a tall word in the one, a row of letters that lie in the other
+            words, cost = _look(photo, view, SIGNS, backend)
+            spent[number] += cost
+            seen = replace(photo.piece, turn=view).to_image(list(map(scaled, words)))
+            others += [word for word in seen if stands_upright(word, turn)]
     return [
         replace(
             photo,
             piece=replace(photo.piece, turn=turn),
             reference=_rotated(photo.reference, turn),
             deciding=photo.deciding + float(cost),
-            others=others,
+            others=tuple(others),
         )
         for photo, cost in zip(photos, spent, strict=True)
     ]
 
 
+def _look(photo: Photo, turn: int, scale: float, backend: Backend) -> tuple[list[Word], float]:
+    """Words of a small view turned to the left by so many quarters, in pixels of that, and what reading them has cost."""
+    (seen,) = backend.detect([_rotated(photo.reference, turn)], scale)
+    which = seen.within(seen.all, VOTERS)
+    (words,) = backend.recognize([seen], [which])
+    return words, backend.cost(*seen.size, len(which))
+
+
 def looking_cost(size: tuple[int, int], backend: Backend) -> float:
     """What :func:`turned` costs at most of a piece of this height and width."""
-    views = [scaled_size(*sides, scale) for sides in (size, size[::-1]) for scale in VOTING]
-    return 2 * sum(backend.cost(*view, VOTERS) for view in views)
+
+    def both_ways(scale: float) -> float:
+        return sum(backend.cost(*scaled_size(*sides, scale), VOTERS) for sides in (size, size[::-1]))
+
+    return 2 * sum(map(both_ways, VOTING)) + both_ways(SIGNS)
 
 
 def _rotated(pixels: np.ndarray, turn: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.core.words import Word
-from dld_spotter.data.photos import ReferenceSize, scaled_size
+from dld_spotter.data.photos import LARGEST_PIXELS, MOST_PIXELS, ReferenceSize, scaled_size
 from dld_spotter.inference.second_pass.two_pass import SURER, distinct, sharing
 
 LONG = 1280
@@ -23,6 +23,8 @@ ALONE = 0.5
 """Least score of a word of two characters or more that runs another way than the rest of its image."""
 AGREED = 0.15
 """How much surer a word must be that runs another way than the rest, to be taken in place of one that does not."""
+LETTERS, TALL = 3, 2.0
+"""Letters of an upright sign at least, and how many times as high as wide it is at least."""
 UPRIGHT = 1.1
 """How many times as much must speak for another direction than for the usual one."""
 FEW, CLOSE = 2.0, 0.75
@@ -32,7 +34,7 @@ TILES = ("auto", "true", "false")
 
 @dataclass(frozen=True)
 class PieceRule:
-    """Which images are read in pieces.
+    """Which images are read, and in which pieces.
 
     Args:
         tiles: ``auto`` for images of which one side is more than ``ELONGATED`` times the other, which full resolution would
@@ -40,6 +42,7 @@ class PieceRule:
             larger than full resolution, at their own. ``false`` for none.
         overlap: pixels that neighbouring tiles share, of views at full resolution.
         orientation: whether text that runs downwards, upwards or upside down is found and read.
+        max_pixels: images of more are refused, files before they are decoded.
 
     Raises:
         ConfigError: there is no such choice, or tiles would not get on.
@@ -48,6 +51,7 @@ class PieceRule:
     tiles: str = "auto"
     overlap: int = 256
     orientation: bool = False
+    max_pixels: int = MOST_PIXELS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tiles", str(self.tiles).lower())
@@ -55,6 +59,10 @@ class PieceRule:
             raise ConfigError(f"tiles={self.tiles} is unknown; give one of {', '.join(TILES)}")
         if not 0 <= self.overlap <= LONG // 2:
             raise ConfigError(f"overlap={self.overlap} must be from 0 to {LONG // 2} pixels; leave it out for 256")
+        if not 1 <= self.max_pixels <= LARGEST_PIXELS:
+            raise ConfigError(
+                f"max_pixels={self.max_pixels} must be from 1 to {LARGEST_PIXELS}; leave it out for {MOST_PIXELS}"
+            )
 
 
 @dataclass(frozen=True)
@@ -214,13 +222,40 @@ def _joined(boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def beside(words: Sequence[Word], others: Sequence[Word]) -> list[Word]:
-    """Words of an image together with those that run another way, where these are sure enough."""
+    """Words of an image together with those that run another way, where these are sure enough.
+
+    Letters of an upright sign that were read one by one make room for the sign if they spell most of it, or are not much surer.
+    """
     sure = [word for word in others if word.score >= ALONE and len(word.text) > 1]
-    return (
-        distinct([(word.score + AGREED, word) for word in words] + [(word.score, word) for word in sure])
-        if sure
-        else list(words)
+    if not sure:
+        return list(words)
+    signs, letters = [], set[int]()
+    for word, within in zip(sure, sharing(sure, words), strict=True):
+        if len(word.text) >= LETTERS and len(within) > 1 and _is_sign(word, [words[k] for k in within.tolist()]):
+            signs.append(word)
+            letters.update(within.tolist())
+    rated = [(word.score + AGREED, word) for k, word in enumerate(words) if k not in letters]
+    rated += [(len(word.text) + word.score, word) for word in signs]  # the longest first, as others read parts of it
+    return distinct(rated + [(word.score, word) for word in sure])
+
+
+def _is_sign(word: Word, parts: Sequence[Word]) -> bool:
+    """Whether a word says what parts of it say, or is as sure as they are, or nearly."""
+    start, end = word.polygon[0], word.polygon[len(word.polygon) // 2 - 1]
+    along = sorted(parts, key=lambda part: float((part.polygon.mean(0) - start) @ (end - start)))
+    spelled, left = "".join(part.text for part in along).lower(), iter(word.text.lower())
+    if 2 * len(spelled) >= len(word.text) and all(letter in left for letter in spelled):  # in their order
+        return True
+    counts = [len(part.text) for part in parts]
+    return sum(counts) <= len(word.text) and bool(
+        np.average([part.score for part in parts], weights=counts) <= word.score + AGREED
     )
+
+
+def stands_upright(word: Word, turn: int) -> bool:
+    """Whether a word is a column of letters, in pixels of an image that is read turned to the left by so many quarters."""
+    width, height = np.ptp(word.polygon, axis=0)[:: -1 if turn % 2 else 1]
+    return len(word.text) >= LETTERS and bool(height > TALL * width)
 
 
 def votes(words: Sequence[Word]) -> float:

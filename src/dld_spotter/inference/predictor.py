@@ -143,7 +143,7 @@ class Predictor:
     def read_request(self, images: Sequence[ImageLike], request: Request) -> list[Reading]:
         """Read several images as :meth:`read_all` does."""
         self.check(request)
-        tracker, pixels = self.tracker(request), list(map(to_array, images))
+        tracker, pixels = self.tracker(request), [to_array(image, self.pieces.max_pixels) for image in images]
         start, before = time.perf_counter(), self._images
         photos = [self._decide(self._photos(image), request, tracker) for image in pixels]
         readings = self._read(photos, request.max_cost, start)
@@ -168,7 +168,7 @@ class Predictor:
             max_cost: as of :meth:`read`; where the policy has decided, another of its points takes the place of one that is too
                 costly.
         """
-        pixels = [to_array(image) for image in images]
+        pixels = [to_array(image, self.pieces.max_pixels) for image in images]
         start = time.perf_counter()
         policy = self.policy if decided else None
         deciding = 0.0 if policy is None else policy.gflops

@@ -9,9 +9,9 @@ import numpy as np
 
 from dld_spotter.core.batches import TextInstances
 from dld_spotter.core.errors import DataError
-from dld_spotter.core.files import read_bounded
+from dld_spotter.core.files import read_bounded, read_lines
 from dld_spotter.data.readers.fields import IGNORED, clean, clockwise, to_polygon
-from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_lines
+from dld_spotter.data.readers.paired import PairedDataset, candidate_folders
 
 PLAIN = ("images", "gts")
 OFFICIAL = {

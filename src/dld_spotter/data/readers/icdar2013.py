@@ -5,8 +5,9 @@ from pathlib import Path
 
 from dld_spotter.core.batches import TextInstances
 from dld_spotter.core.errors import DataError
+from dld_spotter.core.files import read_lines
 from dld_spotter.data.readers.fields import IGNORED, box_to_polygon, clean, to_polygon, unquoted
-from dld_spotter.data.readers.paired import PairedDataset, candidate_folders, read_lines
+from dld_spotter.data.readers.paired import PairedDataset, candidate_folders
 
 PLAIN = ("images", "gts")
 OFFICIAL = {

@@ -1,10 +1,8 @@
 """Data sets of image files with one ground-truth text file each."""
 
 import os
-import re
 from abc import abstractmethod
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,14 +10,10 @@ import numpy as np
 
 from dld_spotter.core.batches import Sample, TextInstances
 from dld_spotter.core.errors import ConfigError, DataError
-from dld_spotter.core.files import read_bounded
+from dld_spotter.core.files import read_lines
 from dld_spotter.data.dataset import FileDataset, existing_folder, read_image
+from dld_spotter.data.photos import is_photo
 from dld_spotter.data.readers.fields import clean, unquoted, within_reach
-
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif", ".jpe", ".ppm", ".pgm"}
-IMAGE_SUFFIXES |= {".jp2", ".j2k", ".tga", ".avif", ".pnm"}
-_LINE_END = r"\r*\n|\r"
-"""That of Unix, of Windows, also where it was converted twice, and of old Macs."""
 
 SPLIT_FOLDERS = {"train": ("train", "training"), "test": ("test", "testing", "val", "validation")}
 """Where the two splits of a data set usually lie; a set without a test folder is tested on its validation folder."""
@@ -128,11 +122,6 @@ class PairedDataset(FileDataset):
         raise DataError(f"{image} has no ground truth {usual} in {self.truth_folder}; add it or remove the image")
 
 
-def is_photo(path: Path, suffixes: Container[str] = IMAGE_SUFFIXES) -> bool:
-    """Whether a file is called as a photo is, and is none that macOS adds to it (``._a.jpg``)."""
-    return path.suffix.lower() in suffixes and not path.name.startswith("._")
-
-
 def printable(path: Path) -> str:
     r"""Give a path as text that UTF-8 can hold; bytes of its name that are no UTF-8 are shown as ``\xe9``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
@@ -182,23 +171,3 @@ def read_fields(path: Path, count: int, expected: str) -> Iterator[tuple[int, li
         if len(numbers) != count or not within_reach(np.array(numbers)):
             raise DataError(f"{path}, line {number}: expected {expected}, found {line!r}; correct or remove the line")
         yield number, numbers, unquoted(clean(text))
-
-
-def read_lines(path: Path) -> Sequence[str]:
-    """Read a text file as lines: UTF-8, with or without BOM, or UTF-16 with BOM.
-
-    Raises:
-        DataError: it cannot be read, or has another encoding.
-    """
-    try:
-        raw = read_bounded(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); restore it") from error
-    encoding = "utf-16" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        return re.split(_LINE_END, raw.decode(encoding))
-    except UnicodeDecodeError as error:
-        place = error.start + (len(BOM_UTF8) if raw.startswith(BOM_UTF8) else 0)  # Python counts from behind the mark
-        line = len(re.findall(_LINE_END.encode(), raw[:place])) + 1
-        found = f"byte {raw[place]:#x}" if place < len(raw) else "half a character"
-        raise DataError(f"{path}, line {line}: expected UTF-8, found {found}; save the file as UTF-8") from error

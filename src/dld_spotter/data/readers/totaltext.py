@@ -10,9 +10,10 @@ import numpy as np
 
 from dld_spotter.core.batches import TextInstances
 from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.files import read_lines
 from dld_spotter.data.readers.fields import with_even_sides, within_reach
 from dld_spotter.data.readers.mat import read_mat, text_of
-from dld_spotter.data.readers.paired import PairedDataset, read_lines, split_folders
+from dld_spotter.data.readers.paired import PairedDataset, split_folders
 
 SPLITS = ("Train", "Test")
 TRUTHS = ("txt_format", "groundtruth_text/Polygon", "Groundtruth/Polygon", "gts")

@@ -14,8 +14,9 @@ from scipy.sparse.csgraph import connected_components
 from shapely import box, distance
 
 from dld_spotter.core.errors import ConfigError, DataError
+from dld_spotter.core.files import read_lines
 from dld_spotter.data.dataset import existing_folder, read_image
-from dld_spotter.data.readers.paired import IMAGE_SUFFIXES, read_lines
+from dld_spotter.data.photos import IMAGE_SUFFIXES
 from dld_spotter.data.resizing import resize
 
 TABLE = "words_map.tsv"
