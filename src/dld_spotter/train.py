@@ -51,12 +51,13 @@ def train(config: DictConfig, folder: Path) -> float:
     Returns:
         the metric a sweep optimises: the best ``val/value`` of the last stage, see ``StageModule``.
     """
-    score = resuming.finished(config, folder)
-    if score is not None:
-        return score
-    with resuming.Recorder(folder) as record:
-        record.score = run(config, folder, record)
-    return record.score
+    with resuming.alone_in(folder):
+        score = resuming.finished(config, folder)
+        if score is not None:
+            return score
+        with resuming.Recorder(folder) as record:
+            record.score = run(config, folder, record)
+        return record.score
 
 
 def run(config: DictConfig, folder: Path, record: resuming.Recorder) -> float:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -50,13 +51,12 @@ def here(monkeypatch):
     """Read shards in this process in place of Ray's; ``stop_after`` kills the reading after so many shards."""
     limits = {}
 
-    def read_fresh(reader, pages, parts, workers):
-        parts[0].parent.mkdir(parents=True, exist_ok=True)
+    def read_fresh(reader, shares, workers):
         worker, found = ShardReader(reader), []
-        for number, part in enumerate(parts):
+        for number, (part, pages) in enumerate(shares.items()):
             if limits.get("stop_after") == number:
                 raise KeyboardInterrupt
-            found.append(worker(shard_of(pages[number :: len(parts)], part)))
+            found.append(worker(shard_of(pages, part)))
         return found
 
     monkeypatch.setattr(sharding, "_read_fresh", read_fresh)
@@ -137,11 +137,33 @@ def test_goes_on_after_an_interruption_and_reads_nothing_twice(tmp_path, reader,
     assert [line["image"] for line in read_output(out)] == [str(photo) for photo in more]
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_shard_that_was_cut_off_goes_on_as_it_would_have(tmp_path, reader, here, batch):
+    photos, out = write_photos(tmp_path / "photos", 14), tmp_path / "out.jsonl"
+    wish = replace(reader(budget=0.4), batch=batch)
+    read_shards(wish, photos, tmp_path / "whole.jsonl", 2, 2)
+    here["stop_after"] = 1
+    with pytest.raises(KeyboardInterrupt):
+        read_shards(wish, photos, out, 2, 2)
+    first, _ = parts_of(out, 2)
+    first.write_text("".join(first.read_text("utf-8").splitlines(keepends=True)[:3]), "utf-8")
+    here.clear()
+    assert read_shards(wish, photos, out, 2, 2)[0] == 3
+    assert untimed(read_output(out)) == untimed(read_output(tmp_path / "whole.jsonl"))
+    assert len({line["scale"] for line in read_output(out)}) > 1
+
+
 def test_a_damaged_photo_is_left_out(tmp_path, reader, here):
     photos = write_photos(tmp_path / "photos", 4)
     photos[2].write_bytes(b"no photo")
     assert read_shards(reader(scale=0.5), photos, tmp_path / "out.jsonl", 2, 4)[1] == 1
     assert [line["image"] for line in read_output(tmp_path / "out.jsonl")] == [str(photos[i]) for i in (0, 1, 3)]
+
+
+def test_what_a_predictor_refuses_is_told_before_processes_start(tmp_path, reader, monkeypatch):
+    monkeypatch.setattr(sharding, "required", lambda *_: None)  # no Ray to start any
+    with pytest.raises(ConfigError, match="cannot be met"):
+        read_shards(reader(budget=1e-4), write_photos(tmp_path / "photos", 2), tmp_path / "out.jsonl", 2, 2)
 
 
 def test_another_kind_of_file_is_refused(tmp_path, reader):

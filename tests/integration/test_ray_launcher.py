@@ -1,5 +1,7 @@
 """The launcher for Ray, over a stand-in for Ray that runs tasks at once; ``test_sweeps.py`` has the real one."""
 
+import os
+import signal
 import sys
 from types import SimpleNamespace
 
@@ -31,6 +33,9 @@ class StandIn:
     def init(self, **options):
         self.started = options
 
+    def cluster_resources(self):
+        return {"CPU": 2.0, "GPU": 1.0}
+
     def put(self, value):
         return value
 
@@ -44,6 +49,9 @@ class StandIn:
             return SimpleNamespace(remote=call)
 
         return wrap
+
+    def wait(self, running, num_returns, timeout):
+        return running, []
 
     def get(self, job):
         if job is None:
@@ -74,6 +82,29 @@ def test_a_worker_that_dies_fails_its_own_job_alone(tmp_path, jobs, ray):
     assert jobs[0] == [1, 3]
     assert students(tmp_path) == {"student seed=1", "student seed=3"}
     assert RunStatus.read(tmp_path / "1") is None
+
+
+def test_more_than_there_is_is_refused(tmp_path, jobs, ray):
+    """Ray would wait for it without end."""
+    ended = train(tmp_path, "launcher=ray", "hydra.launcher.remote.num_gpus=2", "seed=1,2", multirun=True)
+    assert (ended.status, jobs[0]) == (2, [])
+    assert "hydra.launcher.remote.num_gpus=2, but this machine has 1" in ended.error
+
+
+def test_a_sweep_that_is_told_to_end_shows_what_became_of_its_jobs(tmp_path, jobs, ray, monkeypatch):
+    """Its own process runs no job, and is none the less expected to end as jobs do."""
+
+    def stopped(running, num_returns, timeout):
+        running[0]()
+        os.kill(os.getpid(), signal.SIGTERM)
+        return running[:1], running[1:]
+
+    monkeypatch.setattr(ray, "wait", stopped)
+    ended = train(tmp_path, "launcher=ray", "seed=1,2", multirun=True)
+    assert (ended.status, jobs[0]) == (143, [1])
+    assert "stopped by SIGTERM" in ended.error
+    assert "Jobs of the sweep" in ended.stdout
+    assert f"resume=true paths.output_dir={tmp_path}" in ended.stdout.replace("\n", "")
 
 
 def test_a_result_of_a_dead_worker_is_a_failed_job():

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
+from dld_spotter.config import resuming
 from dld_spotter.core.errors import ConfigError
 from dld_spotter.tradeoff import TradeOff, load_points
-from dld_spotter.tradeoff.runs import RunStatus
+from dld_spotter.tradeoff.runs import RunStatus, held
 from tests.integration.runs import SCENES, SMALL, train
 
 QUICK = ("evaluation.images=2", "evaluation.resamples=5", "evaluation.retention=0", "trainer.limit_train_batches=1")
@@ -68,6 +70,22 @@ def test_a_killed_job_is_told_and_run_again(tmp_path, jobs):
     assert (ended.status, ran) == (0, [1, 2, 2])
 
 
+def test_a_job_that_another_process_is_still_at_is_left_to_it(tmp_path, jobs, monkeypatch):
+    """Where the process of a sweep is killed, the jobs that it has started in others go on."""
+    monkeypatch.setattr(resuming, "PATIENCE", 1)
+    train(tmp_path, "seed=1,2", multirun=True)
+    before = RunStatus.read(tmp_path / "1")
+    RunStatus("running", before.started, before.overrides).write(tmp_path / "1")
+    with held(tmp_path / "1") as mine:
+        ended = train(tmp_path, "seed=1,2", "resume=true", multirun=True)
+    assert mine
+    assert (ended.status, jobs[0]) == (2, [1, 2])
+    assert f"another process is training in {tmp_path / '1'}" in ended.error
+    assert re.search(r"^\s*1\s+seed=2\s+running", ended.stdout, re.MULTILINE)
+    assert train(tmp_path, "seed=1,2", "resume=true", multirun=True).status == 0
+    assert jobs[0] == [1, 2, 2]
+
+
 @pytest.mark.slow
 def test_without_resume_every_job_runs_again(tmp_path, jobs):
     ran, _ = jobs
@@ -83,6 +101,14 @@ def test_another_sweep_is_not_gone_on_with(tmp_path, jobs):
     assert (ended.status, ran) == (2, [1, 2])
     assert "a run with seed=1, but this job has 5" in ended.error or "=1, but this job has 5" in ended.error
     assert RunStatus.read(tmp_path / "0").status == "completed"
+
+
+@pytest.mark.skipif(shutil.which("srun") is not None, reason="Slurm is here")
+def test_a_machine_without_slurm_is_told_in_a_sentence(tmp_path, jobs):
+    pytest.importorskip("submitit")
+    ended = train(tmp_path, "seed=1,2", "launcher=submitit_slurm", multirun=True)
+    assert (ended.status, jobs[0]) == (2, [])
+    assert "launcher=submitit_local" in ended.error
 
 
 def test_resuming_nothing_says_so(tmp_path, jobs):

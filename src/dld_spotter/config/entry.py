@@ -167,7 +167,8 @@ def entry_point(config_name: str, kernels: int = KERNELS) -> Callable[[Callable[
                 if not config:  # else the arguments are of another program, such as a notebook
                     refuse_unknown_flags(given)
                     sys.argv[1:] = as_written(sys.argv[1:])
-                with storage_errors(), _hydra_raises(True), shown_at_the_end():
+                # Interruptible outside of jobs too: those of a sweep may run in other processes, and its table is still owed.
+                with interruptible(), storage_errors(), _hydra_raises(True), shown_at_the_end():
                     return application(*config)
             except USER_ERRORS as error:
                 if stop := _interruption_behind(error):

@@ -1,7 +1,8 @@
 """How a training goes on: from which checkpoint, with which settings, and whether there is anything left to do."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
@@ -18,7 +19,7 @@ from dld_spotter.config.entry import sentence
 from dld_spotter.core.errors import CheckpointError, ConfigError
 from dld_spotter.inference.checkpoint import Checkpoint, load_checkpoint
 from dld_spotter.tradeoff import TradeOff, table
-from dld_spotter.tradeoff.runs import RESULT, STATUS, RunStatus
+from dld_spotter.tradeoff.runs import RESULT, STATUS, RunStatus, held
 from dld_spotter.training.processes import is_first
 
 AUTOMATIC = ("auto", True)
@@ -176,6 +177,29 @@ def set_aside(metrics: Path) -> None:
 
 
 Ending = Literal["running", "completed", "failed"]
+
+
+PATIENCE = 8
+"""Seconds to wait for what a killed run has started, such as its loaders, to see that it is gone."""
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes out of the folder of a run: of a sweep that was killed, jobs in other processes may go on.
+
+    Raises:
+        ConfigError: another process is at work there.
+    """
+    with ExitStack() as stack:
+        for attempt in range(PATIENCE * is_first()):
+            if stack.enter_context(held(folder)):
+                break
+            if attempt == PATIENCE - 1:
+                raise ConfigError(
+                    f"another process is training in {folder}; wait for it to end, or give another paths.output_dir"
+                )
+            time.sleep(1)
+        yield
 
 
 class Recorder:

@@ -17,14 +17,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dld_spotter.core.errors import DataError
+from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.tradeoff import Point, TradeOff, plot, table
-from dld_spotter.tradeoff.runs import RESULT, STATUS, RunStatus
+from dld_spotter.tradeoff.runs import RESULT, STATUS, RunStatus, held
 
 NAMED_BY_COST = re.compile(r" (?:cost|budget)=\S+")
 """What names the cost weight or the budget in the name of a model."""
 WIDE = 200
 """Columns of a terminal that the table may take, since models have long names here."""
+NO_SLURM = 'Could not detect "srun"'
+"""What submitit says where there is none."""
 KILLED = "it was killed: its process is gone"
 
 
@@ -37,12 +39,14 @@ class Job:
         result: its trade-off; None where it has left none.
         status: what became of it; None where it does not say, as jobs of before did not.
         number: of the job.
+        alive: whether a process is at it now.
     """
 
     overrides: dict[str, str]
     result: TradeOff | None = None
     status: RunStatus | None = None
     number: int = 0
+    alive: bool = False
 
     @property
     def ended_well(self) -> bool:
@@ -89,8 +93,12 @@ class JoinTradeOffs(Callback):
         """Show the sweep."""
         self.show()
 
-    def show(self) -> None:
-        """Join once more, since jobs may have ended on other machines, and show what became of all of them."""
+    def show(self, cut_off: bool = False) -> None:
+        """Join once more, since jobs may have ended on other machines, and show what became of all of them.
+
+        Args:
+            cut_off: whether there may be jobs that have not begun.
+        """
         JoinTradeOffs.running = None
         jobs = find_jobs(self.folder, self.before or {})
         joined = self.join(self.folder)
@@ -100,7 +108,7 @@ class JoinTradeOffs(Callback):
         if joined is not None:
             console.print(table(main_points(joined), title="Trade-off of the sweep"))
             rich.print(f"the joined trade-off is {self.folder / RESULT}")
-        if not all(job.ended_well for job in jobs):
+        if cut_off or not all(job.ended_well for job in jobs):
             rich.print(f"to run what is missing, add resume=true paths.output_dir={self.folder} to the command")
 
     def join(self, folder: Path) -> TradeOff | None:
@@ -120,12 +128,23 @@ class JoinTradeOffs(Callback):
 
 @contextmanager
 def shown_at_the_end() -> Iterator[None]:
-    """Show a sweep that ends with an error, too."""
+    """Show a sweep that ends with an error, too.
+
+    Raises:
+        ConfigError: submitit finds no Slurm on this machine.
+    """
     try:
         yield
+    except RuntimeError as error:
+        if NO_SLURM not in str(error):
+            raise
+        raise ConfigError(
+            "launcher=submitit_slurm finds no srun on this machine; give the command where Slurm's jobs are submitted, or "
+            "launcher=submitit_local"
+        ) from error
     finally:
         if JoinTradeOffs.running is not None:
-            JoinTradeOffs.running.show()
+            JoinTradeOffs.running.show(cut_off=True)
 
 
 def find_jobs(folder: Path, before: Mapping[Path, int]) -> list[Job]:
@@ -144,7 +163,9 @@ def find_jobs(folder: Path, before: Mapping[Path, int]) -> list[Job]:
             overrides.pop("resume", None)
             number = OmegaConf.load(file.with_name("hydra.yaml")).hydra.job.num
             result = TradeOff.read(place / RESULT) if RESULT in fresh else None
-            jobs.append(Job(overrides, result, RunStatus.read(place) if STATUS in fresh else None, number))
+            status = RunStatus.read(place) if STATUS in fresh else None
+            with held(place) as free:
+                jobs.append(Job(overrides, result, status, number, alive=not free))
     return sorted(jobs, key=lambda job: job.number)
 
 
@@ -167,7 +188,7 @@ def job_table(jobs: Sequence[Job]) -> Table:
         if status is None:
             cells = ["completed", "", "", ""]
         else:
-            killed = status.status == "running"
+            killed = status.status == "running" and not job.alive
             score = "" if status.score is None else f"{status.score:.4g}"
             minutes = "" if status.seconds is None else f"{status.seconds / 60:.1f}"
             cells = ["killed" if killed else status.status, score, minutes, KILLED if killed else status.error or ""]

@@ -5,7 +5,7 @@ import os
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
@@ -44,6 +44,32 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text, whole or not at all."""
     with whole(path) as partial:
         partial.write_text(text, "utf-8")
+
+
+@contextmanager
+def locked(descriptor: int) -> Iterator[bool]:
+    """Lock an open file or folder against others that open it; gives False where it is locked by one of them.
+
+    It gives True where there are no such locks: on Windows, and on some file systems.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    mine = True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        mine = False
+    except OSError:
+        pass
+    try:
+        yield mine
+    finally:
+        if mine:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: forked processes have it open as well
 
 
 def save_picture(picture: Image.Image, path: Path, **options: Any) -> None:

@@ -96,7 +96,7 @@ def read_all(
 
     damaged = 0
     say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
-    for batch in track(batches, "reading", console=console, transient=True, disable=alone):
+    for batch in track(batches, "reading", console=console, transient=True, disable=alone or not console.is_terminal):
         photos = {}
         for page in batch:
             try:

@@ -5,14 +5,17 @@ of the shard, so that a reading that was killed goes on where it was. At the end
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from dld_spotter.budget.requests import BUDGETS, Request
 from dld_spotter.core.errors import ConfigError, DataError
 from dld_spotter.core.extras import required
 from dld_spotter.core.files import whole
+from dld_spotter.core.interruption import interruptible
 from dld_spotter.data.pages import Page
 from dld_spotter.data.stores import place_of
 from dld_spotter.inference.many import Reader, batches_of, read_all
@@ -39,9 +42,11 @@ class ShardReader:
         self.predictor.forget_budgets()
         pages = [Page(place_of(name), number, frame) for name, number, frame in json.loads(shard["pages"])]
         with open_output(shard["part"]) as (out, done):
-            self.predictor.catch_up(self.reader.request, ([line] for line in done.values()))  # what was spent before
             writer, quiet = JsonWriter(out, self.reader.lines, done, shard["part"]), Console(stderr=True, force_terminal=False)
-            _, left = batches_of(pages, self.reader.batch, writer)
+            written, left = batches_of(pages, self.reader.batch, writer)
+            own = {page.key for page in pages}
+            spent = [[line] for key, line in done.items() if key not in own]  # when there were fewer shards, or more
+            self.predictor.catch_up(self.reader.request, [*spent, *map(writer.earlier, written)])
             damaged = read_all(self.reader, self.predictor, left, writer, {}, quiet, alone=False)
         tracker = self.predictor.tracker(self.reader.request)
         return {"part": shard["part"], "damaged": damaged, "spent": str(tracker) if tracker else ""}
@@ -72,31 +77,91 @@ def read_shards(reader: Reader, pages: Sequence[Page], out: Path, workers: int, 
         raise ConfigError(f"out={out} with workers={workers} must end in .jsonl or {PARQUET}")
     parts = parts_of(out, shards)
     lines = read_output(out)
-    done = {key_of(line) for line in [*lines, *all_lines(out)]}
-    fresh = [page for page in pages if page.key not in done]
-    found = _read_fresh(reader, fresh, parts, workers) if fresh else []
+    done = {key_of(line) for line in lines}
+    left = [page for page in pages if page.key not in done]
+    begun = {key_of(line) for line in all_lines(out)}
+    fresh = sum(page.key not in begun for page in left)
+    shares = shares_of(left, parts, begun)
+    found = _read_fresh(reader, shares, workers) if fresh else []
     write_output(out, [*lines, *all_lines(out)], [page.key for page in pages])
     for part in sorted(folder_of(out).glob("*.jsonl")):
         part.unlink()
     if folder_of(out).is_dir():
         folder_of(out).rmdir()
     spent = [f"shard {number}: {row['spent']}" for number, row in enumerate(found) if row["spent"]]
-    return len(pages) - len(fresh), sum(row["damaged"] for row in found), spent
+    return len(pages) - fresh, sum(row["damaged"] for row in found), spent
 
 
-def _read_fresh(reader: Reader, pages: Sequence[Page], parts: Sequence[Path], workers: int) -> list[dict[str, Any]]:
+def shares_of(pages: Sequence[Page], parts: Sequence[Path], begun: Collection[str]) -> dict[Path, list[Page]]:
+    """Divide images among shards; what a shard has read itself stays in its share, so that it goes on as it would have.
+
+    Args:
+        pages: those that are in no output.
+        parts: file of each shard.
+        begun: :attr:`Page.key` of those that are in any of the shards' files.
+    """
+    shares = {}
+    for number, part in enumerate(parts):
+        others = set(begun) - {key_of(line) for line in read_lines(part)}
+        shares[part] = [page for page in pages[number :: len(parts)] if page.key not in others]
+    return shares
+
+
+def _read_fresh(reader: Reader, shares: Mapping[Path, Sequence[Page]], workers: int) -> list[dict[str, Any]]:
     """Hand the shards to the processes."""
     ray = required("ray", "scale", f"workers={workers}")
     data = required("ray.data", "scale", f"workers={workers}")
-    parts[0].parent.mkdir(parents=True, exist_ok=True)
-    rows = [shard_of(pages[number :: len(parts)], part) for number, part in enumerate(parts)]
+    reader.predictor()  # what it refuses is told here rather than by each process
+    rows = [shard_of(pages, part) for part, pages in shares.items()]
     if not ray.is_initialized():
         ray.init(include_dashboard=False, logging_level="warning")
-    data.DataContext.get_current().enable_progress_bars = False
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False  # they count shards
     shards = data.from_items(rows, override_num_blocks=len(rows))
-    pool = data.ActorPoolStrategy(size=min(workers, len(rows)))
+    # One shard at a time: the process that is ready first would else be given those of others that still start.
+    pool = data.ActorPoolStrategy(size=min(workers, len(rows)), max_tasks_in_flight_per_actor=1)
     read = shards.map(ShardReader, fn_constructor_args=(reader,), compute=pool, num_cpus=1)
-    return sorted(read.take_all(), key=lambda row: row["part"])
+    try:
+        # Interruptible once more, as Ray puts a handler of its own in the place of ours.
+        with interruptible(), progress(list(shares), sum(map(len, shares.values()))):
+            return sorted(read.take_all(), key=lambda row: row["part"])
+    except ray.exceptions.RayError as error:
+        last = str(error).strip().rpartition("\n")[2]
+        raise DataError(
+            f"a process that reads photos has failed ({last}); the same command goes on with what is missing"
+        ) from error
+
+
+@contextmanager
+def progress(parts: Sequence[Path], total: int) -> Iterator[None]:
+    """Show in a terminal how many lines other processes have written to ``parts``."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress
+
+    ended, places, count = Event(), dict.fromkeys(parts, 0), 0
+    console = Console(stderr=True)
+
+    def follow(bar: Progress) -> None:
+        nonlocal count
+        task = bar.add_task("reading", total=total)
+        while not ended.wait(1.0):
+            for part in filter(Path.is_file, parts):
+                with part.open("rb") as file:
+                    file.seek(places[part])
+                    written = file.read()
+                places[part] += len(written)
+                count += written.count(b"\n")
+            bar.update(task, completed=count)
+
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        thread = Thread(target=follow, args=(bar,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
 
 def folder_of(out: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dld_spotter.core.errors import ConfigError, DataError
-from dld_spotter.core.files import whole
+from dld_spotter.core.files import locked, whole
 from dld_spotter.data.pages import Page
 from dld_spotter.data.stores import Place, is_address, place_of
 from dld_spotter.inference.documents import DOCUMENTS
@@ -157,8 +157,9 @@ def open_output(out: str) -> Iterator[tuple[TextIO, dict[str, dict[str, Any]]]]:
     if path.exists() and not path.is_file():
         raise DataError(f"out={path} is no file that could be gone on with; name a file, or out=- for standard output")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8", newline="\n") as file:
-        _lock(file, path)
+    with path.open("a+", encoding="utf-8", newline="\n") as file, locked(file.fileno()) as free:
+        if not free:
+            raise DataError(f"out={path} is being written by another run; wait for it, or name another file")
         file.seek(0)
         *lines, rest = file.read().split("\n")
         done = dict(_entry_of(path, number, line) for number, line in enumerate(lines, start=1))
@@ -180,20 +181,6 @@ def folder_layout(images: Sequence[Place], folder: Path) -> dict[Place, Path]:
     paths = {place: Path(place).absolute() for place in images}
     root = os.path.commonpath([path.parent for path in paths.values()])
     return {place: folder / path.relative_to(root) for place, path in paths.items()}
-
-
-def _lock(file: TextIO, path: Path) -> None:
-    """Keep other runs out of a file; raises DataError where one of them is writing to it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where a file that is written to is locked
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise DataError(f"out={path} is being written by another run; wait for it, or name another file") from error
-    except OSError:  # a file system that knows no locks
-        return
 
 
 def key_of(entry: Mapping[str, Any]) -> str:

@@ -1,13 +1,15 @@
 """What became of a run: the small file beside its results, by which sweeps go on and tables tell what failed."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from dld_spotter.core.errors import DataError, SpotterError
-from dld_spotter.core.files import write_text
+from dld_spotter.core.files import locked, write_text
 from dld_spotter.core.records import Record
 
 STATUS = "status.json"
@@ -58,3 +60,18 @@ class RunStatus(Record):
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read as JSON ({error}); {cls.remedy}") from error
         return cls.from_dict(content, str(path))
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold the folder of a run, for as long as this process lives at most; gives False where another process holds it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # there is none, or the system opens no folders
+        yield True
+        return
+    try:
+        with locked(descriptor) as mine:
+            yield mine
+    finally:
+        os.close(descriptor)
