@@ -175,6 +175,4 @@ def test_an_interrupted_evaluation_says_how_to_go_on(undisturbed, tmp_path, monk
     folder = shutil.copytree(undisturbed, tmp_path / "run")
     (folder / "status.json").unlink()
     monkeypatch.setattr("dld_spotter.train.evaluate", lambda *_: (_ for _ in ()).throw(Interrupted(signal.SIGINT)))
-    told(
-        train(folder, OFTEN, "control=true", "resume=auto"), 130, "stopped by SIGINT; the same command with resume=auto goes on"
-    )
+    told(train(folder, OFTEN, "resume=auto"), 130, "stopped by SIGINT; the same command with resume=auto goes on")

@@ -44,7 +44,7 @@ def false_positive_cost_at(value: float) -> float:
 
     Of ``H = 2 m / (p + t)`` with m matched, p = m + f predicted and t true words, dH is (2 - H) dm - H df over p + t.
 
-    >>> false_positive_cost_at(1.0), false_positive_cost_at(2 / 3)
+    >>> false_positive_cost_at(1.0), round(false_positive_cost_at(2 / 3), 9)
     (1.0, 0.5)
     """
     return value / (2 - value)
