@@ -27,8 +27,6 @@ from dld_spotter.metrics.lexicons import Lexicon
 from dld_spotter.metrics.rules import Rules
 from dld_spotter.tradeoff import table
 
-"""Ways to hold a budget: image after image, or over all of them at once."""
-
 
 def run(config: DictConfig, folder: Path) -> None:
     """Score and leave ``evaluation.json``, ``predictions.zip`` and, where asked for, the fates of words in ``folder``."""

@@ -207,7 +207,7 @@ def test_damaged_photo_is_told_and_the_others_read(predict, photos, tmp_path):
         (["input={}", "scale=large"], 2, "scale"),
         (["input={}", "bugdet=0.3"], 2, "bugdet"),
         (["input={}", "max_pixels=0"], 2, "max_pixels=0 must be from 1"),
-        (["input={}/a.png", "max_pixels=100"], 1, "megapixels, and max_pixels allows"),
+        (["input={}/a.png", "max_pixels=100"], 1, "pixels, and at most 100 are read (max_pixels)"),
         (["input={}", "device=abacus"], 2, "device=abacus"),
     ],
 )

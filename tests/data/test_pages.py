@@ -171,3 +171,15 @@ def test_pictures_of_the_fault_list_use_their_range(name):
         pytest.skip(f"{SHARED / name} is absent")
     read = to_array(SHARED / name)
     assert (read.min(), read.max() > 250) == (0, True)
+
+
+def test_a_later_page_that_is_too_large_is_refused_by_name(tmp_path):
+    sheets = [Image.new("RGB", size) for size in ((20, 10), (200, 100))]
+    sheets[0].save(tmp_path / "a.tif", save_all=True, append_images=sheets[1:])
+    first, second = find_pages(tmp_path / "a.tif")
+    assert first.read(max_pixels=19_999).shape == (10, 20, 3)
+    assert second.read(max_pixels=20_000).shape == (100, 200, 3)
+    with pytest.raises(DataError, match=r"a\.tif, page 2, is too large: it has 20,000 pixels, and at most 19,999"):
+        second.read(max_pixels=19_999)
+    with pytest.raises(DataError, match="page 2, is too large"):
+        list(pages(tmp_path / "a.tif", max_pixels=19_999))

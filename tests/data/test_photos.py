@@ -114,7 +114,7 @@ def test_photos_of_too_many_pixels_are_told_and_never_warned_of(tmp_path, side):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         message = assert_one_sentence(lambda: read_image(tmp_path / "a.png"), "a.png")
-    assert ("megapixels" in message) == (side**2 > MOST_PIXELS)
+    assert ("most" in message) == (side**2 > MOST_PIXELS)
 
 
 def test_pillow_opens_what_the_highest_limit_allows():
@@ -134,7 +134,7 @@ def test_the_limit_is_the_number_of_pixels_whatever_holds_them(tmp_path, given):
         "array": np.asarray(image),
     }
     assert to_array(forms[given], max_pixels=200).shape == (10, 20, 3)
-    with pytest.raises(DataError, match=r"0\.0002 megapixels, and max_pixels allows 0\.000199"):
+    with pytest.raises(DataError, match="200 pixels, and at most 199 are read"):
         to_array(forms[given], max_pixels=199)
 
 

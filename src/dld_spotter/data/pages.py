@@ -85,19 +85,20 @@ def find_pages(path: Place) -> list[Page]:
     return [Page(path, k, frame) for k, frame in enumerate(frames, start=1)] if frames else [Page(path)]
 
 
-def pages(path: str | Path, dpi: float = DPI) -> Iterator[np.ndarray]:
+def pages(path: str | Path, dpi: float = DPI, max_pixels: int = MOST_PIXELS) -> Iterator[np.ndarray]:
     """Give each page of a PDF or TIFF, and of any other image the image itself, as ``(H, W, 3)`` uint8 RGB, one at a time.
 
     Args:
         path: of the file.
         dpi: pixels per inch at which pages of a PDF are drawn.
+        max_pixels: of a page; it is refused before it is decoded or drawn where it has more.
 
     Raises:
-        DataError: the file is missing, damaged or no image.
+        DataError: the file is missing, damaged, too large or no image.
         ConfigError: it is a PDF and pypdfium2 is not installed, or there is no such resolution.
     """
     for page in find_pages(Path(path)):
-        yield page.read(dpi)
+        yield page.read(dpi, max_pixels)
 
 
 def _head(path: Path) -> bytes:

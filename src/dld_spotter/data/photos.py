@@ -40,6 +40,10 @@ ImageLike = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image
 """A path, a data URL, the content of a file, an open file, a PIL image, or ``(H, W, 3)`` uint8 RGB."""
 
 
+class TooLargeError(DataError):
+    """An image has more pixels than are read."""
+
+
 @dataclass(frozen=True)
 class ReferenceSize:
     """The rule that turns the size of a file into the size of the reference view.
@@ -123,9 +127,9 @@ def _decoded(url: str) -> bytes:
 
 
 def _check_pixels(pixels: int, most: int, name: str = "it") -> None:
-    """Raise DataError where there are more than ``most``."""
+    """Raise TooLargeError where there are more than ``most``."""
     if pixels > most:
-        raise DataError(f"{name} has {pixels / 10**6:.3g} megapixels, and max_pixels allows {most / 10**6:.3g}")
+        raise TooLargeError(f"{name} has {pixels:,} pixels, and at most {most:,} are read (max_pixels); make it smaller")
 
 
 def open_image(source: str | Path | BinaryIO, max_pixels: int = MOST_PIXELS) -> Image.Image:
@@ -135,7 +139,7 @@ def open_image(source: str | Path | BinaryIO, max_pixels: int = MOST_PIXELS) -> 
     PostScript is a program, which Pillow would hand to Ghostscript.
 
     Raises:
-        DataError: it has more than ``max_pixels``.
+        TooLargeError: it has more than ``max_pixels``.
         Exception: it is missing, damaged or no image; Pillow raises almost anything.
     """
     with catch_warnings():
@@ -143,10 +147,12 @@ def open_image(source: str | Path | BinaryIO, max_pixels: int = MOST_PIXELS) -> 
         try:
             image = Image.open(source, formats=_formats())
         except Image.DecompressionBombError as error:
-            raise DataError(f"it has more than {LARGEST_PIXELS // 10**6} megapixels, the most that are read") from error
+            raise TooLargeError(
+                f"it has more than {LARGEST_PIXELS:,} pixels, the most that are read; make it smaller"
+            ) from error
     try:
         _check_pixels(image.width * image.height, max_pixels)
-    except DataError:
+    except TooLargeError:
         image.close()
         raise
     return image
@@ -170,8 +176,11 @@ def read_image(
     try:
         with open_image(source, max_pixels) as file:
             file.seek(page)
+            _check_pixels(file.width * file.height, max_pixels)  # pages of a TIFF differ in size
             ImageOps.exif_transpose(file, in_place=True)  # as copies of a large photo take half a gigabyte each
             return np.array(to_rgb(file))
+    except TooLargeError as error:
+        raise DataError(f"{name} is too large: {error}") from error
     except FileNotFoundError as error:
         raise DataError(f"{name} does not exist; restore the image or remove its annotation") from error
     except UnidentifiedImageError as error:
@@ -187,7 +196,7 @@ def read_image(
 def tiff_pages(path: Path) -> list[int] | None:
     """Frames of a TIFF that are pages, smaller copies of others left out; None where it is none or has but one."""
     try:
-        with open_image(path) as file:
+        with open_image(path, LARGEST_PIXELS) as file:
             if file.format != "TIFF" or getattr(file, "n_frames", 1) < 2:
                 return None
             pages = []

@@ -23,6 +23,8 @@ ALONE = 0.5
 """Least score of a word of two characters or more that runs another way than the rest of its image."""
 AGREED = 0.15
 """How much surer a word must be that runs another way than the rest, to be taken in place of one that does not."""
+SPELLED = 0.3
+"""How much surer the letters of an upright sign may be that spell it."""
 LETTERS, TALL = 3, 2.0
 """Letters of an upright sign at least, and how many times as high as wide it is at least."""
 UPRIGHT = 1.1
@@ -225,6 +227,7 @@ def beside(words: Sequence[Word], others: Sequence[Word]) -> list[Word]:
     """Words of an image together with those that run another way, where these are sure enough.
 
     Letters of an upright sign that were read one by one make room for the sign if they spell most of it, or are not much surer.
+    Digits never do: a column of them is one of a table.
     """
     sure = [word for word in others if word.score >= ALONE and len(word.text) > 1]
     if not sure:
@@ -240,16 +243,17 @@ def beside(words: Sequence[Word], others: Sequence[Word]) -> list[Word]:
 
 
 def _is_sign(word: Word, parts: Sequence[Word]) -> bool:
-    """Whether a word says what parts of it say, or is as sure as they are, or nearly."""
+    """Whether a word says what parts of it say and is not far less sure, or is as sure as they are, or nearly."""
+    counts = [len(part.text) for part in parts]
+    surer = float(np.average([part.score for part in parts], weights=counts)) - word.score
+    if not word.text.isalpha() or surer > SPELLED:
+        return False
     start, end = word.polygon[0], word.polygon[len(word.polygon) // 2 - 1]
     along = sorted(parts, key=lambda part: float((part.polygon.mean(0) - start) @ (end - start)))
     spelled, left = "".join(part.text for part in along).lower(), iter(word.text.lower())
     if 2 * len(spelled) >= len(word.text) and all(letter in left for letter in spelled):  # in their order
         return True
-    counts = [len(part.text) for part in parts]
-    return sum(counts) <= len(word.text) and bool(
-        np.average([part.score for part in parts], weights=counts) <= word.score + AGREED
-    )
+    return sum(counts) <= len(word.text) and surer <= AGREED
 
 
 def stands_upright(word: Word, turn: int) -> bool:
