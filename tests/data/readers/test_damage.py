@@ -116,7 +116,7 @@ BAD_IMAGES = {
     "a web page": (b"<html>404</html>", "cannot be read as an image"),
     "EXIF that cannot be turned": (BAD_EXIF, "cannot be read as an image"),
     "an unknown kind of DDS": (BAD_DDS, "cannot be read as an image"),
-    "a bomb": (BOMB, "cannot be read as an image"),
+    "a bomb": (BOMB, "2.png is too large: it has more than 178,956,970 pixels"),
 }
 
 
