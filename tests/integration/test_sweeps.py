@@ -70,6 +70,7 @@ def test_a_killed_job_is_told_and_run_again(tmp_path, jobs):
     assert (ended.status, ran) == (0, [1, 2, 2])
 
 
+@pytest.mark.slow
 def test_a_job_that_another_process_is_still_at_is_left_to_it(tmp_path, jobs, monkeypatch):
     """Where the process of a sweep is killed, the jobs that it has started in others go on."""
     monkeypatch.setattr(resuming, "PATIENCE", 1)
