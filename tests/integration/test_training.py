@@ -234,7 +234,9 @@ def test_preset_sweeps_cost_by_temperature(tmp_path, monkeypatch):
 MODULES = {"teacher": "TeacherModule", "distillation": "DLDModule", "control": "ControlModule"}
 
 
-@pytest.mark.parametrize("stage", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("teacher", "distillation")), "control"])
+@pytest.mark.parametrize(
+    "stage", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("teacher", "distillation")), "control"]
+)
 def test_resumes_the_interrupted_stage(tmp_path, monkeypatch, stage):
     """A run that dies after its first epoch of a stage goes on with the second."""
     longer = (f"stages.{'teacher' if stage == 'teacher' else 'distillation'}.epochs=2", f"control={stage == 'control'}".lower())
