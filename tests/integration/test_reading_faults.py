@@ -62,6 +62,20 @@ def test_turned_words_are_found_where_that_is_asked(spotter, turn):
     assert texts(spotter.read(image, scale=1.0)) != texts(reading)
 
 
+def test_upright_signs_are_read_where_that_is_asked(spotter):
+    looking = dld_spotter.Predictor(
+        spotter.backend, spotter.policy, scaling=spotter.scaling, pieces=PieceRule(orientation=True)
+    )
+    image = Image.new("RGB", (900, 620), "#7a8a80")
+    draw = ImageDraw.Draw(image)
+    draw.text((60, 550), "Welcome to our street", fill="black", font=font(40))
+    draw.rectangle((420, 20, 500, 376), fill="#202060")
+    for k, letter in enumerate("PARKING"):
+        draw.text((460 - font(40).getlength(letter) / 2, 30 + 48 * k), letter, fill="white", font=font(40))
+    assert "PARKING" in texts(looking.read(image, scale=1.0))
+    assert "PARKING" not in texts(spotter.read(image, scale=1.0))
+
+
 def test_huge_letters_are_found_without_a_scale(spotter):
     image = Image.new("RGB", (1280, 720), "#608060")
     ImageDraw.Draw(image).rectangle((60, 60, 1220, 660), fill="#a01010")

@@ -79,6 +79,7 @@ NOISE = (
     r"The '\w+' does not have many workers",  # the number of workers is ours to choose
     r"`ModelCheckpoint\(monitor='val/value'\)` could not find",  # a stage that ends before its first validation
     r"You're resuming from a checkpoint that ended before the epoch ended",  # which training/checkpoints.py takes care of
+    r"Image size \(\d+ pixels\) exceeds limit",  # of a later page of a TIFF; the limit is max_pixels
     r"It is recommended to use `self.log\('val/(hmean|value)'",  # which is counted over all processes already
 )
 """Warnings of libraries that a user can do nothing about."""
